@@ -1,0 +1,192 @@
+"""The nouns of the harness: what is asked, what answers, how answers are marked and added up.
+
+Data moves one way::
+
+    Task.samples -> Sample -> Responder -> response on disk -> Answer
+      -> Task.mark -> rows on disk -> Task.summarize -> Result
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+Row = dict[str, Any]
+Interval = tuple[float, float]
+
+
+class UserError(Exception):
+    """Wrong usage or input. The message is one line that also says what to do (exit code 2)."""
+
+
+class Unscorable(Exception):
+    """This response cannot be marked by the protocol; the sample is counted as unscored."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw one image for ``prompt``.
+
+    ``seed`` is set by the runner from (run seed, task, sample id). ``index`` numbers the
+    drawings of one prompt, so that images made elsewhere can be matched to requests.
+    """
+
+    prompt: str
+    seed: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Answer ``question`` about ``images`` (files, in order; none for a question about text)."""
+
+    question: str
+    images: tuple[Path, ...] = ()
+    max_new_tokens: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Give the feature vectors of the image file ``image``."""
+
+    image: Path
+
+
+Request = Draw | Ask | Embed
+Response = "Image.Image | str | np.ndarray"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of a benchmark.
+
+    ``request`` is all that the model sees, ``target`` all that only the marker sees. ``id`` is
+    unique within the task, made of plain path segments: the response of a ``Draw`` is stored at
+    ``images/{id}.png``. ``group`` names what samples share (prompt, image): intervals resample
+    groups, within ``stratum`` (a part whose size the benchmark fixes, such as a GenEval tag).
+    """
+
+    id: str
+    request: Request
+    target: Mapping[str, Any]
+    group: str
+    stratum: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sample with its stored response: a PNG file, a reply, or a feature vector."""
+
+    sample: Sample
+    response: Path | str | np.ndarray
+
+    @property
+    def image(self) -> Path:
+        assert isinstance(self.response, Path)
+        return self.response
+
+    @property
+    def reply(self) -> str:
+        assert isinstance(self.response, str)
+        return self.response
+
+
+class Responder:
+    """A model under test, or a judge. Override what it can do; lists in, lists out, same order.
+
+    ``name`` and ``fingerprint`` (hash of the weights) identify it, ``settings`` are the generation
+    settings that belong to it (CFG scale, steps, image size ...); all three go into the provenance.
+    A response that failed alone may be returned as an ``Exception`` in its place.
+    """
+
+    name: str = ""
+    fingerprint: str = ""
+    settings: Mapping[str, Any] = {}
+
+    def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
+        raise UserError(f"{self.name} cannot draw images")
+
+    def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
+        raise UserError(f"{self.name} cannot answer questions")
+
+    def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray | Exception]:
+        raise UserError(f"{self.name} cannot embed images")
+
+
+class Suite(Protocol):
+    """Where data and measuring instruments come from (``official`` or ``mini``)."""
+
+    name: str
+    images_per_prompt: int
+
+    def data(self, task: str) -> Path:
+        """Folder with the task's files in the benchmark's official formats.
+
+        Raises UserError that names the missing file and where to put it."""
+        ...
+
+    def instrument(self, name: str) -> Any:
+        """The measuring instrument ``name``; has an ``identity`` string for the provenance.
+
+        Raises InstrumentMissing."""
+        ...
+
+
+class InstrumentMissing(UserError):
+    """The suite has no such instrument here; responses stay stored and ``mark`` continues later."""
+
+
+Instruments = Mapping[str, Any]
+Samples = Callable[[Suite], Iterable[Sample]]
+Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
+Summarize = Callable[["pd.DataFrame"], dict[str, float]]
+Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark: what to ask, how to mark one batch of answers, how to add the marks up.
+
+    ``mark`` returns one row an answer, in order; a row that holds ``unscored`` (a reason) is
+    counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
+    pure and sees scored rows only. ``instruments`` names what ``mark`` needs from the suite.
+    ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
+    before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
+    """
+
+    samples: Samples
+    mark: Mark
+    summarize: Summarize
+    headline: str
+    higher_is_better: bool
+    paper: str
+    version: str
+    instruments: tuple[str, ...] = ()
+    intervals: Intervals | None = None
+    exports: Exports | None = None
+    limit_by: str = "group"
+    licence: str = ""
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one task of one run came to. ``n`` of ``total`` samples were scored."""
+
+    task: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    n: int
+    total: int
+    unscored: Mapping[str, int]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    rows: pd.DataFrame | None = None

@@ -1,0 +1,128 @@
+"""Every size of Harmon in one place. Names of the presets are those of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """KL-16 of the latent-diffusion family: 4 halvings, so one latent a 16x16 patch of pixels."""
+
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    blocks: int = 2
+    channels: int = 16
+    scale: float = 0.2325
+
+    @property
+    def stride(self) -> int:
+        return 2 ** (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class MARConfig:
+    """Masked autoregressive encoder and decoder (Li et al. 2024), equally deep.
+
+    ``grid`` is the native token grid of the position tables, ``classes`` the rows of a class
+    embedding that the checkpoints carry and Harmon never uses (0: none)."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    buffers: int = 64
+    grid: int = 16
+    classes: int = 1000
+    dropout: float = 0.1
+    mask_ratio_mean: float = 1.0
+    mask_ratio_std: float = 0.25
+    mask_ratio_min: float = 0.7
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Diffusion head: an MLP for each token."""
+
+    width: int = 1024
+    depth: int = 6
+    train_steps: int = 1000
+    draws_per_token: int = 4
+
+
+@dataclass(frozen=True)
+class LLMConfig:
+    """Qwen2 sizes, in the words of ``transformers.Qwen2Config``."""
+
+    vocab_size: int = 151936
+    hidden_size: int = 896
+    intermediate_size: int = 4864
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 14
+    num_key_value_heads: int = 2
+    max_position_embeddings: int = 32768
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 1_000_000.0
+    tie_word_embeddings: bool = True
+
+
+@dataclass(frozen=True)
+class HarmonConfig:
+    """All of Harmon. ``image_size`` (pixels) is what it draws and reads by default."""
+
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    mar: MARConfig = field(default_factory=MARConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    image_size: int = 512
+    visual_grad_scale: float = 0.1
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> HarmonConfig:
+        """Inverse of ``to_dict``; also after a trip through JSON. Raises TypeError on unknown keys."""
+        parts = dict(values)
+        vae = dict(parts.pop("vae", {}))
+        if "multipliers" in vae:
+            vae["multipliers"] = tuple(vae["multipliers"])
+        return cls(
+            vae=VAEConfig(**vae),
+            mar=MARConfig(**parts.pop("mar", {})),
+            head=HeadConfig(**parts.pop("head", {})),
+            llm=LLMConfig(**parts.pop("llm", {})),
+            **parts,
+        )
+
+
+MAR_BASE = MARConfig()
+MAR_LARGE = MARConfig(width=1024, depth=16, heads=16)
+MAR_HUGE = MARConfig(width=1280, depth=20, heads=16)
+
+HARMON_0_5B = HarmonConfig()
+HARMON_1_5B = HarmonConfig(
+    mar=MAR_HUGE,
+    head=HeadConfig(width=1536, depth=12),
+    llm=LLMConfig(
+        hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
+    ),
+)
+HARMON_MINI = HarmonConfig(
+    vae=VAEConfig(width=32, scale=1.0),
+    mar=MARConfig(
+        width=128, depth=3, heads=4, buffers=8, grid=4, classes=0,
+        mask_ratio_std=0.35, mask_ratio_min=0.3,
+    ),
+    head=HeadConfig(width=192, depth=3, draws_per_token=2),
+    llm=LLMConfig(
+        vocab_size=256, hidden_size=128, intermediate_size=352, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=1024,
+    ),
+    image_size=64,
+)
+
+PRESETS = {"harmon-0.5b": HARMON_0_5B, "harmon-1.5b": HARMON_1_5B, "harmon-mini": HARMON_MINI}
+
+

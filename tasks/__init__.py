@@ -1,0 +1,1 @@
+"""One benchmark a file; the file name is the name of the task."""
