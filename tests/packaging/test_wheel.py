@@ -1,0 +1,56 @@
+"""What is installed is what stands in the checkout, under the one import name harmon_eval."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", ["tasks", "model"])
+def test_the_package_folders_are_links(name: str) -> None:
+    link = ROOT / "harmon_eval" / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../{name}"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        file = ROOT / name
+        copy = source / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink():
+            copy.symlink_to(os.readlink(file))
+        elif file.exists():
+            copy.write_bytes(file.read_bytes())
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    subprocess.run([*build, "-w", str(folder), str(source)], check=True)
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def test_the_wheel_holds_what_git_tracks(wheel: zipfile.ZipFile) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "tasks", "model"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    expected = {f"harmon_eval/{name}" for name in tracked if (ROOT / name).exists()}
+    packed = {
+        name
+        for name in wheel.namelist()
+        if name.startswith(("harmon_eval/tasks/", "harmon_eval/model/"))
+    }
+    assert packed == expected
+
+
+def test_nothing_but_harmon_eval_is_installed_at_the_top(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"harmon_eval"}
