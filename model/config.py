@@ -112,17 +112,26 @@ HARMON_1_5B = HarmonConfig(
 HARMON_MINI = HarmonConfig(
     vae=VAEConfig(width=32, scale=1.0),
     mar=MARConfig(
-        width=128, depth=3, heads=4, buffers=8, grid=4, classes=0,
-        mask_ratio_std=0.35, mask_ratio_min=0.3,
+        width=128,
+        depth=3,
+        heads=4,
+        buffers=8,
+        grid=4,
+        classes=0,
+        mask_ratio_std=0.35,
+        mask_ratio_min=0.3,
     ),
     head=HeadConfig(width=192, depth=3, draws_per_token=2),
     llm=LLMConfig(
-        vocab_size=256, hidden_size=128, intermediate_size=352, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=1024,
+        vocab_size=256,
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
     ),
     image_size=64,
 )
 
 PRESETS = {"harmon-0.5b": HARMON_0_5B, "harmon-1.5b": HARMON_1_5B, "harmon-mini": HARMON_MINI}
-
-

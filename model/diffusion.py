@@ -1,0 +1,184 @@
+"""Gaussian diffusion of one token at a time: schedule, training loss, ancestral sampling.
+
+Improved DDPM (Nichol & Dhariwal 2021, arXiv 2102.09672): cosine schedule, noise prediction, learned
+variance, respaced sampling. Row N tokens, channel C.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Coefficients of a (respaced) noise schedule, float64, one entry a step.
+
+    ``steps`` are the step numbers of the training schedule that each entry stands for."""
+
+    steps: np.ndarray
+    betas: np.ndarray
+    alphas_cumprod: np.ndarray
+
+    @property
+    def alphas_cumprod_before(self) -> np.ndarray:
+        return np.append(1.0, self.alphas_cumprod[:-1])
+
+    @property
+    def posterior_log_variance(self) -> np.ndarray:
+        """Log-variance of q(x_{t-1} | x_t, x_0); the first entry, 0 variance, repeats the second."""
+        variance = self.betas * (1.0 - self.alphas_cumprod_before) / (1.0 - self.alphas_cumprod)
+        return np.log(np.append(variance[1] if len(variance) > 1 else self.betas[0], variance[1:]))
+
+    @property
+    def posterior_mean_x0(self) -> np.ndarray:
+        before = self.alphas_cumprod_before
+        return self.betas * np.sqrt(before) / (1.0 - self.alphas_cumprod)
+
+    @property
+    def posterior_mean_xt(self) -> np.ndarray:
+        before = self.alphas_cumprod_before
+        return (1.0 - before) * np.sqrt(1.0 - self.betas) / (1.0 - self.alphas_cumprod)
+
+
+@lru_cache
+def training_schedule(steps: int = 1000) -> Schedule:
+    """Cosine schedule: alpha_bar(t) = cos^2((t + 0.008) / 1.008 * pi / 2), betas capped at 0.999."""
+
+    def alpha_bar(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = np.array(
+        [min(1 - alpha_bar((i + 1) / steps) / alpha_bar(i / steps), 0.999) for i in range(steps)]
+    )
+    return Schedule(np.arange(steps), betas, np.cumprod(1.0 - betas))
+
+
+@lru_cache
+def sampling_schedule(steps: int, train_steps: int = 1000) -> Schedule:
+    """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
+
+    Betas follow from the kept cumulative products. Raises ValueError unless 1 <= steps <= train_steps.
+    """
+    if not 1 <= steps <= train_steps:
+        raise ValueError(f"diffusion steps must lie in 1..{train_steps}, not {steps}")
+    stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
+    kept, place = [], 0.0
+    for _ in range(steps):
+        kept.append(round(place))
+        place += stride
+    alphas_cumprod = training_schedule(train_steps).alphas_cumprod[kept]
+    betas = 1.0 - alphas_cumprod / np.append(1.0, alphas_cumprod[:-1])
+    return Schedule(np.array(kept), betas, alphas_cumprod)
+
+
+def add_noise(x0: Tensor, noise: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """x_t (N, C) = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) noise, at steps ``t`` (N,)."""
+    keep = _at(np.sqrt(schedule.alphas_cumprod), t)
+    add = _at(np.sqrt(1.0 - schedule.alphas_cumprod), t)
+    return keep * x0 + add * noise
+
+
+def loss_terms(
+    output: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, t: Tensor, schedule: Schedule
+) -> tuple[Tensor, Tensor]:
+    """Squared noise error and variational bound (bits a dimension), each (N,).
+
+    ``output`` (N, 2C) are noise and variance values of the head at ``xt`` (N, C)."""
+    predicted, variance = output.chunk(2, dim=1)
+    mse = (predicted - noise).square().mean(dim=1)
+    # The bound trains the variance only: the mean would be learnt better by the squared error.
+    bound = _variational_bound(predicted.detach(), variance, x0, xt, t, schedule)
+    return mse, bound
+
+
+def _variational_bound(
+    noise: Tensor, variance: Tensor, x0: Tensor, xt: Tensor, t: Tensor, s: Schedule
+) -> Tensor:
+    scale_x0, scale_xt = _at(s.posterior_mean_x0, t), _at(s.posterior_mean_xt, t)
+    posterior_log_variance = _at(s.posterior_log_variance, t)
+    fraction = (variance + 1) / 2
+    log_variance = fraction * _at(np.log(s.betas), t) + (1 - fraction) * posterior_log_variance
+    predicted_x0 = (
+        _at(np.sqrt(1.0 / s.alphas_cumprod), t) * xt
+        - _at(np.sqrt(1.0 / s.alphas_cumprod - 1.0), t) * noise
+    )
+    true_mean = scale_x0 * x0 + scale_xt * xt
+    mean = scale_x0 * predicted_x0 + scale_xt * xt
+    kl = 0.5 * (
+        log_variance
+        - posterior_log_variance
+        - 1.0
+        + torch.exp(posterior_log_variance - log_variance)
+        + (true_mean - mean).square() * torch.exp(-log_variance)
+    )
+    likelihood = _discretised_log_likelihood(x0, mean, 0.5 * log_variance)
+    bits = torch.where((t == 0)[:, None], -likelihood, kl) / math.log(2.0)
+    return bits.mean(dim=1)
+
+
+def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-probability of x under a Gaussian cut into bins of half-width 1/255, open at the ends."""
+
+    def cdf(z: Tensor) -> Tensor:
+        return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
+
+    centred, inverse_scale = x - mean, torch.exp(-log_scale)
+    upper = cdf(inverse_scale * (centred + 1.0 / 255.0))
+    lower = cdf(inverse_scale * (centred - 1.0 / 255.0))
+    inside = torch.where(x > 0.999, 1.0 - lower, upper - lower)
+    return torch.where(x < -0.999, upper, inside).clamp(min=1e-12).log()
+
+
+def ancestral_sample(
+    denoise: Denoise,
+    noise_init: Tensor,
+    noise_steps: Tensor,
+    schedule: Schedule,
+    temperature: float = 1.0,
+) -> Tensor:
+    """DDPM ancestral sampling (Ho et al. 2020) with learned variance: noise (N, C) to tokens (N, C).
+
+    ``denoise(x, i)`` gives guided noise and variance values (N, C) at entry i of the schedule.
+    ``noise_steps`` (S, N, C) is added in the order of execution, scaled by ``temperature``; none at
+    the last step; the initial noise is not scaled. Nothing is clipped.
+    """
+    s = schedule
+    x0_from_xt = np.sqrt(1.0 / s.alphas_cumprod).tolist()
+    x0_from_noise = np.sqrt(1.0 / s.alphas_cumprod - 1.0).tolist()
+    scale_x0, scale_xt = s.posterior_mean_x0.tolist(), s.posterior_mean_xt.tolist()
+    low, high = s.posterior_log_variance.tolist(), np.log(s.betas).tolist()
+    x = noise_init
+    for k, i in enumerate(reversed(range(len(s.steps)))):
+        noise, variance = denoise(x, i)
+        x0 = x0_from_xt[i] * x - x0_from_noise[i] * noise
+        mean = scale_x0[i] * x0 + scale_xt[i] * x
+        if i == 0:
+            return mean
+        fraction = (variance + 1) / 2
+        log_variance = fraction * high[i] + (1 - fraction) * low[i]
+        x = mean + temperature * torch.exp(0.5 * log_variance) * noise_steps[k]
+    return x
+
+
+def repeat_draws(tokens: Tensor, draws: int) -> Tensor:
+    """Repeat the whole batch ``draws`` times: every token gets that many times and noises."""
+    return tokens.repeat(draws, *[1] * (tokens.dim() - 1))
+
+
+def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
+    return (loss * mask).sum() / mask.sum()
+
+
+def _at(values: np.ndarray, t: Tensor) -> Tensor:
+    """Entries of a float64 table at steps t (N,), as float32 (N, 1)."""
+    return F.embedding(t, torch.from_numpy(values).float().to(t.device)[:, None])

@@ -1,0 +1,155 @@
+"""Drawing: MAR sampling with classifier-free guidance, one random stream a sample.
+
+B pictures, L tokens of a grid m x n, C channels, S diffusion steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harmon_eval.model.diffusion import sampling_schedule
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.mar import Grid
+
+CFG_SCHEDULES = ("constant", "linear")
+Noise = Callable[[int], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """How to draw. Defaults are the published ones (512 px, 64 iterations, CFG scale 3).
+
+    ``iterations`` of the MAR loop, ``diffusion_steps`` of the head for each token, ``temperature``
+    of the noise added in these steps, ``image_size`` in pixels (None: the model's own) or (height,
+    width). Raises ValueError on impossible values."""
+
+    cfg_scale: float = 3.0
+    iterations: int = 64
+    diffusion_steps: int = 100
+    temperature: float = 1.0
+    image_size: int | tuple[int, int] | None = None
+    cfg_schedule: str = "constant"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be at least 1, not {self.iterations}")
+        if not 1 <= self.diffusion_steps <= 1000:
+            raise ValueError(f"diffusion steps must lie in 1..1000, not {self.diffusion_steps}")
+        if not (math.isfinite(self.cfg_scale) and self.cfg_scale >= 0):
+            raise ValueError(f"the CFG scale must be a finite number >= 0, not {self.cfg_scale}")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"the temperature must be finite and >= 0, not {self.temperature}")
+        if self.cfg_schedule not in CFG_SCHEDULES:
+            raise ValueError(
+                f"the CFG schedule must be one of {', '.join(CFG_SCHEDULES)}, "
+                f"not {self.cfg_schedule!r}"
+            )
+
+    def grid(self, model: Harmon) -> Grid:
+        """Token grid (m, n). Raises ValueError unless the VAE's stride divides both sides."""
+        size = self.image_size or model.config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        stride = model.config.vae.stride
+        if height < 1 or width < 1 or height % stride or width % stride:
+            raise ValueError(f"image size {height}x{width} must be a multiple of {stride} pixels")
+        return height // stride, width // stride
+
+
+def hidden_counts(tokens: int, iterations: int) -> list[int]:
+    """Tokens hidden before each iteration, and 0 after the last (cosine schedule of MaskGIT).
+
+    From hidden h to max(1, min(h - 1, floor(L cos(pi/2 (k+1)/K)))); all that is left comes last."""
+    counts = [tokens]
+    for k in range(iterations - 1):
+        wanted = math.floor(tokens * math.cos(math.pi / 2 * (k + 1) / iterations))
+        counts.append(max(1, min(counts[-1] - 1, wanted)))
+    return [*counts, 0]
+
+
+def draw_orders_and_noise(
+    seeds: Sequence[int], grid: Grid, channels: int, settings: DrawSettings, device: torch.device
+) -> tuple[Tensor, Noise]:
+    """Orders (B, L) and the noise of every iteration, sample i from a generator of seeds[i] alone.
+
+    Generators live on the CPU, so that a seed gives the same numbers on every device."""
+    tokens = grid[0] * grid[1]
+    counts = hidden_counts(tokens, settings.iterations)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    orders = torch.stack([torch.randperm(tokens, generator=g) for g in generators])
+
+    def noise(iteration: int) -> tuple[Tensor, Tensor]:
+        count = counts[iteration] - counts[iteration + 1]
+        shape = (settings.diffusion_steps + 1, count, channels)
+        drawn = torch.cat([torch.randn(shape, generator=g) for g in generators], dim=1).to(device)
+        return drawn[0], drawn[1:]
+
+    return orders.to(device), noise
+
+
+@torch.inference_mode()
+def sample_tokens(
+    model: Harmon,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    orders: Tensor,
+    noise: Noise,
+    grid: Grid,
+    settings: DrawSettings,
+) -> Tensor:
+    """The MAR sampling loop: latents (B, m, n, C), float32.
+
+    Right-padded prompts (B, T), or with guidance (2B, T): conditional rows, then unconditional.
+    ``orders`` (B, L): tokens are drawn from the end of the order to its start. ``noise(k)`` gives
+    the initial (B*count, C) and step (S, B*count, C) noise of iteration k, rows in (sample,
+    place) order. The MAR encoder does not see the prompt, so both halves share its output.
+    """
+    guided = settings.cfg_scale != 1.0
+    batch, length = orders.shape
+    schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
+    counts = hidden_counts(length, settings.iterations)
+    tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
+    cache = model.prefill(input_ids)
+    for k, (hidden, hidden_next) in enumerate(zip(counts, counts[1:], strict=False)):
+        if hidden == hidden_next:  # more iterations than tokens
+            continue
+        visible = orders[:, hidden:].sort(dim=1).values
+        places = orders[:, hidden_next:hidden].sort(dim=1).values
+        x_enc, z_enc = model.see(tokens.to(model.dtype), visible, grid)
+        if guided:
+            x_enc, z_enc, visible = (
+                part.repeat(2, *[1] * (part.dim() - 1)) for part in (x_enc, z_enc, visible)
+            )
+        x = model.join(x_enc, z_enc, attention_mask, cache)
+        z = model.mar.decode(x, visible, grid)
+        rows = places.repeat(2, 1) if guided else places
+        z = z.gather(1, rows[..., None].expand(-1, -1, z.shape[-1])).flatten(0, 1)
+        scale = settings.cfg_scale
+        if settings.cfg_schedule == "linear":
+            # The last iteration still counts one token as hidden, so full scale is never reached.
+            scale = 1 + (scale - 1) * (length - max(hidden_next, 1)) / length
+        drawn = model.head.sample(z, *noise(k), schedule, scale, settings.temperature)
+        drawn = drawn.view(batch, -1, drawn.shape[-1])
+        tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
+    return tokens.view(batch, *grid, -1)
+
+
+def draw_latents(
+    model: Harmon,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    seeds: Sequence[int],
+    settings: DrawSettings,
+) -> Tensor:
+    """Latents (B, m, n, C) of right-padded prompts; see ``sample_tokens`` for guidance rows.
+
+    Sample i depends on its prompt and ``seeds[i]`` only, not on its batch."""
+    grid = settings.grid(model)
+    orders, noise = draw_orders_and_noise(
+        seeds, grid, model.config.vae.channels, settings, model.device
+    )
+    return sample_tokens(model, input_ids, attention_mask, orders, noise, grid, settings)
