@@ -5,7 +5,6 @@ Parameter names are those of the published ``kl16.ckpt``.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -1,0 +1,1 @@
+"""Training Harmon: recipe (what), data (from what), loop (how)."""

@@ -206,7 +206,7 @@ def sample_background(rng: np.random.Generator, jitter: float = 1.0) -> Backgrou
         tone=float(rng.uniform(118, 168)),
         tint=tuple(float(c) for c in rng.uniform(-7, 7, size=3)),
         texture=TEXTURES[rng.integers(len(TEXTURES))],
-        strength=float(10 * jitter),
+        strength=float(6 * jitter),
         angle=float(rng.uniform(0, np.pi)),
         seed=int(rng.integers(2**31)),
     )

@@ -1,0 +1,166 @@
+"""Between people's text and pictures and the network's ids and tensors.
+
+Prompts, padding and pixel rules are those of the Harmon release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordLevel
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from harmon_eval.model.harmon import IGNORED_LABEL, IMAGE_PLACE
+
+TURN_START, TURN_END, TEXT_END = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+UNCONDITIONAL = "Generate an image."
+GREY = (127, 127, 127)
+
+
+def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A closed vocabulary of lower-case words and punctuation marks; anything else is ``<unk>``."""
+    specials = [TEXT_END, TURN_START, TURN_END, "<unk>"]
+    vocabulary = {word: i for i, word in enumerate([*specials, *sorted(set(words))])}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Split(Regex(r"[.,:;?!]"), behavior="isolated"),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=TURN_END,
+        pad_token=TEXT_END,
+        unk_token="<unk>",
+        additional_special_tokens=[TURN_START],
+    )
+
+
+def pad_right(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Rows of ids to one tensor (B, T), short rows filled at the right."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+@dataclass(frozen=True)
+class Processor:
+    """Text to ids and back, pictures to tensors and back.
+
+    ``full_stop`` ends generation prompts with a full stop, as the authors' batch script does (their
+    single-prompt script and training data do not); it is part of a score's provenance."""
+
+    tokenizer: PreTrainedTokenizerBase
+    full_stop: bool = False
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Processor:
+        """Read the tokenizer files of a model folder. No code from the folder is run."""
+        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+
+    def save(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+
+    # -- text --------------------------------------------------------------------------------
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        found = self.tokenizer.convert_tokens_to_ids([TURN_END, TEXT_END])
+        return frozenset(i for i in found if i is not None and i != self.tokenizer.unk_token_id)
+
+    @property
+    def pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return pad if pad is not None else self._special(TURN_END)
+
+    def _special(self, token: str) -> int:
+        return self.tokenizer.convert_tokens_to_ids(token)
+
+    def _plain(self, text: str) -> list[int]:
+        """Ids of text that somebody wrote: control tokens in it are ordinary characters."""
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        if (unknown := self.tokenizer.unk_token_id) is None:
+            return ids
+        control = set(self.tokenizer.all_special_ids)
+        return [unknown if i in control else i for i in ids]
+
+    def _turn(self, content: list[int]) -> list[int]:
+        start, end = self._special(TURN_START), self._special(TURN_END)
+        return [start, *content, end, *self._plain("\n"), start, *self._plain("assistant\n")]
+
+    def generation_text(self, prompt: str) -> str:
+        prompt = prompt.strip()
+        stop = "." if self.full_stop and not prompt.endswith(".") else ""
+        return f"Generate an image: {prompt}{stop}"
+
+    def generation_ids(self, prompt: str) -> list[int]:
+        return self._turn(self._plain(f"user\n{self.generation_text(prompt)}"))
+
+    def unconditional_ids(self) -> list[int]:
+        return self._turn(self._plain(f"user\n{UNCONDITIONAL}"))
+
+    def question_ids(self, question: str, image_places: int) -> list[int]:
+        """Ids of a question about one picture, or without one (``image_places`` 0)."""
+        if image_places == 0:
+            return self._turn(self._plain(f"user\n{question}"))
+        places = [IMAGE_PLACE] * image_places
+        return self._turn([*self._plain("user\n"), *places, *self._plain(f"\n{question}")])
+
+    def training_turn(
+        self, question: str, answer: str, image_places: int
+    ) -> tuple[list[int], list[int]]:
+        """Ids and labels of a question with its answer; only the answer and its end are labelled."""
+        prompt = self.question_ids(question, image_places)
+        reply = [*self._plain(answer), self._special(TURN_END)]
+        return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
+
+    def batch(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Right-padded ids and attention mask, each (B, T)."""
+        mask = pad_right([[1] * len(row) for row in rows], 0)
+        return pad_right(rows, self.pad_id), mask
+
+    def decode(self, ids: Sequence[int]) -> str:
+        text = self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        if isinstance(self.tokenizer.backend_tokenizer.model, WordLevel):
+            for mark in ".,:;?!":
+                text = text.replace(f" {mark}", mark)
+        return text.strip()
+
+    # -- pictures ----------------------------------------------------------------------------
+
+    @staticmethod
+    def pad_to_square(image: Image.Image) -> Image.Image:
+        """Centre on grey (127, 127, 127); an odd pixel goes to the right or the bottom."""
+        image = image.convert("RGB")
+        width, height = image.size
+        side = max(width, height)
+        square = Image.new("RGB", (side, side), GREY)
+        square.paste(image, ((side - width) // 2, (side - height) // 2))
+        return square
+
+    def pixels(self, images: Sequence[Image.Image], size: int) -> Tensor:
+        """Pictures to see, padded to squares and resized (bicubic): (B, 3, size, size), [-1, 1]."""
+        resized = [self.pad_to_square(image).resize((size, size)) for image in images]
+        array = np.stack([np.asarray(image) for image in resized])
+        return torch.from_numpy(array).permute(0, 3, 1, 2).float() * 2 / 255 - 1
+
+    @staticmethod
+    def to_images(pixels: Tensor) -> list[Image.Image]:
+        """(B, 3, H, W) in [-1, 1] to 8 bit: clamp(127.5 x + 128, 0, 255), truncated.
+
+        A picture that is not finite becomes an error where it is used, never noise: NaN raises
+        ValueError."""
+        if not bool(pixels.isfinite().all()):
+            raise ValueError("the decoded picture is not finite (NaN or infinity)")
+        array = (127.5 * pixels.float() + 128).clamp(0, 255).to(torch.uint8)
+        return [Image.fromarray(image) for image in array.permute(0, 2, 3, 1).cpu().numpy()]
