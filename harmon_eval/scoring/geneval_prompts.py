@@ -30,7 +30,7 @@ OBJECT_NAMES: tuple[str, ...] = tuple(
 
 
 def with_article(phrase: str) -> str:
-    return ("an " if phrase[0] in "aeio" else "a ") + phrase
+    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def plural(name: str) -> str:

@@ -37,7 +37,7 @@ VOCABULARY: tuple[str, ...] = tuple(
 
 
 def article(phrase: str) -> str:
-    return ("an " if phrase[0] in "aeio" else "a ") + phrase
+    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def named(item: Item) -> str:

@@ -1,0 +1,251 @@
+"""Fréchet distance between two sets of feature vectors, from streamed float64 moments.
+
+    d² = |m1 - m2|² + tr(S1) + tr(S2) - 2 tr((S1^½ S2 S1^½)^½)
+
+(Heusel et al. 2017, arXiv 1706.08500, section 2.) The trace of the root is the sum of the roots of
+the eigenvalues of a symmetric matrix, so there is no general matrix square root, no complex result
+and no regularisation. clean-fid takes the root of the unsymmetric S1 S2 instead; both have the
+same eigenvalues, and the results agree to rounding (its mean is a float32 one).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy import linalg
+
+from harmon_eval.core import UserError
+
+
+class TooFewSamples(UserError):
+    """The covariance of so few vectors is singular: their Fréchet distance says nothing."""
+
+
+@dataclass
+class FrechetStatistics:
+    """Count and shifted moments of a stream of d-dimensional vectors: all that FID needs.
+
+    ``total`` is Σ(x - shift), (d,); ``outer`` is Σ(x - shift)(x - shift)ᵀ, (d, d). The shift (mean
+    of the first batch) keeps the subtraction in ``covariance`` free of cancellation. Memory does
+    not grow with the count. ``identity`` says which features these are (protocol and network);
+    statistics of different identity can be neither merged nor compared.
+    """
+
+    identity: str = ""
+    count: int = 0
+    shift: np.ndarray | None = None
+    total: np.ndarray | None = None
+    outer: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, features: np.ndarray, identity: str = "") -> FrechetStatistics:
+        """Statistics of one array of features, (n, d)."""
+        statistics = cls(identity)
+        statistics.update(features)
+        return statistics
+
+    @classmethod
+    def from_moments(
+        cls, mean: np.ndarray, covariance: np.ndarray, count: int, identity: str = ""
+    ) -> FrechetStatistics:
+        """From a mean (d,) and an unbiased covariance (d, d) of ``count`` vectors."""
+        mean, covariance = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
+            raise UserError(
+                f"a mean of shape {mean.shape} and a covariance of shape {covariance.shape} "
+                "do not belong together: expected (d,) and (d, d)"
+            )
+        return cls(identity, count, mean, np.zeros_like(mean), covariance * (count - 1))
+
+    def update(self, features: np.ndarray) -> None:
+        """Add a batch of vectors, (n, d), in any float precision.
+
+        Raises UserError where a value is not finite: one NaN would silently spoil the sums."""
+        x = np.asarray(features, dtype=np.float64)
+        if x.ndim != 2:
+            raise UserError(f"features must have shape (n, d), not {x.shape}")
+        if not np.isfinite(x).all():
+            bad = int((~np.isfinite(x)).any(axis=1).sum())
+            raise UserError(
+                f"{bad} of {len(x)} feature vectors are not finite: the feature network "
+                "overflowed or its weights are broken; run it in float32"
+            )
+        if len(x) == 0:
+            return
+        if self.shift is None or self.total is None or self.outer is None:
+            self.shift = x.mean(axis=0)
+            self.total = np.zeros(x.shape[1])
+            self.outer = np.zeros((x.shape[1], x.shape[1]))
+        if x.shape[1] != self.shift.size:
+            raise UserError(f"{x.shape[1]} features after batches of {self.shift.size}")
+        x = x - self.shift
+        self.count += len(x)
+        self.total = self.total + x.sum(axis=0)
+        self.outer += x.T @ x
+
+    def merge(self, other: FrechetStatistics) -> FrechetStatistics:
+        """The statistics of both streams together (shards may have different shifts)."""
+        return self._combine(other, +1)
+
+    def without(self, part: FrechetStatistics) -> FrechetStatistics:
+        """The statistics of this stream with the vectors of ``part``, a part of it, taken out."""
+        return self._combine(part, -1)
+
+    def _combine(self, other: FrechetStatistics, sign: int) -> FrechetStatistics:
+        _require_same(self, other)
+        if other.count == 0:
+            return FrechetStatistics(self.identity, self.count, *self._copies())
+        if self.count == 0 and sign > 0:
+            return FrechetStatistics(other.identity, other.count, *other._copies())
+        shift, total, outer = self._copies()
+        other_shift, other_total, other_outer = other._copies()
+        # Move the other sums to this shift: x - a = (x - b) + (b - a).
+        move = other_shift - shift
+        cross = np.outer(other_total, move)
+        moved = other_outer + cross + cross.T + other.count * np.outer(move, move)
+        return FrechetStatistics(
+            self.identity,
+            self.count + sign * other.count,
+            shift,
+            total + sign * (other_total + other.count * move),
+            outer + sign * moved,
+        )
+
+    def _copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.shift is None or self.total is None or self.outer is None:
+            raise TooFewSamples("no feature vectors were given: FID needs at least two")
+        return self.shift.copy(), self.total.copy(), self.outer.copy()
+
+    @property
+    def width(self) -> int:
+        return 0 if self.shift is None else self.shift.size
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(d,) float64. Raises TooFewSamples for an empty stream."""
+        shift, total, _ = self._copies()
+        return shift + total / self.count
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(d, d) float64, unbiased (divisor n - 1). Raises TooFewSamples below two vectors."""
+        _, total, outer = self._copies()
+        if self.count < 2:
+            raise TooFewSamples("one feature vector has no covariance: FID needs at least two")
+        covariance = (outer - np.outer(total, total) / self.count) / (self.count - 1)
+        return (covariance + covariance.T) / 2
+
+    def save(self, path: Path) -> None:
+        """Write to ``path`` (safetensors), whole or not at all."""
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        try:
+            save_file(
+                {"mean": self.mean, "covariance": self.covariance},
+                name,
+                metadata={"count": str(self.count), "identity": self.identity},
+            )
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> FrechetStatistics:
+        """Read what ``save`` wrote. Raises UserError for any other file."""
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata() or {}
+                mean, covariance = file.get_tensor("mean"), file.get_tensor("covariance")
+            return cls.from_moments(mean, covariance, int(metadata["count"]), metadata["identity"])
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise UserError(f"{path} does not hold FID statistics ({error})") from error
+
+    @classmethod
+    def load_clean_fid(cls, path: Path, count: int, identity: str = "") -> FrechetStatistics:
+        """Read a statistics file of clean-fid or pytorch-fid (``.npz`` with ``mu`` and ``sigma``).
+
+        The file does not say of how many images it is: give their ``count``. Nothing is unpickled.
+        Raises UserError for any other file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls.from_moments(file["mu"], file["sigma"], count, identity)
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
+            raise UserError(f"{path} is no statistics file with mu and sigma ({error})") from error
+
+
+def _require_same(a: FrechetStatistics, b: FrechetStatistics) -> None:
+    if a.count and b.count and a.identity != b.identity:
+        raise UserError(
+            f"features of different protocols or networks cannot be compared: "
+            f"{a.identity or 'unnamed'} and {b.identity or 'unnamed'}"
+        )
+    if a.count and b.count and a.width != b.width:
+        raise UserError(f"{a.width} and {b.width} features cannot be compared")
+
+
+def require_enough(statistics: FrechetStatistics) -> None:
+    """Raises TooFewSamples where there are fewer vectors than features."""
+    if statistics.count < max(2, statistics.width):
+        raise TooFewSamples(
+            f"{statistics.count} images are fewer than the {statistics.width} features: their "
+            f"covariance is singular and FID would mislead. Use at least {statistics.width} "
+            "images, or read KID, which has no such limit"
+        )
+
+
+def frechet_distances(
+    reference: FrechetStatistics, sets: Iterable[FrechetStatistics]
+) -> list[float]:
+    """Squared Fréchet distance (FID) of each of ``sets`` to ``reference``, one root for all.
+
+    Raises TooFewSamples below as many vectors as features, UserError for differing identities or
+    values that are not finite. Never negative, never NaN."""
+    require_enough(reference)
+    mean, covariance = reference.mean, reference.covariance
+    _require_finite(mean, covariance)
+    values, vectors = linalg.eigh(covariance)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    distances = []
+    for other in sets:
+        _require_same(other, reference)
+        require_enough(other)
+        other_mean, other_covariance = other.mean, other.covariance
+        _require_finite(other_mean, other_covariance)
+        product = root @ other_covariance @ root
+        roots = np.sqrt(linalg.eigvalsh((product + product.T) / 2).clip(min=0))
+        traces = np.trace(covariance) + np.trace(other_covariance)
+        difference = mean - other_mean
+        distances.append(max(0.0, float(difference @ difference + traces - 2 * roots.sum())))
+    return distances
+
+
+def frechet_distance(a: FrechetStatistics, b: FrechetStatistics) -> float:
+    """Squared Fréchet distance (FID) of two sets; see ``frechet_distances``."""
+    return frechet_distances(b, [a])[0]
+
+
+def _require_finite(mean: np.ndarray, covariance: np.ndarray) -> None:
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError("the feature statistics are not finite: the file or the network is broken")
+
+
+def without_each_group(
+    features: np.ndarray, groups: np.ndarray, identity: str = ""
+) -> list[FrechetStatistics]:
+    """For a delete-a-group jackknife: the statistics with each group of vectors left out in turn.
+
+    ``features`` (n, d), ``groups`` (n,) labels. Each is the total less the group (moment sums are
+    downdated), so the whole costs one pass, not one a group."""
+    parts = [FrechetStatistics.of(features[groups == g], identity) for g in np.unique(groups)]
+    total = FrechetStatistics(identity)
+    for part in parts:
+        total = total.merge(part)
+    return [total.without(part) for part in parts]
