@@ -1,20 +1,20 @@
-"""From image files or arrays to what a feature network sees, by the protocol asked for.
+"""From image files or arrays to features, by the FID protocol asked for.
 
-A protocol is a function (image (H, W, 3) uint8, side) -> (side, side, 3) float32 in 0..255:
+A protocol prepares an image (H, W, 3) uint8 as (side, side, 3) float32 pixels in 0..255:
 
-- ``playground``: clean-fid's ``clean`` mode (Parmar et al. 2022, arXiv 2104.11222), each channel
+- ``playground``: clean-fid's ``clean`` mode (Parmar et al. 2022, arXiv 2104.11222): each channel
   as a float image, antialiased bicubic, clipped, never rounded. The default of the MJHQ-30K card.
 - ``gigagan256``: centre crop, Lanczos to 256 in 8 bit, then as above (so enlarged to 299).
-- ``pytorch-fid``: bilinear without antialiasing, and input 2x/255 - 1 instead of (x - 128)/128.
+- ``pytorch-fid``: bilinear without antialiasing, and a network input of 2x/255 - 1.
 
 Numbers of different protocols are not comparable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import batched
 from pathlib import Path
 from typing import Protocol
 
@@ -24,3 +24,123 @@ from PIL import Image
 from harmon_eval.core import UserError
 from harmon_eval.scoring.frechet import FrechetStatistics
 
+# clean-fid's list: it matches these as written, so "PNG" is found and "Png" is not.
+EXTENSIONS = frozenset("bmp jpg jpeg pgm png ppm tif tiff webp npy JPEG JPG PNG".split())
+
+
+class FeatureNet(Protocol):
+    """A feature network: (N, 3, side, side) float32 pixels in 0..255 -> (N, d) float32.
+
+    ``name`` becomes part of the metric's name; ``identity`` holds the hash of the weights."""
+
+    name: str
+    identity: str
+    side: int
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
+
+
+def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) in 0..255 -> (side, side, 3) float32: antialiased bicubic, clipped, unrounded."""
+    channels = []
+    for channel in np.moveaxis(image, -1, 0):
+        resized = Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
+        channels.append(np.asarray(resized).clip(0, 255))
+    return np.stack(channels, axis=-1)
+
+
+def centre_crop_256(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (256, 256, 3) uint8: the middle square, then Lanczos (GigaGAN's FID)."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    square = Image.fromarray(image[top : top + short, left : left + short])
+    return np.asarray(square.resize((256, 256), Image.Resampling.LANCZOS))
+
+
+def _bilinear_weights(size: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper source index and weight of the upper one, pixel centres at i + 1/2."""
+    source = ((np.arange(side, dtype=np.float32) + 0.5) * np.float32(size / side) - 0.5).clip(0)
+    low = source.astype(np.int64)
+    high = np.minimum(low + 1, size - 1)
+    return low, high, source - low
+
+
+def bilinear_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) -> (side, side, 3) float32: two taps an axis, whatever the reduction, clipped."""
+    low, high, weight = _bilinear_weights(image.shape[0], side)
+    weight = weight[:, None, None]
+    rows = image[low] * (1 - weight) + image[high] * weight
+    low, high, weight = _bilinear_weights(image.shape[1], side)
+    weight = weight[:, None]
+    return (rows[:, low] * (1 - weight) + rows[:, high] * weight).clip(0, 255).astype(np.float32)
+
+
+def _gigagan(image: np.ndarray, side: int) -> np.ndarray:
+    return clean_resize(centre_crop_256(image), side)
+
+
+def _pytorch_fid(image: np.ndarray, side: int) -> np.ndarray:
+    # Feature networks take (x - 128) / 128; of 256/255 x that is pytorch-fid's 2x/255 - 1.
+    return bilinear_resize(image, side) * np.float32(256 / 255)
+
+
+PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "playground": clean_resize,
+    "gigagan256": _gigagan,
+    "pytorch-fid": _pytorch_fid,
+}
+
+
+def decode(path: Path) -> np.ndarray:
+    """The image file as (H, W, 3) uint8 RGB (alpha dropped, EXIF orientation not applied).
+
+    ``.npy`` is loaded as it is. Raises UserError that names a missing or corrupt file."""
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is missing or no readable image ({error})") from error
+
+
+def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:
+    """One file or (H, W, 3) uint8 array -> (3, side, side) float32 pixels by ``protocol``.
+
+    Raises UserError for an unreadable file, KeyError for an unknown protocol."""
+    pixels = decode(image) if isinstance(image, Path) else image
+    return np.ascontiguousarray(PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1))
+
+
+def feature_batches(
+    images: Sequence[Path | np.ndarray], net: FeatureNet, protocol: str, batch_size: int = 32
+) -> Iterator[np.ndarray]:
+    """Features of ``images`` in order, batch by batch, (n, d) float32; decoded in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            pixels = pool.map(lambda image: prepare(image, protocol, net.side), batch)
+            yield net(np.stack(list(pixels)))
+
+
+def image_statistics(
+    images: Sequence[Path | np.ndarray], net: FeatureNet, protocol: str, batch_size: int = 32
+) -> FrechetStatistics:
+    """FID statistics of files or arrays, in memory that does not grow with their number."""
+    statistics = FrechetStatistics(f"{protocol}, {net.identity}")
+    for features in feature_batches(images, net, protocol, batch_size):
+        statistics.update(features)
+    return statistics
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files below ``folder`` that clean-fid would count, sorted by path.
+
+    Raises UserError where there are none."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix[1:] in EXTENSIONS and p.is_file())
+    if not files:
+        raise UserError(f"{folder} holds no images")
+    return files

@@ -133,7 +133,7 @@ def templates() -> tuple[tuple[str, ...], np.ndarray]:
     stacks = []
     for shape in SHAPES:
         variants = []
-        for radius in (7.0, 8.5, 11.0):
+        for radius in (8.0, 9.5, 11.0):
             for offset in (0.0, 0.5):
                 alpha = np.zeros((SIDE, SIDE), dtype=np.float32)
                 item = Item(shape, "red", 32 + offset, 32 + offset, radius)

@@ -31,7 +31,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-RADII = {"small": 7.0, "medium": 9.0, "large": 11.0}
+RADII = {"small": 8.0, "medium": 9.5, "large": 11.0}
 
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -46,11 +46,6 @@ def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return x * (1.0 - corner_y) + (y - 1.0) * corner_x <= 0
 
 
-def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    x, y = 1.15 * u, 0.12 - 1.15 * v
-    return (x * x + y * y - 1) ** 3 - x * x * y**3 <= 0
-
-
 SHAPES: dict[str, Mask] = {
     "circle": lambda u, v: u * u + v * v <= 0.9,
     "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.84,
@@ -60,8 +55,6 @@ SHAPES: dict[str, Mask] = {
         (np.minimum(np.abs(u), np.abs(v)) <= 0.3) & (np.maximum(np.abs(u), np.abs(v)) <= 0.95)
     ),
     "ring": lambda u, v: (u * u + v * v <= 0.98) & (u * u + v * v >= 0.28),
-    "heart": _heart,
-    "diamond": lambda u, v: np.abs(u) / 0.78 + np.abs(v) <= 1.0,
 }
 
 

@@ -1,0 +1,72 @@
+"""Intervals: the cluster bootstrap for scores, the jackknife for smooth functions of moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from harmon_eval.core import Interval, Summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+
+def bootstrap_intervals(
+    rows: pd.DataFrame, summarize: Summarize, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """95 % percentile intervals of every metric, resampling groups within their stratum.
+
+    Samples of one group (the images of a prompt, the questions about an image) are correlated, so
+    whole groups are drawn with replacement; strata keep the sizes that the benchmark fixes. A
+    proportion of exactly 0 or 1 has no spread to resample: it gets the exact (Clopper-Pearson)
+    interval over its groups instead. Source: Davison & Hinkley 1997, sections 2.4 and 3.2.
+    """
+    value = summarize(rows)
+    rows = rows.sort_values("group", kind="stable", ignore_index=True)
+    codes, names = rows["group"].factorize()
+    starts = np.searchsorted(codes, np.arange(len(names) + 1))
+    stratum_of = rows["stratum"].to_numpy()[starts[:-1]]
+    strata = [np.flatnonzero(stratum_of == s) for s in sorted(set(stratum_of))]
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[float]] = {name: [] for name in value}
+    for _ in range(resamples):
+        picked = np.concatenate([rng.choice(groups, len(groups)) for groups in strata])
+        lengths = starts[picked + 1] - starts[picked]
+        ends = np.cumsum(lengths)
+        index = np.arange(ends[-1]) + np.repeat(starts[picked] - (ends - lengths), lengths)
+        # A group drawn twice counts as two groups.
+        resample = rows.take(index).assign(group=np.repeat(np.arange(len(picked)), lengths))
+        for name, number in summarize(resample).items():
+            drawn[name].append(number)
+    counts = {str(s): int((stratum_of == s).sum()) for s in set(stratum_of)}
+    return {
+        name: _percentile(value[name], numbers, counts.get(name, len(names)))
+        for name, numbers in drawn.items()
+    }
+
+
+def _percentile(value: float, drawn: Sequence[float], groups: int) -> Interval:
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    if low == high and value in (0.0, 1.0):
+        exact = stats.binomtest(round(value * groups), groups).proportion_ci(LEVEL, "exact")
+        return float(exact.low), float(exact.high)
+    return float(low), float(high)
+
+
+def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
+    """Normal 95 % interval from the values with one group of samples left out at a time.
+
+    Delete-a-group jackknife (Shao & Tu 1995, section 2.3): variance (g-1)/g * sum of squared
+    deviations. It suits smooth functions of moments, such as FID, where resampling with replacement
+    would add a bias of its own."""
+    left = np.asarray(leave_out, dtype=np.float64)
+    count = len(left)
+    error = np.sqrt((count - 1) / count * np.square(left - left.mean()).sum())
+    reach = float(stats.norm.ppf((1 + LEVEL) / 2) * error)
+    return value - reach, value + reach
