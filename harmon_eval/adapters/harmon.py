@@ -1,0 +1,92 @@
+"""Harmon under test: the bundled harmon-mini, or real weights from a file, folder or hub."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
+from harmon_eval.model.checkpoint import load
+from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.scoring.images import open_image
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def best_device(name: str) -> torch.device:
+    """``auto``: the accelerator if there is one. Raises UserError for a device that is not here."""
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def draw_settings(base: DrawSettings, options: Namespace) -> DrawSettings:
+    """The model's own settings, changed by the options that were given."""
+    given = {
+        "cfg_scale": options.cfg,
+        "iterations": options.steps,
+        "diffusion_steps": options.diffusion_steps,
+        "temperature": options.temperature,
+        "image_size": options.image_size,
+    }
+    try:
+        return replace(base, **{key: value for key, value in given.items() if value is not None})
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+class HarmonResponder(Responder):
+    def __init__(
+        self, name: str, pipeline: HarmonPipeline, settings: DrawSettings, fingerprint: str
+    ) -> None:
+        self.name = name
+        self.pipeline = pipeline
+        self.draw_settings = settings
+        self.fingerprint = fingerprint
+        model = pipeline.model
+        try:
+            size = settings.grid(model)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        stride = model.config.vae.stride
+        self.settings: dict[str, Any] = {
+            **asdict(settings),
+            "image_size": [side * stride for side in size],
+            "full_stop": pipeline.processor.full_stop,
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
+
+    @classmethod
+    def load(cls, name: str, options: Namespace) -> HarmonResponder:
+        """Raises CheckpointError for weights that cannot be used."""
+        device = best_device(options.device)
+        loaded = load(name, kl16=options.kl16, device=device, dtype=DTYPES[options.dtype])
+        settings = draw_settings(loaded.draw_settings, options)
+        return cls(loaded.name, loaded.pipeline, settings, loaded.fingerprint)
+
+    def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
+        prompts = [request.prompt for request in requests]
+        return self.pipeline.draw(prompts, [r.seed for r in requests], self.draw_settings)
+
+    def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
+        if any(len(request.images) > 1 for request in requests):
+            raise Unscorable(f"{self.name} reads one image a question")
+        images = [open_image(r.images[0]) if r.images else None for r in requests]
+        budget = max(request.max_new_tokens for request in requests)
+        return self.pipeline.answer(images, [r.question for r in requests], budget)
+
+    def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
+        return list(self.pipeline.embed([open_image(request.image) for request in requests]))

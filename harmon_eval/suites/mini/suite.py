@@ -1,0 +1,47 @@
+"""The mini suite: benchmarks in their official file formats, made from rendered scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.suites.cache import cache_folder, made_once
+
+VERSION = "1"
+
+
+class MiniSuite:
+    """Made deterministically on first use into the user's cache; instruments are rules and a small
+    bundled feature network."""
+
+    name = "mini"
+    images_per_prompt = 4
+
+    def __init__(self, data: Path | None = None) -> None:
+        self._data = data
+
+    def data(self, task: str) -> Path:
+        from harmon_eval.suites.mini.build import MAKERS
+
+        if self._data is not None:
+            folder = self._data / task
+            return folder if folder.is_dir() else self._data
+        if task not in MAKERS:
+            raise UserError(f"the mini suite has no data for task {task!r}: pass --data DIR")
+        return made_once(cache_folder() / f"mini-{VERSION}" / task, MAKERS[task])
+
+    def instrument(self, name: str) -> Any:
+        if name == "detector":
+            from harmon_eval.suites.mini.detector import ShapeDetector
+
+            return ShapeDetector()
+        if name == "color":
+            from harmon_eval.suites.mini.colors import ColorNamer
+
+            return ColorNamer()
+        if name == "features":
+            from harmon_eval.scoring.features import mini_features
+
+            return mini_features()
+        raise InstrumentMissing(f"the mini suite has no instrument {name!r}")
