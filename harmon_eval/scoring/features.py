@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -21,8 +20,6 @@ INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE
 )
-# Of the file that StyleGAN2-ADA, clean-fid and torch-fidelity's users download.
-INCEPTION_WIDTH = 2048
 
 
 def sha256_of(path: Path) -> str:
@@ -31,20 +28,103 @@ def sha256_of(path: Path) -> str:
 
 
 class MiniNet(nn.Module):
-    """Four convolutions and a mean over places: 64 x 64 pixels -> ``width`` features.
+    """Convolutions and a mean over places: 64 x 64 pixels -> ``width`` features.
 
-    A last 1 x 1 convolution before the mean makes the features counts of parts ("how much red
-    ring"), which is what a set statistic of simple scenes should see."""
+    The coordinates join before the last two 1 x 1 convolutions, so that the features can say what
+    is shown and also where; their mean over places adds up the parts of a scene."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        sizes = (3, 24, 48, 96, 128)
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
-            stride = 2 if i < 3 else 1
+        for before, after, stride in ((3, 24, 2), (24, 48, 2), (48, 96, 2), (96, 128, 1)):
             layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after)]
             layers += [nn.SiLU()]
-        self.body = nn.Sequential(*layers, nn.Conv2d(sizes[-1], width, 1), nn.SiLU())
+        self.body = nn.Sequential(*layers)
+        self.mix = nn.Sequential(nn.Conv2d(130, 128, 1), nn.SiLU(), nn.Conv2d(128, width, 1))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, 3, 64, 64) in [-1, 1]
-        return self.body(x).mean(dim=(2, 3))  # (B, width)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, 3, H, W) in [-1, 1]
+        x = self.body(x)  # (B, 128, h, w)
+        b, _, h, w = x.shape
+        across = torch.linspace(-1, 1, w, device=x.device).expand(b, 1, h, w)
+        down = torch.linspace(-1, 1, h, device=x.device)[:, None].expand(b, 1, h, w)
+        return self.mix(torch.cat([x, across, down], dim=1)).mean(dim=(2, 3))  # (B, width)
+
+
+class MiniFeatures:
+    """The mini suite's feature network, trained by ``train_mini_features``; 64 x 64 pixels.
+
+    Raises UserError where the weights are missing or damaged."""
+
+    name = "mini"
+    side = 64
+
+    def __init__(self, weights: Path = MINI_WEIGHTS) -> None:
+        try:
+            with safe_open(weights, "pt") as file:
+                self.provenance: dict[str, str] = json.loads(file.metadata()["provenance"])
+                names = file.keys()
+                tensors = {name: file.get_tensor(name).float() for name in names}
+            net = MiniNet(len(tensors["mix.2.bias"]))
+            # BatchNorm's counter of steps is no weight and is not stored.
+            missing, unexpected = net.load_state_dict(tensors, strict=False)
+            missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{weights} holds no mini feature network ({error})") from error
+        if missing or unexpected:
+            raise UserError(f"{weights}: missing {missing}, unexpected {unexpected}")
+        self.net = net.eval()
+        self.identity = f"mini-features sha256:{sha256_of(weights)[:16]}"
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3, 64, 64) float32 pixels in 0..255 -> (N, 64) float32."""
+        return self.net((torch.from_numpy(pixels) - 128) / 128).numpy()
+
+
+class InceptionFeatures:
+    """clean-fid's Inception v3: the TorchScript file's ``layers`` part, without its own resize.
+
+    Looks for ``inception-2015-12-05.pt`` at ``weights`` (file or folder) if given, else where
+    clean-fid keeps it (the temporary folder). Nothing is downloaded. ``device`` defaults to CUDA
+    where there is one. Raises InstrumentMissing where the file is not there, UserError where it
+    is no such network."""
+
+    name = "inception"
+    side = 299
+
+    def __init__(self, weights: Path | None = None, device: str | None = None) -> None:
+        path = _find_inception(weights)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            # The layers, in float32 as published; never autocast, whatever the caller does.
+            self.layers = torch.jit.load(str(path), map_location=self.device).eval().layers
+        except (RuntimeError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{path} is not clean-fid's Inception network ({reason})") from error
+        self.identity = f"{INCEPTION_FILE} sha256:{sha256_of(path)[:16]}"
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3, 299, 299) float32 pixels in 0..255 -> (N, 2048) float32."""
+        x = torch.from_numpy(pixels).to(self.device)
+        return self.layers((x - 128) / 128).flatten(1).float().cpu().numpy()
+
+
+def inception_places(weights: Path | None = None) -> Sequence[Path]:
+    """Where the Inception file is looked for, in order."""
+    if weights is not None:
+        return [weights / INCEPTION_FILE if weights.is_dir() else weights]
+    return list(dict.fromkeys([Path(tempfile.gettempdir()), Path("/tmp"), Path()]))
+
+
+def _find_inception(weights: Path | None) -> Path:
+    places = inception_places(weights)
+    for place in places:
+        path = place if weights is not None else place / INCEPTION_FILE
+        if path.is_file():
+            return path
+    wanted = places[0] if weights is not None else places[0] / INCEPTION_FILE
+    raise InstrumentMissing(
+        f"FID needs clean-fid's Inception network: put {INCEPTION_FILE} (from {INCEPTION_URL}) "
+        f"at {wanted}"
+    )

@@ -23,9 +23,13 @@ from PIL import Image
 
 from harmon_eval.core import UserError
 from harmon_eval.scoring.frechet import FrechetStatistics
+from harmon_eval.scoring.images import read_rgb
 
 # clean-fid's list: it matches these as written, so "PNG" is found and "Png" is not.
-EXTENSIONS = frozenset("bmp jpg jpeg pgm png ppm tif tiff webp npy JPEG JPG PNG".split())
+SUFFIXES = {
+    *(".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", ".npy"),
+    *(".JPEG", ".JPG", ".PNG"),
+}
 
 
 class FeatureNet(Protocol):
@@ -94,24 +98,16 @@ PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 }
 
 
-def decode(path: Path) -> np.ndarray:
-    """The image file as (H, W, 3) uint8 RGB (alpha dropped, EXIF orientation not applied).
-
-    ``.npy`` is loaded as it is. Raises UserError that names a missing or corrupt file."""
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is missing or no readable image ({error})") from error
+def _read(path: Path) -> np.ndarray:
+    # As clean-fid: .npy is taken as it is; alpha is dropped, EXIF orientation not applied.
+    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
 
 
 def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:
     """One file or (H, W, 3) uint8 array -> (3, side, side) float32 pixels by ``protocol``.
 
-    Raises UserError for an unreadable file, KeyError for an unknown protocol."""
-    pixels = decode(image) if isinstance(image, Path) else image
+    Raises Unscorable for an unreadable file, KeyError for an unknown protocol."""
+    pixels = _read(image) if isinstance(image, Path) else image
     return np.ascontiguousarray(PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1))
 
 
@@ -140,7 +136,7 @@ def find_images(folder: Path) -> list[Path]:
     """The image files below ``folder`` that clean-fid would count, sorted by path.
 
     Raises UserError where there are none."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix[1:] in EXTENSIONS and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
     if not files:
         raise UserError(f"{folder} holds no images")
     return files

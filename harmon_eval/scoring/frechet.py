@@ -10,6 +10,7 @@ same eigenvalues, and the results agree to rounding (its mean is a float32 one).
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Iterable
@@ -102,11 +103,11 @@ class FrechetStatistics:
     def _combine(self, other: FrechetStatistics, sign: int) -> FrechetStatistics:
         _require_same(self, other)
         if other.count == 0:
-            return FrechetStatistics(self.identity, self.count, *self._copies())
+            return copy.deepcopy(self)
         if self.count == 0 and sign > 0:
-            return FrechetStatistics(other.identity, other.count, *other._copies())
-        shift, total, outer = self._copies()
-        other_shift, other_total, other_outer = other._copies()
+            return copy.deepcopy(other)
+        shift, total, outer = self._sums()
+        other_shift, other_total, other_outer = other._sums()
         # Move the other sums to this shift: x - a = (x - b) + (b - a).
         move = other_shift - shift
         cross = np.outer(other_total, move)
@@ -114,15 +115,15 @@ class FrechetStatistics:
         return FrechetStatistics(
             self.identity,
             self.count + sign * other.count,
-            shift,
+            shift.copy(),
             total + sign * (other_total + other.count * move),
             outer + sign * moved,
         )
 
-    def _copies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.shift is None or self.total is None or self.outer is None:
             raise TooFewSamples("no feature vectors were given: FID needs at least two")
-        return self.shift.copy(), self.total.copy(), self.outer.copy()
+        return self.shift, self.total, self.outer
 
     @property
     def width(self) -> int:
@@ -131,13 +132,13 @@ class FrechetStatistics:
     @property
     def mean(self) -> np.ndarray:
         """(d,) float64. Raises TooFewSamples for an empty stream."""
-        shift, total, _ = self._copies()
+        shift, total, _ = self._sums()
         return shift + total / self.count
 
     @property
     def covariance(self) -> np.ndarray:
         """(d, d) float64, unbiased (divisor n - 1). Raises TooFewSamples below two vectors."""
-        _, total, outer = self._copies()
+        _, total, outer = self._sums()
         if self.count < 2:
             raise TooFewSamples("one feature vector has no covariance: FID needs at least two")
         covariance = (outer - np.outer(total, total) / self.count) / (self.count - 1)

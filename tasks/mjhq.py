@@ -1,0 +1,272 @@
+"""MJHQ-30K FID: how far drawn images are from curated Midjourney images of the same prompts.
+
+30,000 prompts in ten categories (Li et al. 2024, arXiv 2402.17245). One image a prompt; Fréchet
+distance between the feature statistics of the drawn and of the reference images, lower is better.
+
+Three protocols go by this name, and their numbers are not comparable, so the protocol and the
+feature network are part of every metric's name, ``fid[playground,inception]``. This file's task
+follows the dataset card (clean-fid's defaults); ``mjhq_gigagan256`` and ``mjhq_pytorch_fid`` are
+the others. To mark one set of drawings by all, draw once and use ``--model folder:RUN/mjhq/images``.
+
+A row holds the features of a drawn image and of its reference. So FID needs nothing but the rows,
+compares equally many images whatever ``--limit`` says, and is pure. Beside the overall FID:
+
+- ``fid[...]/CATEGORY``: where a category has enough images. Ten small sets have a larger bias
+  (it goes as 1/n): their mean is not the overall FID.
+- ``kid[...]``, ``kid_standard_error[...]``, ``kid[...]/CATEGORY``: unbiased at any n.
+- ``fid_noise_floor[...]``: FID between two halves of the references, so of n/2 images a set, with
+  about twice the bias of the FID itself: no model should come out far below it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import (
+    Answer,
+    Draw,
+    Instruments,
+    Interval,
+    Row,
+    Sample,
+    Suite,
+    Summarize,
+    Task,
+    Unscorable,
+    UserError,
+)
+from harmon_eval.scoring.fid_images import FeatureNet, feature_batches
+from harmon_eval.scoring.frechet import (
+    FrechetStatistics,
+    TooFewSamples,
+    frechet_distance,
+    frechet_distances,
+    without_each_group,
+)
+from harmon_eval.scoring.kid import kid
+from harmon_eval.statistics import jackknife_interval
+
+OFFICIAL_CATEGORIES = 10
+OFFICIAL_PER_CATEGORY = 3000
+SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
+JACKKNIFE_GROUPS = 20
+MIN_KID = 4
+CHUNK = 1024
+
+logger = logging.getLogger(__name__)
+
+
+# -- samples ---------------------------------------------------------------------------------
+
+
+def samples(suite: Suite) -> Iterator[Sample]:
+    """One drawing a prompt, in the order of ``meta_data.json``; ids are ``{category}/{key}``.
+
+    Raises UserError where the file is broken or a reference image is missing."""
+    folder = suite.data("mjhq")
+    entries = load_prompts(folder / "meta_data.json")
+    if suite.name == "official":
+        _warn_unless_complete(entries)
+    for key, (category, prompt) in entries.items():
+        yield Sample(
+            id=f"{category}/{key}",
+            request=Draw(prompt),
+            target={"category": category, "reference": _reference(folder, category, key)},
+            group=key,
+            stratum=category,
+        )
+
+
+def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
+    """``meta_data.json`` as key -> (category, prompt). Raises UserError that names the flaw."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    entries = {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold one object: key -> category and prompt")
+    for key, entry in content.items():
+        try:
+            category, prompt = entry["category"], entry["prompt"]
+        except (KeyError, TypeError):
+            raise UserError(f"{path}: entry {key!r} needs a category and a prompt") from None
+        if not (isinstance(category, str) and isinstance(prompt, str)):
+            raise UserError(f"{path}: category and prompt of {key!r} must be text")
+        for name in (key, category):
+            if not re.fullmatch(r"[\w-]+", name):
+                raise UserError(f"{path}: {name!r} is no file name of letters, digits, - and _")
+        entries[key] = category, prompt
+    return entries
+
+
+def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
+    counts = pd.Series([category for category, _ in entries.values()]).value_counts()
+    if len(counts) != OFFICIAL_CATEGORIES or (counts != OFFICIAL_PER_CATEGORY).any():
+        logger.warning(
+            "this is not MJHQ-30K: %d prompts in %d categories instead of %d in %d",
+            len(entries),
+            len(counts),
+            OFFICIAL_CATEGORIES * OFFICIAL_PER_CATEGORY,
+            OFFICIAL_CATEGORIES,
+        )
+
+
+def _reference(folder: Path, category: str, key: str) -> Path:
+    stem = folder / "mjhq30k_imgs" / category / key
+    for suffix in SUFFIXES:
+        if (path := stem.with_suffix(suffix)).is_file():
+            return path
+    raise UserError(
+        f"reference image {stem}.jpg is missing: unpack mjhq30k_imgs.zip beside meta_data.json"
+    )
+
+
+# -- marks -----------------------------------------------------------------------------------
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments, protocol: str) -> list[Row]:
+    """Features of each drawn image and of its reference, (d,) float32.
+
+    Raises Unscorable for an unreadable drawing, UserError for an unreadable reference."""
+    net: FeatureNet = instruments["features"]
+    drawn = _features([answer.image for answer in answers], net, protocol)
+    try:
+        references = _features([a.sample.target["reference"] for a in answers], net, protocol)
+    except Unscorable as error:
+        raise UserError(f"a reference image is damaged: {error}; unpack it again") from error
+    return [
+        {"setting": f"{protocol},{net.name}", "features": own, "reference_features": reference}
+        for own, reference in zip(drawn, references, strict=True)
+    ]
+
+
+def _features(images: Sequence[Path], net: FeatureNet, protocol: str) -> list[np.ndarray]:
+    return [row for batch in feature_batches(images, net, protocol) for row in batch]
+
+
+# -- metrics ---------------------------------------------------------------------------------
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """All metrics; see the head of this file. What too few images do not allow is left out.
+
+    Raises UserError for rows of different protocols."""
+    rows = _ordered(rows)
+    setting = _setting(rows)
+    drawn, reference = rows["features"], rows["reference_features"]
+    metrics = {}
+    try:
+        metrics[f"fid[{setting}]"] = frechet_distance(_statistics(drawn), _statistics(reference))
+    except TooFewSamples as error:
+        logger.warning("no fid[%s]: %s", setting, error)
+    if len(rows) >= MIN_KID:
+        result = kid(_stack(drawn), _stack(reference))
+        metrics[f"kid[{setting}]"] = result.mean
+        metrics[f"kid_standard_error[{setting}]"] = result.standard_error
+    try:
+        halves = _statistics(reference[0::2]), _statistics(reference[1::2])
+        metrics[f"fid_noise_floor[{setting}]"] = frechet_distance(*halves)
+    except TooFewSamples:
+        logger.debug("%d references are too few for a noise floor", len(rows))
+    for category, part in rows.groupby("stratum"):
+        metrics |= _category_metrics(part, f"[{setting}]/{category}")
+    return metrics
+
+
+def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
+    drawn, reference = rows["features"], rows["reference_features"]
+    metrics = {}
+    try:
+        metrics[f"fid{name}"] = frechet_distance(_statistics(drawn), _statistics(reference))
+    except TooFewSamples:
+        logger.debug("fid%s is left out: %d images", name, len(rows))
+    if len(rows) >= MIN_KID:
+        metrics[f"kid{name}"] = kid(_stack(drawn), _stack(reference)).mean
+    return metrics
+
+
+def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    # Halves, subsets and jackknife groups go by position: one order, whatever the rows came in.
+    return rows.sort_values("id", ignore_index=True)
+
+
+def _setting(rows: pd.DataFrame) -> str:
+    settings = sorted(rows["setting"].unique())
+    if len(settings) != 1:
+        raise UserError(f"rows of different protocols cannot be added up: {', '.join(settings)}")
+    return settings[0]
+
+
+def _stack(vectors: pd.Series) -> np.ndarray:
+    return np.stack(vectors.to_list()).astype(np.float32, copy=False)
+
+
+def _statistics(vectors: pd.Series) -> FrechetStatistics:
+    statistics = FrechetStatistics()
+    for start in range(0, len(vectors), CHUNK):
+        statistics.update(_stack(vectors[start : start + CHUNK]))
+    return statistics
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """95 % intervals of FID (delete-a-group jackknife over the drawn images) and of KID.
+
+    20 groups, the references fixed: how much FID would vary with another set of drawings. The
+    bootstrap would not do, since repeated images lower the rank of the covariance and raise FID.
+    The interval is about the FID of this n and does not remove its bias, which goes as 1/n.
+    KID: normal, from its standard error."""
+    rows = _ordered(rows)
+    value = summarize(rows)
+    setting = _setting(rows)
+    found = {}
+    parts = {"": rows} | {f"/{name}": part for name, part in rows.groupby("stratum")}
+    for name, part in parts.items():
+        metric = f"fid[{setting}]{name}"
+        if metric in value and (leave_out := _leave_out(part)):
+            low, high = jackknife_interval(value[metric], leave_out)
+            found[metric] = max(0.0, low), high
+    if (metric := f"kid[{setting}]") in value:
+        reach = 1.96 * value[f"kid_standard_error[{setting}]"]
+        found[metric] = value[metric] - reach, value[metric] + reach
+    return found
+
+
+def _leave_out(rows: pd.DataFrame) -> list[float]:
+    groups = np.arange(len(rows)) % JACKKNIFE_GROUPS
+    sets = without_each_group(_stack(rows["features"]), groups)
+    try:
+        return frechet_distances(_statistics(rows["reference_features"]), sets)
+    except TooFewSamples:
+        return []
+
+
+# -- the task --------------------------------------------------------------------------------
+
+
+def task(protocol: str) -> Task:
+    """MJHQ-30K by ``protocol``: a name in ``harmon_eval.scoring.fid_images.PROTOCOLS``."""
+    return Task(
+        samples=samples,
+        mark=partial(mark, protocol=protocol),
+        summarize=summarize,
+        intervals=intervals,
+        headline="fid",
+        higher_is_better=False,
+        paper="https://arxiv.org/abs/2402.17245",
+        version="1",
+        instruments=("features",),
+        licence="not stated by the dataset card; do not redistribute the images",
+        size="30,000 prompts in 10 categories",
+    )
+
+
+TASK = task("playground")

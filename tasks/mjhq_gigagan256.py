@@ -1,0 +1,7 @@
+"""MJHQ-30K FID by GigaGAN's preparation (centre crop, Lanczos to 256), as JanusFlow reports it.
+
+Prompts, references and metrics are those of ``mjhq``."""
+
+from harmon_eval.tasks.mjhq import task
+
+TASK = task("gigagan256")

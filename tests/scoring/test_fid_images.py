@@ -1,0 +1,199 @@
+"""Preparation and FID of image folders against clean-fid itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cleanfid import fid as clean_fid
+from cleanfid.resize import build_resizer
+from PIL import Image
+
+from harmon_eval.core import Unscorable, UserError
+from harmon_eval.scoring.fid_images import (
+    PROTOCOLS,
+    centre_crop_256,
+    find_images,
+    image_statistics,
+    prepare,
+)
+from harmon_eval.scoring.frechet import frechet_distance
+
+WIDTH = 24
+CPU = torch.device("cpu")
+
+
+class Projection:
+    """A fixed random projection of 13 x 13 averages and their squares: a tiny feature network."""
+
+    name = "projection"
+    identity = "projection-1"
+    side = 299
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.matrix = torch.randn(2 * 3 * 13 * 13, WIDTH, generator=generator) / 20
+
+    def of_tensor(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.avg_pool2d((pixels - 128) / 128, 23)
+        fine = torch.nn.functional.avg_pool2d(((pixels - 128) / 128) ** 2, 23)
+        return torch.cat([x, fine], dim=1).flatten(1) @ self.matrix
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self.of_tensor(torch.from_numpy(pixels)).numpy()
+
+
+def pictures(seed: int, count: int) -> list[np.ndarray]:
+    """Soft random blobs with a little noise, of different sizes and shapes."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for i in range(count):
+        size = [(96, 80), (64, 64), (120, 90), (320, 310)][i % 4]
+        small = rng.integers(0, 256, size=(6, 5, 3)).astype(np.uint8)
+        image = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
+        noisy = image + rng.normal(0, 6 + 6 * (seed % 2), size=image.shape)
+        images.append(noisy.clip(0, 255).astype(np.uint8))
+    return images
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two folders of 150 images in sub-folders and several formats, and the arrays."""
+    sets = []
+    for seed in (0, 1):
+        root = tmp_path_factory.mktemp(f"set{seed}")
+        images = pictures(seed, 150)
+        for i, image in enumerate(images):
+            folder = root / ("art" if i % 2 else "logo")
+            folder.mkdir(exist_ok=True)
+            mode, suffix = [("RGB", "png"), ("RGBA", "png"), ("L", "PNG"), ("P", "webp")][
+                i // 3 % 4
+            ]
+            picture = Image.fromarray(image)
+            picture = picture.convert("RGB") if mode == "P" else picture.convert(mode)
+            picture.save(folder / f"{i:03d}.{suffix}", lossless=True)
+        (root / "notes.txt").write_text("not an image")
+        (root / "case.Png").write_text("clean-fid does not look at this one either")
+        sets.append((root, images))
+    return sets
+
+
+def ours(a, b, protocol, batch_size=32):
+    net = Projection()
+    statistics = [image_statistics(images, net, protocol, batch_size) for images in (a, b)]
+    return frechet_distance(*statistics)
+
+
+def theirs(a: Path, b: Path, mode="clean", transform=None, scale=1.0):
+    net = Projection()
+    return clean_fid.compare_folders(
+        str(a),
+        str(b),
+        lambda x: net.of_tensor(x * scale),
+        mode,
+        device=CPU,
+        verbose=False,
+        custom_image_tranform=transform,
+    )
+
+
+def test_playground_equals_clean_fid_from_files(folders, clean_fid_scipy):
+    (a, _), (b, _) = folders
+    value = ours(find_images(a), find_images(b), "playground")
+    assert value == pytest.approx(theirs(a, b), rel=1e-4)
+    assert value > 0.1
+
+
+def test_gigagan256_equals_clean_fid_with_its_transform(folders, clean_fid_scipy):
+    (a, _), (b, _) = folders
+
+    def transform(image):
+        side = min(image.shape[:2])
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        picture = Image.fromarray(image).crop((left, top, left + side, top + side))
+        return np.array(picture.resize((256, 256), Image.Resampling.LANCZOS))
+
+    value = ours(find_images(a), find_images(b), "gigagan256")
+    assert value == pytest.approx(theirs(a, b, transform=transform), rel=1e-4)
+
+
+def test_pytorch_fid_equals_clean_fids_legacy_mode(folders, clean_fid_scipy):
+    (a, _), (b, _) = folders
+    value = ours(find_images(a), find_images(b), "pytorch-fid")
+    # The network normalises by (x - 128) / 128; pytorch-fid's 2x/255 - 1 is that of 256/255 x.
+    assert value == pytest.approx(theirs(a, b, "legacy_pytorch", scale=256 / 255), rel=1e-4)
+
+
+def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
+    sets = [images for _, images in folders]
+    square = [[i[:64, :64] for i in images] for images in sets]
+    net = Projection()
+    features = []
+    for images in square:
+        waiting = iter(images)
+
+        def generator(z, waiting=waiting):
+            batch = np.stack([next(waiting) for _ in range(len(z))]).transpose(0, 3, 1, 2)
+            return torch.from_numpy(batch)
+
+        features.append(
+            clean_fid.get_model_features(
+                generator, net.of_tensor, num_gen=150, batch_size=30, device=CPU, verbose=False
+            )
+        )
+    expected = clean_fid.fid_from_feats(*features)
+    assert ours(*square, "playground") == pytest.approx(expected, rel=1e-4)
+
+
+def test_protocols_give_different_numbers(folders):
+    (a, _), (b, _) = folders
+    values = [ours(find_images(a), find_images(b), protocol) for protocol in PROTOCOLS]
+    assert len({round(value, 3) for value in values}) == 3
+
+
+def test_the_batch_size_does_not_matter(folders):
+    (a, _), (b, _) = folders
+    values = [ours(find_images(a)[:60], find_images(b)[:60], "playground", n) for n in (1, 7, 60)]
+    assert values == pytest.approx([values[0]] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mode"), [("playground", "clean"), ("pytorch-fid", "legacy_pytorch")]
+)
+@pytest.mark.parametrize("size", [(299, 299), (512, 400), (64, 48), (1024, 1024)])
+def test_pixels_equal_clean_fids(protocol, mode, size):
+    image = np.random.default_rng(0).integers(0, 256, size=(*size, 3)).astype(np.uint8)
+    scale = 256 / 255 if protocol == "pytorch-fid" else 1.0
+    expected = build_resizer(mode)(image).transpose(2, 0, 1) * scale
+    pixels = prepare(image, protocol, 299)
+    assert pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels, expected, atol=2e-3)
+
+
+def test_an_image_of_the_networks_size_passes_unchanged():
+    image = np.random.default_rng(1).integers(0, 256, size=(64, 64, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(prepare(image, "playground", 64), image.transpose(2, 0, 1))
+
+
+def test_the_crop_takes_the_middle():
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 30:70] = 255
+    assert (centre_crop_256(image) == 255).all()
+    assert (centre_crop_256(image.transpose(1, 0, 2)) == 255).all()
+
+
+def test_files_are_found_as_clean_fid_finds_them(folders):
+    (a, _), _ = folders
+    found = find_images(a)
+    assert len(found) == 150
+    assert found == sorted(found)
+    with pytest.raises(UserError, match="holds no images"):
+        find_images(a / "nowhere")
+
+
+def test_a_corrupt_file_is_named(tmp_path):
+    broken = tmp_path / "broken.png"
+    Image.new("RGB", (32, 32)).save(broken)
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(Unscorable, match=r"broken\.png"):
+        prepare(broken, "playground", 64)
