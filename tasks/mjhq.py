@@ -6,7 +6,7 @@ distance between the feature statistics of the drawn and of the reference images
 Three protocols go by this name, and their numbers are not comparable, so the protocol and the
 feature network are part of every metric's name, ``fid[playground,inception]``. This file's task
 follows the dataset card (clean-fid's defaults); ``mjhq_gigagan256`` and ``mjhq_pytorch_fid`` are
-the others. To mark one set of drawings by all, draw once and use ``--model folder:RUN/mjhq/images``.
+the others. Draw once, then mark by another with ``--model folder:RUN/mjhq/images``.
 
 A row holds the features of a drawn image and of its reference. So FID needs nothing but the rows,
 compares equally many images whatever ``--limit`` says, and is pure. Beside the overall FID:

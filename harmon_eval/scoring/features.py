@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,18 @@ class InceptionFeatures:
         """(N, 3, 299, 299) float32 pixels in 0..255 -> (N, 2048) float32."""
         x = torch.from_numpy(pixels).to(self.device)
         return self.layers((x - 128) / 128).flatten(1).float().cpu().numpy()
+
+
+@lru_cache
+def mini_features() -> MiniFeatures:
+    """The bundled network, loaded once."""
+    return MiniFeatures()
+
+
+@lru_cache
+def inception_features(weights: Path | None = None, device: str | None = None) -> InceptionFeatures:
+    """``InceptionFeatures``, loaded once."""
+    return InceptionFeatures(weights, device)
 
 
 def inception_places(weights: Path | None = None) -> Sequence[Path]:

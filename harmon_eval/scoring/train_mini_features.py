@@ -53,7 +53,7 @@ class Heads(nn.Module):
         s, c = len(SHAPES), len(COLORS)
         self.sizes = (s * c, MAX_OBJECTS + 1, s, c, 4, 3)
         self.linear = nn.Linear(width, sum(self.sizes))
-        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.norm = nn.BatchNorm1d(width)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return self.linear(self.norm(features)).split(self.sizes, dim=1)

@@ -1,0 +1,176 @@
+"""The feature networks: what the mini one reacts to, and how the Inception file is used."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from torch import nn
+
+from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.scoring.features import MINI_WEIGHTS, InceptionFeatures, MiniFeatures
+from harmon_eval.scoring.fid_images import image_statistics
+from harmon_eval.scoring.frechet import frechet_distance
+from harmon_eval.suites.mini.scenes import COLORS, Item, Scene, render, sample_scene
+
+COUNT = 300
+
+
+@pytest.fixture(scope="module")
+def net():
+    return MiniFeatures()
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    rng = np.random.default_rng(11)
+    return [sample_scene(rng) for _ in range(2 * COUNT)]
+
+
+@pytest.fixture(scope="module")
+def fid(net, scenes):
+    reference = image_statistics([render(s) for s in scenes[COUNT:]], net, "playground")
+
+    def distance(images):
+        return frechet_distance(image_statistics(images, net, "playground"), reference)
+
+    return distance
+
+
+def blurred(image, radius):
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def noisy(image, sigma, rng):
+    return (image + rng.normal(0, sigma, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def recolored(scene, shift):
+    """Every object in the colour ``shift`` places on: a wrong world of the same shapes."""
+    names = list(COLORS)
+    items = [
+        Item(i.shape, names[(names.index(i.color) + shift) % len(names)], i.x, i.y, i.radius)
+        for i in scene.items
+    ]
+    return Scene(tuple(items), scene.background)
+
+
+def test_more_blur_is_farther(fid, scenes):
+    images = [render(s) for s in scenes[:COUNT]]
+    values = [fid([blurred(i, r) for i in images]) for r in (0, 0.5, 1, 1.5, 2, 3)]
+    assert values == sorted(values)
+    assert values[-1] > 10 * values[0]
+
+
+def test_more_noise_is_farther(fid, scenes):
+    rng = np.random.default_rng(0)
+    images = [render(s) for s in scenes[:COUNT]]
+    values = [fid([noisy(i, sigma, rng) for i in images]) for sigma in (0, 5, 10, 20, 40)]
+    assert values == sorted(values)
+    assert values[-1] > 10 * values[0]
+
+
+def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid, scenes):
+    values = []
+    for share in (0.0, 0.25, 0.5, 1.0):
+        changed = [
+            Scene(tuple(Item(i.shape, "red", i.x, i.y, i.radius) for i in s.items), s.background)
+            if n < share * COUNT
+            else s
+            for n, s in enumerate(scenes[:COUNT])
+        ]
+        values.append(fid([render(s) for s in changed]))
+    assert values == sorted(values)
+    assert values[-1] > 5 * values[0]
+
+
+def test_missing_objects_are_farther_the_more_there_are(fid, scenes):
+    values = []
+    for share in (0.0, 0.25, 0.5, 1.0):
+        empty = [
+            Scene((), s.background) if n < share * COUNT else s
+            for n, s in enumerate(scenes[:COUNT])
+        ]
+        values.append(fid([render(s) for s in empty]))
+    assert values == sorted(values)
+
+
+def test_the_bundled_weights_are_small_and_tell_their_origin(net):
+    assert MINI_WEIGHTS.stat().st_size < 2**20
+    assert net.provenance["command"].startswith("python -m harmon_eval.scoring.train_mini")
+    assert net.provenance["commit"] != "unknown"
+    assert net.provenance["accuracy"]["count"] > 0.95
+    assert net.provenance["accuracy"]["color_counts"] > 0.95
+    assert "sha256" in net.identity
+
+
+def test_features_are_of_unit_scale_and_do_not_depend_on_the_batch(net, scenes):
+    pixels = np.stack([render(s).transpose(2, 0, 1) for s in scenes[:COUNT]]).astype(np.float32)
+    features = net(pixels)
+    assert features.shape == (COUNT, 64)
+    assert features.dtype == np.float32
+    assert 0.3 < features.std() < 3
+    alone = np.concatenate([net(pixels[i : i + 1]) for i in range(10)])
+    np.testing.assert_allclose(alone, features[:10], atol=1e-4)
+
+
+def test_damaged_or_absent_mini_weights_are_a_clear_error(tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(MINI_WEIGHTS.read_bytes()[:5000])
+    for path in (cut, tmp_path / "absent.safetensors"):
+        with pytest.raises(UserError, match=path.name):
+            MiniFeatures(path)
+
+
+# -- Inception: a stand-in of the same outer form, since the published file is not bundled --------
+
+
+class StandIn(nn.Module):
+    """As the published TorchScript file: ``layers`` gives the features of prepared pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 2048, 16, stride=32), nn.Tanh(), nn.AdaptiveAvgPool2d(1)
+        )
+
+    def forward(self, x):
+        return self.layers(x * 0)
+
+
+@pytest.fixture
+def inception_file(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "inception-2015-12-05.pt"
+    torch.jit.save(torch.jit.script(StandIn().eval()), str(path))
+    return path
+
+
+def test_inception_features_equal_clean_fids(inception_file):
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    pixels = np.random.default_rng(0).uniform(0, 255, size=(3, 3, 299, 299)).astype(np.float32)
+    with torch.inference_mode():
+        theirs = InceptionV3W(str(inception_file.parent), download=False)(torch.from_numpy(pixels))
+    ours = InceptionFeatures(inception_file, device="cpu")(pixels)
+    assert ours.shape == (3, 2048)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_inception_is_found_where_clean_fid_keeps_it(inception_file, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(inception_file.parent))
+    found = InceptionFeatures(device="cpu")
+    assert found.identity.startswith("inception-2015-12-05.pt sha256:")
+    assert found.identity == InceptionFeatures(inception_file.parent, device="cpu").identity
+
+
+def test_missing_inception_says_which_file_goes_where(tmp_path):
+    with pytest.raises(InstrumentMissing) as error:
+        InceptionFeatures(tmp_path)
+    assert str(tmp_path / "inception-2015-12-05.pt") in str(error.value)
+    assert "https://" in str(error.value)
+
+
+def test_another_file_under_that_name_is_a_clear_error(tmp_path):
+    (tmp_path / "inception-2015-12-05.pt").write_bytes(b"not found")
+    with pytest.raises(UserError, match="is not clean-fid's Inception network"):
+        InceptionFeatures(tmp_path)

@@ -1,0 +1,281 @@
+"""MJHQ-30K FID as a task: what is asked, what a row holds, what the rows come to."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from harmon_eval.core import Answer, Draw, Unscorable, UserError
+from harmon_eval.scoring.features import mini_features
+from harmon_eval.suites.mini.scenes import render, sample_scene
+from harmon_eval.tasks import mjhq, mjhq_gigagan256, mjhq_pytorch_fid
+
+PER_CATEGORY = 80
+CATEGORIES = ("art", "logo")
+
+
+@dataclass
+class FolderSuite:
+    folder: Path
+    name: str = "mini"
+    images_per_prompt: int = 1
+
+    def data(self, task):
+        assert task == "mjhq"
+        return self.folder
+
+    def instrument(self, name):
+        assert name == "features"
+        return mini_features()
+
+
+def write_benchmark(folder: Path, per_category: int = PER_CATEGORY) -> FolderSuite:
+    metadata = {}
+    rng = np.random.default_rng(0)
+    for category in CATEGORIES:
+        (folder / "mjhq30k_imgs" / category).mkdir(parents=True)
+        for index in range(per_category):
+            key = hashlib.sha1(f"{category}{index}".encode()).hexdigest()
+            metadata[key] = {"category": category, "prompt": f"a fern, {index} --v 5"}
+            picture = Image.fromarray(render(sample_scene(rng)))
+            picture.save(folder / "mjhq30k_imgs" / category / f"{key}.jpg", quality=95)
+    (folder / "meta_data.json").write_text(json.dumps(metadata))
+    return FolderSuite(folder)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    return write_benchmark(tmp_path_factory.mktemp("mjhq"))
+
+
+@pytest.fixture(scope="module")
+def drawings(suite, tmp_path_factory):
+    """Answers of a model that draws other scenes of the same world, slightly blurred."""
+    folder = tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(1)
+    answers = []
+    for sample in mjhq.TASK.samples(suite):
+        file = folder / f"{sample.id}.png"
+        file.parent.mkdir(exist_ok=True)
+        image = Image.fromarray(render(sample_scene(rng)))
+        image.filter(ImageFilter.GaussianBlur(0.6)).save(file)
+        answers.append(Answer(sample, file))
+    return answers
+
+
+def marked(task, answers, suite):
+    rows = task.mark(answers, {"features": suite.instrument("features")})
+    described = [
+        {"id": a.sample.id, "group": a.sample.group, "stratum": a.sample.stratum, **row}
+        for a, row in zip(answers, rows, strict=True)
+    ]
+    return pd.DataFrame(described)
+
+
+@pytest.fixture(scope="module")
+def rows(drawings, suite):
+    return marked(mjhq.TASK, drawings, suite)
+
+
+def gaussian_rows(rng, count, width=4, shift=0.5, reference=None):
+    drawn = rng.normal(shift, 1.2, size=(count, width)).astype(np.float32)
+    if reference is None:
+        reference = rng.normal(size=(count, width)).astype(np.float32)
+    return pd.DataFrame(
+        {
+            "id": [f"{'ab'[i % 2]}/{i:05d}" for i in range(count)],
+            "stratum": ["ab"[i % 2] for i in range(count)],
+            "setting": "playground,test",
+            "features": list(drawn),
+            "reference_features": list(reference),
+        }
+    )
+
+
+# -- what is asked -----------------------------------------------------------------------------
+
+
+def test_one_drawing_a_prompt_named_as_its_reference(suite):
+    samples = list(mjhq.TASK.samples(suite))
+    metadata = json.loads((suite.folder / "meta_data.json").read_text())
+    assert len(samples) == 2 * PER_CATEGORY
+    for sample, (key, entry) in zip(samples, metadata.items(), strict=True):
+        assert sample.id == f"{entry['category']}/{key}"
+        assert sample.request == Draw(entry["prompt"])
+        assert (sample.group, sample.stratum) == (key, entry["category"])
+        assert sample.target["reference"].name == f"{key}.jpg"
+
+
+def test_a_missing_reference_is_named(tmp_path):
+    suite = write_benchmark(tmp_path, per_category=2)
+    lost = sorted(tmp_path.rglob("*.jpg"))[1]
+    lost.unlink()
+    with pytest.raises(UserError, match=lost.name):
+        list(mjhq.TASK.samples(suite))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "one object"),
+        ('{"k": {"category": "art"}}', "'k' needs a category and a prompt"),
+        ('{"k": {"category": "art", "prompt": 3}}', "must be text"),
+        ('{"../k": {"category": "art", "prompt": "p"}}', "no file name"),
+        ('{"k": {"category": "a/b", "prompt": "p"}}', "no file name"),
+    ],
+)
+def test_a_broken_meta_data_file_is_a_clear_error(tmp_path, content, message):
+    (tmp_path / "meta_data.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        list(mjhq.TASK.samples(FolderSuite(tmp_path)))
+
+
+def test_an_incomplete_official_benchmark_is_said_but_runs(tmp_path, caplog):
+    suite = write_benchmark(tmp_path, per_category=3)
+    suite.name = "official"
+    assert len(list(mjhq.TASK.samples(suite))) == 6
+    assert "6 prompts in 2 categories instead of 30000 in 10" in caplog.text
+
+
+# -- what a row holds --------------------------------------------------------------------------
+
+
+def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(drawings, rows, suite):
+    assert list(rows["setting"].unique()) == ["playground,mini"]
+    net = suite.instrument("features")
+    image = np.asarray(Image.open(drawings[3].image)).astype(np.float32)
+    expected = net(image.transpose(2, 0, 1)[None])[0]
+    np.testing.assert_allclose(rows["features"][3], expected, atol=1e-4)
+    assert rows["features"][3].dtype == np.float32
+    assert not np.allclose(rows["features"][3], rows["reference_features"][3], atol=0.1)
+
+
+def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(
+    tmp_path, drawings, suite
+):
+    instruments = {"features": suite.instrument("features")}
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG not really")
+    with pytest.raises(Unscorable, match=r"broken\.png"):
+        mjhq.TASK.mark([Answer(drawings[0].sample, broken)], instruments)
+    other = write_benchmark(tmp_path / "data", per_category=1)
+    sample = next(iter(mjhq.TASK.samples(other)))
+    sample.target["reference"].write_bytes(b"cut")
+    with pytest.raises(UserError, match=f"{sample.group}.jpg"):
+        mjhq.TASK.mark([Answer(sample, drawings[0].image)], instruments)
+
+
+def test_marking_in_other_batches_gives_the_same_rows(drawings, rows, suite):
+    parts = [marked(mjhq.TASK, drawings[i : i + 7], suite) for i in range(0, 28, 7)]
+    again = pd.concat(parts, ignore_index=True)
+    for column in ("features", "reference_features"):
+        np.testing.assert_allclose(np.stack(again[column]), np.stack(rows[column][:28]), atol=1e-4)
+
+
+# -- what the rows come to ---------------------------------------------------------------------
+
+
+def test_every_metric_names_its_protocol_and_network(rows):
+    metrics = mjhq.TASK.summarize(rows)
+    assert set(metrics) == {
+        "fid[playground,mini]",
+        "fid[playground,mini]/art",
+        "fid[playground,mini]/logo",
+        "kid[playground,mini]",
+        "kid[playground,mini]/art",
+        "kid[playground,mini]/logo",
+        "kid_standard_error[playground,mini]",
+        "fid_noise_floor[playground,mini]",
+    }
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_the_other_protocols_are_other_tasks_with_other_names(drawings, suite):
+    few = drawings[:70]
+    names = set()
+    for task in (mjhq.TASK, mjhq_gigagan256.TASK, mjhq_pytorch_fid.TASK):
+        names |= {name for name in task.summarize(marked(task, few, suite)) if name[:4] == "fid["}
+    assert names == {"fid[playground,mini]", "fid[gigagan256,mini]", "fid[pytorch-fid,mini]"}
+
+
+def test_drawing_the_references_themselves_scores_zero(suite, rows):
+    perfect = [Answer(s, s.target["reference"]) for s in mjhq.TASK.samples(suite)]
+    metrics = mjhq.TASK.summarize(marked(mjhq.TASK, perfect, suite))
+    assert metrics["fid[playground,mini]"] < 1e-6
+    assert metrics["fid[playground,mini]/art"] < 1e-6
+    assert metrics["fid_noise_floor[playground,mini]"] > 0
+    assert mjhq.TASK.summarize(rows)["fid[playground,mini]"] > 0.1
+
+
+def test_rows_survive_parquet(rows, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    stored = pd.read_parquet(tmp_path / "rows.parquet")
+    assert mjhq.TASK.summarize(stored) == mjhq.TASK.summarize(rows)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_the_rows_does_not_matter(seed):
+    rows = gaussian_rows(np.random.default_rng(0), 60)
+    shuffled = rows.sample(frac=1, random_state=np.random.default_rng(seed))
+    assert mjhq.summarize(shuffled) == mjhq.summarize(rows)
+    assert mjhq.intervals(shuffled, mjhq.summarize) == mjhq.intervals(rows, mjhq.summarize)
+
+
+def test_equals_clean_fid_on_the_same_features(rows):
+    from harmon_eval.scoring.frechet import FrechetStatistics, frechet_distance
+
+    art = rows[rows["stratum"] == "art"]
+    drawn, reference = (np.stack(art[c]) for c in ("features", "reference_features"))
+    expected = frechet_distance(FrechetStatistics.of(drawn), FrechetStatistics.of(reference))
+    assert mjhq.summarize(rows)["fid[playground,mini]/art"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
+    metrics = mjhq.summarize(rows[:30])
+    assert set(metrics) == {
+        "kid[playground,mini]",
+        "kid[playground,mini]/art",
+        "kid_standard_error[playground,mini]",
+    }
+    assert "30 images are fewer than the 64 features" in caplog.text
+    assert "KID" in caplog.text
+    assert mjhq.summarize(rows[:2]) == {}
+
+
+def test_rows_of_different_protocols_are_refused():
+    rows = gaussian_rows(np.random.default_rng(0), 20)
+    rows.loc[3, "setting"] = "gigagan256,test"
+    with pytest.raises(UserError, match=r"gigagan256,test, playground,test"):
+        mjhq.summarize(rows)
+
+
+def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(200, 4)).astype(np.float32)
+    name = "fid[playground,test]"
+    values, reaches = [], []
+    for _ in range(60):
+        rows = gaussian_rows(rng, 200, reference=reference)
+        value = mjhq.summarize(rows)[name]
+        low, high = mjhq.intervals(rows, mjhq.summarize)[name]
+        assert low < value < high
+        values.append(value)
+        reaches.append((high - low) / 2)
+    assert 0.7 < np.mean(reaches) / (1.96 * np.std(values, ddof=1)) < 1.4
+
+
+def test_intervals_are_of_metrics_there_are(rows):
+    for part in (rows, rows[:70], rows[:30]):
+        assert set(mjhq.intervals(part, mjhq.summarize)) <= set(mjhq.summarize(part))
+    found = mjhq.intervals(rows, mjhq.summarize)
+    assert {"fid[playground,mini]", "kid[playground,mini]"} <= set(found)
+    assert "fid_noise_floor[playground,mini]" not in found
