@@ -1,43 +1,43 @@
 """GenEval: does the image show the objects, counts, colours and positions that were asked for?
 
-Paper: arXiv 2310.11513. Protocol: djghosh13/geneval @ af4902f, the scorer's rules and file formats.
-An object detector finds objects, a colour namer names those that need it, fixed rules decide.
+Paper: Ghosh et al. 2023, arXiv 2310.11513. Protocol: djghosh13/geneval @ af4902f, the scorer's
+rules and file formats. A detector finds objects, a colour namer names those that need it, fixed
+rules decide: one yes or no an image; the score is the unweighted mean over six kinds of prompts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Draw, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import (
+    Answer,
+    Draw,
+    Instruments,
+    Interval,
+    Row,
+    Sample,
+    Suite,
+    Summarize,
+    Task,
+)
+from harmon_eval.scoring.geneval_folder import read_metadata
+from harmon_eval.scoring.geneval_prompts import OBJECT_NAMES, TAGS
 from harmon_eval.scoring.geneval_rules import surviving, verdict
 from harmon_eval.scoring.images import read_rgb
+from harmon_eval.statistics import bootstrap_intervals
 
-TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-
-
-def read_metadata(file: Path) -> list[dict[str, Any]]:
-    """Lines of ``evaluation_metadata.jsonl``. Raises UserError naming the line and the field."""
-    items = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            item = json.loads(line)
-            for field in ("tag", "include", "prompt"):
-                item[field]
-            for clause in [*item["include"], *item.get("exclude", [])]:
-                str(clause["class"]), int(clause["count"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{file}, line {number}: not a GenEval prompt ({error!r})") from None
-        items.append(item)
-    return items
+# Masks of this many images are in memory at a time, up to a hundred of each image's size.
+DETECT_BATCH = 8
+COUNTS = ("tags", "prompts", "images")
 
 
 def samples(suite: Suite) -> Iterator[Sample]:
+    """Each prompt ``suite.images_per_prompt`` times; ids are paths in GenEval's image folder."""
     metadata = read_metadata(suite.data("geneval") / "evaluation_metadata.jsonl")
     for index, item in enumerate(metadata):
         for k in range(suite.images_per_prompt):
@@ -51,58 +51,81 @@ def samples(suite: Suite) -> Iterator[Sample]:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    images = [read_rgb(answer.image, exif_orientation=True) for answer in answers]
-    found = instruments["detector"](images)
+    """One row an image: the verdict, its reason, and every object that counts.
+
+    Raises Unscorable when a file is no image."""
     rows = []
-    for answer, image, detections in zip(answers, images, found, strict=True):
-        metadata = answer.sample.target
-
-        def color_of(name: str, i: int, image: Any = image, detections: Any = detections) -> str:
-            boxes, masks = detections[name]
-            part = None if masks is None else masks[i : i + 1]
-            return instruments["color"](image, boxes[i : i + 1], part, name)[0]
-
-        boxes = {name: boxes for name, (boxes, _) in detections.items()}
-        correct, reason = verdict(metadata, boxes, color_of)
-        rows.append(
-            {
-                "tag": metadata["tag"],
-                "prompt": metadata["prompt"],
-                "correct": correct,
-                "reason": reason,
-                "metadata": json.dumps(metadata),
-                "details": json.dumps(details(boxes, metadata["tag"])),
-            }
-        )
+    for start in range(0, len(answers), DETECT_BATCH):
+        batch = answers[start : start + DETECT_BATCH]
+        images = [read_rgb(answer.image, exif_orientation=True) for answer in batch]
+        found = instruments["detector"](images)
+        for answer, image, detections in zip(batch, images, found, strict=True):
+            rows.append(mark_image(answer.sample.target, image, detections, instruments["color"]))
     return rows
 
 
+def mark_image(
+    metadata: Mapping[str, Any],
+    image: np.ndarray,
+    detections: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
+    name_colors: Any,
+) -> Row:
+    """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool."""
+
+    def color_of(name: str, i: int) -> str:
+        boxes, masks = detections[name]
+        mask = None if masks is None else masks[i : i + 1]
+        return name_colors(image, boxes[i : i + 1], mask, name)[0]
+
+    boxes = {name: boxes for name, (boxes, _) in detections.items()}
+    correct, reason = verdict(metadata, boxes, color_of)
+    return {
+        "tag": metadata["tag"],
+        "prompt": metadata["prompt"],
+        "correct": correct,
+        "reason": reason,
+        "metadata": json.dumps(dict(metadata)),
+        "details": json.dumps(details(boxes, metadata["tag"])),
+    }
+
+
 def details(boxes: Mapping[str, np.ndarray], tag: str) -> dict[str, list[list[float]]]:
-    """All objects that count, class by class in detector order, most confident first."""
-    survivors = {name: surviving(found, tag) for name, found in boxes.items()}
+    """All objects that count, in COCO's class order (other classes last, by name), best first."""
+    place = {name: i for i, name in enumerate(OBJECT_NAMES)}
+    names = sorted(boxes, key=lambda name: (place.get(name, len(place)), name))
+    survivors = {name: surviving(boxes[name], tag) for name in names}
     return {name: [f.box.tolist() for f in each] for name, each in survivors.items() if each}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Overall is the unweighted mean of the means of the tags present."""
-    tags = rows.groupby("tag")["correct"].mean()
-    prompts = rows.groupby("group")["correct"].any()
+    """``overall`` is the unweighted mean of the means of the tags present; ``tags``, ``prompts``
+    and ``images`` say how many were scored. A prompt is correct if any of its images is."""
+    correct = rows["correct"].astype(bool)
+    tags = correct.groupby(rows["tag"]).mean()
+    prompts = correct.groupby(rows["group"]).any()
     return {
         "overall": float(tags.mean()),
         **{tag: float(tags[tag]) for tag in TAGS if tag in tags.index},
-        "correct_images": float(rows["correct"].mean()),
+        "correct_images": float(correct.mean()),
         "correct_prompts": float(prompts.mean()),
+        **dict(zip(COUNTS, map(float, (len(tags), len(prompts), len(rows))), strict=True)),
     }
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over prompts within each tag; counts have no interval."""
+
+    def shares(rows: pd.DataFrame) -> dict[str, float]:
+        return {name: value for name, value in summarize(rows).items() if name not in COUNTS}
+
+    return bootstrap_intervals(rows, shares)
 
 
 def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
     """The official folder's metadata files, and ``results.jsonl`` once there are marks."""
     if rows is None:
-        return {
-            f"images/{sample.group}/metadata.jsonl": json.dumps(dict(sample.target))
-            for sample in drawn
-        }
-    official = pd.DataFrame({"filename": "images/" + rows["id"] + ".png"})
+        return {f"images/{s.group}/metadata.jsonl": json.dumps(dict(s.target)) for s in drawn}
+    official = pd.DataFrame({"filename": [f"images/{name}.png" for name in rows["id"]]})
     for column in ("tag", "prompt", "correct", "reason", "metadata", "details"):
         official[column] = rows[column].to_numpy()
     return {"results.jsonl": official.to_json(orient="records", lines=True)}
@@ -117,6 +140,7 @@ TASK = Task(
     paper="arXiv 2310.11513",
     version="1",
     instruments=("detector", "color"),
+    intervals=intervals,
     exports=exports,
     licence="prompts MIT (djghosh13/geneval)",
     size="553 prompts x 4 images",

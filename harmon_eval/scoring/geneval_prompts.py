@@ -1,4 +1,4 @@
-"""GenEval's prompts: the official 553 made again by their own procedure, and fresh ones like them."""
+"""GenEval's prompts: the official 553 made again by their own procedure, and fresh ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
-OBJECT_NAMES: tuple[str, ...] = tuple(
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
-    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,"
-    "handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,"
-    "skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,"
-    "sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,"
-    "dining table,toilet,tv,laptop,computer mouse,tv remote,computer keyboard,cell phone,microwave,"
-    "oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
-    "toothbrush".split(",")
-)
+# COCO's 80 classes in their order, with GenEval's own names for three of them.
+_NAMES = """
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear,
+zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports
+ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine
+glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
+dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
+computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink,
+refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
+"""
+OBJECT_NAMES = tuple(" ".join(_NAMES.split()).split(", "))
 
 
 def with_article(phrase: str) -> str:
@@ -118,6 +120,11 @@ def to_jsonl(items: Sequence[dict[str, Any]]) -> str:
     return "".join(json.dumps(item) + "\n" for item in items)
 
 
+def to_text(items: Sequence[dict[str, Any]]) -> str:
+    """The prompts alone, one a line, as in ``generation_prompts.txt``."""
+    return "".join(item["prompt"] + "\n" for item in items)
+
+
 def official_metadata() -> str:
     """Text of the official ``evaluation_metadata.jsonl``, 553 lines.
 
@@ -125,7 +132,7 @@ def official_metadata() -> str:
     text = to_jsonl(generate(OFFICIAL_SEED))
     if hashlib.sha256(text.encode()).hexdigest() != OFFICIAL_SHA256:
         raise UserError(
-            f"NumPy {np.__version__} does not draw GenEval's prompts again; download "
-            "evaluation_metadata.jsonl (prompts/ in djghosh13/geneval) and pass its folder as --data"
+            f"NumPy {np.__version__} does not draw GenEval's prompts again; get "
+            "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"
         )
     return text

@@ -45,18 +45,22 @@ class Found:
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes; sides count one pixel more than their difference."""
-    width = max(min(a[2], b[2]) - max(a[0], b[0]) + 1, 0)
-    height = max(min(a[3], b[3]) - max(a[1], b[1]) + 1, 0)
-    both = width * height
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    union = sum(areas) - both
-    return float(both / union) if union else 0.0
+
+    def area(x0: float, y0: float, x1: float, y1: float) -> float:
+        return max(x1 - x0 + 1, 0.0) * max(y1 - y0 + 1, 0.0)
+
+    box_a, box_b = a[:4].tolist(), b[:4].tolist()
+    shared = [*map(max, box_a[:2], box_b[:2]), *map(min, box_a[2:], box_b[2:])]
+    both = area(*shared)
+    union = area(*box_a) + area(*box_b) - both
+    return both / union if union else 0.0
 
 
 def surviving(boxes: np.ndarray, tag: str, protocol: Protocol = PUBLISHED) -> list[Found]:
     """Rows of boxes (n, 5) that count as objects, most confident first.
 
-    Equal scores come in reverse input order, as from a reversed ascending sort."""
+    Equal scores come in reverse input order, as from a reversed ascending sort. Suppression looks
+    only at the ``max_objects`` best."""
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 5)
     order = np.argsort(boxes[:, 4], kind="stable")[::-1]
     above = [int(i) for i in order if boxes[i, 4] > protocol.score_threshold(tag)]
@@ -93,7 +97,9 @@ def _color_failure(
         return None
     known = [*PALETTE, *sorted(set(colors) - set(PALETTE))]
     observed = ", ".join(f"{colors.count(c)} {c}" for c in known if c in colors)
-    return f"expected {wanted} {name}>={count}, found {colors.count(wanted)} {wanted}; and {observed}"
+    return (
+        f"expected {wanted} {name}>={count}, found {colors.count(wanted)} {wanted}; and {observed}"
+    )
 
 
 def _position_failure(
