@@ -2,173 +2,259 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from argparse import Namespace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from harmon_eval import registry
-from harmon_eval.core import Draw, Responder, Suite, Task, UserError
-from harmon_eval.progress import Progress, printable
+from harmon_eval import registry, suites, tables
+from harmon_eval.asking import stored_answers, unable
+from harmon_eval.core import ModelOptions, Responder, Suite, UserError
+from harmon_eval.progress import Progress, open_console, printable
 from harmon_eval.provenance import environment, now
-from harmon_eval.runner import RunSettings, prepare, run_task, select, stored_answers
-from harmon_eval.store import RunFolder
-from harmon_eval.tables import show as show_table
-from harmon_eval.tables import write_tables
+from harmon_eval.runner import Job, RunSettings, prepare, run_job
+from harmon_eval.store import RunFolder, write_whole
+
+__all__ = ["Request", "RunSettings", "dry_run", "leaderboard", "list_all", "mark", "run", "show"]
 
 
-def chosen_tasks(text: str) -> dict[str, Task]:
-    names = registry.task_names() if text == "all" else [n.strip() for n in text.split(",")]
-    if not any(names):
-        raise UserError("--tasks is empty: give names separated by commas, or leave it out for all")
-    return {name: registry.task(name) for name in dict.fromkeys(filter(None, names))}
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to do. ``tasks``: names separated by commas, or ``all``."""
+
+    model: str
+    options: ModelOptions
+    tasks: str
+    suite: str
+    settings: RunSettings
+    data: Path | None = None
+    output: Path | None = None
+    fresh: bool = False
+
+    @property
+    def every_task(self) -> bool:
+        return self.tasks.strip() == "all"
+
+    @property
+    def folder(self) -> RunFolder:
+        """The output folder; by default one for these settings, so that the same call resumes."""
+        if self.output is not None:
+            return RunFolder(self.output)
+        model = re.sub(r"[^\w.-]+", "-", self.model.rstrip("/").rsplit("/", 1)[-1]).strip("-.")
+        chosen = {k: v for k, v in self.options.given().items() if k not in ("device", "kl16")}
+        if self.settings.seed:
+            chosen["seed"] = self.settings.seed
+        parts = [model or "model", self.suite, *(f"{k}{v}" for k, v in chosen.items())]
+        return RunFolder(Path("runs") / "-".join(parts))
 
 
-def default_output(responder: Responder, suite: str, identity: dict[str, Any]) -> Path:
-    """A folder for these settings: the same call finds it again, other settings get another."""
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in responder.name)
-    return Path("runs") / f"{plain[-40:].strip('-.')}-{suite}-{digest}"
+def task_list(text: str) -> list[str]:
+    """Names of tasks, known ones and each once. Raises UserError."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UserError("--tasks names no task: give A,B or leave it out for all")
+    known = registry.task_names()
+    if names == ["all"]:
+        return known
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown task {name!r}: {registry.did_you_mean(name, known)}")
+    return names
 
 
-def run(arguments: Namespace) -> int:
-    from harmon_eval import adapters, suites
+def plan(names: Sequence[str], suite: Suite, settings: RunSettings, skip: bool) -> list[Job]:
+    """Every task with its samples, before anything is asked.
 
-    console = Console()
-    settings = RunSettings(arguments.seed, arguments.limit, arguments.batch_size)
-    tasks = chosen_tasks(arguments.tasks)
-    suite = suites.load(arguments.suite, arguments.data)
-    responder = adapters.load(arguments.model, arguments)
-    identity = {
-        "model": {
-            "name": responder.name,
-            "fingerprint": responder.fingerprint,
-            "settings": dict(responder.settings),
-        },
-        "suite": suite.name,
-        "seed": settings.seed,
-    }
-    folder = RunFolder(arguments.output or default_output(responder, suite.name, identity))
-    if arguments.dry_run:
-        return _dry_run(console, folder, tasks, suite, settings)
+    Raises UserError for a task that cannot be; with ``skip`` it is left out and said instead."""
+    jobs = []
+    for name in names:
+        try:
+            jobs.append(prepare(name, registry.task(name), suite, settings))
+        except UserError as error:
+            if not skip:
+                raise
+            Progress(name).say(f"left out: {error}")
+    if not jobs:
+        raise UserError(f"none of the tasks can run on suite {suite.name!r}")
+    return jobs
+
+
+def run(request: Request) -> int:
+    """Draw, answer, mark, summarize. Returns the exit code."""
+    names = task_list(request.tasks)
+    suite = suites.load(request.suite, request.data)
+    folder = request.folder
     with folder.locked():
-        folder.start(identity, arguments.fresh)
+        responder = registry.model(request.model, request.options)
+        jobs = plan(names, suite, request.settings, request.every_task)
+        jobs = _that_it_can(responder, jobs, request.every_task)
+        identity = {
+            "model": {
+                "name": responder.name,
+                "fingerprint": responder.fingerprint,
+                "settings": dict(responder.settings),
+            },
+            "suite": suite.name,
+            "seed": request.settings.seed,
+        }
+        folder.start(identity, request.fresh)
         folder.update(
             state="running",
-            started=now(),
+            started=folder.manifest.get("started", now()),
             environment=environment(),
-            data=str(arguments.data) if arguments.data else None,
-            batch_size=settings.batch_size,
+            data=str(request.data) if request.data else None,
+            batch_size=request.settings.batch_size,
+            device=request.options.device,
         )
-        return _run_tasks(console, folder, tasks, responder, suite, settings)
+        return _run_jobs(jobs, responder, suite, folder, request.settings.batch_size)
 
 
-def _run_tasks(
-    console: Console,
-    folder: RunFolder,
-    tasks: dict[str, Task],
+def _that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
+    """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
+    able = []
+    for job in jobs:
+        if not (lack := unable(responder, job.samples)):
+            able.append(job)
+        elif skip:
+            Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+        else:
+            raise UserError(f"task {job.name!r} asks for what {responder.name} cannot do: {lack}")
+    if not able:
+        raise UserError(f"{responder.name} can do none of the tasks")
+    return able
+
+
+def _run_jobs(
+    jobs: Sequence[Job],
     responder: Responder | None,
     suite: Suite,
-    settings: RunSettings,
+    folder: RunFolder,
+    batch_size: int = 1,
 ) -> int:
-    limits = {**folder.manifest.get("limits", {}), **dict.fromkeys(tasks, settings.limit)}
-    folder.update(limits=limits)
-    unscored = missing = 0
-    for name, task in tasks.items():
-        task_folder = folder.task(name)
-        result = run_task(name, task, responder, suite, task_folder, settings, Progress(name))
+    console = open_console()
+    unscored, unmarked = 0, []
+    for job in jobs:
+        result = run_job(job, responder, suite, folder, batch_size, Progress(job.name))
         if result is None:
-            missing += 1
+            unmarked.append(job.name)
         else:
             unscored += sum(result.unscored.values())
-    folder.update(state="finished" if not missing else "unmarked", finished=now())
-    write_tables(folder.path)
-    show_table(folder.path, console)
-    console.print(f"run folder: {printable(folder.path)}", soft_wrap=True)
-    for name in tasks:
-        if (folder.path / name / "images").exists():
-            console.print(f"images: {printable(folder.path / name / 'images')}", soft_wrap=True)
-    if missing:
-        console.print(f"not marked yet: `python -m harmon_eval mark {printable(folder.path)}`")
+    state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
+    folder.update(state=state, finished=now())
+    tables.write_tables(folder.path)
+    tables.show(folder.path, console)
+    path = printable(folder.path)
+    say = [f"run folder: {path}"]
+    images = [folder.task(job.name).path / "images" for job in jobs]
+    say += [f"images: {printable(drawn)}" for drawn in images if drawn.exists()]
     if unscored:
-        console.print(f"{unscored} samples are unscored: see `unscored` in each rows.parquet")
-    return 1 if unscored or missing else 0
+        say.append(f"{unscored} samples are unscored: TASK/metrics.json counts the reasons")
+    if unmarked:
+        say.append(f"{', '.join(unmarked)} could not be marked; all responses are stored, and "
+                   f"`python -m harmon_eval mark {path}` goes on from them")  # fmt: skip
+    for line in say:
+        console.print(line, soft_wrap=True, highlight=False)
+    return 1 if unscored or unmarked else 0
 
 
-def _dry_run(
-    console: Console,
-    folder: RunFolder,
-    tasks: dict[str, Task],
-    suite: Suite,
-    settings: RunSettings,
-) -> int:
-    table = Table(title=f"would run into {printable(folder.path)}", title_justify="left")
-    for column in ("task", "samples", "images to draw", "questions to ask", "stored"):
-        table.add_column(column, justify="left" if column == "task" else "right")
-    for name, task in tasks.items():
-        samples = select(prepare(name, task, suite, settings.seed), settings.limit)
-        stored, _ = stored_answers(folder.task(name), samples)
-        missing = [sample for sample in samples if sample.id not in stored]
-        drawings = sum(isinstance(sample.request, Draw) for sample in missing)
-        counts = (len(samples), drawings, len(missing) - drawings, len(stored))
-        table.add_row(name, *map(str, counts))
-    console.print(table)
+def dry_run(request: Request) -> int:
+    """Say what a run would ask; loads no model and writes nothing into the run folder."""
+    console = open_console()
+    suite = suites.load(request.suite, request.data)
+    folder = request.folder
+    before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
+    rows = []
+    names = task_list(request.tasks)
+    for job in plan(names, suite, request.settings, request.every_task):
+        task_folder = folder.task(job.name)
+        recorded = task_folder.recorded() if job.name in before else {}
+        stored, _ = stored_answers(task_folder, recorded, job.samples)
+        left = [type(s.request).__name__ for s in job.samples if s.id not in stored]
+        seconds = before.get(job.name, {}).get("seconds_asking")
+        rate = seconds / len(recorded) if seconds and recorded else None
+        rows.append(
+            {
+                "task": job.name,
+                "samples": len(job.samples),
+                "stored": len(stored),
+                **{
+                    f"to {deed}": left.count(deed.capitalize()) for deed in ("draw", "ask", "embed")
+                },
+                "about": f"{rate * len(left):.0f} s" if rate is not None else "?",
+            }
+        )
+    tables.print_rows(rows, f"would run into {printable(folder.path)}", console)
     return 0
 
 
-def mark(arguments: Namespace) -> int:
-    from harmon_eval import suites
-
-    folder = RunFolder(arguments.run)
+def mark(path: Path, names: str | None, data: Path | None) -> int:
+    """Mark and summarize what a run folder holds. Returns the exit code."""
+    folder = RunFolder(path)
     manifest = folder.manifest
-    identity, limits = manifest["identity"], manifest.get("limits", {})
-    data = arguments.data or (Path(manifest["data"]) if manifest.get("data") else None)
-    suite = suites.load(identity["suite"], data)
-    tasks = chosen_tasks(arguments.tasks or ",".join(limits) or "all")
-    code = 0
+    known: dict[str, Any] = manifest["tasks"]
+    before = Path(manifest["data"]) if manifest.get("data") else None
+    suite = suites.load(manifest["identity"]["suite"], data or before)
+    chosen = task_list(names) if names else list(known)
+    if unknown := [name for name in chosen if name not in known]:
+        raise UserError(f"{path} holds no responses of {unknown[0]!r}: it has {', '.join(known)}")
+    jobs = []
+    for name in chosen:
+        settings = RunSettings(manifest["identity"]["seed"], known[name]["limit"])
+        jobs.append(prepare(name, registry.task(name), suite, settings))
     with folder.locked():
-        for name, task in tasks.items():
-            settings = RunSettings(identity["seed"], limits.get(name))
-            found = _run_tasks(Console(), folder, {name: task}, None, suite, settings)
-            code = max(code, found)
-    return code
+        return _run_jobs(jobs, None, suite, folder)
 
 
-def show(arguments: Namespace) -> int:
-    RunFolder(arguments.run).manifest  # says so when it is no run folder
-    show_table(arguments.run, Console())
+def show(path: Path) -> int:
+    """Print the table of a run folder. Raises UserError where it is none."""
+    folder = RunFolder(path)
+    for name, task in folder.manifest["tasks"].items():
+        if task["state"] != "done":
+            Progress(name).say(f"not finished ({task['state']})")
+    tables.show(path, open_console())
     return 0
 
 
-def leaderboard(arguments: Namespace) -> int:
-    from harmon_eval.leaderboard import leaderboard_markdown
-    from harmon_eval.store import write_whole
+def leaderboard(runs: Sequence[Path], output: Path | None) -> int:
+    """Print or write several runs as one Markdown table."""
+    from harmon_eval.leaderboard import markdown
 
-    text = leaderboard_markdown([RunFolder(path) for path in arguments.runs])
-    if arguments.output:
-        write_whole(arguments.output, text)
+    text = markdown([RunFolder(path) for path in runs])
+    if output:
+        write_whole(output, text)
     else:
         print(text, end="")
     return 0
 
 
-def list(arguments: Namespace) -> int:
-    console = Console()
-    table = Table(title="tasks", title_justify="left")
-    for column in ("name", "headline", "size", "paper", "needs"):
-        table.add_column(column)
+def list_all() -> int:
+    """Print the tasks, models and suites there are; a broken plug-in does not hinder the others."""
+    console = open_console()
+    rows, broken = [], []
     for name in registry.task_names():
-        task = registry.task(name)
+        try:
+            task = registry.task(name)
+        except UserError as error:
+            broken.append(str(error))
+            continue
         better = "higher" if task.higher_is_better else "lower"
-        table.add_row(name, f"{task.headline} ({better} is better)", task.size, task.paper,
-                      ", ".join(task.instruments))  # fmt: skip
-    console.print(table)
-    console.print("models: harmon-mini (bundled), FOLDER, FILE.pth, hub ids such as "
-                  "wusize/Harmon-1_5B, folder:IMAGES, scripted"
-                  + "".join(f", {name}" for name in registry.model_factories()))  # fmt: skip
-    console.print("suites: mini (bundled, no network), official (--data DIR)")
+        rows.append(
+            {
+                "task": name,
+                "headline": f"{task.headline} ({better} is better)",
+                "size": task.size,
+                "paper": task.paper,
+                "instruments": ", ".join(task.instruments),
+                "version": task.version,
+            }
+        )
+    tables.print_rows(rows, "tasks", console)
+    models = ", ".join(registry.model_names())
+    console.print(f"models: {printable(models)}; a folder, a .pth file, a hub id such as "
+                  "wusize/Harmon-1_5B, folder:IMAGES", soft_wrap=True, highlight=False)  # fmt: skip
+    console.print("suites: mini (bundled: no network, no GPU), official (real prompts and "
+                  "instruments; --data DIR for what you have)", soft_wrap=True)  # fmt: skip
+    for line in broken:
+        console.print(f"[red]{printable(line)}[/red]", soft_wrap=True)
     return 0

@@ -60,6 +60,27 @@ class Embed:
     image: Path
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the caller sets on a model under test; None leaves the model's own choice.
+
+    ``cfg`` is the scale of classifier-free guidance, ``steps`` counts MAR iterations,
+    ``image_size`` is the side in pixels, ``kl16`` the VAE's file where weights come without one."""
+
+    device: str | None = None
+    dtype: str | None = None
+    kl16: Path | None = None
+    cfg: float | None = None
+    steps: int | None = None
+    diffusion_steps: int | None = None
+    temperature: float | None = None
+    image_size: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that are set, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 Request = Draw | Ask | Embed
 Response = "Image.Image | str | np.ndarray"
 
@@ -121,6 +142,9 @@ class Responder:
         raise UserError(f"{self.name} cannot embed images")
 
 
+ModelFactory = Callable[[str, ModelOptions], Responder]
+
+
 class Suite(Protocol):
     """Where data and measuring instruments come from (``official`` or ``mini``)."""
 
@@ -159,6 +183,7 @@ class Task:
     ``mark`` returns one row an answer, in order; a row that holds ``unscored`` (a reason) is
     counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
     pure and sees scored rows only. ``instruments`` names what ``mark`` needs from the suite.
+    ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
     ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
     """
@@ -173,7 +198,6 @@ class Task:
     instruments: tuple[str, ...] = ()
     intervals: Intervals | None = None
     exports: Exports | None = None
-    limit_by: str = "group"
     licence: str = ""
     size: str = ""
 

@@ -1,4 +1,9 @@
-"""Names to tasks and models: files here, entry points from other packages. No registration."""
+"""Names to tasks and models: files here, entry points from other packages. No registration.
+
+A task is a file in ``tasks/`` with a ``TASK``, or an entry point of the group ``harmon_eval.tasks``
+that loads to a ``Task``. A model is a file in ``adapters/`` with ``open_model(argument, options)``,
+or an entry point of the group ``harmon_eval.models`` that loads to such a function.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +12,97 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from harmon_eval.core import Task, UserError
+from harmon_eval.core import ModelFactory, ModelOptions, Responder, Task, UserError
 
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
+BUNDLED_MODEL = "harmon-mini"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    """The end of an error message about an unknown name."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+
+
+def _files(package: ModuleType) -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(package.__path__)}
 
 
 def _plugins(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        package = point.dist.name if point.dist else "?"
+        raise UserError(
+            f"plug-in {point.name!r} of package {package!r} is broken "
+            f"({type(error).__name__}: {error}): mend or uninstall it"
+        ) from None
+
+
 def task_names() -> list[str]:
-    """Files under tasks/, and entry points of the group ``harmon_eval.tasks``."""
+    """All tasks there are; none of them is imported."""
     from harmon_eval import tasks
 
-    here = {module.name for module in pkgutil.iter_modules(tasks.__path__)}
-    return sorted(here | set(_plugins(TASK_GROUP)))
+    return sorted(_files(tasks) | set(_plugins(TASK_GROUP)))
 
 
 def task(name: str) -> Task:
     """The task called ``name``. Raises UserError for an unknown name or a broken plug-in."""
-    known = task_names()
-    if name not in known:
-        raise UserError(f"unknown task {name!r}: {did_you_mean(name, known)}")
+    from harmon_eval import tasks
+
     plugins = _plugins(TASK_GROUP)
-    if name in plugins:
+    if name in _files(tasks):
+        found = getattr(importlib.import_module(f"harmon_eval.tasks.{name}"), "TASK", None)
+    elif name in plugins:
         found = _load(plugins[name])
     else:
-        found = importlib.import_module(f"harmon_eval.tasks.{name}").TASK
+        raise UserError(f"unknown task {name!r}: {did_you_mean(name, task_names())}")
     if not isinstance(found, Task):
         raise UserError(f"task {name!r} is a {type(found).__name__}, not a harmon_eval.core.Task")
     return found
 
 
-def _load(point: EntryPoint) -> Any:
-    try:
-        return point.load()
-    except (ImportError, AttributeError) as error:
-        package = point.dist.name if point.dist else "?"
-        raise UserError(f"plug-in {point.name!r} of package {package!r} is broken: {error}") from None
+def model_names() -> list[str]:
+    """The bundled model, and what may stand before a colon; paths and hub ids come on top."""
+    from harmon_eval import adapters
+
+    return sorted({BUNDLED_MODEL} | _files(adapters) | set(_plugins(MODEL_GROUP)))
 
 
-def model_factories() -> dict[str, EntryPoint]:
-    """Models of other packages: an entry point loads to a function (argument, options) -> Responder."""
-    return _plugins(MODEL_GROUP)
+def model(name: str, options: ModelOptions) -> Responder:
+    """The model called ``name``: ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id.
+
+    Raises UserError for an unknown name, a broken plug-in, or whatever the adapter refuses."""
+    from harmon_eval import adapters
+
+    plugins = _plugins(MODEL_GROUP)
+    head, _, argument = name.partition(":")
+    if head in _files(adapters):
+        factory = _adapter(head)
+    elif head in plugins:
+        factory = _load(plugins[head])
+    elif name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
+        factory, argument = _adapter("harmon"), name
+    else:
+        raise UserError(
+            f"unknown model {name!r}: {did_you_mean(name, model_names())} "
+            "(or give a folder, a .pth file, or a hub id with a slash)"
+        )
+    responder = factory(argument, options)
+    if not isinstance(responder, Responder):
+        raise UserError(f"model {name!r} is no harmon_eval.core.Responder: mend its plug-in")
+    return responder
 
 
-def load_plugin(point: EntryPoint) -> Any:
-    return _load(point)
+def _adapter(name: str) -> ModelFactory:
+    opened: ModelFactory = importlib.import_module(f"harmon_eval.adapters.{name}").open_model
+    return opened

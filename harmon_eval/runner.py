@@ -4,49 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from harmon_eval.asking import ask_missing
 from harmon_eval.core import (
-    Answer,
     Ask,
     Draw,
     InstrumentMissing,
     Responder,
     Result,
-    Row,
     Sample,
     Suite,
     Task,
-    Unscorable,
     UserError,
 )
-from harmon_eval.store import METRICS, ROWS, TaskFolder, check_sample_id, in_order, write_json
+from harmon_eval.marking import load_instruments, mark_key, mark_missing
+from harmon_eval.progress import Progress
+from harmon_eval.store import METRICS, RunFolder, TaskFolder, check_sample_id, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harmon_eval.progress import Progress
-
-T = TypeVar("T")
-MARK_BATCH = 128
-# What a model or an instrument may raise about one sample without ending the run.
-SAMPLE_FAILURES = (RuntimeError, ValueError, ArithmeticError, LookupError, Unscorable)
-
 
 @dataclass(frozen=True)
 class RunSettings:
+    """``limit`` counts groups (prompts, or images asked about) of a task; None takes all."""
+
     seed: int = 0
     limit: int | None = None
     batch_size: int = 32
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise UserError(f"--limit {self.limit}: give at least 1 sample, or leave it out for all")
+            raise UserError(
+                f"--limit {self.limit}: must be at least 1; leave it out for everything"
+            )
         if self.batch_size < 1:
             raise UserError(f"--batch-size {self.batch_size}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task with all its samples, and those of them that this run is about (see ``limit``)."""
+
+    name: str
+    task: Task
+    everything: Sequence[Sample]
+    samples: Sequence[Sample]
+    limit: int | None
 
 
 def sample_seed(run_seed: int, task: str, sample_id: str) -> int:
@@ -56,230 +66,103 @@ def sample_seed(run_seed: int, task: str, sample_id: str) -> int:
 
 
 def select(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
-    """The first ``limit`` samples or a few more: whole groups, taken from the strata in turn."""
-    if limit is None or limit >= len(samples):
+    """Samples of ``limit`` groups, taken from the strata in turn, in the order they came.
+
+    Within a stratum groups are taken by the hash of their name: a sample of it that does not
+    depend on the order, and that a larger limit only adds to."""
+    if limit is None:
         return list(samples)
-    strata: dict[str, dict[str, list[Sample]]] = {}
+    strata: dict[str, dict[str, None]] = {}
     for sample in samples:
-        strata.setdefault(sample.stratum, {}).setdefault(sample.group, []).append(sample)
-    queues = [list(groups.values()) for groups in strata.values()]
-    chosen: list[Sample] = []
-    for turn in range(max(len(queue) for queue in queues)):
-        for queue in queues:
-            if turn < len(queue) and len(chosen) < limit:
-                chosen += queue[turn]
-    wanted = {sample.id for sample in chosen}
-    return [sample for sample in samples if sample.id in wanted]
+        strata.setdefault(sample.stratum, {})[sample.group] = None
+    queues = [sorted(strata[name], key=_shuffled) for name in sorted(strata)]
+    turns = ((name, turn) for turn in range(max(map(len, queues))) for name in range(len(queues)))
+    chosen = [queues[name][turn] for name, turn in turns if turn < len(queues[name])][:limit]
+    wanted = set(chosen)
+    return [sample for sample in samples if sample.group in wanted]
 
 
-def prepare(name: str, task: Task, suite: Suite, seed: int) -> list[Sample]:
-    """All samples with their seeds. Raises UserError on unsafe or repeated ids."""
-    prepared = []
+def _shuffled(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
+    """The task's samples with their seeds. Raises UserError on unsafe or repeated ids."""
+    everything = []
     seen: set[str] = set()
     for sample in task.samples(suite):
-        check_sample_id(sample.id)
+        try:
+            check_sample_id(sample.id)
+        except UserError as error:
+            raise UserError(f"task {name!r}: {error}") from None
         if sample.id in seen:
             raise UserError(f"task {name!r} has two samples with the id {sample.id!r}")
         seen.add(sample.id)
         if isinstance(sample.request, Draw | Ask):
-            request = replace(sample.request, seed=sample_seed(seed, name, sample.id))
-            sample = replace(sample, request=request)
-        prepared.append(sample)
-    if not prepared:
+            seed = sample_seed(settings.seed, name, sample.id)
+            sample = replace(sample, request=replace(sample.request, seed=seed))
+        everything.append(sample)
+    if not everything:
         raise UserError(f"task {name!r} has no samples in suite {suite.name!r}")
-    return prepared
+    return Job(name, task, everything, select(everything, settings.limit), settings.limit)
 
 
-def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-# -- ask -------------------------------------------------------------------------------------
-
-
-def stored_answers(folder: TaskFolder, samples: Sequence[Sample]) -> tuple[dict[str, Answer], int]:
-    """Sound stored responses by sample id, and how many were found damaged."""
-    recorded = folder.recorded()
-    answers, damaged = {}, 0
+def data_hash(samples: Sequence[Sample]) -> str:
+    """Hash of what is asked and of what marks it, of files their names."""
+    digest = hashlib.sha256()
     for sample in samples:
-        if (entry := recorded.get(sample.id)) is None:
-            continue
-        answer = folder.answer(sample, entry)
-        if answer is not None:
-            answers[sample.id] = answer
-        elif "error" not in entry:
-            damaged += 1
-    return answers, damaged
+        request = {**vars(sample.request), "seed": 0}
+        content = [sample.id, sample.group, sample.stratum, request, dict(sample.target)]
+        digest.update(json.dumps(content, default=_file_name).encode())
+    return digest.hexdigest()[:16]
 
 
-def respond(responder: Responder, samples: Sequence[Sample]) -> dict[str, Any]:
-    """Responses by sample id; a batch that fails is asked again one by one to find the culprit."""
-    try:
-        responses = _ask(responder, samples)
-    except SAMPLE_FAILURES as error:
-        if len(samples) == 1:
-            return {samples[0].id: error}
-        return {k: v for sample in samples for k, v in respond(responder, [sample]).items()}
-    if len(responses) != len(samples):
-        raise UserError(f"{responder.name} gave {len(responses)} answers to {len(samples)} requests")
-    return {sample.id: r for sample, r in zip(samples, responses, strict=True)}
-
-
-def _ask(responder: Responder, samples: Sequence[Sample]) -> Sequence[Any]:
-    kind = type(samples[0].request)
-    method: Callable[..., Sequence[Any]] = {Draw: responder.draw, Ask: responder.ask}.get(
-        kind, responder.embed
-    )
-    return method([sample.request for sample in samples])
-
-
-def ask_missing(
-    responder: Responder,
-    folder: TaskFolder,
-    samples: Sequence[Sample],
-    batch_size: int,
-    progress: Progress,
-) -> None:
-    """Ask what is not stored yet; each batch is on disk before the next one is asked."""
-    answers, damaged = stored_answers(folder, samples)
-    missing = [sample for sample in samples if sample.id not in answers]
-    if damaged:
-        progress.say(f"{damaged} stored responses were damaged and are made again")
-    if answers:
-        progress.say(f"reused {len(answers)} of {len(samples)} stored responses")
-    verb = "drawing" if isinstance(samples[0].request, Draw) else "asking"
-    with progress.bar(verb, len(missing)) as advance:
-        for kind in (Draw, Ask, object):
-            of_kind = [s for s in missing if _kind(s) is kind]
-            for batch in batches(of_kind, batch_size):
-                folder.record(respond(responder, batch))
-                advance(len(batch))
-
-
-def _kind(sample: Sample) -> type:
-    return type(sample.request) if isinstance(sample.request, Draw | Ask) else object
-
-
-# -- mark ------------------------------------------------------------------------------------
-
-
-def mark_key(task: Task, instruments: Mapping[str, Any]) -> dict[str, Any]:
-    """What marks depend on besides the response: other versions or instruments mark again."""
-    identities = {name: instrument.identity for name, instrument in instruments.items()}
-    return {"version": task.version, "instruments": identities}
-
-
-def mark_missing(
-    task: Task,
-    suite: Suite,
-    folder: TaskFolder,
-    samples: Sequence[Sample],
-    progress: Progress,
-) -> pd.DataFrame:
-    """Rows of all samples in order; those without a mark carry the reason in ``unscored``.
-
-    Raises InstrumentMissing before anything is marked."""
-    import pandas as pd
-
-    instruments = {name: suite.instrument(name) for name in task.instruments}
-    answers, _ = stored_answers(folder, samples)
-    recorded = folder.recorded()
-    stamp = {i: _stamp(recorded[i]) for i in answers}
-    marked = folder.marks(mark_key(task, instruments))
-    if marked is not None:
-        sound = marked["unscored"].isna() & (marked["response"] == marked["id"].map(stamp))
-        marked = marked[sound]
-    done = set() if marked is None else set(marked["id"])
-    missing = [answers[s.id] for s in samples if s.id in answers and s.id not in done]
-    parts = [] if marked is None else [marked]
-    with progress.bar("marking", len(missing)) as advance:
-        for batch in batches(missing, MARK_BATCH):
-            rows = mark_batch(task, instruments, batch)
-            frame = pd.DataFrame(_described(batch, rows, stamp))
-            folder.add_marks(frame)
-            parts.append(frame)
-            advance(len(batch))
-    unanswered = [s for s in samples if s.id not in answers]
-    if unanswered:
-        parts.append(pd.DataFrame([_unanswered(s, recorded.get(s.id)) for s in unanswered]))
-    rows = in_order(pd.concat(parts, ignore_index=True), samples)
-    folder.finish_marks(rows)
-    return rows
-
-
-def _stamp(entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(dict(entry), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _described(
-    answers: Sequence[Answer], rows: Sequence[Row], stamp: Mapping[str, str]
-) -> list[Row]:
-    return [
-        {
-            "id": answer.sample.id,
-            "group": answer.sample.group,
-            "stratum": answer.sample.stratum,
-            "response": stamp[answer.sample.id],
-            "unscored": None,
-            **row,
-        }
-        for answer, row in zip(answers, rows, strict=True)
-    ]
-
-
-def _unanswered(sample: Sample, entry: Mapping[str, Any] | None) -> Row:
-    reason = entry["error"] if entry and "error" in entry else "no response"
-    return {
-        "id": sample.id,
-        "group": sample.group,
-        "stratum": sample.stratum,
-        "response": "",
-        "unscored": reason,
-    }
-
-
-def mark_batch(
-    task: Task, instruments: Mapping[str, Any], answers: Sequence[Answer]
-) -> Sequence[Row]:
-    """Rows in the order of the answers; an answer that cannot be marked does not spoil the others."""
-    try:
-        return task.mark(answers, instruments)
-    except SAMPLE_FAILURES as error:
-        if len(answers) == 1:
-            return [{"unscored": str(error) or type(error).__name__}]
-        return [row for answer in answers for row in mark_batch(task, instruments, [answer])]
+def _file_name(value: object) -> str:
+    return value.name if isinstance(value, Path) else repr(value)
 
 
 # -- summarize -------------------------------------------------------------------------------
 
 
-def summarize(
-    name: str, task: Task, rows: pd.DataFrame, total: int, provenance: Mapping[str, Any]
-) -> Result:
-    """Metrics with intervals over the scored rows; ``total`` is what a full run would have."""
+def headline(task: Task, metrics: Mapping[str, float]) -> str:
+    """The metric that the task's headline means: of that name, or of that name and a "[...]"."""
+    begun = (name for name in metrics if name.startswith(f"{task.headline}[") and name[-1] == "]")
+    return task.headline if task.headline in metrics else next(begun, task.headline)
+
+
+def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Result:
+    """Metrics with intervals over the scored rows; the total is what a full run would have.
+
+    Raises UserError where the task says that these rows cannot be added up."""
     from harmon_eval.statistics import bootstrap_intervals
 
-    scored = rows[rows["unscored"].isna()].reset_index(drop=True)
+    # Unscored rows make a column of verdicts one of objects; without them it is what it was.
+    scored = rows[rows["unscored"].isna()].reset_index(drop=True).infer_objects()
     reasons = Counter(str(reason) for reason in rows["unscored"].dropna())
     metrics: dict[str, float] = {}
     intervals = {}
     if len(scored):
-        metrics = task.summarize(scored)
-        intervals = (task.intervals or bootstrap_intervals)(scored, task.summarize)
-    return Result(name, metrics, intervals, len(scored), total, reasons, provenance, rows)
+        metrics = job.task.summarize(scored)
+        intervals = (job.task.intervals or bootstrap_intervals)(scored, job.task.summarize)
+    total = len(job.everything)
+    return Result(job.name, metrics, intervals, len(scored), total, reasons, provenance, rows)
 
 
 def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
+    def finite(value: float) -> float | None:
+        return float(value) if math.isfinite(value) else None
+
     write_json(
         folder.path / METRICS,
         {
             "task": result.task,
-            "headline": task.headline,
+            "headline": headline(task, result.metrics),
             "higher_is_better": task.higher_is_better,
             "paper": task.paper,
-            "metrics": dict(result.metrics),
-            "intervals": {name: list(interval) for name, interval in result.intervals.items()},
+            "metrics": {name: finite(value) for name, value in result.metrics.items()},
+            "intervals": {
+                name: [finite(low), finite(high)] for name, (low, high) in result.intervals.items()
+            },
             "n": result.n,
             "total": result.total,
             "unscored": dict(result.unscored),
@@ -291,48 +174,44 @@ def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
 # -- all of it -------------------------------------------------------------------------------
 
 
-def run_task(
-    name: str,
-    task: Task,
+def run_job(
+    job: Job,
     responder: Responder | None,
     suite: Suite,
-    folder: TaskFolder,
-    settings: RunSettings,
+    run: RunFolder,
+    batch_size: int,
     progress: Progress,
 ) -> Result | None:
-    """Run one task; without a responder only mark what is stored. None: an instrument is missing."""
-    everything = prepare(name, task, suite, settings.seed)
-    samples = select(everything, settings.limit)
+    """Run one task; without a responder only mark what is stored. None: it could not be marked.
+
+    Says why, and leaves the responses for ``mark`` to go on with."""
+    folder = run.task(job.name)
+    data = data_hash(job.everything)
+    run.start_task(job.name, job.task.version, data, job.limit)
     if responder is not None:
-        ask_missing(responder, folder, samples, settings.batch_size, progress)
-    if task.exports:
-        folder.export(task.exports(samples, None))
+        seconds = ask_missing(responder, folder, job.samples, batch_size, progress)
+        spent = run.manifest["tasks"][job.name].get("seconds_asking", 0.0) + seconds
+        run.update_task(job.name, state="asked", seconds_asking=round(spent, 3))
+    if job.task.exports:
+        folder.export(job.task.exports(job.samples, None))
     try:
-        rows = mark_missing(task, suite, folder, samples, progress)
-    except InstrumentMissing as missing:
-        progress.say(f"{name}: {missing}")
+        instruments = load_instruments(job.task, suite)
+        rows = mark_missing(job.task, instruments, folder, job.samples, progress)
+        provenance = {
+            **run.manifest["identity"],
+            "limit": job.limit,
+            "data": data,
+            **mark_key(job.task, instruments),
+        }
+        result = summarize(job, rows, provenance)
+    except UserError as error:
+        missing = isinstance(error, InstrumentMissing)
+        run.update_task(job.name, state=f"{'asked, not marked' if missing else 'marked'}: {error}")
+        progress.say(str(error))
         return None
-    provenance = {
-        **mark_key(task, {n: suite.instrument(n) for n in task.instruments}),
-        "suite": suite.name,
-        "data": data_hash(samples),
-        "settings": asdict(settings),
-    }
-    result = summarize(name, task, rows, len(everything), provenance)
-    if task.exports:
-        folder.export(task.exports(samples, rows[rows["unscored"].isna()]))
-    store_result(folder, task, result)
+    if job.task.exports:
+        folder.export(job.task.exports(job.samples, rows[rows["unscored"].isna()]))
+    store_result(folder, job.task, result)
+    unscored = sum(result.unscored.values())
+    run.update_task(job.name, state="done", n=result.n, unscored=unscored)
     return result
-
-
-def data_hash(samples: Sequence[Sample]) -> str:
-    """Hash of what is asked and what marks it."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        request = replace(sample.request, seed=0) if _kind(sample) is not object else sample.request
-        text = json.dumps([sample.id, repr(request), dict(sample.target)], default=str)
-        digest.update(text.encode())
-    return digest.hexdigest()[:16]
-
-
-__all__ = ["ROWS", "RunSettings", "run_task", "sample_seed", "select"]

@@ -20,10 +20,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -51,7 +51,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -64,12 +64,29 @@ def read_json(path: Path) -> Any:
 def check_sample_id(sample_id: str) -> None:
     """An id becomes a path below the run folder. Raises UserError for anything that is more."""
     segments = sample_id.split("/")
-    plain = all(re.fullmatch(r"[\w .+=@()-]{1,120}", s) and s.strip(". ") for s in segments)
+    plain = all(
+        re.fullmatch(r"[\w .+=@()-]+", s) and s.strip(". ") and len(s.encode()) <= 200
+        for s in segments
+    )
     if not plain or len(sample_id) > 400:
         raise UserError(
             f"sample id {sample_id[:80]!r} is not a plain relative path: use letters, digits, "
-            "and . _ - + = @ ( ) in segments between single slashes"
+            "and . _ - + = @ ( ) in short segments between single slashes"
         )
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def _png(image: Image.Image) -> bytes:
+    if image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    buffer = io.BytesIO()
+    # An orientation that came with the file is for the benchmark to apply or to ignore.
+    image.save(buffer, "PNG", exif=image.info.get("exif", b""))
+    return buffer.getvalue()
 
 
 class TaskFolder:
@@ -81,30 +98,31 @@ class TaskFolder:
     # -- responses ---------------------------------------------------------------------------
 
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """Log entries by sample id, the last one of each. A torn last line is cut off."""
+        """Log entries by sample id, the last one of each.
+
+        A damaged line, such as the torn last one of a killed run, is a response to ask for again.
+        """
         log = self.path / LOG
         if not log.exists():
             return {}
-        data = log.read_bytes()
-        whole, newline, torn = data.rpartition(b"\n")
-        if torn:
-            with log.open("r+b") as file:
-                file.truncate(len(whole) + len(newline))
         entries = {}
-        for line in whole.splitlines():
-            try:
-                entry = json.loads(line)
-                entries[entry["id"]] = entry
-            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-                continue  # a damaged line is a response to ask for again
+        with log.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                    entries[entry["id"]] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue
         return entries
 
     def record(self, responses: Mapping[str, Any]) -> None:
         """Store responses (image, reply, vector or exception) by sample id, durably."""
-        lines = [json.dumps(self._entry(i, r), ensure_ascii=False) for i, r in responses.items()]
+        lines = [json.dumps(self._entry(i, r)) + "\n" for i, r in responses.items()]
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOG).open("a", encoding="utf-8", newline="\n") as file:
-            file.write("".join(line + "\n" for line in lines))
+        with (self.path / LOG).open("ab+") as file:
+            if file.tell() and _last_byte(file) != b"\n":
+                file.write(b"\n")  # ends the torn line of a killed run
+            file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -117,11 +135,9 @@ class TaskFolder:
             vector = np.ascontiguousarray(response, dtype="<f4")
             text = base64.b64encode(vector.tobytes()).decode()
             return {"id": sample_id, "vector": text}
-        buffer = io.BytesIO()
-        response.save(buffer, "PNG")
-        write_whole(self.image_file(sample_id), buffer.getvalue())
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-        return {"id": sample_id, "sha256": digest}
+        data = _png(response)
+        write_whole(self.image_file(sample_id), data)
+        return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
 
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
@@ -198,30 +214,68 @@ class RunFolder:
         self.path = path
 
     @property
+    def exists(self) -> bool:
+        return (self.path / MANIFEST).exists()
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """Raises UserError when this is no run folder."""
-        file = self.path / MANIFEST
-        if not file.exists():
+        if not self.exists:
             raise UserError(f"{self.path} is not a run folder: it has no {MANIFEST}")
-        return read_json(file)
+        manifest: dict[str, Any] = read_json(self.path / MANIFEST)
+        return manifest
 
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
-        """Create the folder, or make sure that it holds the same run. Raises UserError otherwise."""
-        self._make()
+        """Begin this run, or go on with it. Raises UserError where another run lies here."""
         identity = json.loads(json.dumps(identity))
         if fresh:
-            for entry in self.path.iterdir():
-                if entry.name == MANIFEST or (entry / LOG).exists() or (entry / ROWS).exists():
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        if (self.path / MANIFEST).exists():
-            differences = list(differing(self.manifest["identity"], identity))
-            if differences:
+            self._clear()
+        if self.exists:
+            self._same("settings", self.manifest["identity"], identity)
+            for leftover in self.path.rglob(".*.tmp"):
+                leftover.unlink()  # of a killed run
+            return
+        if foreign := [p.name for p in self.path.iterdir() if not p.name.startswith(".")]:
+            raise UserError(
+                f"{self.path} is no run folder and holds other things ({foreign[0]} ...): "
+                "choose another --output"
+            )
+        write_json(self.path / MANIFEST, {"identity": identity, "state": "started", "tasks": {}})
+
+    def start_task(self, name: str, version: str, data: str, limit: int | None) -> None:
+        """Note what the task asks. Raises UserError where that, or more, was asked before."""
+        tasks = self.manifest["tasks"]
+        before = tasks.get(name, {})
+        if before:
+            self._same(f"data of task {name}", before["data"], data)
+            if limit and (before["limit"] is None or before["limit"] > limit):
                 raise UserError(
-                    f"{self.path} holds a run with other settings ({'; '.join(differences)}): "
-                    "choose another --output, or --fresh to start over"
+                    f"{self.path} holds a larger run of {name} (--limit {before['limit']}), which "
+                    f"--limit {limit} would replace: choose another --output"
                 )
-        else:
-            write_json(self.path / MANIFEST, {"identity": identity, "state": "started"})
+        now = {"version": version, "data": data, "limit": limit, "state": "started"}
+        self.update(tasks={**tasks, name: {**before, **now}})
+
+    def update_task(self, name: str, **values: Any) -> None:
+        tasks = self.manifest["tasks"]
+        self.update(tasks={**tasks, name: {**tasks[name], **values}})
+
+    def _same(self, what: str, before: Any, now: Any) -> None:
+        if differences := list(differing(before, now)):
+            raise UserError(
+                f"{self.path} holds a run with other {what} ({'; '.join(differences)}): "
+                "choose another --output, or --fresh to start over"
+            )
+
+    def _clear(self) -> None:
+        for entry in list(self.path.iterdir()):
+            if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
+                # First out of sight, so that a kill leaves no half of it.
+                entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
+        for name in (MANIFEST, "table.csv", "table.md"):
+            (self.path / name).unlink(missing_ok=True)
+        for discarded in self.path.glob(".discarded-*"):
+            shutil.rmtree(discarded, ignore_errors=True)
 
     def _make(self) -> None:
         try:
@@ -243,16 +297,27 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Only one process writes. Raises UserError while another one does."""
-        self._make()
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"another process is writing into {self.path}: wait for it, "
-                    "or choose another --output"
-                ) from None
-            yield
+        lock = self.path / ".lock"
+        while True:
+            self._make()
+            with lock.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(
+                        f"another process is writing into {self.path}: wait for it, "
+                        "or choose another --output"
+                    ) from None
+                if not lock.exists() or os.fstat(file.fileno()).st_ino != lock.stat().st_ino:
+                    continue  # a run that failed at once took its empty folder away
+                try:
+                    yield
+                finally:
+                    if not self.exists:
+                        lock.unlink(missing_ok=True)
+                        with suppress(OSError):
+                            self.path.rmdir()
+                return
 
 
 def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -261,13 +326,4 @@ def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
-        yield f"{name}: {old} -> {new}"
-
-
-def in_order(rows: pd.DataFrame, samples: Sequence[Sample]) -> pd.DataFrame:
-    """Rows in the order of their samples, others left out."""
-    place = {sample.id: i for i, sample in enumerate(samples)}
-    rows = rows[rows["id"].isin(place)]
-    return rows.iloc[np.argsort(rows["id"].map(place).to_numpy(), kind="stable")].reset_index(
-        drop=True
-    )
+        yield f"{name}: {old} -> {new}" if name else f"{old} -> {new}"

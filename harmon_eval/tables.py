@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.progress import printable
 from harmon_eval.store import METRICS, read_json, write_whole
 
 COLUMNS = ("task", "metric", "value", "low", "high", "n", "total", "unscored", "headline")
+RIGHT = ("value", "n of N", "unscored")
 
 
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
@@ -25,8 +28,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for result in results:
         headline = result["headline"]
-        names = sorted(result["metrics"], key=lambda name: name != headline)
-        for name in names or [headline]:
+        for name in [headline, *(name for name in result["metrics"] if name != headline)]:
             low, high = result["intervals"].get(name, (None, None))
             rows.append(
                 {
@@ -60,42 +62,64 @@ def write_tables(run: Path) -> None:
     write_whole(run / "table.md", markdown(table))
 
 
+def cell(value: object) -> str:
+    """Any text as a cell of a Markdown table, one line without markup of its own."""
+    plain = "".join(c if c.isprintable() else " " for c in str(value))
+    return html.escape(plain, quote=False).replace("|", "\\|")
+
+
 def markdown(table: pd.DataFrame) -> str:
     lines = [
         "| task | metric | value | 95 % interval | n of N | unscored |",
         "|---|---|---|---|---|---|",
     ]
-    for row in table.itertuples():
-        name = f"**{row.metric}**" if row.headline else str(row.metric)
-        cells = [row.task, name, number(row.value), interval(row.low, row.high),
-                 f"{row.n} of {row.total}", row.unscored]  # fmt: skip
-        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    for row in records(table):
+        name = f"**{cell(row['metric'])}**" if row["headline"] else cell(row["metric"])
+        cells = [cell(row["task"]), name, *map(cell, figures(row))]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def figures(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Value, interval, n of N and unscored as text."""
+    span = interval(row["low"], row["high"])
+    return number(row["value"]), span, f"{row['n']} of {row['total']}", str(row["unscored"])
+
+
 def show(run: Path, console: Console) -> None:
-    """Print the table of a run folder."""
+    """Print the table of a run folder; ``*`` marks the headline of a task."""
     table = frame(stored_metrics(run))
     if table.empty:
         console.print("nothing has been scored in this run yet")
         return
     view = Table(title=printable(run), title_justify="left")
-    for column, justify in (("task", "left"), ("metric", "left"), ("value", "right"),
-                            ("95 % interval", "left"), ("n of N", "right"),
-                            ("unscored", "right")):  # fmt: skip
-        view.add_column(column, justify="right" if justify == "right" else "left")
+    for column in ("task", "metric", "value", "95 % interval", "n of N", "unscored"):
+        view.add_column(column, justify="right" if column in RIGHT else "left", overflow="fold")
     previous = None
-    for row in table.itertuples():
-        if previous not in (None, row.task):
+    for row in records(table):
+        task = row["task"]
+        if previous not in (None, task):
             view.add_section()
         view.add_row(
-            printable(row.task) if row.task != previous else "",
-            printable(row.metric),
-            number(row.value),
-            interval(row.low, row.high).replace("[", "\\["),
-            f"{row.n} of {row.total}",
-            f"[red]{row.unscored}[/red]" if row.unscored else "0",
-            style="bold" if row.headline else "",
+            printable(task) if task != previous else "",
+            f"{'*' if row['headline'] else ' '} {printable(row['metric'])}",
+            *map(escape, figures(row)),
+            style="bold" if row["headline"] else "",
         )
-        previous = row.task
+        previous = task
+    console.print(view)
+
+
+def print_rows(rows: Sequence[dict[str, Any]], title: str, console: Console) -> None:
+    """Print any rows of equal keys."""
+    view = Table(title=title, title_justify="left")
+    for column in rows[0] if rows else ():
+        kind = isinstance(rows[0][column], int)
+        view.add_column(column, justify="right" if kind else "left", overflow="fold")
+    for row in rows:
+        view.add_row(*(printable(value) for value in row.values()))
     console.print(view)

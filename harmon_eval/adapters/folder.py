@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from harmon_eval.core import Draw, Responder, Unscorable, UserError
+from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.scoring.geneval_folder import read_folder
 from harmon_eval.scoring.images import open_image
 
 LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "meta_data.json")
+FILE_FIELDS = ("file", "file_name", "filename", "image")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -25,24 +26,27 @@ class FolderResponder(Responder):
     Understood: GenEval's layout (00000/metadata.jsonl and 00000/samples/*.png); MJHQ's
     (``meta_data.json`` and {category}/{key}.png); or ``prompts.csv``, ``.json`` or ``.jsonl`` with
     the fields ``file`` and ``prompt``. Several files of one prompt are its drawings 0, 1, ... in
-    sorted order. How they were drawn is not known and the provenance says so.
+    sorted order. How they were drawn is not known and the provenance says so. The fingerprint is
+    of prompts, file names and sizes.
     """
 
-    def __init__(self, folder: str) -> None:
-        path = Path(folder)
-        if not path.is_dir():
-            raise UserError(f"no folder {folder!r}: give folder:PATH with a folder of images")
-        self.name = f"folder:{path.name}"
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError for a folder without images, or with a list that cannot be read."""
+        if not folder.is_dir():
+            raise UserError(f"no folder {str(folder)!r}: give folder:PATH with a folder of images")
+        self.name = f"folder:{folder.resolve().name}"
         self.settings = {"recipe": "unknown"}
         self.images: dict[str, list[Path]] = {}
         digest = hashlib.sha256()
-        for prompt, file in sorted(_pairs(path), key=lambda pair: str(pair[1])):
-            self.images.setdefault(prompt, []).append(file)
-            state = file.stat()
-            digest.update(f"{prompt}\0{file.name}\0{state.st_size}\0".encode())
-        if not self.images:
+        found = 0
+        for prompt, file in sorted(_pairs(folder), key=lambda pair: str(pair[1])):
+            self.images.setdefault(prompt.strip(), []).append(file)
+            size = file.stat().st_size if file.is_file() else -1
+            found += size >= 0
+            digest.update(f"{prompt}\0{file.relative_to(folder)}\0{size}\0".encode())
+        if not found:
             raise UserError(
-                f"{path} holds no images with prompts: use GenEval's layout "
+                f"{folder} holds no images with prompts: use GenEval's layout "
                 "(00000/metadata.jsonl, 00000/samples/0000.png) or add prompts.csv with the "
                 "columns file,prompt"
             )
@@ -52,11 +56,11 @@ class FolderResponder(Responder):
         return [self._stored(request) for request in requests]
 
     def _stored(self, request: Draw) -> Image.Image | Exception:
-        files = self.images.get(request.prompt, self.images.get(request.prompt.strip(), []))
+        files = self.images.get(request.prompt.strip(), [])
         if request.index >= len(files):
             return Unscorable(f"the folder has {len(files)} images of this prompt")
         try:
-            return open_image(files[request.index]).convert("RGB")
+            return open_image(files[request.index])
         except Unscorable as error:
             return error
 
@@ -66,32 +70,55 @@ def _pairs(folder: Path) -> Iterator[tuple[str, Path]]:
     listed = next((folder / name for name in LISTS if (folder / name).exists()), None)
     if listed is None:
         for metadata, file in read_folder(folder):
-            yield str(metadata["prompt"]), file
+            yield str(metadata["prompt"]), _inside(folder, file)
         return
     for entry in _entries(listed):
         try:
-            name, prompt = str(entry["file"]), str(entry["prompt"])
-        except (KeyError, TypeError):
+            name = next(entry[field] for field in FILE_FIELDS if entry.get(field))
+            prompt = entry["prompt"]
+        except (KeyError, StopIteration, AttributeError):
             raise UserError(f"{listed}: each entry needs the fields file and prompt") from None
-        file = folder / name
-        if not file.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{listed}: {name!r} lies outside of the folder")
-        candidates = [file] if file.suffix else [file.with_suffix(s) for s in SUFFIXES]
-        yield from ((prompt, found) for found in candidates if found.is_file())
+        yield str(prompt), _with_suffix(_inside(folder, folder / str(name)))
 
 
-def _entries(listed: Path) -> list[Any]:
+def _inside(folder: Path, file: Path) -> Path:
+    """The file; images are untrusted, so neither ``..`` nor a link may lead out of the folder."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{file} lies outside of {folder}: copy it into the folder")
+    return file
+
+
+def _with_suffix(file: Path) -> Path:
+    if file.suffix.lower() in SUFFIXES:
+        return file
+    named = (file.with_name(file.name + suffix) for suffix in SUFFIXES)
+    return next((path for path in named if path.is_file()), file)
+
+
+def _entries(listed: Path) -> list[Mapping[str, Any]]:
     try:
-        text = listed.read_text(encoding="utf-8")
+        text = listed.read_text(encoding="utf-8-sig")
         if listed.suffix == ".csv":
-            return list(csv.DictReader(text.splitlines()))
+            return list(csv.DictReader(text.splitlines(keepends=True)))
         if listed.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         values = json.loads(text)
-    except (ValueError, csv.Error) as error:
-        raise UserError(f"{listed} cannot be read: {error}") from None
-    if listed.name == "meta_data.json":
-        return [{"file": f"{v['category']}/{key}", "prompt": v["prompt"]} for key, v in values.items()]
-    if isinstance(values, dict):
-        return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
-    return values
+        if listed.name == "meta_data.json":
+            return [
+                {"file": f"{value['category']}/{key}", "prompt": value["prompt"]}
+                for key, value in values.items()
+            ]
+        if isinstance(values, dict):
+            return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
+        return list(values)
+    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        raise UserError(f"{listed} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def open_model(argument: str, options: ModelOptions) -> FolderResponder:
+    """``folder:PATH``. Raises UserError, also for settings that nothing would follow."""
+    if ignored := sorted(options.given().keys() - {"device", "dtype"}):
+        raise UserError(f"folder: the images are drawn already, leave out {', '.join(ignored)}")
+    if not argument:
+        raise UserError("folder: needs a path, such as --model folder:IMAGES")
+    return FolderResponder(Path(argument))

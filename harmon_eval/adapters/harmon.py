@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,18 +10,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
-from harmon_eval.model.checkpoint import load
+from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.model.checkpoint import CheckpointError, load
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.scoring.images import open_image
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def best_device(name: str) -> torch.device:
-    """``auto``: the accelerator if there is one. Raises UserError for a device that is not here."""
-    if name == "auto":
+def best_device(name: str | None) -> torch.device:
+    """None: the accelerator if there is one. Raises UserError for a device that is not here."""
+    if name is None:
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator or torch.device("cpu")
     try:
@@ -33,9 +33,9 @@ def best_device(name: str) -> torch.device:
     return device
 
 
-def draw_settings(base: DrawSettings, options: Namespace) -> DrawSettings:
+def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
     """The model's own settings, changed by the options that were given."""
-    given = {
+    given: dict[str, Any] = {
         "cfg_scale": options.cfg,
         "iterations": options.steps,
         "diffusion_steps": options.diffusion_steps,
@@ -69,14 +69,6 @@ class HarmonResponder(Responder):
             "dtype": str(model.dtype).removeprefix("torch."),
         }
 
-    @classmethod
-    def load(cls, name: str, options: Namespace) -> HarmonResponder:
-        """Raises CheckpointError for weights that cannot be used."""
-        device = best_device(options.device)
-        loaded = load(name, kl16=options.kl16, device=device, dtype=DTYPES[options.dtype])
-        settings = draw_settings(loaded.draw_settings, options)
-        return cls(loaded.name, loaded.pipeline, settings, loaded.fingerprint)
-
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         prompts = [request.prompt for request in requests]
         return self.pipeline.draw(prompts, [r.seed for r in requests], self.draw_settings)
@@ -90,3 +82,15 @@ class HarmonResponder(Responder):
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         return list(self.pipeline.embed([open_image(request.image) for request in requests]))
+
+
+def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
+    """Bundled name, folder, ``.pth`` or hub id. Raises UserError for weights unfit for use."""
+    device = best_device(options.device)
+    dtype = DTYPES[options.dtype or "float32"]
+    try:
+        loaded = load(argument or BUNDLED_MODEL, kl16=options.kl16, device=device, dtype=dtype)
+    except CheckpointError as error:
+        raise UserError(str(error)) from None
+    settings = draw_settings(loaded.draw_settings, options)
+    return HarmonResponder(loaded.name, loaded.pipeline, settings, loaded.fingerprint)
