@@ -51,7 +51,7 @@ from harmon_eval.scoring.frechet import (
     frechet_distances,
     without_each_group,
 )
-from harmon_eval.scoring.kid import kid
+from harmon_eval.scoring.kid import kid, squared_mmd
 from harmon_eval.statistics import jackknife_interval
 
 OFFICIAL_CATEGORIES = 10
@@ -190,7 +190,7 @@ def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
     except TooFewSamples:
         logger.debug("fid%s is left out: %d images", name, len(rows))
     if len(rows) >= MIN_KID:
-        metrics[f"kid{name}"] = kid(_stack(drawn), _stack(reference)).mean
+        metrics[f"kid{name}"] = squared_mmd(_stack(drawn), _stack(reference))
     return metrics
 
 

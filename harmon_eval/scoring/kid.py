@@ -31,9 +31,10 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased squared MMD of ``x`` (m, d) and ``y`` (n, d) under the cubic kernel.
+    """Unbiased squared MMD of ``x`` (m, d) and ``y`` (n, d) under the cubic kernel, in float64.
 
     Raises UserError below two vectors a set."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     m, n = len(x), len(y)
     if m < 2 or n < 2:
         raise UserError(f"KID needs at least 2 images a set, not {m} and {n}")

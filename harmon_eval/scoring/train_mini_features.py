@@ -42,7 +42,7 @@ class Labels:
     shapes: torch.Tensor  # (B, shapes) objects of each shape
     colors: torch.Tensor  # (B, colors) objects of each colour
     where: torch.Tensor  # (B, 4) objects in each quadrant
-    harm: torch.Tensor  # (B, 3) strength of blur, noise and discolouring, 0 to 1
+    harm: torch.Tensor  # (B, 3) root of the strength of blur, noise, discolouring, 0 to 1
 
 
 class Heads(nn.Module):
@@ -60,7 +60,7 @@ class Heads(nn.Module):
 
 
 def corrupt(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[float]]:
-    """(H, W, 3) uint8 -> the same, harmed in most cases, and the strengths (blur, noise, tint)."""
+    """(H, W, 3) uint8 -> the same, harmed in most cases, and how much (blur, noise, tint)."""
     blur, noise, tint = rng.uniform(size=3) * (rng.random(3) < 0.4)
     if blur:
         picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(float(MAX_BLUR * blur)))
@@ -76,7 +76,8 @@ def corrupt(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, li
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(30, 95)))
         image = np.asarray(Image.open(file))
-    return image, [blur, noise, tint]
+    # Roots: a slight blur should be seen as readily as more of a strong one.
+    return image, [strength**0.5 for strength in (blur, noise, tint)]
 
 
 def make_data(count: int, rng: np.random.Generator) -> tuple[torch.Tensor, Labels]:
@@ -111,7 +112,7 @@ def loss_of(outputs: tuple[torch.Tensor, ...], labels: Labels) -> torch.Tensor:
         + 2 * F.mse_loss(shapes, labels.shapes)
         + 2 * F.mse_loss(colors, labels.colors)
         + F.mse_loss(where, labels.where)
-        + 4 * F.mse_loss(harm, labels.harm)
+        + 25 * F.mse_loss(harm, labels.harm)
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cleanfid.fid import fid_from_feats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -199,11 +200,10 @@ def test_every_metric_names_its_protocol_and_network(rows):
 
 
 def test_the_other_protocols_are_other_tasks_with_other_names(drawings, suite):
-    few = drawings[:70]
-    names = set()
+    names = []
     for task in (mjhq.TASK, mjhq_gigagan256.TASK, mjhq_pytorch_fid.TASK):
-        names |= {name for name in task.summarize(marked(task, few, suite)) if name[:4] == "fid["}
-    assert names == {"fid[playground,mini]", "fid[gigagan256,mini]", "fid[pytorch-fid,mini]"}
+        names.append(next(iter(task.summarize(marked(task, drawings[:70], suite)))))
+    assert names == ["fid[playground,mini]", "fid[gigagan256,mini]", "fid[pytorch-fid,mini]"]
 
 
 def test_drawing_the_references_themselves_scores_zero(suite, rows):
@@ -230,13 +230,12 @@ def test_the_order_of_the_rows_does_not_matter(seed):
     assert mjhq.intervals(shuffled, mjhq.summarize) == mjhq.intervals(rows, mjhq.summarize)
 
 
-def test_equals_clean_fid_on_the_same_features(rows):
-    from harmon_eval.scoring.frechet import FrechetStatistics, frechet_distance
-
-    art = rows[rows["stratum"] == "art"]
-    drawn, reference = (np.stack(art[c]) for c in ("features", "reference_features"))
-    expected = frechet_distance(FrechetStatistics.of(drawn), FrechetStatistics.of(reference))
-    assert mjhq.summarize(rows)["fid[playground,mini]/art"] == pytest.approx(expected, rel=1e-9)
+def test_equals_clean_fid_on_the_same_features_overall_and_by_category(rows, clean_fid_scipy):
+    metrics = mjhq.summarize(rows)
+    for part, name in [(rows, ""), (rows[rows["stratum"] == "art"], "/art")]:
+        drawn, reference = (np.stack(part[c]) for c in ("features", "reference_features"))
+        expected = float(fid_from_feats(drawn, reference))
+        assert metrics[f"fid[playground,mini]{name}"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
@@ -263,14 +262,14 @@ def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
     reference = rng.normal(size=(200, 4)).astype(np.float32)
     name = "fid[playground,test]"
     values, reaches = [], []
-    for _ in range(60):
+    for _ in range(25):
         rows = gaussian_rows(rng, 200, reference=reference)
         value = mjhq.summarize(rows)[name]
         low, high = mjhq.intervals(rows, mjhq.summarize)[name]
         assert low < value < high
         values.append(value)
         reaches.append((high - low) / 2)
-    assert 0.7 < np.mean(reaches) / (1.96 * np.std(values, ddof=1)) < 1.4
+    assert 0.6 < np.mean(reaches) / (1.96 * np.std(values, ddof=1)) < 1.6
 
 
 def test_intervals_are_of_metrics_there_are(rows):

@@ -1,4 +1,4 @@
-"""What the tests against other people's packages share."""
+"""What the tests against other packages share."""
 
 import pytest
 from scipy import linalg
