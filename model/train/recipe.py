@@ -65,7 +65,7 @@ class HarmonRecipe:
     vae: str = ""
     steps: int = 8000
     minutes: float = 0.0
-    scenes: int = 60_000
+    scenes: int = 40_000
     generation_batch: int = 56
     understanding_batch: int = 16
     turns: int = 3

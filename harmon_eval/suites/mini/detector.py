@@ -19,8 +19,8 @@ TEMPLATE_SIDE = 24
 MIN_AREA = 24
 MIN_CONTRAST = 34.0
 # Overlap with the best template: below the first an object is noise, above the second it is clear.
-OVERLAP_RANGE = (0.55, 0.84)
-CLEAR_MARGIN = 0.05
+OVERLAP_RANGE = (0.5, 0.72)
+CLEAR_MARGIN = 0.025
 
 
 class ShapeDetector:
