@@ -7,9 +7,9 @@ variance, respaced sampling. Row N tokens, channel C.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -29,22 +29,31 @@ class Schedule:
     betas: np.ndarray
     alphas_cumprod: np.ndarray
 
-    @property
+    @cached_property
     def alphas_cumprod_before(self) -> np.ndarray:
         return np.append(1.0, self.alphas_cumprod[:-1])
 
-    @property
+    @cached_property
+    def x0_from_xt(self) -> np.ndarray:
+        """Factors of x_0 = x0_from_xt * x_t - x0_from_noise * noise."""
+        return np.sqrt(1.0 / self.alphas_cumprod)
+
+    @cached_property
+    def x0_from_noise(self) -> np.ndarray:
+        return np.sqrt(1.0 / self.alphas_cumprod - 1.0)
+
+    @cached_property
     def posterior_log_variance(self) -> np.ndarray:
-        """Log-variance of q(x_{t-1} | x_t, x_0); the first entry, 0 variance, repeats the second."""
+        """Log-variance of q(x_{t-1} | x_t, x_0); the first entry (none) repeats the second."""
         variance = self.betas * (1.0 - self.alphas_cumprod_before) / (1.0 - self.alphas_cumprod)
         return np.log(np.append(variance[1] if len(variance) > 1 else self.betas[0], variance[1:]))
 
-    @property
+    @cached_property
     def posterior_mean_x0(self) -> np.ndarray:
         before = self.alphas_cumprod_before
         return self.betas * np.sqrt(before) / (1.0 - self.alphas_cumprod)
 
-    @property
+    @cached_property
     def posterior_mean_xt(self) -> np.ndarray:
         before = self.alphas_cumprod_before
         return (1.0 - before) * np.sqrt(1.0 - self.betas) / (1.0 - self.alphas_cumprod)
@@ -52,7 +61,7 @@ class Schedule:
 
 @lru_cache
 def training_schedule(steps: int = 1000) -> Schedule:
-    """Cosine schedule: alpha_bar(t) = cos^2((t + 0.008) / 1.008 * pi / 2), betas capped at 0.999."""
+    """Cosine: alpha_bar(t) = cos^2((t + 0.008) / 1.008 * pi / 2), betas capped at 0.999."""
 
     def alpha_bar(t: float) -> float:
         return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
@@ -67,7 +76,8 @@ def training_schedule(steps: int = 1000) -> Schedule:
 def sampling_schedule(steps: int, train_steps: int = 1000) -> Schedule:
     """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
 
-    Betas follow from the kept cumulative products. Raises ValueError unless 1 <= steps <= train_steps.
+    Betas follow from the kept cumulative products. Raises ValueError unless ``steps`` lies in
+    1..train_steps.
     """
     if not 1 <= steps <= train_steps:
         raise ValueError(f"diffusion steps must lie in 1..{train_steps}, not {steps}")
@@ -88,7 +98,7 @@ def add_noise(x0: Tensor, noise: Tensor, t: Tensor, schedule: Schedule) -> Tenso
     return keep * x0 + add * noise
 
 
-def loss_terms(
+def diffusion_loss_terms(
     output: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, t: Tensor, schedule: Schedule
 ) -> tuple[Tensor, Tensor]:
     """Squared noise error and variational bound (bits a dimension), each (N,).
@@ -108,10 +118,7 @@ def _variational_bound(
     posterior_log_variance = _at(s.posterior_log_variance, t)
     fraction = (variance + 1) / 2
     log_variance = fraction * _at(np.log(s.betas), t) + (1 - fraction) * posterior_log_variance
-    predicted_x0 = (
-        _at(np.sqrt(1.0 / s.alphas_cumprod), t) * xt
-        - _at(np.sqrt(1.0 / s.alphas_cumprod - 1.0), t) * noise
-    )
+    predicted_x0 = _at(s.x0_from_xt, t) * xt - _at(s.x0_from_noise, t) * noise
     true_mean = scale_x0 * x0 + scale_xt * xt
     mean = scale_x0 * predicted_x0 + scale_xt * xt
     kl = 0.5 * (
@@ -139,22 +146,22 @@ def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> T
     return torch.where(x < -0.999, upper, inside).clamp(min=1e-12).log()
 
 
-def ancestral_sample(
+def ancestral_steps(
     denoise: Denoise,
     noise_init: Tensor,
     noise_steps: Tensor,
     schedule: Schedule,
     temperature: float = 1.0,
-) -> Tensor:
-    """DDPM ancestral sampling (Ho et al. 2020) with learned variance: noise (N, C) to tokens (N, C).
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """DDPM ancestral sampling (Ho et al. 2020) with learned variance, from noise (N, C) to tokens.
 
+    Yields x_{t-1} and the predicted x_0, each (N, C), of every step; the last x is the sample.
     ``denoise(x, i)`` gives guided noise and variance values (N, C) at entry i of the schedule.
     ``noise_steps`` (S, N, C) is added in the order of execution, scaled by ``temperature``; none at
     the last step; the initial noise is not scaled. Nothing is clipped.
     """
     s = schedule
-    x0_from_xt = np.sqrt(1.0 / s.alphas_cumprod).tolist()
-    x0_from_noise = np.sqrt(1.0 / s.alphas_cumprod - 1.0).tolist()
+    x0_from_xt, x0_from_noise = s.x0_from_xt.tolist(), s.x0_from_noise.tolist()
     scale_x0, scale_xt = s.posterior_mean_x0.tolist(), s.posterior_mean_xt.tolist()
     low, high = s.posterior_log_variance.tolist(), np.log(s.betas).tolist()
     x = noise_init
@@ -163,20 +170,12 @@ def ancestral_sample(
         x0 = x0_from_xt[i] * x - x0_from_noise[i] * noise
         mean = scale_x0[i] * x0 + scale_xt[i] * x
         if i == 0:
-            return mean
+            yield mean, x0
+            return
         fraction = (variance + 1) / 2
         log_variance = fraction * high[i] + (1 - fraction) * low[i]
         x = mean + temperature * torch.exp(0.5 * log_variance) * noise_steps[k]
-    return x
-
-
-def repeat_draws(tokens: Tensor, draws: int) -> Tensor:
-    """Repeat the whole batch ``draws`` times: every token gets that many times and noises."""
-    return tokens.repeat(draws, *[1] * (tokens.dim() - 1))
-
-
-def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
-    return (loss * mask).sum() / mask.sum()
+        yield x, x0
 
 
 def _at(values: np.ndarray, t: Tensor) -> Tensor:

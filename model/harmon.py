@@ -8,43 +8,23 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2ForCausalLM
 from transformers.cache_utils import DynamicCache
 
-from harmon_eval.model import diffusion
 from harmon_eval.model import head as heads
+from harmon_eval.model import llm as llms
 from harmon_eval.model import mar as mars
-from harmon_eval.model.config import HarmonConfig, LLMConfig
-from harmon_eval.model.mar import Grid, visible_places
+from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.mar import Positions
+from harmon_eval.model.masking import visible_places
 from harmon_eval.model.vae import VAE
 
 IMAGE_PLACE = -200
 IGNORED_LABEL = -100
 
 
-def qwen2_config(sizes: LLMConfig) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=sizes.vocab_size,
-        hidden_size=sizes.hidden_size,
-        intermediate_size=sizes.intermediate_size,
-        num_hidden_layers=sizes.num_hidden_layers,
-        num_attention_heads=sizes.num_attention_heads,
-        num_key_value_heads=sizes.num_key_value_heads,
-        max_position_embeddings=sizes.max_position_embeddings,
-        rms_norm_eps=sizes.rms_norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
-        tie_word_embeddings=sizes.tie_word_embeddings,
-        attn_implementation="sdpa",
-    )
-
-
 def _projector(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width_in, hidden), nn.SiLU(), nn.Linear(hidden, width_out))
-
-
-def counted_positions(attention_mask: Tensor) -> Tensor:
-    """Position ids (B, T) that count only real tokens, so that padding takes no place."""
-    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
 class Harmon(nn.Module):
@@ -55,7 +35,7 @@ class Harmon(nn.Module):
         self.vae = VAE(config.vae).requires_grad_(False)
         self.mar = mars.MAR(config.mar, config.vae.channels)
         self.head = heads.DiffusionHead(config.head, config.vae.channels, d)
-        self.llm = Qwen2ForCausalLM(qwen2_config(config.llm))
+        self.llm = Qwen2ForCausalLM(llms.qwen2_config(config.llm))
         self.proj_in = _projector(d, h, h)
         self.proj_out = _projector(h, h, d)
         mars.initialize(self.mar)
@@ -69,28 +49,31 @@ class Harmon(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.mar.fake_latent.dtype
 
+    def checkpoint_gradients(self) -> None:
+        """Train in less memory: recompute the blocks of MAR and LLM in the backward pass."""
+        self.mar.checkpointing = True
+        self.llm.gradient_checkpointing_enable({"use_reentrant": False})
+
     # -- seeing ------------------------------------------------------------------------------
 
-    def see(self, tokens: Tensor, visible: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """Encode visible tokens: x_enc (B, K+V, D), and z_enc (B, V+K, H), buffers last."""
-        x = self.mar.encode(tokens, visible, grid)
-        return x, self._buffers_last(self.proj_in(x))
+    def see(self, tokens: Tensor, visible: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
+        """Encode the visible tokens of (B, L, C): x_enc (B, K+V, D), and z_enc (B, V+K, H), which
+        the LLM reads: projected, buffers last."""
+        x = self.mar.encode(tokens, visible, positions)
+        return x, self.proj_in(x).roll(-self.config.mar.buffers, dims=1)
 
     def see_all(self, latents: Tensor) -> Tensor:
         """Latents (B, m, n, C) to what the LLM reads in the picture's places: (B, L+K, H)."""
-        grid = (latents.shape[1], latents.shape[2])
-        visible = torch.arange(grid[0] * grid[1], device=latents.device).expand(len(latents), -1)
-        return self.see(latents.flatten(1, 2), visible, grid)[1]
+        return self.see(*self._all_visible(latents))[1]
 
     def features(self, latents: Tensor, layer: int = -1, pool: str = "image") -> Tensor:
         """Frozen features (B, D) of latents (B, m, n, C): the mean over tokens of the MAR encoder.
 
         ``layer`` -1 is the normed output, k >= 0 block k followed by a LayerNorm without
-        parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (concatenated, 2D).
+        parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (concatenated, 2D). Raises
+        ValueError on any other.
         """
-        grid = (latents.shape[1], latents.shape[2])
-        visible = torch.arange(grid[0] * grid[1], device=latents.device).expand(len(latents), -1)
-        x = self.mar.encode(latents.flatten(1, 2).to(self.dtype), visible, grid, layer).float()
+        x = self.mar.encode(*self._all_visible(latents), layer).float()
         if layer >= 0:
             x = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         buffers, image = x[:, : self.config.mar.buffers], x[:, self.config.mar.buffers :]
@@ -99,41 +82,28 @@ class Harmon(nn.Module):
             raise ValueError(f"pool must be one of {', '.join(pooled)}, not {pool!r}")
         return torch.cat([part.mean(dim=1) for part in pooled[pool]], dim=-1)
 
-    def _buffers_last(self, x: Tensor) -> Tensor:
-        return x.roll(-self.config.mar.buffers, dims=1)
-
-    def _buffers_first(self, x: Tensor) -> Tensor:
-        return x.roll(self.config.mar.buffers, dims=1)
+    def _all_visible(self, latents: Tensor) -> tuple[Tensor, Tensor, Positions]:
+        batch, rows, columns, _ = latents.shape
+        visible = torch.arange(rows * columns, device=latents.device).expand(batch, -1)
+        tokens = latents.flatten(1, 2).to(self.dtype)
+        return tokens, visible, self.mar.positions((rows, columns))
 
     # -- drawing -----------------------------------------------------------------------------
 
-    def prefill(self, input_ids: Tensor) -> DynamicCache:
-        """Keys and values of right-padded prompts (B, T).
-
-        No mask is needed: a token never attends to the padding after it, and whatever continues
-        is given the mask."""
-        return self.llm.model(input_ids=input_ids, use_cache=True).past_key_values
-
     def join(
-        self,
-        x_enc: Tensor,
-        z_enc: Tensor,
-        attention_mask: Tensor,
-        cache: DynamicCache | None = None,
-        prompt: Tensor | None = None,
+        self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor | DynamicCache
     ) -> Tensor:
         """Let the prompt speak into the encoder's output: (B, K+V, D) to (B, K+V, D).
 
-        The prompt (mask (B, T)) is either in ``cache``, left as it was found, or embedded in
-        ``prompt`` (B, T, H)."""
-        length = attention_mask.shape[1]
+        The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the cache of
+        ``llm.prefill``, which is left as it was found."""
         full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
-        positions = counted_positions(full)
-        if cache is None:
-            assert prompt is not None
-            embeddings = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
+        positions = llms.counted_positions(full)
+        if isinstance(prompt, DynamicCache):
+            embeddings, positions = z_enc, positions[:, -z_enc.shape[1] :]
         else:
-            embeddings, positions = z_enc, positions[:, length:]
+            embeddings = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
+        cache = prompt if isinstance(prompt, DynamicCache) else None
         hidden = self.llm.model(
             inputs_embeds=embeddings,
             attention_mask=full,
@@ -143,7 +113,7 @@ class Harmon(nn.Module):
         ).last_hidden_state[:, -z_enc.shape[1] :]
         if cache is not None:
             cache.crop(-z_enc.shape[1])
-        return x_enc + self.proj_out(self._buffers_first(hidden))
+        return x_enc + self.proj_out(hidden.roll(self.config.mar.buffers, dims=1))
 
     # -- losses ------------------------------------------------------------------------------
 
@@ -162,21 +132,13 @@ class Harmon(nn.Module):
         (R*B*L,) and ``noise`` (R*B*L, C): R draws of step and noise a token, the whole batch after
         itself. Averaged over hidden tokens only.
         """
-        grid = (latents.shape[1], latents.shape[2])
+        positions = self.mar.positions((latents.shape[1], latents.shape[2]))
         tokens, visible = latents.flatten(1, 2), visible_places(mask)
-        x_enc, z_enc = self.see(tokens, visible, grid)
+        x_enc, z_enc = self.see(tokens.to(self.dtype), visible, positions)
         prompt = self.llm.get_input_embeddings()(input_ids)
-        x = self.join(x_enc, z_enc, attention_mask, prompt=prompt)
-        z = self.mar.decode(x, visible, grid)
-        draws = len(t) // mask.numel()
-        x0 = diffusion.repeat_draws(tokens, draws).flatten(0, 1)
-        z = diffusion.repeat_draws(z, draws).flatten(0, 1)
-        weights = diffusion.repeat_draws(mask, draws).flatten()
-        schedule = diffusion.training_schedule(self.config.head.train_steps)
-        xt = diffusion.add_noise(x0, noise, t, schedule)
-        output = self.head(xt.to(z.dtype), t, z).float()
-        mse, bound = diffusion.loss_terms(output, x0, xt, noise, t, schedule)
-        return diffusion.masked_mean(mse + bound, weights)
+        x = self.join(x_enc, z_enc, attention_mask, prompt)
+        z = self.mar.decode(x, visible, positions)
+        return self.head.loss(z, tokens, mask, t, noise)
 
     def image2text_loss(self, input_ids: Tensor, labels: Tensor, latents: Tensor) -> Tensor:
         """Cross-entropy on the labelled tokens (labels (B, T), others -100), shifted by one.
@@ -202,18 +164,22 @@ class Harmon(nn.Module):
     # -- answering ---------------------------------------------------------------------------
 
     def embed(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
-        """Ids (B, T), pictures in the places marked -200, to embeddings (B, T, H).
+        """Ids (B, T), with runs of L+K places of value -200 for pictures, to embeddings (B, T, H).
 
-        Raises ValueError when places and picture tokens do not match."""
+        Pictures (latents (N, m, n, C)) fill the runs in order. Raises ValueError when places and
+        picture tokens do not match."""
         places = input_ids == IMAGE_PLACE
         embeddings = self.llm.get_input_embeddings()(input_ids.masked_fill(places, 0))
+        counts = places.sum(dim=1)
         if latents is None:
+            if bool(counts.any()):
+                raise ValueError(f"{int(counts.sum())} picture places, but no picture")
             return embeddings
         seen = self.see_all(latents)
-        if int(places.sum()) != seen.shape[0] * seen.shape[1]:
+        size = seen.shape[1]
+        if bool((counts % size).any()) or int(counts.sum()) != len(seen) * size:
             raise ValueError(
-                f"{int(places.sum())} picture places for {seen.shape[0]} pictures of "
-                f"{seen.shape[1]} tokens"
+                f"picture places a row {counts.tolist()} for {len(seen)} pictures of {size} tokens"
             )
         if grad_scale != 1.0 and seen.requires_grad:
             seen.register_hook(lambda gradient: gradient * grad_scale)
@@ -232,33 +198,7 @@ class Harmon(nn.Module):
         max_new_tokens: int,
         stop_ids: frozenset[int],
     ) -> list[list[int]]:
-        """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T).
-
-        Each row stops by itself; rows of different lengths share the KV cache."""
-        cache = DynamicCache(config=self.llm.config)
-        out = self.llm.model(
-            inputs_embeds=self.embed(input_ids, latents), past_key_values=cache, use_cache=True
-        )
-        last = attention_mask.sum(dim=1) - 1
-        hidden = out.last_hidden_state[torch.arange(len(last), device=last.device), last]
-        replies: list[list[int]] = [[] for _ in range(len(last))]
-        running = set(range(len(last)))
-        mask, position = attention_mask, last
-        for _ in range(max_new_tokens):
-            token = self.llm.lm_head(hidden).argmax(dim=-1)
-            for row, value in enumerate(token.tolist()):
-                if row in running and value in stop_ids:
-                    running.remove(row)
-                elif row in running:
-                    replies[row].append(value)
-            if not running:
-                break
-            mask, position = F.pad(mask, (0, 1), value=1), position + 1
-            hidden = self.llm.model(
-                input_ids=token[:, None],
-                attention_mask=mask,
-                position_ids=position[:, None],
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, -1]
-        return replies
+        """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T)
+        with pictures in their places, as in ``embed``. Each row stops by itself."""
+        embeddings = self.embed(input_ids, latents)
+        return llms.greedy(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids)

@@ -6,15 +6,25 @@ Rows N, channels C, condition width D, head width W.
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmon_eval.model.config import HeadConfig
-from harmon_eval.model.diffusion import Schedule, ancestral_sample
+from harmon_eval.model.diffusion import (
+    Denoise,
+    Schedule,
+    add_noise,
+    ancestral_steps,
+    diffusion_loss_terms,
+    training_schedule,
+)
 
 SINUSOIDS = 256
+MODULATION_FLOATS = 2**25  # kept at once while sampling: 128 MiB in float32
 
 
 def sinusoids(t: Tensor) -> Tensor:
@@ -31,7 +41,7 @@ class TimeEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(SINUSOIDS, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
-        return self.mlp(sinusoids(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(sinusoids(t).to(next(self.mlp.parameters()).dtype))
 
 
 class Block(nn.Module):
@@ -41,8 +51,8 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 3 * width))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale, gate = self.adaLN_modulation(condition).chunk(3, dim=-1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale, gate = modulation.chunk(3, dim=-1)
         return x + gate * self.mlp(self.in_ln(x) * (1 + scale) + shift)
 
 
@@ -52,8 +62,8 @@ class FinalLayer(nn.Module):
         self.linear = nn.Linear(width, channels_out)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(condition).chunk(2, dim=-1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale = modulation.chunk(2, dim=-1)
         x = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         return self.linear(x * (1 + scale) + shift)
 
@@ -70,15 +80,48 @@ class DiffusionHead(nn.Module):
         self.final_layer = FinalLayer(w, 2 * channels)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Noisy tokens (N, C) at steps (N,) with conditions (N, D) to noise and variance (N, 2C)."""
-        return self.denoise(x, self.time_embed(t) + self.cond_embed(z))
+        """Noisy tokens (N, C) at steps (N,), conditions (N, D), to noise and variance (N, 2C)."""
+        return self.denoise(x, self.modulations(self.time_embed(t) + self.cond_embed(z)))
 
-    def denoise(self, x: Tensor, condition: Tensor) -> Tensor:
-        """As ``forward``, with time and condition embedded and added already: (N, W)."""
+    def modulations(self, condition: Tensor) -> list[Tensor]:
+        """Embedded time + condition (..., W) to shift, scale and gate of each block (..., 3W), and
+        shift and scale of the final layer (..., 2W). They do not depend on the noisy tokens."""
+        return [layer.adaLN_modulation(condition) for layer in (*self.res_blocks, self.final_layer)]
+
+    def denoise(self, x: Tensor, modulations: Sequence[Tensor]) -> Tensor:
+        """As ``forward``, with time and condition turned into modulations already."""
         x = self.input_proj(x)
-        for block in self.res_blocks:
-            x = block(x, condition)
-        return self.final_layer(x, condition)
+        for layer, modulation in zip(
+            (*self.res_blocks, self.final_layer), modulations, strict=True
+        ):
+            x = layer(x, modulation)
+        return x
+
+    def step_embeddings(self, schedule: Schedule) -> Tensor:
+        """Time embeddings (S, W) of a schedule: constants of the model, computed once a drawing."""
+        return self.time_embed(
+            torch.as_tensor(schedule.steps, device=self.cond_embed.weight.device)
+        )
+
+    def loss_terms(
+        self, z: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Squared noise error and variational bound, each (R*B*L,), of tokens (B, L, C) given z
+        (B, L, D). ``t`` (R*B*L,) and ``noise`` (R*B*L, C): R draws of step and noise a token, the
+        whole batch after itself."""
+        draws = len(t) // (tokens.shape[0] * tokens.shape[1])
+        schedule = training_schedule(self.config.train_steps)
+        x0 = tokens.repeat(draws, 1, 1).flatten(0, 1)
+        xt = add_noise(x0, noise, t, schedule)
+        z = z.repeat(draws, 1, 1).flatten(0, 1)
+        output = self(xt.to(z.dtype), t, z).float()
+        return diffusion_loss_terms(output, x0, xt, noise, t, schedule)
+
+    def loss(self, z: Tensor, tokens: Tensor, mask: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Diffusion loss, averaged over hidden tokens only: mask (B, L), True = hidden."""
+        squared, bound = self.loss_terms(z, tokens, t, noise)
+        weights = mask.repeat(len(t) // mask.numel(), 1).flatten()
+        return ((squared + bound) * weights).sum() / weights.sum()
 
     def sample(
         self,
@@ -86,32 +129,55 @@ class DiffusionHead(nn.Module):
         noise_init: Tensor,
         noise_steps: Tensor,
         schedule: Schedule,
+        times: Tensor,
         cfg_scale: float = 1.0,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw tokens (N, C) given their conditions.
+        """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``ancestral_steps``."""
+        denoise = self.denoiser(z, times, cfg_scale, guided=len(z) != len(noise_init))
+        steps = ancestral_steps(denoise, noise_init, noise_steps, schedule, temperature)
+        ((sample, _),) = deque(steps, maxlen=1)
+        return sample
+
+    def denoiser(self, z: Tensor, times: Tensor, cfg_scale: float, guided: bool) -> Denoise:
+        """The network as a function of x (N, C) and step i only, time embeddings ``times`` (S, W).
 
         ``z`` is (N, D), or with guidance (2N, D): conditional rows, then unconditional ones. Both
         share one diffusion state: only the conditional one is ever read. The noise is guided, the
-        variance is the conditional row's. ``noise_init`` (N, C), ``noise_steps`` (S, N, C).
+        variance is the conditional row's.
         """
-        guided = len(z) == 2 * len(noise_init)
-        dtype = self.cond_embed.weight.dtype
-        embedded = self.cond_embed(z)
-        times = self.time_embed(torch.as_tensor(schedule.steps, device=z.device))
+        modulations = self._modulations_by_step(self.cond_embed(z), times)
 
         def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-            rows = x.to(dtype)
-            output = self.denoise(torch.cat([rows, rows]) if guided else rows, embedded + times[i])
+            x = x.to(z.dtype)
+            output = self.denoise(torch.cat([x, x]) if guided else x, modulations(i))
+            noise, variance = output[: len(x)].chunk(2, dim=1)
             if not guided:
-                noise, variance = output.chunk(2, dim=1)
                 return noise, variance
-            conditional, unconditional = output.chunk(2, dim=0)
-            noise, variance = conditional.chunk(2, dim=1)
-            without = unconditional[:, : noise.shape[1]]
+            without = output[len(x) :, : x.shape[1]]
             return without + cfg_scale * (noise - without), variance
 
-        return ancestral_sample(denoise, noise_init, noise_steps, schedule, temperature)
+        return denoise
+
+    def _modulations_by_step(
+        self, condition: Tensor, times: Tensor
+    ) -> Callable[[int], list[Tensor]]:
+        """Modulations of step i, steps counted downwards, made for many steps in one product.
+
+        With few rows a step costs the reading of weights, and most of them are these layers'."""
+        floats = len(condition) * (3 * len(self.res_blocks) + 2) * times.shape[1]
+        chunk = max(1, MODULATION_FLOATS // max(1, floats))
+        ready: list[Tensor] = []
+        first = len(times)
+
+        def at(i: int) -> list[Tensor]:
+            nonlocal ready, first
+            if not first <= i < first + chunk:
+                first = max(0, i + 1 - chunk)
+                ready = self.modulations(times[first : i + 1, None] + condition)
+            return [part[i - first] for part in ready]
+
+        return at
 
 
 def initialize(head: DiffusionHead) -> None:
@@ -120,9 +186,8 @@ def initialize(head: DiffusionHead) -> None:
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-    for index in (0, 2):
-        nn.init.normal_(head.time_embed.mlp[index].weight, std=0.02)
-    layers = [block.adaLN_modulation[1] for block in head.res_blocks]
-    for layer in (*layers, head.final_layer.adaLN_modulation[1], head.final_layer.linear):
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    for name, parameter in head.named_parameters():
+        if "time_embed" in name and name.endswith("weight"):
+            nn.init.normal_(parameter, std=0.02)
+        elif "adaLN_modulation" in name or "final_layer.linear" in name:
+            nn.init.zeros_(parameter)

@@ -7,10 +7,13 @@ those of the published checkpoints. B batch, L image tokens, K buffer tokens, D 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harmon_eval.model.config import MARConfig
 
@@ -60,11 +63,21 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+@dataclass(frozen=True)
+class Positions:
+    """The three position tables for one grid: (1, K + L, D), (1, K + L, D) and (1, L, D)."""
+
+    encoder: Tensor
+    decoder: Tensor
+    diffusion: Tensor
+
+
 class MAR(nn.Module):
     def __init__(self, config: MARConfig, channels: int) -> None:
         super().__init__()
         d, native = config.width, config.grid**2
         self.config = config
+        self.checkpointing = False  # recompute blocks in the backward pass to save memory
         self.z_proj = nn.Linear(channels, d)
         self.z_proj_ln = nn.LayerNorm(d, eps=1e-6)
         self.fake_latent = nn.Parameter(torch.zeros(1, d))
@@ -80,8 +93,15 @@ class MAR(nn.Module):
         self.decoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.decoder_norm = nn.LayerNorm(d, eps=1e-6)
 
-    def positions(self, table: Tensor, grid: Grid) -> Tensor:
-        """The position table (1, rows, D) for a grid: image rows resized bilinearly, buffers kept."""
+    def positions(self, grid: Grid) -> Positions:
+        """The position tables for a grid: image rows resized bilinearly, buffer rows kept."""
+        return Positions(
+            self._resized(self.encoder_pos_embed_learned, grid),
+            self._resized(self.decoder_pos_embed_learned, grid),
+            self._resized(self.diffusion_pos_embed_learned, grid),
+        )
+
+    def _resized(self, table: Tensor, grid: Grid) -> Tensor:
         side = self.config.grid
         if grid == (side, side):
             return table
@@ -90,56 +110,50 @@ class MAR(nn.Module):
         image = F.interpolate(image, size=grid, mode="bilinear", align_corners=False)
         return torch.cat([buffers, image.flatten(2).transpose(1, 2)], dim=1)
 
-    def encode(self, tokens: Tensor, visible: Tensor, grid: Grid, layer: int = -1) -> Tensor:
+    def encode(
+        self, tokens: Tensor, visible: Tensor, positions: Positions, layer: int = -1
+    ) -> Tensor:
         """Tokens (B, L, C), of which ``visible`` (B, V) are read, to features (B, K + V, D).
 
         ``visible`` holds places in raster order; the other tokens are hidden, that is removed.
         Buffers stand in front and are always there. ``layer`` -1 gives the normed output, k >= 0
-        the output of block k, not normed.
+        the output of block k, not normed. Raises ValueError when there is no such block.
         """
+        if not -1 <= layer < len(self.encoder_blocks):
+            raise ValueError(f"layer must lie in -1..{len(self.encoder_blocks) - 1}, not {layer}")
         buffers = self.fake_latent.expand(len(tokens), self.config.buffers, -1)
         x = torch.cat([buffers, self.z_proj(tokens)], dim=1)
-        x = self.z_proj_ln(x + self.positions(self.encoder_pos_embed_learned, grid))
+        x = self.z_proj_ln(x + positions.encoder)
         x = x.gather(1, self._rows(visible, x.shape[-1]))
-        for i, block in enumerate(self.encoder_blocks):
-            x = block(x)
-            if i == layer:
-                return x
-        return self.encoder_norm(x)
+        if layer >= 0:
+            return self._run(self.encoder_blocks[: layer + 1], x)
+        return self.encoder_norm(self._run(self.encoder_blocks, x))
 
     def decode(
-        self, x: Tensor, visible: Tensor, grid: Grid, condition: Tensor | None = None
+        self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None = None
     ) -> Tensor:
         """Encoder-side features (B, K + V, D) to the condition z (B, L, D) of every token.
 
         Hidden places hold the mask token, or the embedding of ``condition`` (B, K + L, D)."""
         x = self.decoder_embed(x)
         filler = self.mask_token if condition is None else self.decoder_embed(condition)
-        size = self.config.buffers + grid[0] * grid[1]
-        full = filler.to(x.dtype).expand(len(x), size, -1)
-        x = full.scatter(1, self._rows(visible, x.shape[-1]), x)
-        x = x + self.positions(self.decoder_pos_embed_learned, grid)
-        for block in self.decoder_blocks:
-            x = block(x)
-        x = self.decoder_norm(x)[:, self.config.buffers :]
-        return x + self.positions(self.diffusion_pos_embed_learned, grid)
+        full = filler.to(x.dtype).expand(len(x), positions.decoder.shape[1], -1)
+        x = full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
+        x = self.decoder_norm(self._run(self.decoder_blocks, x))
+        return x[:, self.config.buffers :] + positions.diffusion
+
+    def _run(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+        for block in blocks:
+            again = self.checkpointing and self.training
+            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
+        return x
 
     def _rows(self, visible: Tensor, width: int) -> Tensor:
-        """Rows of buffers and visible tokens in a full sequence, expanded for gather: (B, K + V, D)."""
+        """Places of buffers and visible tokens in a full sequence, for gather: (B, K + V, D)."""
         k = self.config.buffers
         buffers = torch.arange(k, device=visible.device).expand(len(visible), k)
         rows = torch.cat([buffers, visible + k], dim=1)
         return rows[:, :, None].expand(-1, -1, width)
-
-
-def visible_places(mask: Tensor) -> Tensor:
-    """Mask (B, L), True = hidden, equally many a row, to the visible places (B, V) in raster order.
-
-    Raises ValueError when rows hide different numbers of tokens."""
-    counts = (~mask).sum(dim=1)
-    if not bool((counts == counts[0]).all()):
-        raise ValueError("all samples of a batch must hide equally many tokens")
-    return (~mask).nonzero()[:, 1].view(len(mask), -1)
 
 
 def initialize(mar: MAR) -> None:

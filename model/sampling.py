@@ -6,15 +6,19 @@ B pictures, L tokens of a grid m x n, C channels, S diffusion steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.llm import prefill
 from harmon_eval.model.mar import Grid
+from harmon_eval.model.masking import hidden_counts
 
 CFG_SCHEDULES = ("constant", "linear")
 Noise = Callable[[int], tuple[Tensor, Tensor]]
@@ -60,17 +64,6 @@ class DrawSettings:
         return height // stride, width // stride
 
 
-def hidden_counts(tokens: int, iterations: int) -> list[int]:
-    """Tokens hidden before each iteration, and 0 after the last (cosine schedule of MaskGIT).
-
-    From hidden h to max(1, min(h - 1, floor(L cos(pi/2 (k+1)/K)))); all that is left comes last."""
-    counts = [tokens]
-    for k in range(iterations - 1):
-        wanted = math.floor(tokens * math.cos(math.pi / 2 * (k + 1) / iterations))
-        counts.append(max(1, min(counts[-1] - 1, wanted)))
-    return [*counts, 0]
-
-
 def draw_orders_and_noise(
     seeds: Sequence[int], grid: Grid, channels: int, settings: DrawSettings, device: torch.device
 ) -> tuple[Tensor, Noise]:
@@ -91,8 +84,22 @@ def draw_orders_and_noise(
     return orders.to(device), noise
 
 
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration of the MAR loop did. With guidance, x_enc and z hold 2B rows: conditional,
+    then unconditional."""
+
+    visible: Tensor  # (B, V) places read, in raster order
+    places: Tensor  # (B, P) places drawn, in raster order
+    x_enc: Tensor  # (B, K + V, D) encoder output after the LLM
+    z: Tensor  # (B, L, D) condition of every token
+    cfg_scale: float
+    drawn: Tensor  # (B, P, C)
+    tokens: Tensor  # (B, L, C) so far, zeros where hidden
+
+
 @torch.inference_mode()
-def sample_tokens(
+def mar_iterations(
     model: Harmon,
     input_ids: Tensor,
     attention_mask: Tensor,
@@ -100,42 +107,52 @@ def sample_tokens(
     noise: Noise,
     grid: Grid,
     settings: DrawSettings,
-) -> Tensor:
-    """The MAR sampling loop: latents (B, m, n, C), float32.
+) -> Iterator[Iteration]:
+    """The sampling loop of MAR (Li et al. 2024) with Harmon's LLM between encoder and decoder.
 
     Right-padded prompts (B, T), or with guidance (2B, T): conditional rows, then unconditional.
     ``orders`` (B, L): tokens are drawn from the end of the order to its start. ``noise(k)`` gives
-    the initial (B*count, C) and step (S, B*count, C) noise of iteration k, rows in (sample,
-    place) order. The MAR encoder does not see the prompt, so both halves share its output.
+    the initial (B*P, C) and step (S, B*P, C) noise of iteration k, rows in (sample, place) order.
+    The MAR encoder does not see the prompt, so both halves share its output. An iteration with
+    nothing to draw (more iterations than tokens) does not happen.
     """
-    guided = settings.cfg_scale != 1.0
     batch, length = orders.shape
+    copies = 1 if settings.cfg_scale == 1.0 else 2
+    if len(input_ids) != copies * batch:
+        raise ValueError(
+            f"{batch} pictures at CFG scale {settings.cfg_scale:g} need {copies * batch} prompts, "
+            f"not {len(input_ids)}"
+        )
     schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
+    times = model.head.step_embeddings(schedule)
+    positions = model.mar.positions(grid)
+    cache = prefill(model.llm, input_ids)
     counts = hidden_counts(length, settings.iterations)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
-    cache = model.prefill(input_ids)
-    for k, (hidden, hidden_next) in enumerate(zip(counts, counts[1:], strict=False)):
-        if hidden == hidden_next:  # more iterations than tokens
+    for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
+        if hidden == hidden_next:
             continue
         visible = orders[:, hidden:].sort(dim=1).values
         places = orders[:, hidden_next:hidden].sort(dim=1).values
-        x_enc, z_enc = model.see(tokens.to(model.dtype), visible, grid)
-        if guided:
-            x_enc, z_enc, visible = (
-                part.repeat(2, *[1] * (part.dim() - 1)) for part in (x_enc, z_enc, visible)
-            )
-        x = model.join(x_enc, z_enc, attention_mask, cache)
-        z = model.mar.decode(x, visible, grid)
-        rows = places.repeat(2, 1) if guided else places
-        z = z.gather(1, rows[..., None].expand(-1, -1, z.shape[-1])).flatten(0, 1)
-        scale = settings.cfg_scale
-        if settings.cfg_schedule == "linear":
-            # The last iteration still counts one token as hidden, so full scale is never reached.
-            scale = 1 + (scale - 1) * (length - max(hidden_next, 1)) / length
-        drawn = model.head.sample(z, *noise(k), schedule, scale, settings.temperature)
-        drawn = drawn.view(batch, -1, drawn.shape[-1])
+        x_enc, z_enc = model.see(tokens.to(model.dtype), visible, positions)
+        x = model.join(
+            x_enc.repeat(copies, 1, 1), z_enc.repeat(copies, 1, 1), attention_mask, cache
+        )
+        z = model.mar.decode(x, visible.repeat(copies, 1), positions)
+        rows = places.repeat(copies, 1)[..., None].expand(-1, -1, z.shape[-1])
+        scale = _cfg_scale(settings, hidden_next, length)
+        drawn = model.head.sample(
+            z.gather(1, rows).flatten(0, 1), *noise(k), schedule, times, scale, settings.temperature
+        ).unflatten(0, places.shape)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
-    return tokens.view(batch, *grid, -1)
+        yield Iteration(visible, places, x, z, scale, drawn, tokens)
+
+
+def _cfg_scale(settings: DrawSettings, hidden_next: int, length: int) -> float:
+    if settings.cfg_schedule == "constant":
+        return settings.cfg_scale
+    # The last iteration still counts one token as hidden, so full scale is never reached.
+    return 1 + (settings.cfg_scale - 1) * (length - max(hidden_next, 1)) / length
 
 
 def draw_latents(
@@ -145,11 +162,15 @@ def draw_latents(
     seeds: Sequence[int],
     settings: DrawSettings,
 ) -> Tensor:
-    """Latents (B, m, n, C) of right-padded prompts; see ``sample_tokens`` for guidance rows.
+    """Latents (B, m, n, C), float32, of right-padded prompts (B, T), or with guidance (2B, T):
+    conditional rows, then unconditional.
 
-    Sample i depends on its prompt and ``seeds[i]`` only, not on its batch."""
+    Sample i depends on its prompt and ``seeds[i]`` only, not on its batch. Raises ValueError when
+    prompts and seeds do not match."""
     grid = settings.grid(model)
     orders, noise = draw_orders_and_noise(
         seeds, grid, model.config.vae.channels, settings, model.device
     )
-    return sample_tokens(model, input_ids, attention_mask, orders, noise, grid, settings)
+    loop = mar_iterations(model, input_ids, attention_mask, orders, noise, grid, settings)
+    (last,) = deque(loop, maxlen=1)
+    return last.tokens.unflatten(1, grid)

@@ -5,6 +5,8 @@ Parameter names are those of the published ``kl16.ckpt``.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -68,20 +70,35 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution, with attention after each where the level has it."""
+    """The residual blocks of one resolution, with attention after each where the level has it, then
+    the step to the next resolution."""
 
-    def __init__(self, width_in: int, width_out: int, blocks: int, attention: bool) -> None:
+    def __init__(
+        self,
+        width_in: int,
+        width_out: int,
+        blocks: int,
+        attention: bool = False,
+        downsample: bool = False,
+        upsample: bool = False,
+    ) -> None:
         super().__init__()
         widths = [width_in] + [width_out] * (blocks - 1)
         self.block = nn.ModuleList(ResidualBlock(w, width_out) for w in widths)
         self.attn = nn.ModuleList(Attention(width_out) for _ in range(blocks if attention else 0))
+        if downsample:
+            self.downsample = Downsample(width_out)
+        if upsample:
+            self.upsample = Upsample(width_out)
 
     def forward(self, x: Tensor) -> Tensor:
         for i, block in enumerate(self.block):
             x = block(x)
             if self.attn:
                 x = self.attn[i](x)
-        return x
+        if hasattr(self, "downsample"):
+            x = self.downsample(x)
+        return self.upsample(x) if hasattr(self, "upsample") else x
 
 
 class Middle(nn.Module):
@@ -101,14 +118,10 @@ class Encoder(nn.Module):
         widths = [config.width * m for m in config.multipliers]
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(3, config.width, 3, padding=1)
-        self.down = nn.ModuleList()
-        for i, (width_in, width) in enumerate(
-            zip([config.width, *widths[:-1]], widths, strict=True)
-        ):
-            level = Level(width_in, width, config.blocks, attention=i == last)
-            if i != last:
-                level.downsample = Downsample(width)
-            self.down.append(level)
+        self.down = nn.ModuleList(
+            Level(width_in, width, config.blocks, attention=i == last, downsample=i != last)
+            for i, (width_in, width) in enumerate(pairwise([config.width, *widths]))
+        )
         self.mid = Middle(widths[-1])
         self.norm_out = _norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.channels, 3, padding=1)
@@ -117,8 +130,6 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for level in self.down:
             x = level(x)
-            if hasattr(level, "downsample"):
-                x = level.downsample(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
 
@@ -129,12 +140,10 @@ class Decoder(nn.Module):
         self.conv_in = nn.Conv2d(config.channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1])
         # ``up`` is stored from the finest level to the coarsest and runs the other way.
-        self.up = nn.ModuleList()
-        for i, (width, width_in) in enumerate(zip(widths, [*widths[1:], widths[-1]], strict=True)):
-            level = Level(width_in, width, config.blocks + 1, attention=False)
-            if i != 0:
-                level.upsample = Upsample(width)
-            self.up.append(level)
+        self.up = nn.ModuleList(
+            Level(width_in, width, config.blocks + 1, upsample=i != 0)
+            for i, (width, width_in) in enumerate(pairwise([*widths, widths[-1]]))
+        )
         self.norm_out = _norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 
@@ -142,8 +151,6 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(x))
         for level in reversed(self.up):
             x = level(x)
-            if hasattr(level, "upsample"):
-                x = level.upsample(x)
         return self.conv_out(F.silu(self.norm_out(x)))
 
 

@@ -1,0 +1,86 @@
+"""Qwen2 as Harmon uses it: sizes, counted positions, greedy decoding with a KV cache.
+
+B batch, T length, H width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.cache_utils import DynamicCache
+
+from harmon_eval.model.config import LLMConfig
+
+
+def qwen2_config(sizes: LLMConfig) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=sizes.vocab_size,
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=sizes.num_hidden_layers,
+        num_attention_heads=sizes.num_attention_heads,
+        num_key_value_heads=sizes.num_key_value_heads,
+        max_position_embeddings=sizes.max_position_embeddings,
+        rms_norm_eps=sizes.rms_norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
+        tie_word_embeddings=sizes.tie_word_embeddings,
+    )
+
+
+def counted_positions(attention_mask: Tensor) -> Tensor:
+    """Position ids (B, T) that count only real tokens, so that padding takes no place."""
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> DynamicCache:
+    """Keys and values of right-padded prompts (B, T); equal prompts are computed once.
+
+    No mask is needed: a token never attends to the padding after it, and whatever continues is
+    given the mask."""
+    distinct, rows = torch.unique(input_ids, dim=0, return_inverse=True)
+    cache = DynamicCache(config=llm.config)
+    llm.model(input_ids=distinct, past_key_values=cache, use_cache=True)
+    cache.batch_select_indices(rows)
+    return cache
+
+
+@torch.inference_mode()
+def greedy(
+    llm: Qwen2ForCausalLM,
+    embeddings: Tensor,
+    attention_mask: Tensor,
+    max_new_tokens: int,
+    stop_ids: frozenset[int],
+) -> list[list[int]]:
+    """Likeliest continuations of right-padded embeddings (B, T, H), without the stop token.
+
+    Each row stops by itself. Rows of different lengths share one cache: what is generated goes
+    behind the padding, which the mask hides, at the position that follows the row's last token."""
+    cache = DynamicCache(config=llm.config)
+    states = llm.model(
+        inputs_embeds=embeddings, past_key_values=cache, use_cache=True
+    ).last_hidden_state
+    mask, position = attention_mask, attention_mask.long().sum(dim=1) - 1
+    hidden = states[torch.arange(len(position), device=position.device), position]
+    replies: list[list[int]] = [[] for _ in range(len(position))]
+    running = set(range(len(position)))
+    for made in range(1, max_new_tokens + 1):
+        token = llm.lm_head(hidden).argmax(dim=-1)
+        for row, value in enumerate(token.tolist()):
+            if row in running and value in stop_ids:
+                running.remove(row)
+            elif row in running:
+                replies[row].append(value)
+        if not running or made == max_new_tokens:
+            break
+        mask, position = F.pad(mask, (0, 1), value=1), position + 1
+        hidden = llm.model(
+            input_ids=token[:, None],
+            attention_mask=mask,
+            position_ids=position[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+    return replies
