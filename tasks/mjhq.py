@@ -11,11 +11,12 @@ the others. Draw once, then mark by another with ``--model folder:RUN/mjhq/image
 A row holds the features of a drawn image and of its reference. So FID needs nothing but the rows,
 compares equally many images whatever ``--limit`` says, and is pure. Beside the overall FID:
 
-- ``fid[...]/CATEGORY``: where a category has enough images. Ten small sets have a larger bias
-  (it goes as 1/n): their mean is not the overall FID.
-- ``kid[...]``, ``kid_standard_error[...]``, ``kid[...]/CATEGORY``: unbiased at any n.
-- ``fid_noise_floor[...]``: FID between two halves of the references, so of n/2 images a set, with
-  about twice the bias of the FID itself: no model should come out far below it.
+- ``fid[...]/CATEGORY``, or ``kid[...]/CATEGORY`` where a category is too small for FID. Small sets
+  have a larger bias (it goes as 1/n): the mean of the ten is not the overall FID.
+- ``kid[...]`` and ``kid_standard_error[...]``: unbiased at any n.
+- ``fid_noise_floor[...]``: FID between two halves of the references: what two samples of n/2 images
+  of one distribution show, about twice the bias at n. (Drawings share the prompts of the
+  references, so a good model can come out below it.)
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -75,10 +77,11 @@ def samples(suite: Suite) -> Iterator[Sample]:
     entries = load_prompts(folder / "meta_data.json")
     if suite.name == "official":
         _warn_unless_complete(entries)
+    index = _index_in_prompt(entries)
     for key, (category, prompt) in entries.items():
         yield Sample(
             id=f"{category}/{key}",
-            request=Draw(prompt),
+            request=Draw(prompt, index=index[key]),
             target={"category": category, "reference": _reference(folder, category, key)},
             group=key,
             stratum=category,
@@ -106,6 +109,16 @@ def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
                 raise UserError(f"{path}: {name!r} is no file name of letters, digits, - and _")
         entries[key] = category, prompt
     return entries
+
+
+def _index_in_prompt(entries: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+    """Numbers the drawings of a repeated prompt in the order of their files."""
+    seen: Counter[str] = Counter()
+    index = {}
+    for key, (_, prompt) in sorted(entries.items(), key=lambda item: (item[1][0], item[0])):
+        index[key] = seen[prompt]
+        seen[prompt] += 1
+    return index
 
 
 def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
@@ -184,14 +197,12 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
     drawn, reference = rows["features"], rows["reference_features"]
-    metrics = {}
     try:
-        metrics[f"fid{name}"] = frechet_distance(_statistics(drawn), _statistics(reference))
+        return {f"fid{name}": frechet_distance(_statistics(drawn), _statistics(reference))}
     except TooFewSamples:
-        logger.debug("fid%s is left out: %d images", name, len(rows))
-    if len(rows) >= MIN_KID:
-        metrics[f"kid{name}"] = squared_mmd(_stack(drawn), _stack(reference))
-    return metrics
+        if len(rows) < MIN_KID:
+            return {}
+        return {f"kid{name}": squared_mmd(_stack(drawn), _stack(reference))}
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -225,28 +236,42 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     The interval is about the FID of this n and does not remove its bias, which goes as 1/n.
     KID: normal, from its standard error."""
     rows = _ordered(rows)
-    value = summarize(rows)
     setting = _setting(rows)
     found = {}
     parts = {"": rows} | {f"/{name}": part for name, part in rows.groupby("stratum")}
     for name, part in parts.items():
-        metric = f"fid[{setting}]{name}"
-        if metric in value and (leave_out := _leave_out(part)):
-            low, high = jackknife_interval(value[metric], leave_out)
-            found[metric] = max(0.0, low), high
-    if (metric := f"kid[{setting}]") in value:
-        reach = 1.96 * value[f"kid_standard_error[{setting}]"]
-        found[metric] = value[metric] - reach, value[metric] + reach
+        try:
+            value, *leave_out = _with_and_without_groups(part)
+        except TooFewSamples:
+            continue
+        low, high = jackknife_interval(value, leave_out)
+        found[f"fid[{setting}]{name}"] = max(0.0, low), high
+    if len(rows) >= MIN_KID:
+        result = kid(_stack(rows["features"]), _stack(rows["reference_features"]))
+        reach = 1.96 * result.standard_error
+        found[f"kid[{setting}]"] = result.mean - reach, result.mean + reach
     return found
 
 
-def _leave_out(rows: pd.DataFrame) -> list[float]:
+def _with_and_without_groups(rows: pd.DataFrame) -> list[float]:
+    """FID of all drawings, then with each group of them left out."""
     groups = np.arange(len(rows)) % JACKKNIFE_GROUPS
     sets = without_each_group(_stack(rows["features"]), groups)
-    try:
-        return frechet_distances(_statistics(rows["reference_features"]), sets)
-    except TooFewSamples:
-        return []
+    return frechet_distances(
+        _statistics(rows["reference_features"]), [_statistics(rows["features"]), *sets]
+    )
+
+
+def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
+    """``meta_data.json`` of what was drawn beside the images: a folder that FID tools can read."""
+    if rows is not None:
+        return {}
+    entries = {
+        s.group: {"category": s.stratum, "prompt": s.request.prompt}
+        for s in drawn
+        if isinstance(s.request, Draw)
+    }
+    return {"images/meta_data.json": json.dumps(entries, indent=1, ensure_ascii=False)}
 
 
 # -- the task --------------------------------------------------------------------------------
@@ -259,6 +284,7 @@ def task(protocol: str) -> Task:
         mark=partial(mark, protocol=protocol),
         summarize=summarize,
         intervals=intervals,
+        exports=exports,
         headline="fid",
         higher_is_better=False,
         paper="https://arxiv.org/abs/2402.17245",
