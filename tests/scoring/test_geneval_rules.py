@@ -224,6 +224,11 @@ def test_a_large_background_box_swallows_the_relation():
     assert relative_position(square(256 - 81 - 25, 231, 50), background) == set()
 
 
+def test_less_than_a_thousandth_of_a_pixel_is_no_relation():
+    for offset, expected in ((0.0009, set()), (0.0011, {"right of"})):
+        assert relative_position(np.array([offset, 0, offset, 0]), np.zeros(4)) == expected
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 400))
 def test_in_one_row_right_of_needs_a_fifth_of_both_widths(width_a, width_b, left):
     a, b = np.array([left, 0, left + width_a, 50]), np.array([0, 0, width_b, 50])
