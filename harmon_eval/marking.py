@@ -15,7 +15,7 @@ from harmon_eval.store import TaskFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-MARK_BATCH = 64
+MARK_BATCH = 32
 
 
 def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:

@@ -25,38 +25,48 @@ def bootstrap_intervals(
     Samples of one group (the images of a prompt, the questions about an image) are correlated, so
     whole groups are drawn with replacement; strata keep the sizes that the benchmark fixes. A
     proportion of exactly 0 or 1 has no spread to resample: it gets the exact (Clopper-Pearson)
-    interval over its groups instead. Source: Davison & Hinkley 1997, sections 2.4 and 3.2.
+    interval over its groups instead, as if each group were one trial. A metric has no interval
+    where it rests on a stratum with a single group. The order of rows does not matter.
+    Source: Davison & Hinkley 1997, sections 2.4 and 3.2.
     """
     value = summarize(rows)
     rows = rows.sort_values("group", kind="stable", ignore_index=True)
     codes, names = rows["group"].factorize()
     starts = np.searchsorted(codes, np.arange(len(names) + 1))
     stratum_of = rows["stratum"].to_numpy()[starts[:-1]]
-    strata = [np.flatnonzero(stratum_of == s) for s in sorted(set(stratum_of))]
+    strata = {str(s): np.flatnonzero(stratum_of == s) for s in sorted(set(stratum_of))}
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {name: [] for name in value}
     for _ in range(resamples):
-        picked = np.concatenate([rng.choice(groups, len(groups)) for groups in strata])
+        picked = np.concatenate([rng.choice(groups, len(groups)) for groups in strata.values()])
         lengths = starts[picked + 1] - starts[picked]
         ends = np.cumsum(lengths)
         index = np.arange(ends[-1]) + np.repeat(starts[picked] - (ends - lengths), lengths)
         # A group drawn twice counts as two groups.
         resample = rows.take(index).assign(group=np.repeat(np.arange(len(picked)), lengths))
         for name, number in summarize(resample).items():
-            drawn[name].append(number)
-    counts = {str(s): int((stratum_of == s).sum()) for s in set(stratum_of)}
-    return {
-        name: _percentile(value[name], numbers, counts.get(name, len(names)))
-        for name, numbers in drawn.items()
-    }
+            drawn.setdefault(name, []).append(number)
+    sizes = [len(groups) for groups in strata.values()]
+    found = {}
+    for name in value:
+        own = [len(strata[name])] if name in strata else sizes
+        if interval := _interval(value[name], drawn[name], own):
+            found[name] = interval
+    return found
 
 
-def _percentile(value: float, drawn: Sequence[float], groups: int) -> Interval:
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Interval | None:
+    """``sizes``: groups in each stratum that the metric rests on."""
+    known = np.asarray(drawn, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    if not (len(known) and np.isfinite(value)):
+        return None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     if low == high and value in (0.0, 1.0):
+        groups = sum(sizes)
         exact = stats.binomtest(round(value * groups), groups).proportion_ci(LEVEL, "exact")
         return float(exact.low), float(exact.high)
-    return float(low), float(high)
+    return (float(low), float(high)) if min(sizes) > 1 else None
 
 
 def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
@@ -64,7 +74,9 @@ def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
 
     Delete-a-group jackknife (Shao & Tu 1995, section 2.3): variance (g-1)/g * sum of squared
     deviations. It suits smooth functions of moments, such as FID, where resampling with replacement
-    would add a bias of its own."""
+    would add a bias of its own. Raises ValueError for fewer than two values."""
+    if len(leave_out) < 2:
+        raise ValueError("the jackknife needs at least two groups to leave out")
     left = np.asarray(leave_out, dtype=np.float64)
     count = len(left)
     error = np.sqrt((count - 1) / count * np.square(left - left.mean()).sum())
