@@ -287,7 +287,7 @@ def task(protocol: str) -> Task:
         exports=exports,
         headline="fid",
         higher_is_better=False,
-        paper="https://arxiv.org/abs/2402.17245",
+        paper="arXiv 2402.17245",
         version="1",
         instruments=("features",),
         licence="not stated by the dataset card; do not redistribute the images",

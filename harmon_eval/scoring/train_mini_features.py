@@ -112,7 +112,7 @@ def loss_of(outputs: tuple[torch.Tensor, ...], labels: Labels) -> torch.Tensor:
         + 2 * F.mse_loss(shapes, labels.shapes)
         + 2 * F.mse_loss(colors, labels.colors)
         + F.mse_loss(where, labels.where)
-        + 25 * F.mse_loss(harm, labels.harm)
+        + 12 * F.mse_loss(harm, labels.harm)
     )
 
 
