@@ -70,8 +70,8 @@ class Harmon(nn.Module):
         """Frozen features (B, D) of latents (B, m, n, C): the mean over tokens of the MAR encoder.
 
         ``layer`` -1 is the normed output, k >= 0 block k followed by a LayerNorm without
-        parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (concatenated, 2D). Raises
-        ValueError on any other.
+        parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (image, then buffers: 2D).
+        Raises ValueError on any other.
         """
         x = self.mar.encode(*self._all_visible(latents), layer).float()
         if layer >= 0:

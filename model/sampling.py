@@ -56,7 +56,7 @@ class DrawSettings:
 
     def grid(self, model: Harmon) -> Grid:
         """Token grid (m, n). Raises ValueError unless the VAE's stride divides both sides."""
-        size = self.image_size or model.config.image_size
+        size = model.config.image_size if self.image_size is None else self.image_size
         height, width = (size, size) if isinstance(size, int) else size
         stride = model.config.vae.stride
         if height < 1 or width < 1 or height % stride or width % stride:

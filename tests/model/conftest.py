@@ -16,6 +16,7 @@ import torch
 
 from harmon_eval.model.checkpoint import build, from_authors
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
+from harmon_eval.model.harmon import Harmon
 
 TESTS = Path(__file__).resolve().parents[1]
 TRIMMED = TESTS / "fixtures" / "harmon_reference_trimmed.pt.xz"
@@ -153,3 +154,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for m in MEASURED:
             if m.file == file:
                 write(f"| {m.part} | {m.output} | {m.tolerance:.1e} | {m.error:.1e} |")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Harmon:
+    """The recorded model: random weights, but a head that was fitted, so that drawings stay of
+    order one and rounding is not blown up."""
+    return load_reference(TRIMMED).model
