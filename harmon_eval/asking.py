@@ -94,7 +94,8 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
         }
     if len(responses) != len(samples):
         raise UserError(
-            f"{responder.name} gave {len(responses)} answers to {len(samples)} requests"
+            f"{responder.name} gave {len(responses)} responses to {len(samples)} requests: "
+            "mend the model's adapter"
         )
     kind = type(samples[0].request)
     expected = RESPONSES[kind]

@@ -41,9 +41,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise UserError(
-                f"--limit {self.limit}: must be at least 1; leave it out for everything"
-            )
+            raise UserError(f"--limit {self.limit}: must be at least 1, or left out for all")
         if self.batch_size < 1:
             raise UserError(f"--batch-size {self.batch_size}: must be at least 1")
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Sample, UserError
+from harmon_eval.core import Answer, Sample, Unscorable, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +128,10 @@ class TaskFolder:
 
     def _entry(self, sample_id: str, response: Any) -> dict[str, Any]:
         if isinstance(response, BaseException):
-            return {"id": sample_id, "error": f"{type(response).__name__}: {response}"}
+            reason = str(response)
+            if not isinstance(response, Unscorable):
+                reason = f"{type(response).__name__}: {reason}"
+            return {"id": sample_id, "error": reason}
         if isinstance(response, str):
             return {"id": sample_id, "reply": response}
         if isinstance(response, np.ndarray):

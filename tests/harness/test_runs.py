@@ -1,0 +1,318 @@
+"""A score depends on model, settings, task version and seed, on nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harmon_eval.core import Draw, Sample, Task, UserError
+from harmon_eval.runner import RunSettings, data_hash, prepare, sample_seed, select
+from harmon_eval.suites import load
+
+Call = Callable[..., Any]
+DRAW = ("--model", "scripted", "--tasks", "toy_draw")
+
+
+def rows(run: Path, task: str = "toy_draw") -> pd.DataFrame:
+    return pd.read_parquet(run / task / "rows.parquet")
+
+
+def metrics(run: Path, task: str = "toy_draw") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / task / "metrics.json").read_text())
+    return found
+
+
+def test_scores_images_and_rows_do_not_depend_on_the_batch_size(call: Call, tmp_path: Path) -> None:
+    for size in (1, 5, 500):
+        assert call(*DRAW, "--batch-size", size, "--output", f"b{size}").code == 0
+    for size in (5, 500):
+        pd.testing.assert_frame_equal(rows(tmp_path / f"b{size}"), rows(tmp_path / "b1"))
+        assert metrics(tmp_path / f"b{size}") == metrics(tmp_path / "b1")
+
+
+def test_scores_do_not_depend_on_the_order_in_which_a_task_gives_its_samples(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(*DRAW, "--output", "ahead")
+    import toy_benchmark
+
+    backwards = replace(
+        toy_benchmark.DRAWING,
+        samples=lambda suite: reversed(list(toy_benchmark.drawings(suite))),
+    )
+    monkeypatch.setattr(toy_benchmark, "DRAWING", backwards)
+    call(*DRAW, "--output", "back")
+    by_id = [rows(tmp_path / run).sort_values("id", ignore_index=True) for run in ("ahead", "back")]
+    pd.testing.assert_frame_equal(*by_id)
+    first, second = metrics(tmp_path / "ahead"), metrics(tmp_path / "back")
+    assert first["metrics"] == second["metrics"]
+    assert first["intervals"] == second["intervals"]
+
+
+def test_each_sample_has_its_own_seed_from_run_seed_task_and_id() -> None:
+    seeds = {sample_seed(r, t, s) for r in (0, 1) for t in "ab" for s in ("x", "y/z")}
+    assert len(seeds) == 8 and all(0 <= seed < 2**63 for seed in seeds)
+    # Pinned: other seeds would draw other images than those of published runs.
+    assert sample_seed(0, "geneval", "00000/samples/0000") == 2978399974518441582
+
+
+def test_another_seed_draws_other_images_into_another_folder(call: Call, tmp_path: Path) -> None:
+    call(*DRAW, "--limit", 1)
+    call(*DRAW, "--limit", 1, "--seed", 7)
+    one, other = tmp_path / "runs/scripted-mini", tmp_path / "runs/scripted-mini-seed7"
+    assert list(rows(one)["id"]) == list(rows(other)["id"])
+    assert list(rows(one)["response"]) != list(rows(other)["response"])
+
+
+def test_the_default_folder_is_found_again_and_everything_is_reused(call: Call) -> None:
+    assert "reused" not in call(*DRAW).err
+    again = call(*DRAW)
+    assert again.code == 0
+    assert "reused 72 of 72 stored responses" in again.err
+    assert "reused 72 of 72 marks" in again.err
+    assert "runs/scripted-mini" in again.out
+
+
+def test_other_settings_in_the_same_folder_are_refused_and_the_difference_is_shown(
+    call: Call, tmp_path: Path
+) -> None:
+    call(*DRAW, "--output", "run", "--limit", 2)
+    before = rows(tmp_path / "run")
+    for change, shown in (
+        (("--seed", 3), "seed: 0 -> 3"),
+        (("--model", "toy_flaky"), "model.name: scripted -> toy_flaky"),
+    ):
+        refused = call(*DRAW, "--output", "run", "--limit", 2, *change)
+        assert refused.code == 2
+        assert shown in refused.err and "--output" in refused.err and "--fresh" in refused.err
+        assert refused.err.count("\n") == 1
+    pd.testing.assert_frame_equal(rows(tmp_path / "run"), before)
+    assert call(*DRAW, "--output", "run", "--limit", 2, "--seed", 3, "--fresh").code == 0
+    assert list(rows(tmp_path / "run")["response"]) != list(before["response"])
+
+
+def test_other_data_under_the_same_ids_is_refused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(*DRAW, "--output", "run")
+    import toy_benchmark
+
+    changed = replace(
+        toy_benchmark.DRAWING,
+        samples=lambda suite: (
+            replace(s, request=Draw(f"another {s.request.prompt}"))
+            for s in toy_benchmark.drawings(suite)
+        ),
+    )
+    monkeypatch.setattr(toy_benchmark, "DRAWING", changed)
+    refused = call(*DRAW, "--output", "run")
+    assert refused.code == 2 and "other data of task toy_draw" in refused.err
+
+
+def test_a_new_task_version_marks_again_but_does_not_ask_again(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(*DRAW, "--output", "run")
+    import toy_benchmark
+
+    monkeypatch.setattr(toy_benchmark, "DRAWING", replace(toy_benchmark.DRAWING, version="2"))
+    again = call(*DRAW, "--output", "run")
+    assert "reused 72 of 72 stored responses" in again.err
+    assert "marking 72/72" in again.err
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(call: Call, tmp_path: Path, limit: int) -> None:
+    refused = call(*DRAW, "--limit", limit)
+    assert refused.code == 2
+    assert refused.err == f"error: --limit {limit}: must be at least 1, or left out for all\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_limit_takes_whole_groups_evenly_from_the_strata_and_may_grow(
+    call: Call, tmp_path: Path
+) -> None:
+    assert call(*DRAW, "--output", "run", "--limit", 4).code == 0
+    few = rows(tmp_path / "run")
+    assert few.groupby("stratum")["group"].nunique().to_dict() == {"blue": 2, "green": 1, "red": 1}
+    assert len(few) == 8
+    more = call(*DRAW, "--output", "run", "--limit", 7)
+    assert more.code == 0 and "reused 8 of 14 stored responses" in more.err
+    assert set(few["id"]) < set(rows(tmp_path / "run")["id"])
+    refused = call(*DRAW, "--output", "run", "--limit", 2)
+    assert refused.code == 2 and "larger run of toy_draw" in refused.err
+    assert len(rows(tmp_path / "run")) == 14
+    result = metrics(tmp_path / "run")
+    assert (result["n"], result["total"]) == (14, 72)
+
+
+def test_the_limit_does_not_depend_on_order() -> None:
+    samples = [
+        Sample(f"{i}-{k}", Draw(""), {}, group=f"g{i}", stratum="ab"[i % 2])
+        for i in range(9)
+        for k in range(2)
+    ]
+    for limit in range(1, 12):
+        chosen = select(samples, limit)
+        assert {s.id for s in chosen} == {s.id for s in select(samples[::-1], limit)}
+        assert len({s.group for s in chosen}) == min(limit, 9)
+        assert [s for s in samples if s in chosen] == chosen
+
+
+def test_failed_samples_are_unscored_with_their_reason_and_the_rest_is_scored(
+    call: Call, tmp_path: Path
+) -> None:
+    done = call("--model", "toy_flaky", "--tasks", "toy_draw,toy_ask", "--output", "run")
+    assert done.code == 1
+    assert "asking one by one" in done.err
+    result = metrics(tmp_path / "run")
+    assert result["n"] == 68 and result["total"] == 72
+    assert result["unscored"] == {
+        "RuntimeError: out of paint": 2,
+        "blue is too sad": 2,
+    }
+    assert result["metrics"]["accuracy"] == 1.0
+    talk = metrics(tmp_path / "run", "toy_ask")
+    assert talk["unscored"] == {"the reply names no answer": 1}
+    assert talk["metrics"]["accuracy"] == pytest.approx(8 / 9)
+    assert "5 samples are unscored" in done.out
+    table = (tmp_path / "run" / "table.md").read_text()
+    assert "| 68 of 72 | 4 |" in table and "| 9 of 10 | 1 |" in table
+    csv = pd.read_csv(tmp_path / "run" / "table.csv")
+    assert set(csv["task"]) == {"toy_draw", "toy_ask"}
+
+
+def test_a_missing_instrument_keeps_the_responses_and_says_how_to_go_on(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmarked = call("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
+    assert unmarked.code == 1
+    assert "telescope" in unmarked.err
+    assert "python -m harmon_eval mark run" in unmarked.out
+    state = json.loads((tmp_path / "run/manifest.json").read_text())["tasks"]["toy_unmarkable"]
+    assert "telescope" in state["state"]
+    assert len(list((tmp_path / "run/toy_unmarkable/images").rglob("*.png"))) == 2
+    assert "not finished" in call("show", "run").err
+    import toy_benchmark
+
+    able = replace(toy_benchmark.UNMARKABLE, instruments=())
+    monkeypatch.setattr(toy_benchmark, "UNMARKABLE", able)
+    marked = call("mark", "run")
+    assert marked.code == 0 and "marking 2/2" in marked.err and "drawing" not in marked.err
+    assert metrics(tmp_path / "run", "toy_unmarkable")["n"] == 2
+
+
+def test_marking_an_unfinished_run_counts_what_was_not_answered(call: Call, tmp_path: Path) -> None:
+    call(*DRAW, "--output", "run")
+    log = tmp_path / "run/toy_draw/responses.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-3]))
+    marked = call("mark", "run")
+    assert marked.code == 1
+    assert metrics(tmp_path / "run")["unscored"] == {"no response": 3}
+
+
+def test_prompts_with_newlines_emoji_markup_and_ten_thousand_letters_are_drawn_and_shown(
+    call: Call, tmp_path: Path
+) -> None:
+    done = call("--model", "scripted", "--tasks", "toy_weird", "--output", "run")
+    assert done.code == 0
+    assert metrics(tmp_path / "run", "toy_weird")["n"] == 5
+    assert "\x1b" not in done.out + done.err and "\x07" not in done.out + done.err
+
+
+def test_an_id_that_leads_out_of_the_folder_is_refused_by_name(call: Call, tmp_path: Path) -> None:
+    refused = call("--model", "scripted", "--tasks", "toy_unsafe", "--output", "deep/run")
+    assert refused.code == 2
+    assert "task 'toy_unsafe'" in refused.err and "'../outside'" in refused.err
+    assert not list(tmp_path.rglob("*outside*"))
+
+
+@pytest.mark.parametrize("output", ["/proc/self/runs", "file/run", "file"])
+def test_an_output_folder_that_cannot_be_written_is_one_line(
+    call: Call, tmp_path: Path, output: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    refused = call(*DRAW, "--output", output)
+    assert refused.code == 2
+    assert f"cannot write into {output}" in refused.err and "--output" in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_a_folder_of_other_things_is_left_alone(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for extra in ((), ("--fresh",)):
+        refused = call(*DRAW, "--output", "mine", *extra)
+        assert refused.code == 2 and "thesis.tex" in refused.err
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_dry_run_counts_what_is_missing_and_writes_nothing(call: Call, tmp_path: Path) -> None:
+    planned = call(*DRAW, "--output", "run", "--dry-run")
+    assert planned.code == 0 and "72" in planned.out
+    assert not (tmp_path / "run").exists()
+    call(*DRAW, "--output", "run", "--limit", 4)
+    planned = call(*DRAW, "--output", "run", "--dry-run")
+    assert all(count in planned.out.split() for count in ("72", "8", "64"))
+
+
+def test_a_model_that_cannot_draw_is_told_before_anything_is_asked(
+    call: Call, tmp_path: Path
+) -> None:
+    refused = call("--model", "toy_talker", "--tasks", "toy_draw,toy_ask", "--output", "run")
+    assert refused.code == 2
+    assert "toy_talker cannot do: draw images" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_repeated_ids_and_empty_tasks_are_refused() -> None:
+    def task(samples: Iterable[Sample]) -> Task:
+        return Task(
+            samples=lambda suite: samples,
+            mark=lambda answers, instruments: [],
+            summarize=lambda frame: {},
+            headline="x",
+            higher_is_better=True,
+            paper="",
+            version="1",
+        )
+
+    suite, twice = load("mini"), [Sample("a", Draw("p"), {}, "a")] * 2
+    for samples, words in ((twice, "two samples with the id 'a'"), ((), "no samples")):
+        with pytest.raises(UserError, match=words):
+            prepare("t", task(samples), suite, RunSettings())
+
+
+def test_the_data_hash_sees_prompts_and_targets_but_not_where_the_files_lie() -> None:
+    def hashed(prompt: str, target: object) -> str:
+        return data_hash([Sample("a", Draw(prompt), {"t": target}, "a")])
+
+    assert hashed("p", Path("/a/x.png")) == hashed("p", Path("/b/x.png"))
+    assert len({hashed("p", 1), hashed("q", 1), hashed("p", 2)}) == 3
+
+
+def test_an_answer_of_the_wrong_kind_names_the_model(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import toy_benchmark
+
+    def words(self: object, requests: Sequence[Draw]) -> list[str]:
+        return ["a picture"] * len(requests)
+
+    def too_few(self: object, requests: Sequence[Draw]) -> list[Image.Image]:
+        return []
+
+    for method, complaint in (
+        (words, "with a str instead of Image"),
+        (too_few, "gave 0 responses"),
+    ):
+        monkeypatch.setattr(toy_benchmark.Flaky, "draw", method)
+        refused = call("--model", "toy_flaky", "--tasks", "toy_draw", "--output", "run", "--fresh")
+        assert refused.code == 2 and complaint in refused.err and "toy_flaky" in refused.err
