@@ -73,7 +73,7 @@ def load(
 
 
 def locate(name: str) -> Path:
-    """The file or folder that ``name`` stands for; hub ids are downloaded (weights and texts only)."""
+    """The file or folder that ``name`` stands for; hub ids are downloaded (weights, texts)."""
     if name in bundled_names():
         return BUNDLED / name
     path = Path(name).expanduser()
@@ -244,7 +244,7 @@ def build(config: HarmonConfig, weights: Mapping[str, Tensor], source: str) -> H
             ("missing", missing),
             ("unexpected", unexpected),
             ("misshapen", misshapen),
-        )  # fmt: skip
+        )
         if names
     ]
     if problems:
@@ -292,7 +292,7 @@ def save(
     settings: DrawSettings | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write our folder, whole or not at all: weights, configuration, tokenizer, drawing settings."""
+    """Write our folder, whole or not at all: weights, configuration, tokenizer, how to draw."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+PREDICTIONS = ("noise", "velocity")
+
 
 @dataclass(frozen=True)
 class VAEConfig:
@@ -43,12 +45,22 @@ class MARConfig:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Diffusion head: an MLP for each token."""
+    """Diffusion head: an MLP for each token.
+
+    ``prediction``: ``noise``, as published, or ``velocity`` (Salimans & Ho 2022), as in the bundled
+    model: a small head's noise error is multiplied by 20,000 at the first sampling step."""
 
     width: int = 1024
     depth: int = 6
     train_steps: int = 1000
     draws_per_token: int = 4
+    prediction: str = "noise"
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(
+                f"prediction must be one of {', '.join(PREDICTIONS)}, not {self.prediction!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class HarmonConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> HarmonConfig:
-        """Inverse of ``to_dict``; also after a trip through JSON. Raises TypeError on unknown keys."""
+        """Inverse of ``to_dict``, through JSON too. Raises TypeError on unknown keys."""
         parts = dict(values)
         vae = dict(parts.pop("vae", {}))
         if "multipliers" in vae:
@@ -121,7 +133,7 @@ HARMON_MINI = HarmonConfig(
         mask_ratio_std=0.35,
         mask_ratio_min=0.3,
     ),
-    head=HeadConfig(width=192, depth=3, draws_per_token=2),
+    head=HeadConfig(width=192, depth=3, draws_per_token=2, prediction="velocity"),
     llm=LLMConfig(
         vocab_size=256,
         hidden_size=128,

@@ -1,7 +1,8 @@
 """Gaussian diffusion of one token at a time: schedule, training loss, ancestral sampling.
 
 Improved DDPM (Nichol & Dhariwal 2021, arXiv 2102.09672): cosine schedule, noise prediction, learned
-variance, respaced sampling. Row N tokens, channel C.
+variance, respaced sampling. Optionally velocity prediction (Salimans & Ho 2022, arXiv 2202.00512).
+N tokens, C channels.
 """
 
 from __future__ import annotations
@@ -33,14 +34,12 @@ class Schedule:
     def alphas_cumprod_before(self) -> np.ndarray:
         return np.append(1.0, self.alphas_cumprod[:-1])
 
-    @cached_property
-    def x0_from_xt(self) -> np.ndarray:
-        """Factors of x_0 = x0_from_xt * x_t - x0_from_noise * noise."""
-        return np.sqrt(1.0 / self.alphas_cumprod)
-
-    @cached_property
-    def x0_from_noise(self) -> np.ndarray:
-        return np.sqrt(1.0 / self.alphas_cumprod - 1.0)
+    def x0_factors(self, prediction: str) -> tuple[np.ndarray, np.ndarray]:
+        """Factors a, b of x_0 = a * x_t - b * predicted noise or velocity."""
+        keep, add = self.alphas_cumprod, 1.0 - self.alphas_cumprod
+        if prediction == "velocity":
+            return np.sqrt(keep), np.sqrt(add)
+        return np.sqrt(1.0 / keep), np.sqrt(add / keep)
 
     @cached_property
     def posterior_log_variance(self) -> np.ndarray:
@@ -98,27 +97,40 @@ def add_noise(x0: Tensor, noise: Tensor, t: Tensor, schedule: Schedule) -> Tenso
     return keep * x0 + add * noise
 
 
-def diffusion_loss_terms(
-    output: Tensor, x0: Tensor, xt: Tensor, noise: Tensor, t: Tensor, schedule: Schedule
-) -> tuple[Tensor, Tensor]:
-    """Squared noise error and variational bound (bits a dimension), each (N,).
+def velocity(x0: Tensor, noise: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """v (N, C) = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x_0, at steps ``t`` (N,)."""
+    return add_noise(noise, -x0, t, schedule)
 
-    ``output`` (N, 2C) are noise and variance values of the head at ``xt`` (N, C)."""
+
+def diffusion_loss_terms(
+    output: Tensor,
+    x0: Tensor,
+    xt: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    schedule: Schedule,
+    prediction: str = "noise",
+) -> tuple[Tensor, Tensor]:
+    """Squared error of the prediction and variational bound (bits a dimension), each (N,).
+
+    ``output`` (N, 2C) are predicted noise or velocity and variance values of the head at ``xt``
+    (N, C)."""
     predicted, variance = output.chunk(2, dim=1)
-    mse = (predicted - noise).square().mean(dim=1)
+    target = noise if prediction == "noise" else velocity(x0, noise, t, schedule)
+    mse = (predicted - target).square().mean(dim=1)
+    from_xt, from_predicted = schedule.x0_factors(prediction)
     # The bound trains the variance only: the mean would be learnt better by the squared error.
-    bound = _variational_bound(predicted.detach(), variance, x0, xt, t, schedule)
-    return mse, bound
+    predicted_x0 = _at(from_xt, t) * xt - _at(from_predicted, t) * predicted.detach()
+    return mse, _variational_bound(predicted_x0, variance, x0, xt, t, schedule)
 
 
 def _variational_bound(
-    noise: Tensor, variance: Tensor, x0: Tensor, xt: Tensor, t: Tensor, s: Schedule
+    predicted_x0: Tensor, variance: Tensor, x0: Tensor, xt: Tensor, t: Tensor, s: Schedule
 ) -> Tensor:
     scale_x0, scale_xt = _at(s.posterior_mean_x0, t), _at(s.posterior_mean_xt, t)
     posterior_log_variance = _at(s.posterior_log_variance, t)
     fraction = (variance + 1) / 2
     log_variance = fraction * _at(np.log(s.betas), t) + (1 - fraction) * posterior_log_variance
-    predicted_x0 = _at(s.x0_from_xt, t) * xt - _at(s.x0_from_noise, t) * noise
     true_mean = scale_x0 * x0 + scale_xt * xt
     mean = scale_x0 * predicted_x0 + scale_xt * xt
     kl = 0.5 * (
@@ -152,22 +164,24 @@ def ancestral_steps(
     noise_steps: Tensor,
     schedule: Schedule,
     temperature: float = 1.0,
+    prediction: str = "noise",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """DDPM ancestral sampling (Ho et al. 2020) with learned variance, from noise (N, C) to tokens.
 
     Yields x_{t-1} and the predicted x_0, each (N, C), of every step; the last x is the sample.
-    ``denoise(x, i)`` gives guided noise and variance values (N, C) at entry i of the schedule.
+    ``denoise(x, i)`` gives guided noise or velocity, and variance values, each (N, C), at entry i
+    of the schedule.
     ``noise_steps`` (S, N, C) is added in the order of execution, scaled by ``temperature``; none at
     the last step; the initial noise is not scaled. Nothing is clipped.
     """
     s = schedule
-    x0_from_xt, x0_from_noise = s.x0_from_xt.tolist(), s.x0_from_noise.tolist()
+    from_xt, from_predicted = (factors.tolist() for factors in s.x0_factors(prediction))
     scale_x0, scale_xt = s.posterior_mean_x0.tolist(), s.posterior_mean_xt.tolist()
     low, high = s.posterior_log_variance.tolist(), np.log(s.betas).tolist()
     x = noise_init
     for k, i in enumerate(reversed(range(len(s.steps)))):
-        noise, variance = denoise(x, i)
-        x0 = x0_from_xt[i] * x - x0_from_noise[i] * noise
+        predicted, variance = denoise(x, i)
+        x0 = from_xt[i] * x - from_predicted[i] * predicted
         mean = scale_x0[i] * x0 + scale_xt[i] * x
         if i == 0:
             yield mean, x0

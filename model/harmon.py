@@ -5,6 +5,8 @@ B batch, T prompt length, L = m*n image tokens, V visible ones, K buffers, D MAR
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,21 @@ class Harmon(nn.Module):
         self.proj_out = _projector(h, h, d)
         mars.initialize(self.mar)
         heads.initialize(self.head)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        kl16: Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Harmon:
+        """Weights of a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+
+        ``HarmonPipeline.from_pretrained`` brings the processor too. Raises CheckpointError."""
+        from harmon_eval.model.pipeline import HarmonPipeline
+
+        return HarmonPipeline.from_pretrained(name_or_path, kl16, device, dtype).model
 
     @property
     def device(self) -> torch.device:

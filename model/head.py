@@ -80,7 +80,7 @@ class DiffusionHead(nn.Module):
         self.final_layer = FinalLayer(w, 2 * channels)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Noisy tokens (N, C) at steps (N,), conditions (N, D), to noise and variance (N, 2C)."""
+        """Noisy tokens (N, C), steps (N,), conditions (N, D) to prediction and variance (N, 2C)."""
         return self.denoise(x, self.modulations(self.time_embed(t) + self.cond_embed(z)))
 
     def modulations(self, condition: Tensor) -> list[Tensor]:
@@ -106,7 +106,7 @@ class DiffusionHead(nn.Module):
     def loss_terms(
         self, z: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Squared noise error and variational bound, each (R*B*L,), of tokens (B, L, C) given z
+        """Squared error and variational bound, each (R*B*L,), of tokens (B, L, C) given z
         (B, L, D). ``t`` (R*B*L,) and ``noise`` (R*B*L, C): R draws of step and noise a token, the
         whole batch after itself."""
         draws = len(t) // (tokens.shape[0] * tokens.shape[1])
@@ -115,7 +115,7 @@ class DiffusionHead(nn.Module):
         xt = add_noise(x0, noise, t, schedule)
         z = z.repeat(draws, 1, 1).flatten(0, 1)
         output = self(xt.to(z.dtype), t, z).float()
-        return diffusion_loss_terms(output, x0, xt, noise, t, schedule)
+        return diffusion_loss_terms(output, x0, xt, noise, t, schedule, self.config.prediction)
 
     def loss(self, z: Tensor, tokens: Tensor, mask: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Diffusion loss, averaged over hidden tokens only: mask (B, L), True = hidden."""
@@ -135,7 +135,9 @@ class DiffusionHead(nn.Module):
     ) -> Tensor:
         """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``ancestral_steps``."""
         denoise = self.denoiser(z, times, cfg_scale, guided=len(z) != len(noise_init))
-        steps = ancestral_steps(denoise, noise_init, noise_steps, schedule, temperature)
+        steps = ancestral_steps(
+            denoise, noise_init, noise_steps, schedule, temperature, self.config.prediction
+        )
         ((sample, _),) = deque(steps, maxlen=1)
         return sample
 
@@ -143,19 +145,19 @@ class DiffusionHead(nn.Module):
         """The network as a function of x (N, C) and step i only, time embeddings ``times`` (S, W).
 
         ``z`` is (N, D), or with guidance (2N, D): conditional rows, then unconditional ones. Both
-        share one diffusion state: only the conditional one is ever read. The noise is guided, the
-        variance is the conditional row's.
+        share one diffusion state: only the conditional one is ever read. The prediction is guided,
+        the variance is the conditional row's.
         """
         modulations = self._modulations_by_step(self.cond_embed(z), times)
 
         def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
             x = x.to(z.dtype)
             output = self.denoise(torch.cat([x, x]) if guided else x, modulations(i))
-            noise, variance = output[: len(x)].chunk(2, dim=1)
+            predicted, variance = output[: len(x)].chunk(2, dim=1)
             if not guided:
-                return noise, variance
+                return predicted, variance
             without = output[len(x) :, : x.shape[1]]
-            return without + cfg_scale * (noise - without), variance
+            return without + cfg_scale * (predicted - without), variance
 
         return denoise
 

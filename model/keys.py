@@ -1,4 +1,4 @@
-"""Names and sizes: between the authors' checkpoints and ours, and from weights to a configuration."""
+"""Between the authors' names of weights and ours, and from weights to a configuration."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Harmon for people: prompts to pictures, pictures and questions to answers, pictures to features."""
+"""Harmon for people: prompts to pictures, questions to answers, pictures to features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,16 +22,43 @@ class HarmonPipeline:
     model: Harmon
     processor: Processor
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        kl16: Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> HarmonPipeline:
+        """A bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+
+        Raises CheckpointError."""
+        from harmon_eval.model.checkpoint import load
+
+        return load(name_or_path, kl16, device, dtype).pipeline
+
+    def save_pretrained(
+        self,
+        folder: Path,
+        settings: DrawSettings | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Write a folder that ``from_pretrained`` opens, whole or not at all."""
+        from harmon_eval.model.checkpoint import save
+
+        save(self.model, self.processor, folder, settings, dtype)
+
     @torch.inference_mode()
     def draw(
         self,
         prompts: Sequence[str],
         seeds: Sequence[int],
-        settings: DrawSettings = DrawSettings(),
+        settings: DrawSettings | None = None,
     ) -> list[Image.Image]:
         """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
+        settings = settings or DrawSettings()
         rows = [self.processor.generation_ids(prompt) for prompt in prompts]
         if settings.cfg_scale != 1.0:
             rows += [self.processor.unconditional_ids()] * len(prompts)

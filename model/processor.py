@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -66,6 +67,11 @@ class Processor:
         """Read the tokenizer files of a model folder. No code from the folder is run."""
         return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
+    @classmethod
+    def from_name(cls, name: str) -> Processor:
+        """Fetch a published tokenizer from the hub, or take it from the hub's cache."""
+        return cls(AutoTokenizer.from_pretrained(name, trust_remote_code=False))
+
     def save(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)
 
@@ -73,7 +79,7 @@ class Processor:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        found = self.tokenizer.convert_tokens_to_ids([TURN_END, TEXT_END])
+        found = {self._special(token) for token in (TURN_END, TEXT_END)}
         return frozenset(i for i in found if i is not None and i != self.tokenizer.unk_token_id)
 
     @property
@@ -82,7 +88,7 @@ class Processor:
         return pad if pad is not None else self._special(TURN_END)
 
     def _special(self, token: str) -> int:
-        return self.tokenizer.convert_tokens_to_ids(token)
+        return cast(int, self.tokenizer.convert_tokens_to_ids(token))
 
     def _plain(self, text: str) -> list[int]:
         """Ids of text that somebody wrote: control tokens in it are ordinary characters."""
@@ -117,7 +123,7 @@ class Processor:
     def training_turn(
         self, question: str, answer: str, image_places: int
     ) -> tuple[list[int], list[int]]:
-        """Ids and labels of a question with its answer; only the answer and its end are labelled."""
+        """Ids and labels of a question and its answer; only the answer and its end are labelled."""
         prompt = self.question_ids(question, image_places)
         reply = [*self._plain(answer), self._special(TURN_END)]
         return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
@@ -129,8 +135,9 @@ class Processor:
 
     def decode(self, ids: Sequence[int]) -> str:
         text = self.tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        assert isinstance(text, str)
         if isinstance(self.tokenizer.backend_tokenizer.model, WordLevel):
             for mark in ".,:;?!":
                 text = text.replace(f" {mark}", mark)

@@ -107,21 +107,25 @@ def train_harmon(recipe: HarmonRecipe, folder: Path) -> Path:
     if state := load_checkpoint(path):
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        for optimizer, saved in zip(steppers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        for optimizer, values in zip(steppers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         torch.set_rng_state(state["random"])
         first, seconds = state["step"], state["seconds"]
     model.train()
     started = time.monotonic() - seconds
+    done = saved = first
     for step, progress in _until_done(recipe, first, started):
         terms = train_step(
             model, average, steppers, maker.batch(step, progress), recipe, step, progress
         )
-        elapsed = time.monotonic() - started
-        if (step + 1) % recipe.log_every == 0:
-            history.write(step=step + 1, seconds=elapsed, **terms)
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            _save(path, model, average, steppers, processor, step + 1, elapsed)
+        elapsed, done = time.monotonic() - started, step + 1
+        if done % recipe.log_every == 0:
+            history.write(step=done, seconds=elapsed, **terms)
+        if done % recipe.save_every == 0:
+            _save(path, model, average, steppers, processor, done, elapsed)
+            saved = done
+    if saved < done:
+        _save(path, model, average, steppers, processor, done, time.monotonic() - started)
     return path
 
 
@@ -152,11 +156,11 @@ def train_step(
         optimizer.step()
     # A young average follows quickly, so that early checkpoints are usable.
     update_average(average, model, min(recipe.ema, (1 + step) / (10 + step)))
-    return {**{name: float(value) for name, value in terms.items()}, "norm": float(norm)}
+    return {**{name: float(value.detach()) for name, value in terms.items()}, "norm": float(norm)}
 
 
 def _until_done(recipe: HarmonRecipe, first: int, started: float) -> Iterator[tuple[int, float]]:
-    """Steps with their progress (0 to 1), by the step count or by the clock, whichever is further."""
+    """Steps with their progress (0 to 1), by step count or clock, whichever is further."""
     for step in range(first, recipe.steps):
         progress = step / recipe.steps
         if recipe.minutes:

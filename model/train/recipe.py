@@ -20,10 +20,11 @@ class RecipeError(ValueError):
 class VAERecipe:
     """Train the KL-16 VAE of the bundled model on rendered scenes.
 
-    Loss: ``squared_weight`` * L2 + L1 + ``edge_weight`` * L1 of image gradients + ``kl_weight`` * KL
-    summed over latents; L1 and edges come in between the shares ``sharp_from`` and twice that.
+    Loss: ``squared_weight`` * L2 + L1 + ``edge_weight`` * L1 of image gradients + ``kl_weight`` *
+    KL summed over latents; L1 and edges come in between the shares ``sharp_from`` and twice that.
     ``minutes`` ends the training early (0: never); ``learning_rate`` warms up over 100 steps and
-    decays with a cosine. ``blocks`` and ``multipliers`` size the network, ``width`` its first level.
+    decays with a cosine. ``blocks`` and ``multipliers`` size the network, ``width`` its
+    first level.
     """
 
     kind: str = "vae"
@@ -55,9 +56,10 @@ class HarmonRecipe:
     ``turns`` questions each, losses weighted 1 : ``understanding_weight``. Hidden matrices learn
     by Muon, all else by AdamW. Learning rates warm up over ``warmup`` steps, stay for the share
     ``constant``, then fall by a cosine to the share ``final``. ``position_std`` starts the position
-    tables of encoder, decoder and diffusion as sines and cosines. ``tidy_share`` of the steps widens
-    the layouts' jitter from ``tidy_jitter`` to 1. ``minutes`` ends the training early (0: never),
-    the schedule following the clock instead of the steps.
+    tables of encoder, decoder and diffusion as sines and cosines. ``tidy_share`` of the steps
+    widens the layouts' jitter from ``tidy_jitter`` to 1. ``minutes`` ends the training early (0:
+    never), the schedule following the clock instead of the steps. ``prediction`` is what the head
+    predicts: see ``HeadConfig``.
     """
 
     kind: str = "harmon"
@@ -73,6 +75,7 @@ class HarmonRecipe:
     unconditional: float = 0.1
     full_captions: float = 0.5
     draws_per_token: int = 2
+    prediction: str = "velocity"
     muon_rate: float = 3e-3
     adam_rate: float = 2e-3
     weight_decay: float = 0.02

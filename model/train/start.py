@@ -73,7 +73,12 @@ def mini_config(recipe: HarmonRecipe, vae: VAEConfig, vocabulary: int) -> Harmon
         num_key_value_heads=recipe.llm_width // 32,
         max_position_embeddings=1024,
     )
-    head = HeadConfig(recipe.head_width, recipe.head_depth, draws_per_token=recipe.draws_per_token)
+    head = HeadConfig(
+        recipe.head_width,
+        recipe.head_depth,
+        draws_per_token=recipe.draws_per_token,
+        prediction=recipe.prediction,
+    )
     return replace(HARMON_MINI, vae=vae, mar=mar, head=head, llm=llm)
 
 

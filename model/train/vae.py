@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from harmon_eval.model.config import VAEConfig
 from harmon_eval.model.train.data import VAE_STREAM, stream_pixels
@@ -60,11 +61,11 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
     torch.manual_seed(recipe.seed)
     vae = VAE(vae_config(recipe))
     for module in vae.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.xavier_uniform_(module.weight)
-            torch.nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(cast(Tensor, module.bias))
     # A quiet posterior from the start: noise of variance 1 would drown the first features.
-    torch.nn.init.constant_(vae.quant_conv.bias.data[vae.config.channels :], -6.0)
+    cast(Tensor, vae.quant_conv.bias).detach()[vae.config.channels :] = -6.0
     optimizer = torch.optim.AdamW(
         vae.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
     )

@@ -161,8 +161,8 @@ def schedule(ref: Reference) -> Got:
         yield f"{name}_timestep_map", ours.steps
         yield f"{name}_betas", ours.betas
         yield f"{name}_alphas_cumprod", ours.alphas_cumprod
-        yield f"{name}_sqrt_recip_alphas_cumprod", ours.x0_from_xt
-        yield f"{name}_sqrt_recipm1_alphas_cumprod", ours.x0_from_noise
+        yield f"{name}_sqrt_recip_alphas_cumprod", ours.x0_factors("noise")[0]
+        yield f"{name}_sqrt_recipm1_alphas_cumprod", ours.x0_factors("noise")[1]
         yield f"{name}_posterior_variance", variance
         yield f"{name}_posterior_log_variance_clipped", ours.posterior_log_variance
         yield f"{name}_posterior_mean_coef1", ours.posterior_mean_x0
