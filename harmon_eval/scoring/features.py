@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.suites.cache import cache_folder
 
 MINI_WEIGHTS = Path(__file__).with_name("mini_features.safetensors")
 INCEPTION_FILE = "inception-2015-12-05.pt"
@@ -85,10 +85,10 @@ class MiniFeatures:
 class InceptionFeatures:
     """clean-fid's Inception v3: the TorchScript file's ``layers`` part, without its own resize.
 
-    Looks for ``inception-2015-12-05.pt`` at ``weights`` (file or folder) if given, else where
-    clean-fid keeps it (the temporary folder). Nothing is downloaded. ``device`` defaults to CUDA
-    where there is one. Raises InstrumentMissing where the file is not there, UserError where it
-    is no such network."""
+    Looks for ``inception-2015-12-05.pt`` at ``weights`` (file or folder) if given, else in the
+    cache folder and where clean-fid keeps it (the temporary folder). Nothing is downloaded.
+    ``device`` defaults to CUDA where there is one. Raises InstrumentMissing where the file is not
+    there, UserError where it is no such network."""
 
     name = "inception"
     side = 299
@@ -123,21 +123,16 @@ def inception_features(weights: Path | None = None, device: str | None = None) -
     return InceptionFeatures(weights, device)
 
 
-def inception_places(weights: Path | None = None) -> Sequence[Path]:
-    """Where the Inception file is looked for, in order."""
-    if weights is not None:
-        return [weights / INCEPTION_FILE if weights.is_dir() else weights]
-    return list(dict.fromkeys([Path(tempfile.gettempdir()), Path("/tmp"), Path()]))
-
-
 def _find_inception(weights: Path | None) -> Path:
-    places = inception_places(weights)
+    if weights is not None:
+        places = [weights / INCEPTION_FILE if weights.is_dir() else weights]
+    else:
+        folders = [cache_folder(), Path(tempfile.gettempdir()), Path("/tmp")]
+        places = [folder / INCEPTION_FILE for folder in folders]
     for place in places:
-        path = place if weights is not None else place / INCEPTION_FILE
-        if path.is_file():
-            return path
-    wanted = places[0] if weights is not None else places[0] / INCEPTION_FILE
+        if place.is_file():
+            return place
     raise InstrumentMissing(
         f"FID needs clean-fid's Inception network: put {INCEPTION_FILE} (from {INCEPTION_URL}) "
-        f"at {wanted}"
+        f"at {places[0]}, then `python -m harmon_eval mark RUN` goes on from the stored images"
     )

@@ -60,8 +60,8 @@ class OfficialSuite:
             return inception_features()
         raise InstrumentMissing(
             f"{MISSING.get(name, f'the instrument {name!r}')} is not part of this version yet; "
-            "what was drawn is stored in the official folder layout, ready for the authors' scorer, "
-            "and `python -m harmon_eval mark RUN` will go on from it"
+            "what was drawn is stored in the official folder layout, ready for the authors' "
+            "scorer, and `python -m harmon_eval mark RUN` will go on from it"
         )
 
 

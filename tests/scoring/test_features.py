@@ -12,7 +12,7 @@ from harmon_eval.scoring.fid_images import image_statistics
 from harmon_eval.scoring.frechet import frechet_distance
 from harmon_eval.suites.mini.scenes import Item, Scene, render, sample_scene
 
-COUNT = 300
+COUNT = 200
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def noisy(image, sigma, rng):
 
 def test_more_blur_is_farther(fid, scenes):
     images = [render(s) for s in scenes[:COUNT]]
-    values = [fid([blurred(i, r) for i in images]) for r in (0, 0.5, 1, 1.5, 2, 3)]
+    values = [fid([blurred(i, r) for i in images]) for r in (0, 0.7, 1.5, 3)]
     assert values == sorted(values)
     assert values[-1] > 3 * values[0]
 
@@ -54,14 +54,14 @@ def test_more_blur_is_farther(fid, scenes):
 def test_more_noise_is_farther(fid, scenes):
     rng = np.random.default_rng(0)
     images = [render(s) for s in scenes[:COUNT]]
-    values = [fid([noisy(i, sigma, rng) for i in images]) for sigma in (0, 5, 10, 20, 40)]
+    values = [fid([noisy(i, sigma, rng) for i in images]) for sigma in (0, 10, 20, 40)]
     assert values == sorted(values)
     assert values[-1] > 3 * values[0]
 
 
 def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid, scenes):
     values = []
-    for share in (0.0, 0.25, 0.5, 1.0):
+    for share in (0.0, 0.5, 1.0):
         changed = [
             Scene(tuple(Item(i.shape, "red", i.x, i.y, i.radius) for i in s.items), s.background)
             if n < share * COUNT
@@ -75,7 +75,7 @@ def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid, scenes):
 
 def test_missing_objects_are_farther_the_more_there_are(fid, scenes):
     values = []
-    for share in (0.0, 0.25, 0.5, 1.0):
+    for share in (0.0, 0.5, 1.0):
         empty = [
             Scene((), s.background) if n < share * COUNT else s
             for n, s in enumerate(scenes[:COUNT])
@@ -146,11 +146,17 @@ def test_inception_features_equal_clean_fids(inception_file):
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_inception_is_found_where_clean_fid_keeps_it(inception_file, monkeypatch):
+def test_inception_is_found_where_clean_fid_keeps_it(inception_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(inception_file.parent))
     found = InceptionFeatures(device="cpu")
     assert found.identity.startswith("inception-2015-12-05.pt sha256:")
     assert found.identity == InceptionFeatures(inception_file.parent, device="cpu").identity
+
+
+def test_inception_is_found_in_the_cache_folder(inception_file, monkeypatch):
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(inception_file.parent))
+    assert InceptionFeatures(device="cpu").identity.startswith("inception-2015-12-05.pt")
 
 
 def test_missing_inception_says_which_file_goes_where(tmp_path):

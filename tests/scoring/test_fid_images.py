@@ -20,6 +20,7 @@ from harmon_eval.scoring.fid_images import (
 from harmon_eval.scoring.frechet import frechet_distance
 
 WIDTH = 24
+COUNT = 120  # a set
 CPU = torch.device("cpu")
 
 
@@ -48,7 +49,7 @@ def pictures(seed: int, count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     images = []
     for i in range(count):
-        size = [(96, 80), (64, 64), (120, 90), (320, 310)][i % 4]
+        size = [(96, 80), (64, 64), (120, 90), (200, 310)][i % 4]
         small = rng.integers(0, 256, size=(6, 5, 3)).astype(np.uint8)
         image = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
         noisy = image + rng.normal(0, 6 + 6 * (seed % 2), size=image.shape)
@@ -58,20 +59,18 @@ def pictures(seed: int, count: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two folders of 150 images in sub-folders and several formats, and the arrays."""
+    """Two folders of images in sub-folders and several formats, and the arrays."""
     sets = []
     for seed in (0, 1):
         root = tmp_path_factory.mktemp(f"set{seed}")
-        images = pictures(seed, 150)
+        images = pictures(seed, COUNT)
         for i, image in enumerate(images):
             folder = root / ("art" if i % 2 else "logo")
             folder.mkdir(exist_ok=True)
-            mode, suffix = [("RGB", "png"), ("RGBA", "png"), ("L", "PNG"), ("P", "webp")][
-                i // 3 % 4
-            ]
+            mode, suffix = [("RGB", "png"), ("RGBA", "png"), ("L", "PNG"), ("P", "bmp")][i // 3 % 4]
             picture = Image.fromarray(image)
             picture = picture.convert("RGB") if mode == "P" else picture.convert(mode)
-            picture.save(folder / f"{i:03d}.{suffix}", lossless=True)
+            picture.save(folder / f"{i:03d}.{suffix}")
         (root / "notes.txt").write_text("not an image")
         (root / "case.Png").write_text("clean-fid does not look at this one either")
         sets.append((root, images))
@@ -138,7 +137,7 @@ def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
 
         features.append(
             clean_fid.get_model_features(
-                generator, net.of_tensor, num_gen=150, batch_size=30, device=CPU, verbose=False
+                generator, net.of_tensor, num_gen=COUNT, batch_size=30, device=CPU, verbose=False
             )
         )
     expected = clean_fid.fid_from_feats(*features)
@@ -147,13 +146,13 @@ def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
 
 def test_protocols_give_different_numbers(folders):
     (a, _), (b, _) = folders
-    values = [ours(find_images(a), find_images(b), protocol) for protocol in PROTOCOLS]
+    values = [ours(find_images(a)[:40], find_images(b)[:40], protocol) for protocol in PROTOCOLS]
     assert len({round(value, 3) for value in values}) == 3
 
 
 def test_the_batch_size_does_not_matter(folders):
     (a, _), (b, _) = folders
-    values = [ours(find_images(a)[:60], find_images(b)[:60], "playground", n) for n in (1, 7, 60)]
+    values = [ours(find_images(a)[:30], find_images(b)[:30], "playground", n) for n in (1, 7, 30)]
     assert values == pytest.approx([values[0]] * 3, rel=1e-5)
 
 
@@ -185,7 +184,7 @@ def test_the_crop_takes_the_middle():
 def test_files_are_found_as_clean_fid_finds_them(folders):
     (a, _), _ = folders
     found = find_images(a)
-    assert len(found) == 150
+    assert len(found) == COUNT
     assert found == sorted(found)
     with pytest.raises(UserError, match="holds no images"):
         find_images(a / "nowhere")

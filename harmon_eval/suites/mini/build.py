@@ -90,5 +90,3 @@ def make_mjhq(folder: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {"geneval": make_geneval, "mjhq": make_mjhq}
-
-

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
 
-from harmon_eval.suites.mini.scenes import COLORS, SHAPES
+from harmon_eval.suites.mini.scenes import COLORS, RADII, SHAPES, SIDE, Item, coverage
 
 Detections = dict[str, tuple[np.ndarray, np.ndarray]]
 
 TEMPLATE_SIDE = 24
+# Blur in pixels and steepness after it: sharp; soft as after a lossy file; corners rounded as by
+# a small autoencoder, which would else turn small stars into circles.
+TEMPLATE_EDGES = ((0.0, 1.0), (0.7, 1.0), (1.6, 3.0))
 MIN_AREA = 24
 MIN_CONTRAST = 34.0
 # Overlap with the best template: below the first an object is noise, above the second it is clear.
-OVERLAP_RANGE = (0.5, 0.72)
+OVERLAP_RANGE = (0.62, 0.80)
 CLEAR_MARGIN = 0.025
 
 
@@ -31,7 +35,7 @@ class ShapeDetector:
     template and with its margin over the second best.
     """
 
-    identity = "shape-detector-1"
+    identity = "shape-detector-2"
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """For each image: class name -> boxes (n, 5) float32 [x0, y0, x1, y1, score], best first,
@@ -71,7 +75,7 @@ def objects(image: np.ndarray) -> Iterator[np.ndarray]:
     # Smoothing keeps single noisy pixels from becoming objects or bridges between them.
     smooth = ndimage.uniform_filter(contrast, 3)
     foreground = (contrast > MIN_CONTRAST) & (smooth > MIN_CONTRAST * 0.6)
-    labels, count = ndimage.label(foreground)
+    labels, _ = ndimage.label(foreground)
     for index, window in enumerate(ndimage.find_objects(labels), start=1):
         region = labels[window] == index
         if region.sum() < MIN_AREA:
@@ -127,19 +131,17 @@ def normalised(alpha: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def templates() -> tuple[tuple[str, ...], np.ndarray]:
-    """Shape names and their normalised coverage (shapes, sizes, side, side)."""
-    from harmon_eval.suites.mini.scenes import SIDE, Item, coverage
-
+    """Shape names and their normalised coverage (shapes, variants, side, side)."""
     stacks = []
     for shape in SHAPES:
         variants = []
-        for radius in (8.0, 9.5, 11.0):
-            for offset in (0.0, 0.5):
-                alpha = np.zeros((SIDE, SIDE), dtype=np.float32)
-                item = Item(shape, "red", 32 + offset, 32 + offset, radius)
-                rows, columns, share = coverage(item)
-                alpha[rows, columns] = share
-                variants.append(normalised(alpha))
+        for radius, offset, (blur, steepness) in product(RADII.values(), (0, 0.5), TEMPLATE_EDGES):
+            alpha = np.zeros((SIDE, SIDE), dtype=np.float32)
+            item = Item(shape, "red", 32 + offset, 32 + offset, radius)
+            rows, columns, share = coverage(item)
+            alpha[rows, columns] = share
+            soft = (ndimage.gaussian_filter(alpha, blur) - 0.5) * steepness + 0.5
+            variants.append(normalised(np.clip(soft, 0, 1)))
         stacks.append(np.stack(variants))
     return tuple(SHAPES), np.stack(stacks)
 

@@ -9,7 +9,15 @@ from collections import Counter
 
 import numpy as np
 
-from harmon_eval.suites.mini.scenes import COLORS, OPPOSITE, RELATIONS, SHAPES, Item, Scene, relations
+from harmon_eval.suites.mini.scenes import (
+    COLORS,
+    OPPOSITE,
+    RELATIONS,
+    SHAPES,
+    Item,
+    Scene,
+    relations,
+)
 
 NUMBERS = ("zero", "one", "two", "three", "four")
 DESCRIBE = "Describe the image."
@@ -23,8 +31,32 @@ def plural(name: str) -> str:
 VOCABULARY: tuple[str, ...] = tuple(
     sorted(
         {
-            *"generate an image describe the a photo of and in is there how many are what color "
-            "shape object objects yes no user assistant".split(),
+            *[
+                "generate",
+                "an",
+                "image",
+                "describe",
+                "the",
+                "a",
+                "photo",
+                "of",
+                "and",
+                "in",
+                "is",
+                "there",
+                "how",
+                "many",
+                "are",
+                "what",
+                "color",
+                "shape",
+                "object",
+                "objects",
+                "yes",
+                "no",
+                "user",
+                "assistant",
+            ],
             *NUMBERS,
             *COLORS,
             *SHAPES,
@@ -85,7 +117,7 @@ def geneval_captions(scene: Scene) -> list[str]:
 
 
 def caption(scene: Scene, rng: np.random.Generator, full_share: float = 0.5) -> str:
-    """A training caption: in ``full_share`` of cases (or where GenEval's pattern has none) in full."""
+    """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern."""
     short = geneval_captions(scene)
     if short and rng.random() >= full_share:
         # Attributes and sides are the hard part: say them as often as bare names.

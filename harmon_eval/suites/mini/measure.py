@@ -1,4 +1,6 @@
-"""How far the mini suite's instruments can be trusted: ``python -m harmon_eval.suites.mini.measure``.
+"""How far the mini suite's instruments can be trusted.
+
+``python -m harmon_eval.suites.mini.measure``
 
 Detections are compared with the renderer's ground truth on fresh scenes, clean and damaged.
 """

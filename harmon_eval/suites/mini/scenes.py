@@ -185,11 +185,11 @@ def place(
             radius = rng.choice(list(RADII.values())) * (1 + 0.06 * jitter * rng.uniform(-1, 1))
             dx, dy = rng.uniform(-spread, spread, size=2)
             inside = (radius + 1, SIDE - radius - 1)
-            placed.append((float(np.clip(x + dx, *inside)), float(np.clip(y + dy, *inside)), radius))
+            placed.append(
+                (float(np.clip(x + dx, *inside)), float(np.clip(y + dy, *inside)), radius)
+            )
         pairs = [(a, b) for i, a in enumerate(placed) for b in placed[:i]]
-        if all(
-            max(abs(a[0] - b[0]), abs(a[1] - b[1])) >= a[2] + b[2] + MIN_GAP for a, b in pairs
-        ):
+        if all(max(abs(a[0] - b[0]), abs(a[1] - b[1])) >= a[2] + b[2] + MIN_GAP for a, b in pairs):
             return placed
 
 
@@ -197,7 +197,7 @@ def sample_background(rng: np.random.Generator, jitter: float = 1.0) -> Backgrou
     """A mid grey that neither black nor white nor brown can be mistaken for."""
     return Background(
         tone=float(rng.uniform(118, 168)),
-        tint=tuple(float(c) for c in rng.uniform(-7, 7, size=3)),
+        tint=(rng.uniform(-7, 7), rng.uniform(-7, 7), rng.uniform(-7, 7)),
         texture=TEXTURES[rng.integers(len(TEXTURES))],
         strength=float(6 * jitter),
         angle=float(rng.uniform(0, np.pi)),
@@ -211,7 +211,7 @@ def compose(
     relation: str | None = None,
     jitter: float = 1.0,
 ) -> Scene:
-    """A scene of the given (shape, colour) objects; ``relation`` is that of the first to the second."""
+    """A scene of (shape, colour) objects; ``relation`` is that of the first to the second."""
     places = place(rng, len(kinds), relation, jitter)
     items = tuple(
         Item(shape, color, *where) for (shape, color), where in zip(kinds, places, strict=True)
