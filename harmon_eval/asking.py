@@ -25,13 +25,19 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def stored_answers(
-    folder: TaskFolder, recorded: Mapping[str, Mapping[str, Any]], samples: Sequence[Sample]
+    folder: TaskFolder,
+    recorded: Mapping[str, Mapping[str, Any]],
+    samples: Sequence[Sample],
+    checked: Mapping[str, Answer] | None = None,
 ) -> tuple[dict[str, Answer], int]:
-    """Sound stored responses by sample id, and how many were found damaged or lost."""
-    answers, damaged = {}, 0
+    """Sound stored responses by sample id, and how many were found damaged or lost.
+
+    ``checked`` are those known to be sound already."""
+    answers, damaged = dict(checked or {}), 0
     for sample in samples:
-        if (entry := recorded.get(sample.id)) is None:
+        if sample.id in answers or sample.id not in recorded:
             continue
+        entry = recorded[sample.id]
         answer = folder.answer(sample, entry)
         if answer is not None:
             answers[sample.id] = answer
@@ -59,8 +65,10 @@ def ask_missing(
     samples: Sequence[Sample],
     batch_size: int,
     progress: Progress,
-) -> float:
-    """Ask for every response that is not stored yet. Returns the seconds that the model took."""
+) -> tuple[dict[str, Answer], float]:
+    """Ask for every response that is not stored yet.
+
+    Returns the stored responses that were found sound, and the seconds that the model took."""
     answers, damaged = stored_answers(folder, folder.recorded(), samples)
     missing = [sample for sample in samples if sample.id not in answers]
     if damaged:
@@ -78,7 +86,7 @@ def ask_missing(
                 seconds += time.monotonic() - start
                 folder.record(responses)
                 advance(len(batch))
-    return seconds
+    return answers, seconds
 
 
 def respond(responder: Responder, samples: Sequence[Sample], progress: Progress) -> dict[str, Any]:

@@ -34,11 +34,14 @@ def mark_missing(
     instruments: Instruments,
     folder: TaskFolder,
     samples: Sequence[Sample],
+    checked: Mapping[str, Answer],
     progress: Progress,
 ) -> pd.DataFrame:
-    """Rows of all samples in order; those without a mark carry the reason in ``unscored``."""
+    """Rows of all samples in order; those without a mark carry the reason in ``unscored``.
+
+    ``checked`` are responses known to be sound; the other stored ones are checked here."""
     recorded = folder.recorded()
-    answers, _ = stored_answers(folder, recorded, samples)
+    answers, _ = stored_answers(folder, recorded, samples, checked)
     stamps = {sample_id: _stamp(recorded[sample_id]) for sample_id in answers}
     parts = []
     marked = folder.marks(mark_key(task, instruments))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,6 +38,12 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
+def accelerator() -> str | None:
+    """Name of the GPU, if a model that uses torch has been loaded and there is one."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -46,4 +54,6 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": package_versions(),
         "commit": git_commit(),
+        "cpus": os.cpu_count(),
+        "accelerator": accelerator(),
     }

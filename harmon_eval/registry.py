@@ -48,6 +48,18 @@ def _load(point: EntryPoint) -> Any:
         ) from None
 
 
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "harmon_eval":
+            raise
+        raise UserError(
+            f"{name.rpartition('.')[2]!r} needs the package {error.name!r}, which is missing: "
+            f"pip install {error.name}"
+        ) from None
+
+
 def task_names() -> list[str]:
     """All tasks there are; none of them is imported."""
     from harmon_eval import tasks
@@ -61,7 +73,7 @@ def task(name: str) -> Task:
 
     plugins = _plugins(TASK_GROUP)
     if name in _files(tasks):
-        found = getattr(importlib.import_module(f"harmon_eval.tasks.{name}"), "TASK", None)
+        found = getattr(_import(f"harmon_eval.tasks.{name}"), "TASK", None)
     elif name in plugins:
         found = _load(plugins[name])
     else:
@@ -104,5 +116,5 @@ def model(name: str, options: ModelOptions) -> Responder:
 
 
 def _adapter(name: str) -> ModelFactory:
-    opened: ModelFactory = importlib.import_module(f"harmon_eval.adapters.{name}").open_model
+    opened: ModelFactory = _import(f"harmon_eval.adapters.{name}").open_model
     return opened

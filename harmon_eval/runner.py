@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harmon_eval.asking import ask_missing
 from harmon_eval.core import (
+    Answer,
     Ask,
     Draw,
     InstrumentMissing,
@@ -186,15 +187,16 @@ def run_job(
     folder = run.task(job.name)
     data = data_hash(job.everything)
     run.start_task(job.name, job.task.version, data, job.limit)
+    checked: dict[str, Answer] = {}
     if responder is not None:
-        seconds = ask_missing(responder, folder, job.samples, batch_size, progress)
+        checked, seconds = ask_missing(responder, folder, job.samples, batch_size, progress)
         spent = run.manifest["tasks"][job.name].get("seconds_asking", 0.0) + seconds
         run.update_task(job.name, state="asked", seconds_asking=round(spent, 3))
     if job.task.exports:
         folder.export(job.task.exports(job.samples, None))
     try:
         instruments = load_instruments(job.task, suite)
-        rows = mark_missing(job.task, instruments, folder, job.samples, progress)
+        rows = mark_missing(job.task, instruments, folder, job.samples, checked, progress)
         provenance = {
             **run.manifest["identity"],
             "limit": job.limit,
