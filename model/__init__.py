@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harmon_eval.model.checkpoint import CheckpointError
     from harmon_eval.model.config import PRESETS, HarmonConfig
     from harmon_eval.model.harmon import Harmon
     from harmon_eval.model.pipeline import HarmonPipeline
     from harmon_eval.model.processor import Processor
     from harmon_eval.model.sampling import DrawSettings
+    from harmon_eval.model.weights import CheckpointError
 
 __all__ = [
     "PRESETS",
@@ -30,7 +30,7 @@ __all__ = [
 
 _HOMES = {
     "PRESETS": "config",
-    "CheckpointError": "checkpoint",
+    "CheckpointError": "weights",
     "DrawSettings": "sampling",
     "Harmon": "harmon",
     "HarmonConfig": "config",

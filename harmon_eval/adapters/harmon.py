@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
-from harmon_eval.model.checkpoint import CheckpointError, load
+from harmon_eval.model.checkpoint import load
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.scoring.images import open_image
 

@@ -59,12 +59,13 @@ class HarmonRecipe:
     tables of encoder, decoder and diffusion as sines and cosines. ``tidy_share`` of the steps
     widens the layouts' jitter from ``tidy_jitter`` to 1. ``minutes`` ends the training early (0:
     never), the schedule following the clock instead of the steps. ``prediction`` is what the head
-    predicts: see ``HeadConfig``.
+    predicts: see ``HeadConfig``. ``normalisation_scenes`` set the unit deviation of the latents.
     """
 
     kind: str = "harmon"
     seed: int = 0
     vae: str = ""
+    normalisation_scenes: int = 1000
     steps: int = 8000
     minutes: float = 0.0
     scenes: int = 40_000

@@ -51,7 +51,7 @@ def read_vae(recipe: HarmonRecipe) -> VAE:
         )
     )
     vae.load_state_dict(state["vae"])
-    fold_normalisation(vae, stream_pixels(0, HELD_OUT_STREAM, 0, 1000))
+    fold_normalisation(vae, stream_pixels(0, HELD_OUT_STREAM, 0, recipe.normalisation_scenes))
     return vae.eval().requires_grad_(False)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from harmon_eval.model.checkpoint import build, from_authors
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.weights import build, from_authors
 
 TESTS = Path(__file__).resolve().parents[1]
 TRIMMED = TESTS / "fixtures" / "harmon_reference_trimmed.pt.xz"
