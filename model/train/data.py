@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +15,13 @@ from harmon_eval.model.train.recipe import HarmonRecipe
 from harmon_eval.suites.mini import language, scenes
 from harmon_eval.suites.mini.scenes import Scene
 
-TIDY, FULL = "tidy", "full"
 # Streams of scenes by what they are for: training must never meet what is measured.
-VAE_STREAM, HELD_OUT_STREAM, TIDY_STREAM, FULL_STREAM = 1, 2, 11, 12
+VAE_STREAM, HELD_OUT_STREAM, TRAINING_STREAM = 1, 2, 12
 
 
-def stream_scene(seed: int, stream: int, index: int, jitter: float = 1.0) -> Scene:
+def stream_scene(seed: int, stream: int, index: int) -> Scene:
     """Scene ``index`` of a stream: any process can make any scene."""
-    return scenes.sample_scene(np.random.default_rng((seed, stream, index)), jitter)
-
-
-def pool_scene(recipe: HarmonRecipe, pool: str, index: int) -> Scene:
-    if pool == TIDY:
-        return stream_scene(recipe.seed, TIDY_STREAM, index, recipe.tidy_jitter)
-    return stream_scene(recipe.seed, FULL_STREAM, index)
+    return scenes.sample_scene(np.random.default_rng((seed, stream, index)))
 
 
 def to_pixels(images: list[np.ndarray]) -> Tensor:
@@ -58,48 +50,45 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Batch ``step`` of a training: a function of the recipe, the step and its progress only."""
+    """Batch ``step`` of a training: a function of the recipe and the step only.
+
+    ``latents`` (N, m, n, C) are those of the first N training scenes."""
 
     recipe: HarmonRecipe
     processor: Processor
     config: HarmonConfig
-    latents: Mapping[str, Tensor]
+    latents: Tensor
 
-    def batch(self, step: int, progress: float) -> Batch:
+    def batch(self, step: int) -> Batch:
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, 5, step))
-        tidy = max(0.0, 1.0 - progress / recipe.tidy_share) if recipe.tidy_share else 0.0
-        drawn = [self._pick(rng, tidy) for _ in range(recipe.generation_batch)]
-        seen = [self._pick(rng, tidy) for _ in range(recipe.understanding_batch)]
+        drawn = rng.integers(len(self.latents), size=recipe.generation_batch)
+        seen = rng.integers(len(self.latents), size=recipe.understanding_batch)
         prompts = [
             self.processor.unconditional_ids()
             if rng.random() < recipe.unconditional
             else self.processor.generation_ids(
-                language.caption(pool_scene(recipe, *place), rng, recipe.full_captions)
+                language.caption(self._scene(index), rng, recipe.full_captions)
             )
-            for place in drawn
+            for index in drawn
         ]
-        turns = [self._turns(pool_scene(recipe, *place), rng) for place in seen]
+        turns = [self._turns(self._scene(index), rng) for index in seen]
         ids, mask = self.processor.batch(prompts)
         return Batch(
             prompt_ids=ids,
             prompt_mask=mask,
-            latents=self._latents(drawn),
+            latents=self.latents[drawn],
             turn_ids=pad_right([ids for ids, _ in turns], self.processor.pad_id),
             turn_labels=pad_right([labels for _, labels in turns], IGNORED_LABEL),
-            seen_latents=self._latents(seen),
+            seen_latents=self.latents[seen],
         )
 
-    def _pick(self, rng: np.random.Generator, tidy: float) -> tuple[str, int]:
-        pool = TIDY if rng.random() < tidy else FULL
-        return pool, int(rng.integers(len(self.latents[pool])))
-
-    def _latents(self, places: list[tuple[str, int]]) -> Tensor:
-        return torch.stack([self.latents[pool][index] for pool, index in places])
+    def _scene(self, index: int) -> Scene:
+        return stream_scene(self.recipe.seed, TRAINING_STREAM, int(index))
 
     def _turns(self, scene: Scene, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """Several questions about one picture in one row: the picture is encoded once."""
-        _, m, n, _ = self.latents[FULL].shape
+        _, m, n, _ = self.latents.shape
         ids: list[int] = []
         labels: list[int] = []
         for question, answer in language.questions(scene, rng, self.recipe.turns):

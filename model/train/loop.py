@@ -20,7 +20,7 @@ from harmon_eval.model.train.data import Batch, BatchMaker
 from harmon_eval.model.train.recipe import HarmonRecipe
 from harmon_eval.model.train.run_folder import History, load_checkpoint, save_checkpoint
 from harmon_eval.model.train.schedule import learning_rate_factor
-from harmon_eval.model.train.start import fresh_harmon, latent_pools, read_vae
+from harmon_eval.model.train.start import fresh_harmon, read_vae, scene_latents
 
 
 def draw_mask(config: MARConfig, batch: int, tokens: int, rng: np.random.Generator) -> Tensor:
@@ -100,7 +100,7 @@ def train_harmon(recipe: HarmonRecipe, folder: Path) -> Path:
     model, processor = fresh_harmon(recipe, read_vae(recipe))
     initialize_positions(model.mar, *recipe.position_std)
     average = copy.deepcopy(model).eval()
-    maker = BatchMaker(recipe, processor, model.config, latent_pools(recipe, model.vae, folder))
+    maker = BatchMaker(recipe, processor, model.config, scene_latents(recipe, model.vae, folder))
     steppers = optimizers(model, recipe)
     path, history = folder / "checkpoint.pt", History(folder / "history.jsonl")
     first, seconds = 0, 0.0
@@ -115,9 +115,7 @@ def train_harmon(recipe: HarmonRecipe, folder: Path) -> Path:
     started = time.monotonic() - seconds
     done = saved = first
     for step, progress in _until_done(recipe, first, started):
-        terms = train_step(
-            model, average, steppers, maker.batch(step, progress), recipe, step, progress
-        )
+        terms = train_step(model, average, steppers, maker.batch(step), recipe, step, progress)
         elapsed, done = time.monotonic() - started, step + 1
         if done % recipe.log_every == 0:
             history.write(step=done, seconds=elapsed, **terms)

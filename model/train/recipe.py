@@ -22,15 +22,14 @@ class VAERecipe:
 
     Loss: ``squared_weight`` * L2 + L1 + ``edge_weight`` * L1 of image gradients + ``kl_weight`` *
     KL summed over latents; L1 and edges come in between the shares ``sharp_from`` and twice that.
-    ``minutes`` ends the training early (0: never); ``learning_rate`` warms up over 100 steps and
-    decays with a cosine. ``blocks`` and ``multipliers`` size the network, ``width`` its
-    first level.
+    ``latent_noise``, in standard deviations of each channel, is added to what is decoded.
+    ``learning_rate`` warms up over 100 steps and decays with a cosine. ``blocks`` and
+    ``multipliers`` size the network, ``width`` its first level.
     """
 
     kind: str = "vae"
     seed: int = 0
     steps: int = 4000
-    minutes: float = 0.0
     batch: int = 16
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.0
@@ -56,10 +55,10 @@ class HarmonRecipe:
     ``turns`` questions each, losses weighted 1 : ``understanding_weight``. Hidden matrices learn
     by Muon, all else by AdamW. Learning rates warm up over ``warmup`` steps, stay for the share
     ``constant``, then fall by a cosine to the share ``final``. ``position_std`` starts the position
-    tables of encoder, decoder and diffusion as sines and cosines. ``tidy_share`` of the steps
-    widens the layouts' jitter from ``tidy_jitter`` to 1. ``minutes`` ends the training early (0:
-    never), the schedule following the clock instead of the steps. ``prediction`` is what the head
-    predicts: see ``HeadConfig``. ``normalisation_scenes`` set the unit deviation of the latents.
+    tables of encoder, decoder and diffusion as sines and cosines. ``minutes`` ends the training
+    early (0: never), the schedule following the clock instead of the steps. ``prediction`` is what
+    the head predicts: see ``HeadConfig``. ``normalisation_scenes`` set the unit deviation of the
+    latents, ``scenes`` is how many there are to learn from.
     """
 
     kind: str = "harmon"
@@ -86,8 +85,6 @@ class HarmonRecipe:
     final: float = 0.03
     ema: float = 0.998
     position_std: tuple[float, float, float] = (0.7, 1.4, 0.35)
-    tidy_share: float = 0.3
-    tidy_jitter: float = 0.3
     dropout: float = 0.0
     llm_width: int = 128
     llm_layers: int = 4

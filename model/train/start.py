@@ -20,18 +20,14 @@ from harmon_eval.model.config import (
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import Processor, build_word_tokenizer
 from harmon_eval.model.train.data import (
-    FULL,
     HELD_OUT_STREAM,
-    TIDY,
-    pool_scene,
+    TRAINING_STREAM,
     stream_pixels,
-    to_pixels,
 )
 from harmon_eval.model.train.recipe import HarmonRecipe, RecipeError, VAERecipe
 from harmon_eval.model.train.run_folder import load_checkpoint
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
-from harmon_eval.suites.mini import scenes
 from harmon_eval.suites.mini.language import VOCABULARY
 
 
@@ -90,27 +86,25 @@ def fresh_harmon(recipe: HarmonRecipe, vae: VAE) -> tuple[Harmon, Processor]:
 
 
 @torch.no_grad()
-def latent_pools(recipe: HarmonRecipe, vae: VAE, folder: Path) -> dict[str, Tensor]:
-    """Latents (N, m, n, C) of the tidy and the full scenes, kept in ``folder`` between runs."""
+def scene_latents(recipe: HarmonRecipe, vae: VAE, folder: Path) -> Tensor:
+    """Latents (N, m, n, C) of the training scenes, kept in ``folder`` between runs."""
     digest = hashlib.sha256()
     for tensor in vae.state_dict().values():
         digest.update(tensor.numpy().tobytes())
-    name = f"latents-{digest.hexdigest()[:12]}-{recipe.scenes}-{recipe.tidy_jitter}.safetensors"
+    name = f"latents-{digest.hexdigest()[:12]}-{recipe.scenes}.safetensors"
     path = folder / name
     if path.exists():
-        return load_file(path)
-    pools = {}
-    for pool, count in ((TIDY, recipe.scenes // 4), (FULL, recipe.scenes)):
-        parts = []
-        for start in range(0, count, 250):
-            drawn = [
-                scenes.render(pool_scene(recipe, pool, i))
-                for i in range(start, min(start + 250, count))
-            ]
-            parts.append(vae.encode(to_pixels(drawn)))
-        pools[pool] = torch.cat(parts).contiguous()
+        return load_file(path)["latents"]
+    latents = torch.cat(
+        [
+            vae.encode(
+                stream_pixels(recipe.seed, TRAINING_STREAM, start, min(250, recipe.scenes - start))
+            )
+            for start in range(0, recipe.scenes, 250)
+        ]
+    ).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file(pools, temporary)
+    save_file({"latents": latents}, temporary)
     temporary.replace(path)
-    return pools
+    return latents

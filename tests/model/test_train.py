@@ -49,7 +49,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> HarmonRecipe:
         head_width=64,
         head_depth=1,
         warmup=2,
-        tidy_share=0.0,
     )
 
 
@@ -169,9 +168,9 @@ def test_shipped_recipes_are_sound_and_overrides_have_their_types() -> None:
     assert recipes.shipped_recipes() == ["mini", "mini-vae"]
     for name in recipes.shipped_recipes():
         recipes.load(name)
-    changed = recipes.load("mini", ["steps=7", "vae=somewhere", "tidy_share=0"])
+    changed = recipes.load("mini", ["steps=7", "vae=somewhere", "full_captions=0"])
     assert isinstance(changed, HarmonRecipe)
-    assert (changed.steps, changed.vae, changed.tidy_share) == (7, "somewhere", 0.0)
+    assert (changed.steps, changed.vae, changed.full_captions) == (7, "somewhere", 0.0)
 
 
 def test_a_missing_vae_is_one_clear_line(tmp_path: Path) -> None:
