@@ -31,7 +31,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-RADII = {"small": 8.0, "medium": 9.5, "large": 11.0}
+RADII = {"medium": 9.5, "large": 11.0}
 
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -159,7 +159,7 @@ PAIR_LAYOUTS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 }
 QUADRANTS = ((16, 16), (48, 16), (16, 48), (48, 48))
 # How far, in pixels a side, a centre may lie from its place, by the number of objects.
-SPREAD = {1: 4.0, 2: 3.0, 3: 2.5, 4: 2.5}
+SPREAD = {1: 3.0, 2: 2.0, 3: 2.0, 4: 2.0}
 
 
 def place(
