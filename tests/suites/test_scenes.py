@@ -27,7 +27,7 @@ def box(item: Item) -> np.ndarray:
 def test_the_world_is_as_rich_as_the_suite_promises() -> None:
     assert len(scenes.SHAPES) >= 6
     assert len(scenes.COLORS) == 10
-    assert len(scenes.RADII) == 3
+    assert len(scenes.RADII) == 2
     assert {len(scene_of(seed).items) for seed in range(200)} == {1, 2, 3, 4}
 
 

@@ -23,8 +23,8 @@ TEMPLATE_EDGES = ((0.0, 1.0), (0.7, 1.0), (1.6, 3.0))
 MIN_AREA = 24
 MIN_CONTRAST = 34.0
 # Overlap with the best template: below the first an object is noise, above the second it is clear.
-OVERLAP_RANGE = (0.62, 0.80)
-CLEAR_MARGIN = 0.025
+OVERLAP_RANGE = (0.5, 0.7)
+CLEAR_MARGIN = 0.012
 
 
 class ShapeDetector:
@@ -35,7 +35,7 @@ class ShapeDetector:
     template and with its margin over the second best.
     """
 
-    identity = "shape-detector-2"
+    identity = "shape-detector-3"
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """For each image: class name -> boxes (n, 5) float32 [x0, y0, x1, y1, score], best first,
