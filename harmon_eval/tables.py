@@ -49,7 +49,9 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def number(value: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+    if abs(value) >= 10:
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+    return f"{value:.3f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
