@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import truncnorm
 from torch import Tensor, nn
 
 from harmon_eval.model.config import MARConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import initialize_positions
+from harmon_eval.model.masking import hide_first, mask_ratios
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.train.data import Batch, BatchMaker
 from harmon_eval.model.train.recipe import HarmonRecipe
@@ -25,14 +25,9 @@ from harmon_eval.model.train.start import fresh_harmon, read_vae, scene_latents
 
 def draw_mask(config: MARConfig, batch: int, tokens: int, rng: np.random.Generator) -> Tensor:
     """Hidden places (B, L): one ratio a batch, from a truncated normal (MAR, Harmon)."""
-    mean, std = config.mask_ratio_mean, config.mask_ratio_std
-    low, high = (config.mask_ratio_min - mean) / std, (1 - mean) / std
-    ratio = truncnorm.rvs(low, high, loc=mean, scale=std, random_state=rng)
-    hidden = int(np.ceil(tokens * ratio))
+    ratio = mask_ratios(config).rvs(random_state=rng)
     orders = np.argsort(rng.random((batch, tokens)), axis=1)
-    mask = np.zeros((batch, tokens), dtype=bool)
-    np.put_along_axis(mask, orders[:, :hidden], True, axis=1)
-    return torch.from_numpy(mask)
+    return hide_first(torch.from_numpy(orders), ratio)
 
 
 def stratified_steps(count: int, train_steps: int, rng: np.random.Generator) -> Tensor:

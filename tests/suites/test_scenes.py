@@ -24,10 +24,14 @@ def box(item: Item) -> np.ndarray:
     return np.array([item.x - r, item.y - r, item.x + r, item.y + r])
 
 
+@pytest.mark.xfail(strict=True, reason="the bundled model was trained on two sizes of objects")
+def test_objects_come_in_three_sizes() -> None:
+    assert len(scenes.RADII) == 3
+
+
 def test_the_world_is_as_rich_as_the_suite_promises() -> None:
     assert len(scenes.SHAPES) >= 6
     assert len(scenes.COLORS) == 10
-    assert len(scenes.RADII) == 2
     assert {len(scene_of(seed).items) for seed in range(200)} == {1, 2, 3, 4}
 
 
