@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harmon_eval import cli
+from harmon_eval.commands.run import model_options
 from harmon_eval.core import ModelOptions
 from harmon_eval.progress import Progress, open_console, printable
 
@@ -57,9 +58,7 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
     _, given = cli.parse(["--cfg", "2", "--steps", "8", "--diffusion-steps", "9", "--dtype",
                           "bfloat16", "--temperature", "0.9", "--image-size", "128",
                           "--device", "cpu", "--kl16", "f"])  # fmt: skip
-    assert cli.model_options(given) == ModelOptions(
-        "cpu", "bfloat16", Path("f"), 2.0, 8, 9, 0.9, 128
-    )
+    assert model_options(given) == ModelOptions("cpu", "bfloat16", Path("f"), 2.0, 8, 9, 0.9, 128)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +132,12 @@ def test_a_full_disk_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ctrl_c_is_exit_code_130(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harmon_eval import commands
+    from harmon_eval.commands import list as listing
 
     def stopped(*arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "list_all", stopped)
+    monkeypatch.setattr(listing, "main", stopped)
     assert call("list").code == 130
 
 

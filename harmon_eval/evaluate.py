@@ -1,4 +1,4 @@
-"""What the commands of the command line do, in terms of the harness."""
+"""Run, mark or only plan: from names and settings to jobs, and the tables at the end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from harmon_eval.core import ModelOptions, Responder, Suite, UserError
 from harmon_eval.progress import Progress, open_console, printable
 from harmon_eval.provenance import environment, now
 from harmon_eval.runner import Job, RunSettings, prepare, run_job
-from harmon_eval.store import RunFolder, write_whole
+from harmon_eval.store import RunFolder
 
-__all__ = ["Request", "RunSettings", "dry_run", "leaderboard", "list_all", "mark", "run", "show"]
+__all__ = ["Request", "RunSettings", "dry_run", "mark", "run"]
 
 
 @dataclass(frozen=True)
@@ -204,57 +204,3 @@ def mark(path: Path, names: str | None, data: Path | None) -> int:
         jobs.append(prepare(name, registry.task(name), suite, settings))
     with folder.locked():
         return _run_jobs(jobs, None, suite, folder)
-
-
-def show(path: Path) -> int:
-    """Print the table of a run folder. Raises UserError where it is none."""
-    folder = RunFolder(path)
-    for name, task in folder.manifest["tasks"].items():
-        if task["state"] != "done":
-            Progress(name).say(f"not finished ({task['state']})")
-    tables.show(path, open_console())
-    return 0
-
-
-def leaderboard(runs: Sequence[Path], output: Path | None) -> int:
-    """Print or write several runs as one Markdown table."""
-    from harmon_eval.leaderboard import markdown
-
-    text = markdown([RunFolder(path) for path in runs])
-    if output:
-        write_whole(output, text)
-    else:
-        print(text, end="")
-    return 0
-
-
-def list_all() -> int:
-    """Print the tasks, models and suites there are; a broken plug-in does not hinder the others."""
-    console = open_console()
-    rows, broken = [], []
-    for name in registry.task_names():
-        try:
-            task = registry.task(name)
-        except UserError as error:
-            broken.append(str(error))
-            continue
-        better = "higher" if task.higher_is_better else "lower"
-        rows.append(
-            {
-                "task": name,
-                "headline": f"{task.headline} ({better} is better)",
-                "size": task.size,
-                "paper": task.paper,
-                "instruments": ", ".join(task.instruments),
-                "version": task.version,
-            }
-        )
-    tables.print_rows(rows, "tasks", console)
-    models = ", ".join(registry.model_names())
-    console.print(f"models: {printable(models)}; a folder, a .pth file, a hub id such as "
-                  "wusize/Harmon-1_5B, folder:IMAGES", soft_wrap=True, highlight=False)  # fmt: skip
-    console.print("suites: mini (bundled: no network, no GPU), official (real prompts and "
-                  "instruments; --data DIR for what you have)", soft_wrap=True)  # fmt: skip
-    for line in broken:
-        console.print(f"[red]{printable(line)}[/red]", soft_wrap=True)
-    return 0

@@ -1,0 +1,45 @@
+"""The tasks, models and suites there are."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: it lists everything."""
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """A broken plug-in is said and does not hinder the others."""
+    from harmon_eval import registry, tables
+    from harmon_eval.core import UserError
+    from harmon_eval.progress import open_console, printable
+
+    console = open_console()
+    rows, broken = [], []
+    for name in registry.task_names():
+        try:
+            task = registry.task(name)
+        except UserError as error:
+            broken.append(str(error))
+            continue
+        better = "higher" if task.higher_is_better else "lower"
+        rows.append(
+            {
+                "task": name,
+                "headline": f"{task.headline} ({better} is better)",
+                "size": task.size,
+                "paper": task.paper,
+                "instruments": ", ".join(task.instruments),
+                "version": task.version,
+            }
+        )
+    tables.print_rows(rows, "tasks", console)
+    models = ", ".join(registry.model_names())
+    console.print(f"models: {printable(models)}; a folder, a .pth file, a hub id such as "
+                  "wusize/Harmon-1_5B, folder:IMAGES", soft_wrap=True, highlight=False)  # fmt: skip
+    console.print("suites: mini (bundled: no network, no GPU), official (real prompts and "
+                  "instruments; --data DIR for what you have)", soft_wrap=True)  # fmt: skip
+    for line in broken:
+        console.print(f"[red]{printable(line)}[/red]", soft_wrap=True)
+    return 0

@@ -1,0 +1,18 @@
+"""Mark stored responses and summarize, without the model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("--tasks", metavar="A,B", help="default: those of the run")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval.evaluate import mark
+
+    return mark(arguments.run, arguments.tasks, arguments.data)

@@ -1,0 +1,73 @@
+"""Draw, answer, mark and summarize; a second call resumes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harmon_eval.core import ModelOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--model", default="harmon-mini", metavar="NAME|PATH",
+                      help="harmon-mini (bundled), a folder, a .pth file, a hub id, folder:IMAGES "
+                           "(default: %(default)s)")  # fmt: skip
+    what.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
+    what.add_argument("--suite", default="mini", metavar="mini|official",
+                      help="where prompts and measuring instruments come from "
+                           "(default: %(default)s)")  # fmt: skip
+    what.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
+    what.add_argument("--limit", type=int, metavar="N",
+                      help="only N prompts (or images asked about) of each task, evenly from its "
+                           "parts; a larger N later adds to them")  # fmt: skip
+    what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    how = parser.add_argument_group("how to draw (default: the model's own settings)")
+    how.add_argument("--cfg", type=float, metavar="SCALE", help="classifier-free guidance scale")
+    how.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
+    how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
+    how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
+    how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
+    machine = parser.add_argument_group("machine (scores do not depend on it)")
+    machine.add_argument("--batch-size", type=int, default=32, metavar="B",
+                         help="requests at a time (default: %(default)s)")  # fmt: skip
+    machine.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+    machine.add_argument("--dtype", choices=("float32", "bfloat16", "float16"),
+                         help="default: float32")  # fmt: skip
+    machine.add_argument("--kl16", type=Path, metavar="FILE", help="VAE weights beside a .pth")
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", type=Path, metavar="DIR",
+                        help="run folder (default: runs/MODEL-SUITE and what else was set, so that "
+                             "the same call resumes)")  # fmt: skip
+    output.add_argument("--fresh", action="store_true", help="throw away what the folder holds")
+    output.add_argument("--dry-run", action="store_true",
+                        help="say what would be asked and what is stored, and leave")  # fmt: skip
+
+
+def model_options(arguments: argparse.Namespace) -> ModelOptions:
+    return ModelOptions(
+        device=arguments.device,
+        dtype=arguments.dtype,
+        kl16=arguments.kl16,
+        cfg=arguments.cfg,
+        steps=arguments.steps,
+        diffusion_steps=arguments.diffusion_steps,
+        temperature=arguments.temperature,
+        image_size=arguments.image_size,
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval.evaluate import Request, RunSettings, dry_run, run
+
+    request = Request(
+        model=arguments.model,
+        options=model_options(arguments),
+        tasks=arguments.tasks,
+        suite=arguments.suite,
+        data=arguments.data,
+        settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
+        output=arguments.output,
+        fresh=arguments.fresh,
+    )
+    return dry_run(request) if arguments.dry_run else run(request)

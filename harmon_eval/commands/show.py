@@ -1,0 +1,23 @@
+"""Print the table of a run folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Raises UserError where there is no run folder."""
+    from harmon_eval import tables
+    from harmon_eval.progress import Progress, open_console
+    from harmon_eval.store import RunFolder
+
+    for name, task in RunFolder(arguments.run).manifest["tasks"].items():
+        if task["state"] != "done":
+            Progress(name).say(f"not finished ({task['state']})")
+    tables.show(arguments.run, open_console())
+    return 0
