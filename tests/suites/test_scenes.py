@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from harmon_eval.scoring.geneval_rules import relative_position
 from harmon_eval.suites.mini import language, measure, scenes
-from harmon_eval.suites.mini.build import CATEGORIES, geneval_items
+from harmon_eval.suites.mini.data.geneval import geneval_items
+from harmon_eval.suites.mini.data.mjhq import CATEGORIES
 from harmon_eval.suites.mini.scenes import Item, Scene
 
 seeds = st.integers(0, 2**32 - 1)

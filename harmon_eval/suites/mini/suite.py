@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ class MiniSuite:
         self._data = data
 
     def data(self, task: str) -> Path:
-        from harmon_eval.suites.mini.build import MAKERS
-
         if self._data is not None:
             folder = self._data / task
             return folder if folder.is_dir() else self._data
-        if task not in MAKERS:
+        name = f"harmon_eval.suites.mini.data.{task}"
+        if importlib.util.find_spec(name) is None:
             raise UserError(f"the mini suite has no data for task {task!r}: pass --data DIR")
-        return made_once(cache_folder() / f"mini-{VERSION}" / task, MAKERS[task])
+        make = importlib.import_module(name).make
+        return made_once(cache_folder() / f"mini-{VERSION}" / task, make)
 
     def instrument(self, name: str) -> Any:
         if name == "detector":
