@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -26,15 +26,14 @@ GREY = (127, 127, 127)
 
 
 def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A closed vocabulary of lower-case words and punctuation marks; anything else is ``<unk>``."""
+    """A closed vocabulary of words and punctuation marks; anything else is ``<unk>``."""
     specials = [TEXT_END, TURN_START, TURN_END, "<unk>"]
     vocabulary = {word: i for i, word in enumerate([*specials, *sorted(set(words))])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Split(Regex(r"[.,:;?!]"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(r"[.,:;?!'()]"), behavior="isolated"),
         ]
     )
     return PreTrainedTokenizerFast(

@@ -46,8 +46,13 @@ def losses(model: Harmon, batch: Batch, recipe: HarmonRecipe, step: int) -> dict
     noise = torch.from_numpy(rng.standard_normal((rows, latents.shape[-1]), dtype=np.float32))
     generation = model.text2image_loss(batch.prompt_ids, batch.prompt_mask, latents, mask, t, noise)
     understanding = model.image2text_loss(batch.turn_ids, batch.turn_labels, batch.seen_latents)
-    total = generation + recipe.understanding_weight * understanding
-    return {"total": total, "text2image": generation, "image2text": understanding}
+    text = told_loss(model, batch.told_ids, batch.told_labels)
+    total = generation + recipe.understanding_weight * understanding + recipe.text_weight * text
+    return {"total": total, "text2image": generation, "image2text": understanding, "text": text}
+
+
+def told_loss(model: Harmon, ids: Tensor, labels: Tensor) -> Tensor:
+    return model.token_loss(model.read(ids, None), labels)
 
 
 def optimizers(model: Harmon, recipe: HarmonRecipe) -> list[torch.optim.Optimizer]:
@@ -110,7 +115,7 @@ def train_harmon(recipe: HarmonRecipe, folder: Path) -> Path:
     started = time.monotonic() - seconds
     done = saved = first
     for step, progress in _until_done(recipe, first, started):
-        terms = train_step(model, average, steppers, maker.batch(step), recipe, step, progress)
+        terms = train_step(model, average, steppers, maker, recipe, step, progress)
         elapsed, done = time.monotonic() - started, step + 1
         if done % recipe.log_every == 0:
             history.write(step=done, seconds=elapsed, **terms)
@@ -126,12 +131,14 @@ def train_step(
     model: Harmon,
     average: Harmon,
     steppers: list[torch.optim.Optimizer],
-    batch: Batch,
+    maker: BatchMaker,
     recipe: HarmonRecipe,
     step: int,
     progress: float,
 ) -> dict[str, float]:
-    """One step of all optimizers; returns the loss terms and the gradient norm."""
+    """One step of all optimizers; returns the loss terms and the gradient norm.
+
+    The first ``recipe.text_steps`` steps teach the LLM alone, by text."""
     factor = learning_rate_factor(
         progress * recipe.steps, recipe.steps, recipe.warmup, recipe.constant, recipe.final
     )
@@ -139,7 +146,11 @@ def train_step(
         for group in optimizer.param_groups:
             group["lr"] = group["base_rate"] * min(factor, (step + 1) / recipe.warmup)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-        terms = losses(model, batch, recipe, step)
+        if step < recipe.text_steps:
+            text = told_loss(model, *maker.told(step))
+            terms = {"total": text, "text": text}
+        else:
+            terms = losses(model, maker.batch(step), recipe, step)
     for optimizer in steppers:
         optimizer.zero_grad()
     terms["total"].backward()

@@ -59,6 +59,10 @@ class HarmonRecipe:
     early (0: never), the schedule following the clock instead of the steps. ``prediction`` is what
     the head predicts: see ``HeadConfig``. ``normalisation_scenes`` set the unit deviation of the
     latents, ``scenes`` is how many there are to learn from.
+
+    ``text_batch`` rows of questions about scenes that are told in words come beside, weighted by
+    ``text_weight``; the first ``text_steps`` steps take nothing else, so that the LLM has learnt to
+    look things up before it sees or draws. ``vae`` is a training checkpoint or a model's folder.
     """
 
     kind: str = "harmon"
@@ -74,6 +78,9 @@ class HarmonRecipe:
     understanding_weight: float = 0.5
     unconditional: float = 0.1
     full_captions: float = 0.5
+    text_batch: int = 16
+    text_weight: float = 0.25
+    text_steps: int = 1000
     draws_per_token: int = 2
     prediction: str = "velocity"
     muon_rate: float = 3e-3

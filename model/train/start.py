@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import (
     HARMON_MINI,
     HarmonConfig,
@@ -28,17 +29,21 @@ from harmon_eval.model.train.recipe import HarmonRecipe, RecipeError, VAERecipe
 from harmon_eval.model.train.run_folder import load_checkpoint
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
+from harmon_eval.model.weights import CONFIG
 from harmon_eval.suites.mini.language import VOCABULARY
 
 
 def read_vae(recipe: HarmonRecipe) -> VAE:
     """The trained VAE, its latents folded to unit standard deviation. Raises RecipeError."""
+    if Path(recipe.vae, CONFIG).exists():
+        vae = load(recipe.vae).pipeline.model.vae
+        return _normalised(vae, recipe)
     state = load_checkpoint(Path(recipe.vae)) if recipe.vae else None
     if state is None:
         raise RecipeError(
             f"no VAE checkpoint at {recipe.vae!r}: train one with "
             "`python -m harmon_eval.model.train mini-vae --output DIR` "
-            "and pass --set vae=DIR/checkpoint.pt"
+            "and pass --set vae=DIR/checkpoint.pt (or a model's folder)"
         )
     sizes = VAERecipe(**state["recipe"])
     vae = VAE(
@@ -47,6 +52,10 @@ def read_vae(recipe: HarmonRecipe) -> VAE:
         )
     )
     vae.load_state_dict(state["vae"])
+    return _normalised(vae, recipe)
+
+
+def _normalised(vae: VAE, recipe: HarmonRecipe) -> VAE:
     fold_normalisation(vae, stream_pixels(0, HELD_OUT_STREAM, 0, recipe.normalisation_scenes))
     return vae.eval().requires_grad_(False)
 

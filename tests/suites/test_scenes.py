@@ -25,7 +25,6 @@ def box(item: Item) -> np.ndarray:
     return np.array([item.x - r, item.y - r, item.x + r, item.y + r])
 
 
-@pytest.mark.xfail(strict=True, reason="the bundled model was trained on two sizes of objects")
 def test_objects_come_in_three_sizes() -> None:
     assert len(scenes.RADII) == 3
 

@@ -5,7 +5,7 @@ Every sentence is true of its scene; all words are in ``VOCABULARY``.
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 
 import numpy as np
 
@@ -28,41 +28,23 @@ def plural(name: str) -> str:
     return name + ("es" if name.endswith("s") else "s")
 
 
+# Words of prompts, questions and answers as they are written: "A" is an option, "a" an article.
+WORDING = """
+    Generate an image Describe the a photo of and in is there are object objects user assistant
+    How many What color shape Is Are yes no on at top bottom nothing only this picture
+    Answer question using single word or phrase Please answer Question Hint Options
+    with option s letter from given choices directly A B C D
+"""
 VOCABULARY: tuple[str, ...] = tuple(
     sorted(
         {
-            *[
-                "generate",
-                "an",
-                "image",
-                "describe",
-                "the",
-                "a",
-                "photo",
-                "of",
-                "and",
-                "in",
-                "is",
-                "there",
-                "how",
-                "many",
-                "are",
-                "what",
-                "color",
-                "shape",
-                "object",
-                "objects",
-                "yes",
-                "no",
-                "user",
-                "assistant",
-            ],
+            *re.findall(r"\w+", WORDING),
             *NUMBERS,
             *COLORS,
             *SHAPES,
             *map(plural, SHAPES),
             *(word for relation in RELATIONS for word in relation.split()),
-            *(".", ",", ":", "?"),
+            *".,:?'()",
         }
     )
 )
@@ -120,8 +102,19 @@ def caption(scene: Scene, rng: np.random.Generator, full_share: float = 0.5) -> 
     """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern."""
     short = geneval_captions(scene)
     if short and rng.random() >= full_share:
-        # Attributes and sides are the hard part: say them as often as bare names.
-        return short[rng.integers(len(short))]
+        # Colours that bind and sides are the hard part: more of them than of bare names.
+        weights = np.array([0.5 if _bare(text) else 1.5 for text in short])
+        return short[rng.choice(len(short), p=weights / weights.sum())]
+    return full_caption(scene, rng)
+
+
+def _bare(text: str) -> bool:
+    """Names shapes only: neither a colour nor a relation."""
+    return not set(text.split()) & {*COLORS, "left", "right", "above", "below"}
+
+
+def full_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Every object with its colour; the relation of two, from either one's side."""
     items = list(scene.items)
     if len(items) == 2 and (relation := main_relation(*items)):
         a, b = items
@@ -133,73 +126,3 @@ def caption(scene: Scene, rng: np.random.Generator, full_share: float = 0.5) -> 
     else:
         full = enumeration([article(named(items[i])) for i in rng.permutation(len(items))])
     return f"a photo of {full}"
-
-
-def questions(scene: Scene, rng: np.random.Generator, count: int = 3) -> list[tuple[str, str]]:
-    """Question-answer turns about the scene; yes and no equally often, negatives hard."""
-    makers = (_describe, _color, _count, _exists, _relation)
-    weights = np.array([0.3, 0.15, 0.15, 0.22, 0.18])
-    turns: list[tuple[str, str]] = []
-    while len(turns) < count:
-        turn = makers[rng.choice(len(makers), p=weights)](scene, rng)
-        if turn:
-            turns.append(turn)
-    return turns
-
-
-def _pick(values: list[Item], rng: np.random.Generator) -> Item:
-    return values[rng.integers(len(values))]
-
-
-def _describe(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    return DESCRIBE, description(scene)
-
-
-def _color(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
-    counts = Counter(item.shape for item in scene.items)
-    single = [item for item in scene.items if counts[item.shape] == 1]
-    if not single:
-        return None
-    item = _pick(single, rng)
-    return f"What color is the {item.shape}?", item.color
-
-
-def _count(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    if rng.random() < 0.25:
-        return "How many objects are there?", NUMBERS[len(scene.items)]
-    shape = _pick(list(scene.items), rng).shape
-    number = sum(item.shape == shape for item in scene.items)
-    return f"How many {plural(shape)} are there?", NUMBERS[number]
-
-
-def _exists(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    shown = {(item.color, item.shape) for item in scene.items}
-    color, shape = sorted(shown)[rng.integers(len(shown))]
-    answer = "yes"
-    if rng.random() < 0.5:
-        answer = "no"
-        colors, shapes = sorted({c for c, _ in shown}), sorted({s for _, s in shown})
-        swapped = [(c, s) for c in colors for s in shapes if (c, s) not in shown]
-        if swapped and rng.random() < 0.5:
-            color, shape = swapped[rng.integers(len(swapped))]
-        while (color, shape) in shown:
-            if rng.random() < 0.5:
-                color = list(COLORS)[rng.integers(len(COLORS))]
-            else:
-                shape = list(SHAPES)[rng.integers(len(SHAPES))]
-    return f"Is there {article(f'{color} {shape}')} in the image?", answer
-
-
-def _relation(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
-    counts = Counter((item.shape, item.color) for item in scene.items)
-    single = [item for item in scene.items if counts[item.shape, item.color] == 1]
-    if len(single) < 2:
-        return None
-    i, j = rng.permutation(len(single))[:2]
-    a, b = single[i], single[j]
-    relation = main_relation(a, b)
-    if relation is None:
-        return None
-    truth = rng.random() < 0.5
-    asked = relation if truth else OPPOSITE[relation]
-    return f"Is the {named(a)} {asked} the {named(b)}?", "yes" if truth else "no"

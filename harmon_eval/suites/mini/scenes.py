@@ -31,7 +31,15 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-RADII = {"medium": 9.5, "large": 11.0}
+RADII = {"small": 8.0, "medium": 9.5, "large": 11.0}
+
+# Never shown to harmon-mini in training: what it makes of them is a measure of its own.
+UNSEEN_KINDS = frozenset({
+    ("red", "star"), ("blue", "ring"), ("green", "triangle"), ("yellow", "cross"),
+    ("pink", "square"), ("black", "circle"),
+})  # fmt: skip
+UNSEEN_COUNTS = frozenset({(4, "star"), (3, "square")})
+UNSEEN_RELATIONS = frozenset({("circle", "left of", "star"), ("square", "above", "ring")})
 
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -149,6 +157,22 @@ def relations(a: Item, b: Item) -> set[str]:
     return found
 
 
+def unseen(scene: Scene) -> bool:
+    """Whether the scene shows a combination that is held out from training."""
+    items = scene.items
+    shapes = [item.shape for item in items]
+    related = {
+        (a.shape, name, b.shape)
+        for a in items for b in items if a is not b and len(items) == 2
+        for name in relations(a, b)
+    }  # fmt: skip
+    return bool(
+        {(item.color, item.shape) for item in items} & UNSEEN_KINDS
+        or {(shapes.count(shape), shape) for shape in shapes} & UNSEEN_COUNTS
+        or related & UNSEEN_RELATIONS
+    )
+
+
 # -- layouts: how many objects, roughly where ------------------------------------------------
 
 PAIR_LAYOUTS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
@@ -159,7 +183,7 @@ PAIR_LAYOUTS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 }
 QUADRANTS = ((16, 16), (48, 16), (16, 48), (48, 48))
 # How far, in pixels a side, a centre may lie from its place, by the number of objects.
-SPREAD = {1: 3.0, 2: 2.0, 3: 2.0, 4: 2.0}
+SPREAD = {1: 4.0, 2: 3.0, 3: 2.5, 4: 2.5}
 
 
 def place(
