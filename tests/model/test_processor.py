@@ -86,7 +86,7 @@ def test_byte_level_replies_come_back_as_they_were(text: str) -> None:
 
 
 def test_the_closed_vocabulary_writes_sentences_and_knows_what_it_does_not_know() -> None:
-    ids = WORD_LEVEL.tokenizer("Red star, is it?", add_special_tokens=False).input_ids
+    ids = WORD_LEVEL.tokenizer("red star, is it?", add_special_tokens=False).input_ids
     assert WORD_LEVEL.decode(ids) == "red star, is it?"
     unknown = WORD_LEVEL.tokenizer.unk_token_id
     assert unknown in WORD_LEVEL.generation_ids("a zebra")

@@ -13,9 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from harmon_eval.model.checkpoint import load
+from harmon_eval.model.checkpoint import BUNDLED, load
 from harmon_eval.model.config import HARMON_MINI
 from harmon_eval.model.train import recipe as recipes
+from harmon_eval.model.train.data import (
+    HELD_OUT_STREAM,
+    TRAINING_STREAM,
+    stream_pixels,
+    stream_scene,
+)
 from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.loop import draw_mask, stratified_steps, train_harmon
 from harmon_eval.model.train.recipe import HarmonRecipe, RecipeError, VAERecipe
@@ -23,6 +29,7 @@ from harmon_eval.model.train.run_folder import load_checkpoint
 from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.train.start import read_vae
 from harmon_eval.model.train.vae import train_vae
+from harmon_eval.suites.mini import scenes
 
 TINY_VAE = VAERecipe(
     steps=4, batch=2, blocks=1, multipliers=(1, 1, 1, 1, 1), save_every=2, bfloat16=False, threads=1
@@ -49,7 +56,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> HarmonRecipe:
         head_width=64,
         head_depth=1,
         warmup=2,
+        text_batch=2,
+        text_steps=0,
     )
+
+
+def test_text_teaches_the_llm_alone(tiny: HarmonRecipe, tmp_path: Path) -> None:
+    one, two = (
+        load_checkpoint(train_harmon(replace(tiny, text_steps=9, steps=n), tmp_path / str(n)))
+        for n in (1, 3)
+    )
+    assert one and two
+    changed = {n for n, w in one["model"].items() if not torch.equal(w, two["model"][n])}
+    assert changed and all(name.startswith("llm.") for name in changed)
+    assert set(history(tmp_path / "3")[-1]) == {"step", "seconds", "total", "text", "norm"}
+
+
+def test_training_shows_no_combination_that_is_held_out() -> None:
+    drawn = [stream_scene(0, TRAINING_STREAM, i) for i in range(300)]
+    assert not any(scenes.unseen(scene) for scene in drawn)
+    assert any(scenes.unseen(stream_scene(0, HELD_OUT_STREAM, i)) for i in range(50))
+
+
+def test_a_training_can_start_from_the_vae_of_a_model(tiny: HarmonRecipe) -> None:
+    vae = read_vae(replace(tiny, vae=str(BUNDLED / "harmon-mini")))
+    latents = vae.encode(stream_pixels(0, HELD_OUT_STREAM, 0, 32))
+    assert torch.allclose(latents.std(dim=(0, 1, 2)), torch.ones(16), atol=0.05)
 
 
 def history(folder: Path) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.scoring.geneval_rules import relative_position
-from harmon_eval.suites.mini import language, measure, scenes
+from harmon_eval.suites.mini import language, measure, questions, scenes
 from harmon_eval.suites.mini.data.geneval import geneval_items
 from harmon_eval.suites.mini.data.mjhq import CATEGORIES
 from harmon_eval.suites.mini.scenes import Item, Scene
@@ -57,41 +57,15 @@ def test_relations_are_those_of_genevals_rule(seed: int) -> None:
                 assert scenes.relations(a, b) == relative_position(box(a), box(b))
 
 
-def shown(scene: Scene, color: str, shape: str) -> list[Item]:
-    return [i for i in scene.items if i.color == color and i.shape == shape]
-
-
-@given(seeds)
-@settings(max_examples=200, deadline=None)
-def test_yes_and_no_are_true(seed: int) -> None:
-    scene, rng = scene_of(seed), np.random.default_rng(seed)
-    for question, answer in language.questions(scene, rng, 6):
-        if match := re.fullmatch(r"Is there an? (\w+) (\w+) in the image\?", question):
-            assert answer == ("yes" if shown(scene, *match.groups()) else "no")
-        elif match := re.fullmatch(r"How many (\w+) are there\?", question):
-            names = {language.plural(shape): shape for shape in scenes.SHAPES}
-            name = match[1]
-            number = sum(name == "objects" or item.shape == names[name] for item in scene.items)
-            assert answer == language.NUMBERS[number]
-        elif match := re.fullmatch(r"What color is the (\w+)\?", question):
-            assert [item.color for item in scene.items if item.shape == match[1]] == [answer]
-        elif match := re.fullmatch(
-            r"Is the (\w+) (\w+) (left of|right of|above|below) the (\w+) (\w+)\?", question
-        ):
-            (a,), (b,) = shown(scene, *match.groups()[:2]), shown(scene, *match.groups()[3:])
-            assert answer == ("yes" if match[3] in scenes.relations(a, b) else "no")
-        else:
-            assert question == language.DESCRIBE
-
-
 @given(seeds)
 @settings(max_examples=100, deadline=None)
 def test_every_word_is_in_the_closed_vocabulary(seed: int) -> None:
     scene, rng = scene_of(seed), np.random.default_rng(seed)
     texts = [language.caption(scene, rng), language.description(scene)]
-    texts += [part for turn in language.questions(scene, rng, 3) for part in turn]
+    for turns in (questions.questions(scene, rng, 3), questions.told(scene, rng, 3)):
+        texts += [part for turn in turns for part in turn]
     for text in texts:
-        assert set(re.findall(r"\w+|[^\w\s]", text.lower())) <= set(language.VOCABULARY)
+        assert set(re.findall(r"\w+|[^\w\s]", text)) <= set(language.VOCABULARY)
 
 
 @pytest.mark.parametrize("item", geneval_items(7)[::17], ids=lambda item: item["prompt"])
