@@ -7,7 +7,7 @@ equals ``summarize`` on both runs and on resamples of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,34 +99,46 @@ def mark_columns(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
+    """The rows of ``ours``, where ``swap`` (groups,) says so those of ``theirs``."""
+    here = np.repeat(swap, np.diff(ours.starts))
+    rows = pd.concat([ours.rows[~here], theirs.rows[here]], ignore_index=True)
+    return rows.infer_objects()
+
+
 def means(
-    baseline: Groups, candidate: Groups, summarize: Summarize, seed: int = 0
+    ours: Groups, theirs: Groups, summarize: Summarize, seed: int = 0
 ) -> dict[str, tuple[Mean, Mean]]:
-    """The metrics that are means, with what makes them up in both runs."""
+    """The metrics that are means, with what makes them up in both runs.
+
+    Checked on resamples of both and on mixtures of them, which differ even where a run is constant.
+    """
     rng = np.random.default_rng(seed)
-    whole = np.arange(len(baseline))[None]
-    picks = np.concatenate([whole, baseline.resampled(rng, CHECKS)])
-    known = [[summarize(side.take(p)) for p in picks] for side in (baseline, candidate)]
-    shared = set(mark_columns(baseline.rows)) & set(mark_columns(candidate.rows))
+    picks = np.concatenate([np.arange(len(ours))[None], ours.resampled(rng, CHECKS)])
+    known = [[summarize(side.take(p)) for p in picks] for side in (ours, theirs)]
+    swaps = rng.random((CHECKS, len(ours))) < 0.5
+    known.append([summarize(mixed(ours, theirs, swap)) for swap in swaps])
+
+    def equal(name: str, pair: tuple[Mean, Mean]) -> bool:
+        values = [mean.of(picks) for mean in pair]
+        totals = [np.where(swap, pair[1].total, pair[0].total) for swap in swaps]
+        values.append(np.array([replace(pair[0], total=total).value for total in totals]))
+        return all(
+            np.isclose(value, metrics.get(name, np.nan), rtol=1e-9)
+            for found, expected in zip(values, known, strict=True)
+            for value, metrics in zip(found, expected, strict=True)
+        )
+
     found: dict[str, tuple[Mean, Mean]] = {}
-    for column in sorted(shared):
-        sides = [_forms(side, column) for side in (baseline, candidate)]
-        for (stratum, ours), (_, theirs) in zip(*sides, strict=True):
+    for column in sorted(set(mark_columns(ours.rows)) & set(mark_columns(theirs.rows))):
+        forms = zip(_forms(ours, column), _forms(theirs, column), strict=True)
+        for (stratum, mean), (_, other) in forms:
             for name in known[0][0] if stratum is None else [stratum]:
                 for scale in (1.0, 100.0):
-                    pair = replace(ours, scale=scale), replace(theirs, scale=scale)
-                    if name not in found and all(map(_equal, pair, [name] * 2, [picks] * 2, known)):
+                    pair = replace(mean, scale=scale), replace(other, scale=scale)
+                    if name not in found and equal(name, pair):
                         found[name] = pair
     return found
-
-
-def _equal(
-    mean: Mean, name: str, picks: np.ndarray, known: list[Mapping[str, float]]
-) -> bool:
-    expected = [metrics.get(name, np.nan) for metrics in known]
-    if not np.isclose(mean.of(picks[:1])[0], expected[0], rtol=1e-9):
-        return False
-    return bool(np.allclose(mean.of(picks), expected, rtol=1e-9))
 
 
 def _forms(groups: Groups, column: str) -> Iterator[tuple[str | None, Mean]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from harmon_eval.compare.means import Groups, Mean, means
+from harmon_eval.compare.means import Groups, Mean, means, mixed
 from harmon_eval.core import Interval, Summarize, Task
 from harmon_eval.statistics import LEVEL, Replicates
 
@@ -62,7 +62,11 @@ class Difference:
 
 
 def differences(
-    task: Task, baseline: pd.DataFrame, candidate: pd.DataFrame, wanted: frozenset[str], seed: int = 0
+    task: Task,
+    baseline: pd.DataFrame,
+    candidate: pd.DataFrame,
+    wanted: frozenset[str],
+    seed: int = 0,
 ) -> dict[str, Difference]:
     """Differences of the ``wanted`` metrics that both runs have. The rows are scored, and of the
     same samples, groups and strata."""
@@ -100,7 +104,7 @@ def _of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Differ
         return Difference(ours.value, theirs.value, p, test, len(own), error, finest=finest)
     if change[own].any():
         error = float(scatter.std(ddof=1))
-    elif np.isin(ours.total / ours.count, (0, 1)).all() or marks or _of_zeros_and_ones(ours):
+    elif _of_zeros_and_ones(ours):
         # Nothing changed: at most so many groups would, by the exact (Clopper-Pearson) bound.
         reach = ours.scale * float(stats.binomtest(0, len(own)).proportion_ci(LEVEL).high)
         scatter = stats.norm.ppf((np.arange(RESAMPLES) + 0.5) / RESAMPLES) * reach / 1.96
@@ -191,10 +195,5 @@ def _swapped(
     rng: np.random.Generator,
 ) -> dict[str, float]:
     """The difference after the runs of every group have been swapped, or not, by a coin."""
-    import pandas as pd
-
-    swap = np.repeat(rng.random(len(ours)) < 0.5, np.diff(ours.starts))
-    here, there = ours.rows, theirs.rows
-    mixed = pd.concat([here[~swap], there[swap]], ignore_index=True)
-    rest = pd.concat([there[~swap], here[swap]], ignore_index=True)
-    return _less(summarize(rest), summarize(mixed), wanted)
+    swap = rng.random(len(ours)) < 0.5
+    return _less(summarize(mixed(theirs, ours, swap)), summarize(mixed(ours, theirs, swap)), wanted)
