@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--good", type=Path, nargs="+", metavar="RUN", default=[])
     parser.add_argument("--damaged", type=Path, nargs="+", metavar="RUN", default=[])
     parser.add_argument("--damage", type=Path, metavar="FOLDER")
-    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--trials", type=int, default=200)
     arguments = parser.parse_args()
     if arguments.damage:
         damage(arguments.damage)

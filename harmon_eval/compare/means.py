@@ -107,9 +107,9 @@ def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
 
 
 def means(
-    ours: Groups, theirs: Groups, summarize: Summarize, seed: int = 0
+    ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int = 0
 ) -> dict[str, tuple[Mean, Mean]]:
-    """The metrics that are means, with what makes them up in both runs.
+    """Those of the wanted metrics that are means, with what makes them up in both runs.
 
     Checked on resamples of both and on mixtures of them, which differ even where a run is constant.
     """
@@ -120,6 +120,8 @@ def means(
     known.append([summarize(mixed(ours, theirs, swap)) for swap in swaps])
 
     def equal(name: str, pair: tuple[Mean, Mean]) -> bool:
+        if not np.isclose(pair[0].value, known[0][0].get(name, np.nan), rtol=1e-9):
+            return False
         values = [mean.of(picks) for mean in pair]
         totals = [np.where(swap, pair[1].total, pair[0].total) for swap in swaps]
         values.append(np.array([replace(pair[0], total=total).value for total in totals]))
@@ -133,7 +135,8 @@ def means(
     for column in sorted(set(mark_columns(ours.rows)) & set(mark_columns(theirs.rows))):
         forms = zip(_forms(ours, column), _forms(theirs, column), strict=True)
         for (stratum, mean), (_, other) in forms:
-            for name in known[0][0] if stratum is None else [stratum]:
+            named = wanted if stratum is None else wanted & {stratum}
+            for name in named - found.keys():
                 for scale in (1.0, 100.0):
                     pair = replace(mean, scale=scale), replace(other, scale=scale)
                     if name not in found and equal(name, pair):

@@ -80,7 +80,7 @@ def differences(
             values = known[0][name], known[1][name]
             found[name] = _by_replicates(*values, parts[0][name], parts[1][name], len(ours))
         return found
-    pairs = means(ours, theirs, task.summarize, seed)
+    pairs = means(ours, theirs, task.summarize, wanted, seed)
     picked = ours.resampled(np.random.default_rng(seed), RESAMPLES)
     for name in sorted(wanted & pairs.keys()):
         found[name] = _of_means(*pairs[name], picked, seed)
