@@ -100,35 +100,36 @@ def quoted(names: str, public_only: bool = False) -> pd.DataFrame:
     if public_only:
         frame = frame[frame["weights_public"] == "yes"]
     chosen = chosen_models(names, list(dict.fromkeys(frame["model"])))
-    rows = []
-    for (model, task, metric, split), own in frame.groupby(published.CELL, sort=False):
-        if model not in chosen:
-            continue
-        lower = metric in published.LOWER_IS_BETTER
-        ends = own.sort_values("value").drop_duplicates("value")
-        rows.append(
-            {
-                "model": model,
-                "kind": "quoted",
-                "task": task,
-                "metric": metric,
-                "protocol": f"published, {split}",
-                "headline": metric in QUOTED_HEADLINES,
-                "higher_is_better": not lower,
-                "value": own["value"].iloc[0] if len(ends) == 1 else None,
-                "worst": own["value"].max() if lower else own["value"].min(),
-                "text": "–".join(dict.fromkeys(ends["text"].iloc[[0, -1]])),
-                "sources": "; ".join(
-                    f"{text}: {source} ({kind})" if len(ends) > 1 else f"{source} ({kind})"
-                    for text, source, kind in zip(
-                        own["text"], own["source"], own["source_kind"], strict=True
-                    )
-                ),
-                "weights_public": own["weights_public"].iloc[0],
-                "trained_on_pattern": own["trained_on_pattern"].iloc[0],
-            }
-        )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    cells: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
+    for row in frame[frame["model"].isin(chosen)].to_dict("records"):
+        cells.setdefault(tuple(row[name] for name in published.CELL), []).append(row)
+    return pd.DataFrame([_quoted(own) for own in cells.values()], columns=list(COLUMNS))
+
+
+def _quoted(stated: list[dict[Any, Any]]) -> dict[str, Any]:
+    """One cell from all that was stated of it."""
+    first, lower = stated[0], stated[0]["metric"] in published.LOWER_IS_BETTER
+    ordered = sorted(stated, key=lambda row: float(row["value"]))
+    low, high = ordered[0], ordered[-1]
+    differ = low["value"] < high["value"]
+    sources = [f"{row['source']} ({row['source_kind']})" for row in stated]
+    if differ:
+        sources = [f"{row['text']}: {name}" for row, name in zip(stated, sources, strict=True)]
+    return {
+        "model": first["model"],
+        "kind": "quoted",
+        "task": first["task"],
+        "metric": first["metric"],
+        "protocol": f"published, {first['split']}",
+        "headline": first["metric"] in QUOTED_HEADLINES,
+        "higher_is_better": not lower,
+        "value": None if differ else first["value"],
+        "worst": (high if lower else low)["value"],
+        "text": f"{low['text']}–{high['text']}" if differ else first["text"],
+        "sources": "; ".join(sources),
+        "weights_public": first["weights_public"],
+        "trained_on_pattern": first["trained_on_pattern"],
+    }
 
 
 def chosen_models(names: str, known: Sequence[str]) -> set[str]:

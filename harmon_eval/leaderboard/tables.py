@@ -95,17 +95,17 @@ def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bo
     keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
     columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
     ranks = {key: _ranks(columns[key]) for key in keys}
+    cells_of = {key: {e["model"]: e for e in columns[key].to_dict("records")} for key in keys}
     by = next((key for key in keys if sort and sort in (key[0], key[2], " ".join(key[::2]))), None)
     order = _order(entries, columns[by or keys[0]], sort == "model")
     rows = []
+    quoted = set(entries.loc[entries["kind"] == "quoted", "model"])
+    pattern = set(entries.loc[entries["trained_on_pattern"] == "yes", "model"])
     for model in order:
-        own = entries[entries["model"] == model]
-        is_quoted = own["kind"].iloc[0] == "quoted"
-        pattern = " ‡" if (own["trained_on_pattern"] == "yes").any() else ""
-        cells = [Cell(model + pattern, quoted=is_quoted)]
+        cells = [Cell(model + " ‡" * (model in pattern), quoted=model in quoted)]
         for key in keys:
-            found = columns[key][columns[key]["model"] == model]
-            cells.append(_cell(made, found.iloc[0].to_dict(), ranks[key]) if len(found) else Cell())
+            entry = cells_of[key].get(model)
+            cells.append(_cell(made, entry, ranks[key]) if entry else Cell())
         rows.append(tuple(cells))
     made.tables.append(Table(title, ("model", *_heads(keys, columns, title)), tuple(rows)))
     return by is not None
@@ -131,7 +131,7 @@ def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[s
     models = sorted(dict.fromkeys(entries["model"]))
     if by_name:
         return models
-    values = column.set_index("model")["worst"].astype(float)
+    values = dict(zip(column["model"], column["worst"].astype(float), strict=True))
     sign = -1.0 if column["higher_is_better"].iloc[0] else 1.0
     missing = float("inf")
 
@@ -142,7 +142,7 @@ def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[s
     return sorted(models, key=key)
 
 
-def _cell(made: Board, entry: dict[str, Any], ranks: dict[float, int]) -> Cell:
+def _cell(made: Board, entry: dict[Any, Any], ranks: dict[float, int]) -> Cell:
     worst = entry["worst"]
     rank = 0 if pd.isna(worst) else ranks.get(float(worst), 0)
     if entry["kind"] == "quoted":
