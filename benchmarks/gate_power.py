@@ -60,7 +60,9 @@ def simulated(prompts: int, drop: float, tasks: int = 1) -> Trial:
             strata = np.array([f"part{i % STRATA}" for i in range(prompts)])
             sides = [geneval_rows(rng.random((prompts, IMAGES)) < c, strata)
                      for c in (chance, chance - drop)]  # fmt: skip
-            family.append(member(f"task{number}", task, "overall", *sides, int(rng.integers(2**31))))
+            family.append(
+                member(f"task{number}", task, "overall", *sides, int(rng.integers(2**31)))
+            )
         return family
 
     return trial
@@ -124,7 +126,7 @@ def measure(name: str, trial: Trial, trials: int, seed: int) -> dict[str, object
         errors += [difference.error for _, _, difference in family]
         shifts += [difference.value for _, _, difference in family]
     span = stats.binomtest(worse, trials).proportion_ci(0.95)
-    reach = abs(np.mean(shifts)) / np.sqrt(np.mean(np.square(errors)))
+    reach = abs(np.mean(shifts)) / np.sqrt(np.nanmean(np.square(errors)))
     planned = float(stats.norm.cdf(reach - stats.norm.ppf(1 - ALPHA / 2)))
     return {
         "case": name,

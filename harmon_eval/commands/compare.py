@@ -17,8 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "see it does not pass")  # fmt: skip
     parser.add_argument("--every-metric", action="store_true",
                         help="all metrics decide, not only the headlines")  # fmt: skip
-    parser.add_argument("--any-settings", action="store_true",
-                        help="compare other generation settings: two models, two recipes")  # fmt: skip
+    parser.add_argument(
+        "--any-settings",
+        action="store_true",
+        help="compare other generation settings: two models, two recipes",
+    )
     parser.add_argument("--changed", type=int, default=10, metavar="N",
                         help="changed samples to print (default: %(default)s)")  # fmt: skip
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")

@@ -10,10 +10,16 @@ SUFFIXES = ("md", "csv", "parquet", "tex", "html")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="run folders")
-    parser.add_argument("--baselines", metavar="A,B|all",
-                        help="published results beside them, such as janus,janus-pro-7b,show-o")  # fmt: skip
-    parser.add_argument("--public-weights", action="store_true",
-                        help="of published results only those whose weights are public")  # fmt: skip
+    parser.add_argument(
+        "--baselines",
+        metavar="A,B|all",
+        help="published results beside them, such as janus,janus-pro-7b,show-o",
+    )
+    parser.add_argument(
+        "--public-weights",
+        action="store_true",
+        help="of published results only those whose weights are public",
+    )
     parser.add_argument("--tasks", metavar="A,B", help="default: all")
     parser.add_argument("--sort", metavar="TASK|METRIC|model", help="default: the first column")
     parser.add_argument("--output", type=Path, metavar="FILE",

@@ -7,11 +7,21 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--effect", required=True, metavar="E",
-                        help="the difference to see, in the metric's units, or TASK=E,...")  # fmt: skip
+    parser.add_argument(
+        "--effect",
+        required=True,
+        metavar="E",
+        help="the difference to see, in the metric's units, or TASK=E,...",
+    )
     parser.add_argument("--tasks", required=True, metavar="A,B")
-    parser.add_argument("--pilot", type=Path, nargs="+", default=[], metavar="RUN",
-                        help="a small run, better two of unlike checkpoints, to know the spread")  # fmt: skip
+    parser.add_argument(
+        "--pilot",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="a small run, better two of unlike checkpoints, to know the spread",
+    )
     parser.add_argument("--suite", default="mini", metavar="mini|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
 

@@ -49,8 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="say what would be asked and what is stored, and leave")  # fmt: skip
     gate = parser.add_argument_group("against another run")
     gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
-    gate.add_argument("--gate", action="store_true",
-                      help="exit code 1 if worse than the baseline, 2 if that cannot be told")  # fmt: skip
+    gate.add_argument(
+        "--gate",
+        action="store_true",
+        help="exit code 1 if worse than the baseline, 2 if that cannot be told",
+    )
     add_decision_arguments(gate)
 
 

@@ -79,7 +79,7 @@ def _response(run: RunFolder, task: str, name: str, log: dict[str, dict[str, Any
 
 
 def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
-    """By sample id: from the rows where the marker wrote them, else from the suite if it is here."""
+    """By sample id: from the rows where the marker wrote them, else from the suite if here."""
     for column in PROMPT_COLUMNS:
         if column in pair.baseline:
             rows = pair.baseline

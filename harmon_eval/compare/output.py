@@ -33,6 +33,10 @@ def signed(value: float) -> str:
     return f"{value:+.4f}"
 
 
+def _probability(p: float) -> str:
+    return f"{p:.4f}" if p >= 1e-4 else "<0.0001"
+
+
 def cells(line: Line) -> list[str]:
     """The line as text, in the order of HEAD."""
     found, shown = line.difference, ["–"] * 6
@@ -43,7 +47,7 @@ def cells(line: Line) -> list[str]:
             number(found.candidate),
             signed(found.value),
             interval(low, high) or "–",
-            f"{'<0.0001' if line.p is not None and line.p < 1e-4 else f'{line.p:.4f}'} ({found.test})",
+            f"{_probability(line.p or 0.0)} ({found.test})",
             number(line.detectable),
         ]
     verdict = line.verdict + (": " + line.reason if line.reason else "")
@@ -90,8 +94,13 @@ def markdown(comparison: Comparison, changed: Sequence[Change], most: int) -> st
     lines += [_row(cells(line)) for line in comparison.lines]
     lines += ["", *(f"- {cell(note)}" for note in comparison.notes)]
     if changed:
-        lines += ["", f"{len(changed)} samples changed.", "",
-                  _row(("task", "sample", "prompt", "before", "after")), "|---|---|---|---|---|"]  # fmt: skip
+        lines += [
+            "",
+            f"{len(changed)} samples changed.",
+            "",
+            _row(("task", "sample", "prompt", "before", "after")),
+            "|---|---|---|---|---|",
+        ]
         lines += [_row((c.task, c.id, c.prompt, _brief(c.before), _brief(c.after)))
                   for c in changed[:most]]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -39,9 +39,7 @@ class Plan:
     basis: str
 
 
-def plan(
-    task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Path] = ()
-) -> Plan:
+def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
     """``size``: how many tasks the comparison will have. Raises UserError for a bad effect, or
     where the metric is no share of marks and there is no pilot."""
     if not (math.isfinite(effect) and effect > 0):
@@ -101,4 +99,3 @@ def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
     # The spread over prompts is in it too, which pairing takes out: this plans on the safe side.
     error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
     return error, groups, f"the interval of a run of {groups} groups (on the safe side)"
-

@@ -25,14 +25,11 @@ NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
 @dataclass(frozen=True)
 class Settings:
     """What the caller wants. ``tolerance`` and ``effect`` (the smallest difference that matters)
-    are in units of the metric, by task, "" for all. ``references`` is the number of runs that the
-    baseline was chosen from: choosing the best makes it look better than it is, so p is multiplied
-    by it (Bonferroni)."""
+    are in units of the metric, by task, "" for all."""
 
     tolerance: Mapping[str, float]
     effect: Mapping[str, float]
     every_metric: bool = False
-    references: int = 1
 
     def tolerated(self, task: str) -> float:
         return self.tolerance.get(task, self.tolerance.get("", 0.0))
@@ -128,9 +125,8 @@ def judge(
         return []
     raw = [difference.p for _, _, difference in family] + [1.0] * (lost if decides else 0)
     corrected = multipletests(raw, ALPHA, "holm")[1][: len(family)]
-    size = len(raw) * settings.references
     return [
-        _line(pair, metric, difference, min(1.0, p * settings.references), size, decides, settings)
+        _line(pair, metric, difference, float(p), len(raw), decides, settings)
         for (pair, metric, difference), p in zip(family, corrected, strict=True)
     ]
 

@@ -111,7 +111,9 @@ def test_quoted_numbers_are_distinct_have_sources_and_keep_disagreements(
 
 def test_baselines_are_chosen_by_name_or_family(call: Call, written: Callable[..., str]) -> None:
     names = {row[0] for row in lines(written("--baselines", "janus,show-o", "--tasks", "dpg"))[1:]}
-    assert names == {"*Janus-1.3B*", "*Show-o-256*", "*Show-o-512*"} | (names & {"*Show-o-256-RecA*", "*Show-o-512-RecA*"})
+    assert names == {"*Janus-1.3B*", "*Show-o-256*", "*Show-o-512*"} | (
+        names & {"*Show-o-256-RecA*", "*Show-o-512-RecA*"}
+    )
     public = written("--baselines", "all", "--public-weights", "--tasks", "dpg")
     assert "DALL-E" not in public and "Janus-Pro-7B" in public
     assert call("leaderboard", "--baselines", "no such model").code == 2
