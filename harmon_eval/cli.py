@@ -21,6 +21,7 @@ COMMANDS = {
     "leaderboard": "runs beside published results, in tables",
     "compare": "one run against another, sample by sample; exit code 1 if it is worse",
     "plan": "how many samples it takes to see a difference",
+    "track": "evaluate each new checkpoint of a training and gate it",
 }
 EPILOG = (
     "commands:\n"
