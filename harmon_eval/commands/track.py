@@ -24,8 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", default="previous", choices=("previous", "best", "none"),
                         help="checkpoint to gate against (default: %(default)s)")  # fmt: skip
     add_decision_arguments(parser)
-    parser.add_argument("--settle", type=float, default=5.0, metavar="SECONDS",
-                        help="files that change within it are left (default: %(default)g)")  # fmt: skip
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="files that change within it are left (default: %(default)g)",
+    )
     parser.add_argument("--every", type=float, metavar="SECONDS",
                         help="look again and again, until Ctrl-C")  # fmt: skip
 
