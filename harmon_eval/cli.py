@@ -18,7 +18,10 @@ COMMANDS = {
     "list": "the tasks, models and suites there are",
     "mark": "mark stored responses and summarize, without the model",
     "show": "print the table of a run",
-    "leaderboard": "several runs in one Markdown table",
+    "leaderboard": "runs beside published results, in tables",
+    "compare": "one run against another, sample by sample; exit code 1 if it is worse",
+    "plan": "how many samples it takes to see a difference",
+    "track": "evaluate each new checkpoint of a training and gate it",
 }
 EPILOG = (
     "commands:\n"
@@ -32,7 +35,8 @@ examples:
   python -m harmon_eval --model folder:IMAGES --tasks geneval
       mark images that something else drew
 
-exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 130 interrupted
+exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 130 interrupted;
+of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 """
 )
 

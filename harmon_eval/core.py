@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+    from harmon_eval.statistics import Replicates
+
 Row = dict[str, Any]
 Interval = tuple[float, float]
 
@@ -173,6 +175,7 @@ Samples = Callable[[Suite], Iterable[Sample]]
 Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Replicate = Callable[["pd.DataFrame"], "dict[str, Replicates]"]
 Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, str]]
 
 
@@ -186,6 +189,8 @@ class Task:
     ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
     ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
+    ``replicates`` is for metrics that resampling would bias, such as FID: two runs are compared
+    part by part. Parts go by the position of the samples.
     """
 
     samples: Samples
@@ -197,6 +202,7 @@ class Task:
     version: str
     instruments: tuple[str, ...] = ()
     intervals: Intervals | None = None
+    replicates: Replicate | None = None
     exports: Exports | None = None
     licence: str = ""
     size: str = ""

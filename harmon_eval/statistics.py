@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,36 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Values of a metric over parts of the samples; their scatter gives its standard error.
+
+    The variance is ``scale`` times the sum of squared deviations, with ``degrees`` of freedom.
+    Two runs of the same samples have the same parts, so their replicates pair one to one."""
+
+    values: np.ndarray
+    scale: float
+    degrees: int
+
+    @classmethod
+    def without_groups(cls, leave_out: Sequence[float]) -> Replicates:
+        """Delete-a-group jackknife (Shao & Tu 1995, section 2.3): each group left out in turn.
+
+        Raises ValueError for fewer than two values."""
+        if (count := len(leave_out)) < 2:
+            raise ValueError("the jackknife needs at least two groups to leave out")
+        return cls(np.asarray(leave_out, np.float64), (count - 1) / count, count - 1)
+
+    @property
+    def error(self) -> float:
+        deviations = self.values - self.values.mean()
+        return float(np.sqrt(self.scale * np.square(deviations).sum()))
+
+    def less(self, other: Replicates) -> Replicates:
+        """Replicates of the difference, part by part."""
+        return Replicates(self.values - other.values, self.scale, self.degrees)
 
 
 def bootstrap_intervals(
@@ -75,10 +106,5 @@ def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
     Delete-a-group jackknife (Shao & Tu 1995, section 2.3): variance (g-1)/g * sum of squared
     deviations. It suits smooth functions of moments, such as FID, where resampling with replacement
     would add a bias of its own. Raises ValueError for fewer than two values."""
-    if len(leave_out) < 2:
-        raise ValueError("the jackknife needs at least two groups to leave out")
-    left = np.asarray(leave_out, dtype=np.float64)
-    count = len(left)
-    error = np.sqrt((count - 1) / count * np.square(left - left.mean()).sum())
-    reach = float(stats.norm.ppf((1 + LEVEL) / 2) * error)
+    reach = float(stats.norm.ppf((1 + LEVEL) / 2) * Replicates.without_groups(leave_out).error)
     return value - reach, value + reach

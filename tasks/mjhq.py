@@ -53,8 +53,8 @@ from harmon_eval.scoring.frechet import (
     frechet_distances,
     without_each_group,
 )
-from harmon_eval.scoring.kid import kid, squared_mmd
-from harmon_eval.statistics import jackknife_interval
+from harmon_eval.scoring.kid import kid, kid_replicates, squared_mmd
+from harmon_eval.statistics import Replicates, jackknife_interval
 
 OFFICIAL_CATEGORIES = 10
 OFFICIAL_PER_CATEGORY = 3000
@@ -253,6 +253,26 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     return found
 
 
+def replicates(rows: pd.DataFrame) -> dict[str, Replicates]:
+    """FID without each of 20 groups of drawings, overall and by category, and KID of subsets.
+
+    Groups and subsets go by position in the order of ids, so those of two runs are the same."""
+    rows = _ordered(rows)
+    setting = _setting(rows)
+    found = {}
+    parts = {"": rows} | {f"/{name}": part for name, part in rows.groupby("stratum")}
+    for name, part in parts.items():
+        try:
+            _, *leave_out = _with_and_without_groups(part)
+        except TooFewSamples:
+            continue
+        found[f"fid[{setting}]{name}"] = Replicates.without_groups(leave_out)
+    if len(rows) >= MIN_KID:
+        pair = _stack(rows["features"]), _stack(rows["reference_features"])
+        found[f"kid[{setting}]"] = kid_replicates(*pair)
+    return found
+
+
 def _with_and_without_groups(rows: pd.DataFrame) -> list[float]:
     """FID of all drawings, then with each group of them left out."""
     groups = np.arange(len(rows)) % JACKKNIFE_GROUPS
@@ -284,6 +304,7 @@ def task(protocol: str) -> Task:
         mark=partial(mark, protocol=protocol),
         summarize=summarize,
         intervals=intervals,
+        replicates=replicates,
         exports=exports,
         headline="fid",
         higher_is_better=False,

@@ -1,23 +1,71 @@
-"""Several runs in one Markdown table."""
+"""Runs beside published results, in tables shaped like a paper's."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+SUFFIXES = ("md", "csv", "parquet", "tex", "html")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write, not print")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="run folders")
+    parser.add_argument(
+        "--baselines",
+        metavar="A,B|all",
+        help="published results beside them, such as janus,janus-pro-7b,show-o",
+    )
+    parser.add_argument(
+        "--public-weights",
+        action="store_true",
+        help="of published results only those whose weights are public",
+    )
+    parser.add_argument("--tasks", metavar="A,B", help="default: all")
+    parser.add_argument("--sort", metavar="TASK|METRIC|model", help="default: the first column")
+    parser.add_argument("--output", type=Path, metavar="FILE",
+                        help=f"write, not print: .{', .'.join(SUFFIXES)}")  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.leaderboard import markdown
-    from harmon_eval.store import RunFolder, write_whole
+    """Raises UserError for what is no run folder, an unknown baseline, task or suffix."""
+    import io
+    import shlex
 
-    text = markdown([RunFolder(path) for path in arguments.runs])
-    if arguments.output:
-        write_whole(arguments.output, text)
+    import pandas as pd
+
+    from harmon_eval.core import UserError
+    from harmon_eval.leaderboard import formats
+    from harmon_eval.leaderboard.entries import measured, quoted
+    from harmon_eval.leaderboard.tables import board
+    from harmon_eval.progress import open_console
+    from harmon_eval.store import write_whole
+
+    frames = [measured(arguments.runs)]
+    if arguments.baselines:
+        frames.append(quoted(arguments.baselines, arguments.public_weights))
+    entries = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    tasks = [name.strip() for name in arguments.tasks.split(",")] if arguments.tasks else None
+    made = board(entries, tasks, arguments.sort)
+    if not (output := arguments.output):
+        formats.show(made, open_console())
+        return 0
+    suffix = output.suffix.removeprefix(".")
+    tidy = entries[entries["task"].isin(tasks)] if tasks else entries
+    if suffix == "csv":
+        write_whole(output, tidy.to_csv(index=False))
+    elif suffix == "parquet":
+        buffer = io.BytesIO()
+        tidy.astype({"seed": "Int64", "n": "Int64", "total": "Int64"}).to_parquet(buffer)
+        write_whole(output, buffer.getvalue())
+    elif suffix == "md":
+        options = {"--baselines": arguments.baselines, "--tasks": arguments.tasks,
+                   "--sort": arguments.sort, "--output": output}  # fmt: skip
+        words = ["python", "-m", "harmon_eval", "leaderboard", *map(str, arguments.runs)]
+        words += [str(word) for pair in options.items() if pair[1] for word in pair]
+        words += ["--public-weights"] * arguments.public_weights
+        write_whole(output, formats.markdown(made, shlex.join(words).replace("`", "'")))
+    elif suffix in formats.TEXTS:
+        write_whole(output, formats.TEXTS[suffix](made))
     else:
-        print(text, end="")
+        raise UserError(f"--output {output}: end it in .{', .'.join(SUFFIXES)}")
     return 0

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harmon_eval.core import ModelOptions
+from harmon_eval.commands.compare import add_decision_arguments
+from harmon_eval.core import ModelOptions, UserError
+
+if TYPE_CHECKING:
+    from harmon_eval.evaluate import Request
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--fresh", action="store_true", help="throw away what the folder holds")
     output.add_argument("--dry-run", action="store_true",
                         help="say what would be asked and what is stored, and leave")  # fmt: skip
+    gate = parser.add_argument_group("against another run")
+    gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
+    gate.add_argument(
+        "--gate",
+        action="store_true",
+        help="exit code 1 if worse than the baseline, 2 if that cannot be told",
+    )
+    add_decision_arguments(gate)
 
 
 def model_options(arguments: argparse.Namespace) -> ModelOptions:
@@ -70,4 +83,19 @@ def main(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         fresh=arguments.fresh,
     )
-    return dry_run(request) if arguments.dry_run else run(request)
+    if arguments.gate and not arguments.baseline:
+        raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    if arguments.dry_run:
+        return dry_run(request)
+    code = run(request)
+    return code if arguments.baseline is None else _against_baseline(arguments, request, code)
+
+
+def _against_baseline(arguments: argparse.Namespace, request: Request, code: int) -> int:
+    """Show the comparison; as a gate, its exit code counts, and unscored samples never pass."""
+    from harmon_eval.commands.compare import decide
+
+    tasks = None if request.every_task else arguments.tasks.split(",")
+    verdict = decide(arguments.baseline, request.folder.path, tasks=tasks,
+                     tolerance=arguments.tolerance)  # fmt: skip
+    return (verdict or (2 if code else 0)) if arguments.gate else code

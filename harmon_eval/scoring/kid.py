@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.statistics import Replicates
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -55,6 +56,20 @@ def kid(
 ) -> Kid:
     """KID of features ``x`` and ``y``, both (n, d): mean over random subsets, and its error.
 
+    Raises UserError below four vectors a set or for values that are not finite."""
+    parts = kid_replicates(x, y, subsets, subset_size, seed)
+    return Kid(float(parts.values.mean()), parts.error if subsets > 1 else 0.0)
+
+
+def kid_replicates(
+    x: np.ndarray,
+    y: np.ndarray,
+    subsets: int = SUBSETS,
+    subset_size: int = SUBSET_SIZE,
+    seed: int = 0,
+) -> Replicates:
+    """KID of random subsets; which vectors they hold depends on the numbers of vectors only.
+
     Subsets hold ``subset_size`` vectors of each set, at most half of the smaller set. The standard
     error is that of the whole-set estimate: the subsets are a delete-d jackknife (Shao and Wu
     1989), so the variance between them times m / (n - m), m kept of n. (The bare spread over
@@ -75,5 +90,5 @@ def kid(
         )
         for _ in range(subsets)
     ]
-    error = np.std(values, ddof=1) * np.sqrt(m / (n - m)) if subsets > 1 else 0.0
-    return Kid(float(np.mean(values)), float(error))
+    degrees = max(1, subsets - 1)
+    return Replicates(np.array(values), m / (n - m) / degrees, degrees)

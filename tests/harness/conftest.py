@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,62 @@ def start(plugin_folder: Path, tmp_path: Path) -> Callable[..., subprocess.Popen
         )
 
     return start
+
+
+@pytest.fixture
+def made_run(call: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Path]:
+    """A finished run of ``toy_draw`` or ``toy_ask`` whose marks are those given, a group a list.
+
+    Folders, provenance and metrics are the harness's own; only the marks are made up."""
+    from harmon_eval import registry
+    from harmon_eval.core import Ask, Sample
+    from harmon_eval.runner import Job, store_result, summarize
+    from harmon_eval.store import RunFolder
+
+    def made(
+        name: str,
+        marks: Sequence[Sequence[Any]],
+        strata: int = 1,
+        seed: int = 0,
+        model: str = "model",
+        settings: dict[str, Any] | None = None,
+        suite: str = "mini",
+        total: int | None = None,
+        task: str = "toy_ask",
+        version: str = "1",
+        replies: bool = True,
+    ) -> Path:
+        import pandas as pd
+
+        run = RunFolder(tmp_path / name)
+        identity = {
+            "model": {"name": model, "fingerprint": f"{model}-1", "settings": settings or {}},
+            "suite": suite,
+            "seed": seed,
+        }
+        rows = []
+        for group, own in enumerate(marks):
+            for number, mark in enumerate(own):
+                reason = mark if isinstance(mark, str) else None
+                row = {"id": f"{group:04d}-{number}", "group": f"{group:04d}",
+                       "stratum": f"s{group % strata}", "response": "", "unscored": reason,
+                       "question": f"question {group}"}  # fmt: skip
+                rows.append(row | ({} if reason else {"correct": mark}))
+        known = registry.task(task)
+        samples = [Sample(f"x{i}", Ask("?"), {}, "x") for i in range(total or len(rows))]
+        with run.locked():
+            run.start(identity, fresh=True)
+            run.start_task(task, version, "data", None)
+            provenance = {**identity, "limit": None, "data": "data", "version": version,
+                          "instruments": {}}  # fmt: skip
+            frame = pd.DataFrame(rows).astype({"unscored": object})
+            folder = run.task(task)
+            if replies:
+                folder.record({row["id"]: f"reply of {name}" for row in rows})
+            folder.finish_marks(frame)
+            result = summarize(Job(task, known, samples, samples, None), frame, provenance)
+            store_result(folder, known, result)
+            run.update_task(task, state="done")
+        return run.path
+
+    return made

@@ -1,0 +1,66 @@
+"""How many samples it takes to see a difference, before drawing starts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--effect",
+        required=True,
+        metavar="E",
+        help="the difference to see, in the metric's units, or TASK=E,...",
+    )
+    parser.add_argument("--tasks", required=True, metavar="A,B")
+    parser.add_argument(
+        "--pilot",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="a small run, better two of unlike checkpoints, to know the spread",
+    )
+    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Raises UserError for unknown tasks or an effect that is no number above zero."""
+    from harmon_eval import suites, tables
+    from harmon_eval.compare.planning import plan
+    from harmon_eval.compare.verdict import by_task
+    from harmon_eval.core import UserError
+    from harmon_eval.evaluate import task_list
+    from harmon_eval.progress import open_console
+
+    effects = by_task(arguments.effect, "--effect")
+    suite = suites.load(arguments.suite, arguments.data)
+    names = task_list(arguments.tasks)
+    rows, short = [], []
+    for name in names:
+        effect = effects.get(name, effects.get(""))
+        if effect is None:
+            raise UserError(f"--effect says nothing of {name}: give {name}=E")
+        found = plan(name, effect, len(names), suite, arguments.pilot)
+        rows.append(
+            {
+                "task": name,
+                "metric": found.metric,
+                "effect": f"{found.effect:g}",
+                "prompts needed": found.needed,
+                "there are": found.available,
+                "samples each": f"{found.each:g}",
+                "all of them show": f"{found.detectable:.3g}",
+                "planned from": found.basis,
+            }
+        )
+        if found.needed > found.available:
+            short.append(f"{name} has only {found.available}: compare over more seeds, or "
+                         f"accept {found.detectable:.3g}")  # fmt: skip
+    console = open_console()
+    tables.print_rows(rows, "for 80 % power at 5 % over all these tasks", console)
+    for line in short:
+        console.print(line, soft_wrap=True, highlight=False)
+    return 0

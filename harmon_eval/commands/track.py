@@ -1,0 +1,63 @@
+"""Evaluate each new checkpoint of a training, note it in a history, gate it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harmon_eval.commands.compare import add_decision_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="holds the checkpoints")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
+                        help="run folders, history.parquet and history.png")  # fmt: skip
+    parser.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
+    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N prompts of each task")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="B")
+    parser.add_argument("--device", help="default: the best there is")
+    parser.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
+    parser.add_argument("--diffusion-steps", type=int, metavar="S")
+    parser.add_argument("--against", default="previous", choices=("previous", "best", "none"),
+                        help="checkpoint to gate against (default: %(default)s)")  # fmt: skip
+    add_decision_arguments(parser)
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="files that change within it are left (default: %(default)g)",
+    )
+    parser.add_argument("--every", type=float, metavar="SECONDS",
+                        help="look again and again, until Ctrl-C")  # fmt: skip
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Exit code of the newest checkpoint's gate."""
+    import time
+
+    from harmon_eval.core import ModelOptions
+    from harmon_eval.evaluate import Request, RunSettings
+    from harmon_eval.track import track
+
+    request = Request(
+        model="",
+        options=ModelOptions(
+            device=arguments.device,
+            steps=arguments.steps,
+            diffusion_steps=arguments.diffusion_steps,
+        ),
+        tasks=arguments.tasks,
+        suite=arguments.suite,
+        data=arguments.data,
+        settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
+    )
+    while True:
+        code = track(arguments.folder, arguments.output, request, arguments.against,
+                     arguments.tolerance, arguments.settle)  # fmt: skip
+        if not arguments.every:
+            return code
+        time.sleep(arguments.every)

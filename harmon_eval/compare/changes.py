@@ -1,0 +1,104 @@
+"""The samples whose marks changed: prompt, both responses, both marks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval.compare.means import BOOKKEEPING, mark_columns
+from harmon_eval.compare.runs import TaskPair
+from harmon_eval.core import Ask, Draw, UserError
+from harmon_eval.store import RunFolder
+
+PROMPT_COLUMNS = ("prompt", "question")
+LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class Change:
+    """``before`` and ``after``: what the marker wrote that differs, and the response itself."""
+
+    task: str
+    id: str
+    prompt: str
+    gained: bool
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[Change]:
+    """Samples of a comparable task with another yes-or-no mark; losses first."""
+    if pair.reasons:
+        return []
+    ours, theirs = pair.baseline, pair.candidate
+    verdicts = [name for name in mark_columns(ours)
+                if name in theirs and ours[name].isin((0, 1)).all()
+                and theirs[name].isin((0, 1)).all()]  # fmt: skip
+    if not verdicts:
+        return []
+    moved = (theirs[verdicts].astype(int) - ours[verdicts].astype(int)).sum(axis=1)
+    differ = (theirs[verdicts].astype(int) != ours[verdicts].astype(int)).any(axis=1)
+    prompts = _prompts(pair, baseline)
+    sources = [run.task(pair.name).recorded() for run in (baseline, candidate)]
+    found = []
+    for number in differ[differ].index:
+        row, other = ours.loc[number], theirs.loc[number]
+        name = str(row["id"])
+        marks = [_shown(row), _shown(other)]
+        kept = {k for k in {**marks[0], **marks[1]} if marks[0].get(k) != marks[1].get(k)}
+        sides = [{k: v for k, v in own.items() if k in kept} for own in marks]
+        for side, run, log in zip(sides, (baseline, candidate), sources, strict=True):
+            side["response"] = _response(run, pair.name, name, log)
+        gained = bool(moved[number] > 0) == pair.higher_is_better
+        found.append(Change(pair.name, name, prompts.get(name, ""), gained, sides[0], sides[1]))
+    return sorted(found, key=lambda change: (change.gained, change.id))
+
+
+def _shown(row: pd.Series) -> dict[str, Any]:
+    """The marker's short values as JSON values."""
+    plain = {}
+    for name, value in row.items():
+        if name in BOOKKEEPING or name in PROMPT_COLUMNS or name == "metadata":
+            continue
+        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        if isinstance(value, bool | int | float) or (
+            isinstance(value, str) and len(value) <= LONGEST
+        ):
+            plain[str(name)] = value
+    return plain
+
+
+def _response(run: RunFolder, task: str, name: str, log: dict[str, dict[str, Any]]) -> str:
+    entry = log.get(name, {})
+    if isinstance(entry.get("reply"), str):
+        return str(entry["reply"])
+    return str(run.task(task).image_file(name)) if "sha256" in entry else "not stored"
+
+
+def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
+    """By sample id: from the rows where the marker wrote them, else from the suite if here."""
+    for column in PROMPT_COLUMNS:
+        if column in pair.baseline:
+            rows = pair.baseline
+            return dict(zip(rows["id"], rows[column].map(str), strict=True))
+    from pathlib import Path
+
+    from harmon_eval import suites
+
+    manifest = run.manifest
+    data = Path(manifest["data"]) if manifest.get("data") else None
+    try:
+        suite = suites.load(manifest["identity"]["suite"], data)
+        samples = list(pair.task.samples(suite)) if pair.task else []
+    except (UserError, OSError, json.JSONDecodeError):
+        return {}
+    texts = {}
+    for sample in samples:
+        if isinstance(sample.request, Draw):
+            texts[sample.id] = sample.request.prompt
+        elif isinstance(sample.request, Ask):
+            texts[sample.id] = sample.request.question
+    return texts

@@ -1,0 +1,159 @@
+"""Metrics that are means of marks: what each group of samples adds to them.
+
+For these, resampling is a sum over groups instead of a call of ``summarize``, and the exact tests
+of paired marks apply. Which metrics they are need not be declared: a form is taken only if it
+equals ``summarize`` on both runs and on resamples of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import Summarize
+
+CHECKS = 4
+BOOKKEEPING = ("id", "group", "stratum", "response", "unscored")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows sorted by group, and which rows are whose: ``starts`` (groups + 1,); ``part``
+    (groups,) numbers the stratum among ``names``."""
+
+    rows: pd.DataFrame
+    starts: np.ndarray
+    part: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Groups:
+        rows = rows.sort_values(["group", "id"], kind="stable", ignore_index=True)
+        codes, names = rows["group"].factorize()
+        starts = np.searchsorted(codes, np.arange(len(names) + 1))
+        part, strata = pd.factorize(rows["stratum"].to_numpy()[starts[:-1]], sort=True)
+        return cls(rows, starts, part, tuple(map(str, strata)))
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def resampled(self, rng: np.random.Generator, resamples: int) -> np.ndarray:
+        """(resamples, groups) numbers of groups, drawn with replacement within each stratum."""
+        picked = np.empty((resamples, len(self)), dtype=np.int64)
+        for number in range(len(self.names)):
+            own = np.flatnonzero(self.part == number)
+            picked[:, own] = rng.choice(own, (resamples, len(own)))
+        return picked
+
+    def take(self, picked: np.ndarray) -> pd.DataFrame:
+        """The rows of these groups; a group picked twice counts as two groups."""
+        lengths = self.starts[picked + 1] - self.starts[picked]
+        ends = np.cumsum(lengths)
+        index = np.arange(ends[-1]) + np.repeat(self.starts[picked] - (ends - lengths), lengths)
+        return self.rows.take(index).assign(group=np.repeat(np.arange(len(picked)), lengths))
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of marks over groups: ``total`` and ``count`` (groups,) are sum and number of a
+    group's marks, ``parts`` the sets of groups whose means are averaged: one, or each stratum."""
+
+    total: np.ndarray
+    count: np.ndarray
+    parts: tuple[np.ndarray, ...]
+    scale: float = 1.0
+
+    def of(self, picked: np.ndarray) -> np.ndarray:
+        """(resamples,) the metric for ``picked`` (resamples, groups) of ``Groups.resampled``."""
+        shares = [
+            self.total[picked[:, own]].sum(1) / self.count[picked[:, own]].sum(1)
+            for own in self.parts
+        ]
+        return np.asarray(self.scale * np.mean(shares, axis=0))
+
+    @property
+    def value(self) -> float:
+        return float(self.of(np.arange(len(self.total))[None])[0])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(groups,) so that the metric is the sum of weights times totals."""
+        weights = np.zeros(len(self.total))
+        for own in self.parts:
+            weights[own] = self.scale / (self.count[own].sum() * len(self.parts))
+        return weights
+
+
+def mark_columns(rows: pd.DataFrame) -> list[str]:
+    """Columns of numbers, or of true and false, without gaps."""
+    kinds = pd.api.types
+    return [
+        str(name)
+        for name in rows.columns
+        if name not in BOOKKEEPING
+        and (kinds.is_bool_dtype(rows[name]) or kinds.is_numeric_dtype(rows[name]))
+        and bool(np.isfinite(rows[name].to_numpy(np.float64)).all())
+    ]
+
+
+def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
+    """The rows of ``ours``, where ``swap`` (groups,) says so those of ``theirs``."""
+    here = np.repeat(swap, np.diff(ours.starts))
+    rows = pd.concat([ours.rows[~here], theirs.rows[here]], ignore_index=True)
+    return rows.infer_objects()
+
+
+def means(
+    ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int = 0
+) -> dict[str, tuple[Mean, Mean]]:
+    """Those of the wanted metrics that are means, with what makes them up in both runs.
+
+    Checked on resamples of both and on mixtures of them, which differ even where a run is constant.
+    """
+    rng = np.random.default_rng(seed)
+    picks = np.concatenate([np.arange(len(ours))[None], ours.resampled(rng, CHECKS)])
+    known = [[summarize(side.take(p)) for p in picks] for side in (ours, theirs)]
+    swaps = rng.random((CHECKS, len(ours))) < 0.5
+    known.append([summarize(mixed(ours, theirs, swap)) for swap in swaps])
+
+    def equal(name: str, pair: tuple[Mean, Mean]) -> bool:
+        if not np.isclose(pair[0].value, known[0][0].get(name, np.nan), rtol=1e-9):
+            return False
+        values = [mean.of(picks) for mean in pair]
+        totals = [np.where(swap, pair[1].total, pair[0].total) for swap in swaps]
+        values.append(np.array([replace(pair[0], total=total).value for total in totals]))
+        return all(
+            np.isclose(value, metrics.get(name, np.nan), rtol=1e-9)
+            for found, expected in zip(values, known, strict=True)
+            for value, metrics in zip(found, expected, strict=True)
+        )
+
+    found: dict[str, tuple[Mean, Mean]] = {}
+    for column in sorted(set(mark_columns(ours.rows)) & set(mark_columns(theirs.rows))):
+        forms = zip(_forms(ours, column), _forms(theirs, column), strict=True)
+        for (stratum, mean), (_, other) in forms:
+            named = wanted if stratum is None else wanted & {stratum}
+            for name in named - found.keys():
+                for scale in (1.0, 100.0):
+                    pair = replace(mean, scale=scale), replace(other, scale=scale)
+                    if name not in found and equal(name, pair):
+                        found[name] = pair
+    return found
+
+
+def _forms(groups: Groups, column: str) -> Iterator[tuple[str | None, Mean]]:
+    """Candidates: of samples, of any or all of a group; pooled, over strata, of one stratum."""
+    marks = groups.rows[column].to_numpy(np.float64)
+    starts, each = groups.starts[:-1], np.diff(groups.starts).astype(np.float64)
+    kinds = [(np.add.reduceat(marks, starts), each)]
+    kinds += [(reduce.reduceat(marks, starts), np.ones_like(each))
+              for reduce in (np.maximum, np.minimum)]  # fmt: skip
+    strata = tuple(np.flatnonzero(groups.part == n) for n in range(len(groups.names)))
+    for total, count in kinds:
+        yield None, Mean(total, count, (np.arange(len(groups)),))
+        yield None, Mean(total, count, strata)
+        for name, own in zip(groups.names, strata, strict=True):
+            yield name, Mean(total, count, (own,))

@@ -1,0 +1,101 @@
+"""How many groups of samples it takes to see a difference, before any of them is drawn.
+
+n = (z(1 - a/2) + z(power))^2 s^2 / effect^2 (Cohen 1988, 2.5), s^2 being the variance of one
+group's difference. From a pilot run, s^2 is what two runs of such a checkpoint with different seeds
+would show; from two pilots what these two show. Without any it is the worst case of 0/1 marks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harmon_eval import registry
+from harmon_eval.compare.paired import differences
+from harmon_eval.compare.runs import pairs
+from harmon_eval.compare.verdict import smallest_detectable
+from harmon_eval.core import Sample, Suite, UserError
+from harmon_eval.runner import RunSettings, prepare
+from harmon_eval.store import METRICS, RunFolder, read_json
+
+WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
+NORMAL_REACH = 1.96
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``needed`` groups (prompts, images asked about) of ``available``, ``each`` samples a group;
+    ``detectable``: the smallest difference that all of them show."""
+
+    task: str
+    metric: str
+    effect: float
+    needed: int
+    available: int
+    each: float
+    detectable: float
+    basis: str
+
+
+def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
+    """``size``: how many tasks the comparison will have. Raises UserError for a bad effect, or
+    where the metric is no share of marks and there is no pilot."""
+    if not (math.isfinite(effect) and effect > 0):
+        raise UserError(f"--effect {effect:g}: must be more than 0")
+    job = prepare(task, registry.task(task), suite, RunSettings())
+    available = len({sample.group for sample in job.everything})
+    each = len(job.everything) / available
+    if pilots:
+        error, groups, basis = _piloted(task, pilots)
+    elif job.task.higher_is_better and not job.task.replicates:
+        error, groups = math.sqrt(WORST_VARIANCE / _images(job.everything)), 1
+        basis = "worst case of 0/1 marks, scored 0 to 1"
+    else:
+        raise UserError(f"{task}: {job.task.headline} is no share of marks: give a --pilot RUN")
+    needed = math.ceil(groups * (smallest_detectable(error, size) / effect) ** 2)
+    reach = smallest_detectable(error * math.sqrt(groups / available), size)
+    return Plan(task, job.task.headline, effect, needed, available, each, reach, basis)
+
+
+def _images(samples: Sequence[Sample]) -> float:
+    """Drawings of a prompt count each; questions about one image as one, at worst."""
+    from harmon_eval.core import Draw
+
+    drawn = isinstance(samples[0].request, Draw)
+    return len(samples) / len({sample.group for sample in samples}) if drawn else 1.0
+
+
+def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
+    """Standard error of a difference of the headline, and the groups it was found on."""
+    runs = [RunFolder(path) for path in pilots]
+    if len(runs) > 2:
+        raise UserError("--pilot takes one run or two")
+    if len(runs) == 2:
+        pair = next(iter(pairs(runs[0], runs[1], [task], any_settings=True)))
+        if pair.reasons or pair.task is None:
+            raise UserError(f"the pilots cannot be compared: {'; '.join(pair.reasons)}")
+        found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
+        if pair.headline not in found or not math.isfinite(found[pair.headline].error):
+            raise UserError(f"the pilots are too small for {task}: their spread is unknown")
+        own = found[pair.headline]
+        return own.error, own.groups, f"the difference of two runs on {own.groups} groups"
+    return _of_one(task, runs[0])
+
+
+def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
+    import pandas as pd
+
+    from harmon_eval.store import ROWS
+
+    file = run.path / task / METRICS
+    if not file.exists() or not (rows := run.path / task / ROWS).exists():
+        raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
+    result = read_json(file)
+    if (interval := result["intervals"].get(result["headline"])) is None:
+        raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
+    groups = pd.read_parquet(rows, columns=["group"])["group"].nunique()
+    # The spread over prompts is in it too, which pairing takes out: this plans on the safe side.
+    error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
+    return error, groups, f"the interval of a run of {groups} groups (on the safe side)"

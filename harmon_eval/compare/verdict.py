@@ -1,0 +1,179 @@
+"""From differences to verdicts, and from verdicts to an exit code.
+
+Two families of metrics are corrected by Holm's method (Holm 1979) each: the headlines, which
+decide, and the details, which explain. With ``every_metric`` all are one family and all decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from harmon_eval.compare.paired import Difference, differences
+from harmon_eval.compare.runs import TaskPair
+from harmon_eval.core import UserError
+
+ALPHA, POWER = 0.05, 0.8
+WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"
+NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the caller wants. ``tolerance`` and ``effect`` (the smallest difference that matters)
+    are in units of the metric, by task, "" for all."""
+
+    tolerance: Mapping[str, float]
+    effect: Mapping[str, float]
+    every_metric: bool = False
+
+    def tolerated(self, task: str) -> float:
+        return self.tolerance.get(task, self.tolerance.get("", 0.0))
+
+    def wanted(self, task: str) -> float | None:
+        return self.effect.get(task, self.effect.get(""))
+
+
+def by_task(text: str, option: str) -> dict[str, float]:
+    """``0.02`` or ``geneval=0.02,mjhq=0.5`` as task -> value, "" for all. Raises UserError."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        task, _, number = part.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{option} {part}: give a number of at least 0, or TASK=NUMBER,...")
+        found[task] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric's verdict. ``p`` is corrected; ``detectable`` the smallest true difference seen
+    with 80 % power; ``needed`` groups would see the wanted effect; ``fails``: beyond tolerance."""
+
+    task: str
+    metric: str
+    decides: bool
+    verdict: str
+    reason: str = ""
+    difference: Difference | None = None
+    p: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+    fails: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def code(self) -> int:
+        """1: worse beyond the tolerance; 2: a deciding metric could not be judged; 0: passed."""
+        deciding = [line for line in self.lines if line.decides]
+        if any(line.fails for line in deciding):
+            return 1
+        unjudged = (NOT_COMPARABLE, UNDERPOWERED)
+        return 2 if not deciding or any(line.verdict in unjudged for line in deciding) else 0
+
+
+def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
+    lines: list[Line] = []
+    measured: dict[bool, list[tuple[TaskPair, str, Difference]]] = {True: [], False: []}
+    for pair in pairs:
+        headline = pair.headline
+        reasons = pair.reasons
+        found: Mapping[str, Difference] = {}
+        if not reasons and pair.task:
+            try:
+                found = differences(pair.task, pair.baseline, pair.candidate, pair.metrics)
+            except UserError as error:
+                reasons = (str(error),)
+            if not reasons and headline not in found:
+                reasons = (f"{headline} has no value in one of the runs",)
+        if reasons:
+            lines.append(Line(pair.name, headline, True, NOT_COMPARABLE, "; ".join(reasons)))
+        for metric, difference in found.items():
+            decides = settings.every_metric or metric == headline
+            measured[decides].append((pair, metric, difference))
+    for decides, family in measured.items():
+        lines += judge(family, decides, settings, sum(line.decides for line in lines))
+    order = {pair.name: number for number, pair in enumerate(pairs)}
+    lines.sort(key=lambda line: (order[line.task], not line.decides))
+    notes = tuple(f"{pair.name}: {note}" for pair in pairs for note in pair.notes)
+    return Comparison(tuple(lines), notes)
+
+
+def judge(
+    family: Sequence[tuple[TaskPair, str, Difference]],
+    decides: bool,
+    settings: Settings,
+    lost: int = 0,
+) -> list[Line]:
+    """Verdicts of one family; ``lost`` more belong to it and could not be compared."""
+    from statsmodels.stats.multitest import multipletests
+
+    if not family:
+        return []
+    raw = [difference.p for _, _, difference in family] + [1.0] * (lost if decides else 0)
+    corrected = multipletests(raw, ALPHA, "holm")[1][: len(family)]
+    return [
+        _line(pair, metric, difference, float(p), len(raw), decides, settings)
+        for (pair, metric, difference), p in zip(family, corrected, strict=True)
+    ]
+
+
+def _line(
+    pair: TaskPair,
+    metric: str,
+    difference: Difference,
+    p: float,
+    size: int,
+    decides: bool,
+    settings: Settings,
+) -> Line:
+    line = Line(pair.name, metric, decides, NO_EVIDENCE, "", difference, p)
+    detectable = smallest_detectable(difference.error, size)
+    if math.isfinite(detectable):
+        line = replace(line, detectable=detectable)
+    gain = difference.value if pair.higher_is_better else -difference.value
+    if p <= ALPHA and gain:
+        fails = gain < 0 and decides and _beyond(pair, difference, size, settings)
+        return replace(line, verdict=BETTER if gain > 0 else WORSE, fails=fails)
+    if difference.finest > ALPHA / size:
+        least = 1 + math.ceil(math.log2(size / ALPHA))
+        reason = f"{difference.groups} groups can show nothing: at least {least} are needed"
+        return replace(line, verdict=UNDERPOWERED, reason=reason, needed=least)
+    wanted = settings.wanted(pair.name)
+    if wanted and detectable > wanted:
+        needed = math.ceil(difference.groups * (detectable / wanted) ** 2)
+        reason = (f"a difference of {wanted:g} takes {needed} groups, here are "
+                  f"{difference.groups}")  # fmt: skip
+        return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
+    return line
+
+
+def smallest_detectable(error: float, size: int = 1) -> float:
+    """The true difference that a test at ALPHA / ``size`` sees with 80 % power; NaN if unknown."""
+    return float(stats.norm.ppf(1 - ALPHA / (2 * size)) + stats.norm.ppf(POWER)) * error
+
+
+def _beyond(pair: TaskPair, difference: Difference, size: int, settings: Settings) -> bool:
+    """Whether the one-sided bound, simultaneous over the family, is worse than the tolerance."""
+    tolerance = settings.tolerated(pair.name)
+    if not tolerance:
+        return True
+    share = ALPHA / size
+    if pair.higher_is_better:
+        bound = difference.quantile(1 - share)
+        return bool(np.isfinite(bound)) and bound < -tolerance
+    bound = difference.quantile(share)
+    return bool(np.isfinite(bound)) and bound > tolerance

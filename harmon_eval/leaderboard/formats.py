@@ -1,0 +1,145 @@
+"""A board as Markdown, LaTeX (booktabs), HTML, or on the terminal; nothing in it is markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table as View
+
+from harmon_eval.leaderboard.tables import Board, Cell, Table
+from harmon_eval.progress import printable
+from harmon_eval.tables import cell as escaped
+
+LEGEND = (
+    "Measured: value and 95 % interval; a run that is not complete has no value, only n of N. "
+    "Quoted numbers are in italics with their sources in brackets; a range is what sources "
+    "disagree on. Best of a column in bold, second underlined. ‡ trained on prompts written after "
+    "the benchmark's pattern."
+)
+RUN_HEAD = ("model", "run", "settings", "weights", "seed")
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "–": "--", "‡": r"$\ddagger$",
+}  # fmt: skip
+
+
+def _cited(cell: Cell) -> str:
+    return f" [{', '.join(map(str, cell.sources))}]" if cell.sources else ""
+
+
+def markdown(board: Board, command: str = "") -> str:
+    lines = ["# Leaderboard", "", LEGEND]
+    if command:
+        lines += ["", f"Made by `{command}`."]
+    for table in board.tables:
+        lines += ["", f"## {escaped(table.title)}", "", *_pipes(table.head, table.rows)]
+    if board.sources:
+        lines += ["", "## Sources", ""]
+        lines += [f"{n}. {escaped(text)}" for n, text in enumerate(board.sources, start=1)]
+    if board.runs:
+        rows = [tuple(map(Cell, run)) for run in board.runs]
+        lines += ["", "## Runs", "", *_pipes(RUN_HEAD, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    lines = ["| " + " | ".join(map(escaped, head)) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        lines.append("| " + " | ".join(map(_markdown_cell, row)) + " |")
+    return lines
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = escaped(cell.text).replace("*", "\\*").replace("_", "\\_")
+    text = f"*{text}*" if cell.quoted and text else text
+    marks = {1: ("**", "**"), 2: ("<u>", "</u>")}.get(cell.rank, ("", ""))
+    return f"{marks[0]}{text}{marks[1]}{_cited(cell)}"
+
+
+def latex(board: Board) -> str:
+    """Needs the package booktabs, and ulem or soul for nothing: it uses ``\\underline``."""
+    parts = []
+    for table in board.tables:
+        lines = [r"\begin{table}", rf"\caption{{{_latex(table.title)}}}",
+                 r"\begin{tabular}{l" + "r" * (len(table.head) - 1) + "}", r"\toprule",
+                 " & ".join(map(_latex, table.head)) + r" \\", r"\midrule"]  # fmt: skip
+        lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
+    notes = [f"% [{n}] " + " ".join(text.split()) for n, text in enumerate(board.sources, start=1)]
+    return "\n\n".join(parts) + "\n" + "".join(f"{note}\n" for note in notes)
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(c, c if c.isprintable() else " ") for c in text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = _latex(cell.text)
+    text = rf"\textit{{{text}}}" if cell.quoted and text else text
+    command = {1: "textbf", 2: "underline"}.get(cell.rank)
+    return (rf"\{command}{{{text}}}" if command else text) + _latex(_cited(cell))
+
+
+def page(board: Board) -> str:
+    """One self-contained HTML file."""
+    parts = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Leaderboard</title>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        "<style>:root{color-scheme:light dark}body{font:15px system-ui;margin:2rem}"
+        "table{border-collapse:collapse;display:block;overflow-x:auto}"
+        "th,td{padding:.3rem .6rem;border-bottom:1px solid #8886;text-align:left}</style>",
+        f"<h1>Leaderboard</h1><p>{html.escape(LEGEND)}</p>",
+    ]
+    for table in board.tables:
+        parts += [f"<h2>{_html(table.title)}</h2>", _html_table(table.head, table.rows)]
+    sources = "".join(f"<li>{_html(text)}</li>" for text in board.sources)
+    runs = [tuple(map(Cell, run)) for run in board.runs]
+    parts += [f"<h2>Sources</h2><ol>{sources}</ol>"] if sources else []
+    parts += ["<h2>Runs</h2>", _html_table(RUN_HEAD, runs)] if runs else []
+    return "\n".join(parts) + "\n"
+
+
+def _html(text: str) -> str:
+    return html.escape("".join(c if c.isprintable() else " " for c in text))
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    def shown(cell: Cell) -> str:
+        text = f"<i>{_html(cell.text)}</i>" if cell.quoted else _html(cell.text)
+        tag = {1: "b", 2: "u"}.get(cell.rank)
+        return (f"<{tag}>{text}</{tag}>" if tag else text) + _html(_cited(cell))
+
+    lines = ["<table><tr>" + "".join(f"<th>{_html(name)}</th>" for name in head) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{shown(c)}</td>" for c in row) + "</tr>" for row in rows]
+    return "\n".join(lines) + "</table>"
+
+
+def show(board: Board, console: Console) -> None:
+    for table in board.tables:
+        _show(table, console)
+    for n, text in enumerate(board.sources, start=1):
+        console.print(f"\\[{n}] {printable(text)}", soft_wrap=True, highlight=False)
+    console.print(LEGEND, soft_wrap=True, highlight=False)
+
+
+def _show(table: Table, console: Console) -> None:
+    view = View(title=printable(table.title), title_justify="left")
+    for name in table.head:
+        view.add_column(printable(name), overflow="fold")
+    styles = {1: "bold", 2: "underline"}
+    for row in table.rows:
+        cells = []
+        for cell in row:
+            style = " ".join(filter(None, (styles.get(cell.rank, ""), "italic" * cell.quoted)))
+            text = printable(cell.text)
+            text = f"[{style}]{text}[/{style}]" if style and text else text
+            cells.append(text + printable(_cited(cell)))
+        view.add_row(*cells)
+    console.print(view)
+
+
+TEXTS: dict[str, Callable[[Board], str]] = {"md": markdown, "tex": latex, "html": page}

@@ -1,0 +1,155 @@
+"""From numbers to tables: an overview, then one for each kind of ability and its details."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval.core import UserError
+from harmon_eval.tables import interval, number
+
+SECTIONS = {
+    "generation": ("geneval", "dpg", "wise", "mjhq", "coco30k", "imagenet256"),
+    "understanding": ("pope", "mme", "mmbench", "seed", "gqa", "mmmu"),
+    "representation": ("linear_probe", "probe"),
+}
+COLUMN = ["task", "protocol", "metric"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``rank`` 1 is the best of its column, 2 the second, 0 any other."""
+
+    text: str = ""
+    rank: int = 0
+    quoted: bool = False
+    sources: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass
+class Board:
+    """All tables, and what their notes refer to: sources by number, and the runs."""
+
+    tables: list[Table] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    runs: list[tuple[str, ...]] = field(default_factory=list)
+
+    def cite(self, text: str) -> tuple[int, ...]:
+        numbers = []
+        for source in filter(None, text.split("; ")):
+            if source not in self.sources:
+                self.sources.append(source)
+            numbers.append(self.sources.index(source) + 1)
+        return tuple(numbers)
+
+
+def section(task: str) -> str:
+    """What a benchmark measures, by its name; ``other`` for those of other packages."""
+    return next(
+        (name for name, own in SECTIONS.items()
+         if any(task == t or task.startswith(t + "_") for t in own)),
+        "other",
+    )  # fmt: skip
+
+
+def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) -> Board:
+    """Raises UserError where there is nothing of these tasks, or no column to sort by."""
+    if tasks:
+        entries = entries[entries["task"].isin(tasks)]
+    if entries.empty:
+        raise UserError("there is nothing to show: give run folders, --baselines, or other --tasks")
+    made = Board()
+    heads = entries[entries["headline"]]
+    found = dict.fromkeys(section(task) for task in heads["task"])
+    sections = [name for name in (*SECTIONS, "other") if name in found]
+    asked = False
+    if len(sections) > 1:
+        asked |= _add(made, "Overview", heads, sort)
+    for name in sections:
+        own = entries[entries["task"].map(section) == name]
+        asked |= _add(made, name.capitalize(), own[own["headline"]], sort)
+        for (task, protocol), part in own.groupby(["task", "protocol"], sort=False):
+            if part["metric"].nunique() > 1:
+                asked |= _add(made, f"{task} ({protocol})", part, sort)
+    if sort and sort != "model" and not asked:
+        raise UserError(f"no column to --sort by is called {sort!r}: give a task, or model")
+    runs = entries[entries["kind"] == "measured"].drop_duplicates("run")
+    for row in runs.itertuples():
+        made.runs.append(tuple(map(str, (row.model, row.run, row.settings, row.fingerprint,
+                                         row.seed))))  # fmt: skip
+    return made
+
+
+def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bool:
+    """Add one table; says whether it could be sorted by ``sort``."""
+    keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
+    columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
+    ranks = {key: _ranks(columns[key]) for key in keys}
+    cells_of = {key: {e["model"]: e for e in columns[key].to_dict("records")} for key in keys}
+    by = next((key for key in keys if sort and sort in (key[0], key[2], " ".join(key[::2]))), None)
+    order = _order(entries, columns[by or keys[0]], sort == "model")
+    rows = []
+    quoted = set(entries.loc[entries["kind"] == "quoted", "model"])
+    pattern = set(entries.loc[entries["trained_on_pattern"] == "yes", "model"])
+    for model in order:
+        cells = [Cell(model + " ‡" * (model in pattern), quoted=model in quoted)]
+        for key in keys:
+            entry = cells_of[key].get(model)
+            cells.append(_cell(made, entry, ranks[key]) if entry else Cell())
+        rows.append(tuple(cells))
+    made.tables.append(Table(title, ("model", *_heads(keys, columns, title)), tuple(rows)))
+    return by is not None
+
+
+def _heads(keys: Sequence[Any], columns: dict[Any, pd.DataFrame], title: str) -> Iterator[str]:
+    for key in keys:
+        task, protocol, metric = key
+        arrow = "↑" if columns[key]["higher_is_better"].iloc[0] else "↓"
+        inside = title == f"{task} ({protocol})"
+        yield f"{metric} {arrow}" if inside else f"{task} {metric} {arrow} ({protocol})"
+
+
+def _ranks(column: pd.DataFrame) -> dict[float, int]:
+    """Of values, best 1 and second 2. A range counts by its worse end; a blank is no value."""
+    values = sorted({float(v) for v in column["worst"].dropna()},
+                    reverse=bool(column["higher_is_better"].iloc[0]))  # fmt: skip
+    return {value: place for place, value in enumerate(values[:2], start=1)}
+
+
+def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[str]:
+    """Models, best first; those without a value come after, by name."""
+    models = sorted(dict.fromkeys(entries["model"]))
+    if by_name:
+        return models
+    values = dict(zip(column["model"], column["worst"].astype(float), strict=True))
+    sign = -1.0 if column["higher_is_better"].iloc[0] else 1.0
+    missing = float("inf")
+
+    def key(model: str) -> float:
+        value = float(values.get(model, float("nan")))
+        return missing if pd.isna(value) else sign * value
+
+    return sorted(models, key=key)
+
+
+def _cell(made: Board, entry: dict[Any, Any], ranks: dict[float, int]) -> Cell:
+    worst = entry["worst"]
+    rank = 0 if pd.isna(worst) else ranks.get(float(worst), 0)
+    if entry["kind"] == "quoted":
+        return Cell(str(entry["text"]), rank, True, made.cite(entry["sources"]))
+    counted = f"({entry['n']} of {entry['total']}"
+    counted += f", {entry['unscored']} unscored)" if entry["unscored"] else ")"
+    if pd.isna(entry["value"]):
+        return Cell(counted if entry["headline"] else "")
+    span = interval(entry["low"], entry["high"])
+    return Cell(" ".join(filter(None, (number(entry["value"]), span))), rank)

@@ -1,0 +1,72 @@
+"""Each complete checkpoint is evaluated once, noted and gated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harmon_eval.model.checkpoint import BUNDLED
+from harmon_eval.track import checkpoints, history, settled
+
+Call = Callable[..., Any]
+QUICK = ("--tasks", "toy_draw", "--limit", 3, "--steps", 1, "--diffusion-steps", 2, "--settle", 0)
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    folder = tmp_path / "training"
+    for step in (9, 10):
+        shutil.copytree(BUNDLED / "harmon-mini", folder / f"step-{step}")
+    (folder / "step-11").mkdir()
+    (folder / "step-11/config.json").write_text("{}")  # its weights are not there yet
+    shutil.copytree(BUNDLED / "harmon-mini", folder / "step-12")
+    (folder / "step-12/model.safetensors").write_bytes(b"half a file")
+    return folder
+
+
+def test_each_complete_checkpoint_is_evaluated_once_and_noted(
+    call: Call, training: Path, tmp_path: Path
+) -> None:
+    done = call("track", training, "--output", "out", *QUICK)
+    assert "step-12: left for the next time" in done.err
+    known = history(tmp_path / "out")
+    heads = known[known["headline"]]
+    assert list(heads["checkpoint"]) == ["step-9", "step-10"], "by number, not by letter"
+    assert list(heads["against"]) == ["", "step-9"] and (heads["n"] == 6).all()
+    assert Image.open(tmp_path / "out/history.png").size[0] > 100
+    before = (tmp_path / "out/history.parquet").read_bytes()
+    again = call("track", training, "--output", "out", *QUICK)
+    assert "drawing" not in again.err
+    assert (tmp_path / "out/history.parquet").read_bytes() == before
+
+
+def test_a_checkpoint_that_is_being_written_waits(
+    training: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [c.step for c in checkpoints(training)] == [9, 10, 12]
+
+    def grow(seconds: float) -> None:
+        os.utime(training / "step-10/model.safetensors", ns=(1, 1))
+
+    monkeypatch.setattr("harmon_eval.track.time.sleep", grow)
+    assert [c.step for c in settled(training, 1.0)] == [9, 12]
+
+
+def test_the_best_is_the_best_headline_of_equally_full_runs() -> None:
+    from harmon_eval.track import _reference
+
+    known = pd.DataFrame(
+        {"checkpoint": ["a", "b", "c"], "step": [1, 2, 3], "task": "t", "headline": True,
+         "value": [0.5, 0.7, 0.9], "n": [9, 9, 8], "total": 9, "higher_is_better": True}
+    )  # fmt: skip
+    assert _reference(known, "best") == "b"
+    assert _reference(known.assign(higher_is_better=False), "best") == "a"
+    assert _reference(known, "previous") == "c"
+    assert _reference(known, "none") is None
