@@ -19,6 +19,7 @@ COMMANDS = {
     "mark": "mark stored responses and summarize, without the model",
     "show": "print the table of a run",
     "leaderboard": "several runs in one Markdown table",
+    "report": "one HTML file about a run: scores, plots, images, replies, provenance",
 }
 EPILOG = (
     "commands:\n"
