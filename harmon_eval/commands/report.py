@@ -11,8 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", type=Path, metavar="OTHER", help="run to show side by side")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/report.html")
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
-    parser.add_argument("--published", type=Path, metavar="CSV",
-                        help="published results (columns model, task, metric, value, source)")  # fmt: skip
+    parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="CSV",
+        help="published results: columns model, task, metric, value, source",
+    )
     parser.add_argument("--baselines", default="", metavar="A,B",
                         help="models of --published to plot beside the run")  # fmt: skip
     parser.add_argument("--history", type=Path, metavar="FILE",
@@ -21,8 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", type=int, default=3000, metavar="N",
                         help="samples in the gallery (default: %(default)s); of a larger run "
                              "changed ones first, then a random sample")  # fmt: skip
-    parser.add_argument("--thumbnail", type=int, default=224, metavar="PX",
-                        help="longest side of the images in the page (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--thumbnail",
+        type=int,
+        default=224,
+        metavar="PX",
+        help="longest side of an image in the page (default: %(default)s)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -184,7 +184,7 @@ def _told(value: Any) -> str:
 def read_boxes(details: object) -> Boxes | None:
     """GenEval's ``details``: class -> boxes [x0, y0, x1, y1, score]. None for anything else."""
     try:
-        content = json.loads(details) if isinstance(details, str) else details
+        content: Any = json.loads(details) if isinstance(details, str) else details
         boxes = tuple(
             (str(name), tuple(map(float, box))) for name, each in content.items() for box in each
         )
@@ -202,7 +202,7 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
     found: dict[tuple[str, str, tuple[Path, ...]], list[Item]] = {}
     tags = {}
     for sample_id, own in view.outcomes.items():
-        outcomes = (own,)
+        outcomes: tuple[Outcome, ...] = (own,)
         if other is not None:
             outcomes = (own, other.outcomes.get(sample_id, Outcome(MISSING)))
         row, sample = view.rows[sample_id], view.samples.get(sample_id)
@@ -249,4 +249,6 @@ def choose(tasks: Sequence[Sequence[Card]], limit: int) -> list[Card]:
 
 def _urgency(card: Card) -> tuple[bool, bytes]:
     changed = any(item.change for item in card.items)
-    return not changed, hashlib.sha256(f"{card.group}\0{card.text}".encode("utf-8", "replace")).digest()
+    return not changed, hashlib.sha256(
+        f"{card.group}\0{card.text}".encode("utf-8", "replace")
+    ).digest()

@@ -33,6 +33,9 @@ LETTERS = ("A", "B")
 TURNING = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"}
 
 
+Box = tuple[str, str, int, tuple[float, ...]]
+
+
 @dataclass(frozen=True)
 class Contents:
     """What goes into the page. ``items``: samples in the gallery; ``side``: of a thumbnail, px."""
@@ -54,7 +57,7 @@ class Shot:
     run: str
     outcome: gather.Outcome
     thumbnail: Thumbnail | None
-    boxes: Sequence[tuple[str, int, tuple[float, ...]]]
+    boxes: Sequence[Box]
     alt: str
 
 
@@ -283,17 +286,15 @@ def _shots(
     return asked, items
 
 
-def _boxes(
-    boxes: gather.Boxes, thumbnail: Thumbnail
-) -> list[tuple[str, int, tuple[float, ...]]]:
-    """Label, number of the class, and place. A score is read as of 1."""
+def _boxes(boxes: gather.Boxes, thumbnail: Thumbnail) -> list[Box]:
+    """Name, score as text, number of the class, and place."""
     classes = list(dict.fromkeys(name for name, _ in boxes))
     placed = []
     for name, (x0, y0, x1, y1, *score) in boxes:
         width, height = thumbnail.width / 100, thumbnail.height / 100
         place = (x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
-        label = f"{name} {score[0]:.2f}" if score else name
-        placed.append((label, classes.index(name), tuple(round(v, 2) for v in place)))
+        told = f"{score[0]:.2f}" if score else ""
+        placed.append((name, told, classes.index(name), tuple(round(v, 2) for v in place)))
     return placed
 
 

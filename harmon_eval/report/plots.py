@@ -119,9 +119,10 @@ def _bars(
         low, high = float(values.min()), float(values.max())
         text = number(low) if low == high else f"{number(low)} to {number(high)}"
         sources = ", ".join(dict.fromkeys(own["source"].astype(str)))
-        spread = (low, high) if low < high else (None, None)
         series = len(results) + models.index(model)
-        bars.append(Bar(str(model), series, high, *spread, f"{text} ({sources})", quoted=True))
+        ends: tuple[float | None, float | None] = (low, high) if low < high else (None, None)
+        text = f"{text} ({sources})"
+        bars.append(Bar(str(model), series, high, ends[0], ends[1], text, quoted=True))
     return bars
 
 
@@ -180,7 +181,9 @@ def _line_plot(title: str, own: pd.DataFrame) -> LinePlot:
     span = steps[-1] - steps[0]
 
     def y(value: float) -> float | None:
-        return round(float(100 * (high - value) / (high - low)), 2) if math.isfinite(value) else None
+        return (
+            round(float(100 * (high - value) / (high - low)), 2) if math.isfinite(value) else None
+        )
 
     points = []
     for step, (value, bottom, top) in zip(steps, ends, strict=True):

@@ -76,10 +76,9 @@ def mark_drawings(answers: Sequence[Answer], instruments: Instruments) -> list[R
 
 
 def accuracy(rows: pd.DataFrame) -> dict[str, float]:
-    return {
-        "accuracy": float(rows["correct"].astype(bool).mean()),
-        **{k: float(v) for k, v in rows["correct"].astype(bool).groupby(rows["stratum"]).mean().items()},
-    }  # fmt: skip
+    correct = rows["correct"].astype(bool)
+    parts = correct.groupby(rows["stratum"]).mean()
+    return {"accuracy": float(correct.mean()), **{str(k): float(v) for k, v in parts.items()}}
 
 
 QUIZ = Task(

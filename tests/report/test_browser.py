@@ -14,7 +14,9 @@ from PIL import Image
 from harmon_eval import cli
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed here")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 WIDTHS = {"wide": (1280, 900, "light"), "phone": (390, 844, "dark")}
@@ -130,7 +132,9 @@ def test_the_keyboard_is_enough(view: sync_api.Page) -> None:
     view.keyboard.press("Tab")  # leaves the field
     view.keyboard.press("j")
     view.keyboard.press("j")
-    assert view.evaluate("document.activeElement.querySelector('h3').textContent") == "a green square"
+    assert (
+        view.evaluate("document.activeElement.querySelector('h3').textContent") == "a green square"
+    )
     view.keyboard.press("Enter")
     assert view.locator("#large").is_visible()
     view.keyboard.press("Escape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,17 +93,19 @@ def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
     assert told.state == "marked"
     facts = (("reply", "raw reply"), ("score", "1.500"), ("judge", "says 2"))
     assert told.facts == (*facts, ("details", "free text"))
-    assert gather.outcome({"id": "a", "unscored": "judge failed"}, None, None).reason == "judge failed"
+    assert (
+        gather.outcome({"id": "a", "unscored": "judge failed"}, None, None).reason == "judge failed"
+    )
 
 
-@pytest.mark.parametrize("details", [None, "{", "[1]", '{"a": [[1, 2]]}', '{"a": [[1, 2, 3, NaN]]}'])
+@pytest.mark.parametrize(
+    "details", [None, "{", "[1]", '{"a": [[1, 2]]}', '{"a": [[1, 2, 3, NaN]]}']
+)
 def test_details_that_are_no_boxes_are_no_boxes(details: object) -> None:
     assert gather.read_boxes(details) is None
 
 
 def test_a_run_that_is_not_marked_yet_shows_its_responses(runs: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs / "first", tmp_path / "run")
     (tmp_path / "run/sketch/rows.parquet").unlink()
     (tmp_path / "run/sketch/metrics.json").unlink()
@@ -113,8 +116,6 @@ def test_a_run_that_is_not_marked_yet_shows_its_responses(runs: Path, tmp_path: 
 
 
 def test_without_the_tasks_data_the_rows_speak_for_themselves(runs: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs / "first", tmp_path / "run")
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     manifest["tasks"]["sketch"]["data"] = "of another day"
@@ -126,15 +127,15 @@ def test_without_the_tasks_data_the_rows_speak_for_themselves(runs: Path, tmp_pa
 
 
 def test_a_broken_drawing_says_so(runs: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs / "first", tmp_path / "run")
     (tmp_path / "run/sketch/images/red/0.png").write_bytes(b"no picture")
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     assert "image cannot be read" in (tmp_path / "run/report.html").read_text()
 
 
-def test_usage_is_told_in_one_line(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_usage_is_told_in_one_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     table = tmp_path / "published.csv"
     table.write_text("model,task,metric,value,source\nShow-o,sketch,accuracy,0.5,x\n")
     for arguments, words in (
@@ -169,7 +170,8 @@ def test_fid_is_drawn_with_the_noise_floor_and_apart_from_kid() -> None:
 
 def test_published_values_that_disagree_are_a_range_with_both_sources() -> None:
     quoted = pd.DataFrame(
-        [("BAGEL", "geneval", "overall", 0.82, "paper"), ("BAGEL", "geneval", "overall", 0.78, "issue")],
+        [("BAGEL", "geneval", "overall", value, source)
+         for value, source in ((0.82, "paper"), (0.78, "issue"))],
         columns=list(plots.PUBLISHED_COLUMNS),
     )  # fmt: skip
     (plot,) = plots.bar_plots([("A", results({"overall": 0.5}))], quoted)
@@ -178,7 +180,9 @@ def test_published_values_that_disagree_are_a_range_with_both_sources() -> None:
     assert bar.text == "0.780 to 0.820 (paper, issue)"
 
 
-def test_published_values_are_not_drawn_beside_another_suite(report: Report, tmp_path: Path) -> None:
+def test_published_values_are_not_drawn_beside_another_suite(
+    report: Report, tmp_path: Path
+) -> None:
     table = tmp_path / "published.csv"
     table.write_text("model,task,metric,value,source\nShow-o,sketch,accuracy,0.512,a paper\n")
     assert "a paper" not in report("--published", table, "--baselines", "show-o")
