@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -91,16 +92,7 @@ QUIZ = Task(
     version="1",
     intervals=partial(bootstrap_intervals, resamples=20),
 )
-SKETCH = Task(
-    samples=drawings,
-    mark=mark_drawings,
-    summarize=accuracy,
-    headline="accuracy",
-    higher_is_better=True,
-    paper="none",
-    version="1",
-    intervals=partial(bootstrap_intervals, resamples=20),
-)
+SKETCH = replace(QUIZ, samples=drawings, mark=mark_drawings)
 
 
 class QuizModel(Responder):
