@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "one run against another, sample by sample; exit code 1 if it is worse",
     "plan": "how many samples it takes to see a difference",
     "track": "evaluate each new checkpoint of a training and gate it",
+    "report": "one HTML file about a run: scores, plots, images, replies, provenance",
 }
 EPILOG = (
     "commands:\n"

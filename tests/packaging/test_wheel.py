@@ -51,6 +51,12 @@ def test_the_wheel_holds_what_git_tracks(wheel: zipfile.ZipFile) -> None:
     assert packed == expected
 
 
+def test_the_report_has_its_templates_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    folder = "harmon_eval/report/templates"
+    tracked = {f"{folder}/{file.name}" for file in (ROOT / folder).iterdir()}
+    assert tracked and tracked <= set(wheel.namelist())
+
+
 def test_nothing_but_harmon_eval_is_installed_at_the_top(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"harmon_eval"}

@@ -1,0 +1,130 @@
+"""Any text-to-image pipeline of the diffusers library: ``diffusers:FOLDER_OR_HUB_ID``.
+
+Every image has its own generator on the CPU, so it depends on its prompt and seed and not on the
+batch or the device's own random numbers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from harmon_eval.adapters.harmon import DTYPES, best_device
+from harmon_eval.arguments import refuse, split
+from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.model.weights import hash_weights
+
+# A DiffusionPipeline: the library gives its pipelines no common type of call.
+Pipeline = Any
+# Option of the harness -> arguments of the pipeline that it sets.
+ARGUMENTS = {
+    "cfg": ("guidance_scale",),
+    "steps": ("num_inference_steps",),
+    "image_size": ("height", "width"),
+    "negative_prompt": ("negative_prompt",),
+}
+
+
+def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the pipeline is called with. Raises UserError for what it does not take."""
+    takes = inspect.signature(pipeline.__call__).parameters
+    name = type(pipeline).__name__
+    needed = ("prompt", "generator")
+    if lacking := [argument for argument in needed if argument not in takes]:
+        raise UserError(f"{name} takes no {lacking[0]}: it is no text-to-image pipeline")
+    required = [
+        p.name
+        for p in takes.values()
+        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name != "prompt"
+    ]
+    if required:
+        raise UserError(f"{name} needs {required[0]} too: it is no text-to-image pipeline")
+    found = {argument: value for option, value in chosen.items() for argument in ARGUMENTS[option]}
+    for option in chosen:
+        if unknown := [argument for argument in ARGUMENTS[option] if argument not in takes]:
+            raise UserError(f"{name} takes no {unknown[0]}: leave out {option}")
+    return found
+
+
+class DiffusersResponder(Responder):
+    """``chosen``: options by the names in ``ARGUMENTS``; the others stay the pipeline's own."""
+
+    def __init__(self, name: str, pipeline: Pipeline, chosen: dict[str, Any]) -> None:
+        self.name = name
+        self.pipeline = pipeline
+        self.arguments = pipeline_arguments(pipeline, chosen)
+        pipeline.set_progress_bar_config(disable=True)
+        modules = {
+            key: part
+            for key, part in pipeline.components.items()
+            if isinstance(part, torch.nn.Module)
+        }
+        self.fingerprint = hash_weights(
+            {f"{key}.{k}": v for key, part in modules.items() for k, v in part.state_dict().items()}
+        )
+        takes = inspect.signature(pipeline.__call__).parameters
+        own = {
+            argument: takes[argument].default
+            for each in ARGUMENTS.values()
+            for argument in each
+            if argument in takes
+        }
+        scheduler = getattr(pipeline, "scheduler", None)
+        self.settings: dict[str, Any] = {
+            "pipeline": type(pipeline).__name__,
+            "scheduler": type(scheduler).__name__ if scheduler is not None else None,
+            **{k: v if v is not None else "the pipeline's own" for k, v in own.items()},
+            **self.arguments,
+            "dtype": str(pipeline.dtype).removeprefix("torch."),
+        }
+
+    def draw(self, requests: Sequence[Draw]) -> list[Image.Image | Exception]:
+        arguments = dict(self.arguments)
+        if "negative_prompt" in arguments:
+            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(requests)
+        output = self.pipeline(
+            prompt=[r.prompt for r in requests],
+            generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
+            output_type="pil",
+            **arguments,
+        )
+        # A checker replaces what it takes for unsafe by a black image: that is no drawing to mark.
+        withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
+        return [
+            Unscorable("the pipeline's safety checker withheld the image") if hidden else image
+            for image, hidden in zip(output.images, withheld, strict=True)
+        ]
+
+
+def open_model(argument: str, options: ModelOptions) -> DiffusersResponder:
+    """``diffusers:PLACE?revision=COMMIT&negative_prompt=TEXT``. Raises UserError."""
+    try:
+        from diffusers import DiffusionPipeline
+    except ModuleNotFoundError:
+        raise UserError(
+            "diffusers:... needs the package diffusers: pip install 'harmon-eval[diffusers]'"
+        ) from None
+    place, given = split("diffusers", argument, {"revision", "negative_prompt"})
+    refuse("diffusers", options, {"diffusion_steps", "temperature", "kl16"})
+    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            place, revision=given.get("revision"), torch_dtype=dtype, use_safetensors=True
+        )
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"{place} cannot be loaded as a pipeline of diffusers ({str(error).splitlines()[0]}): "
+            "give a folder with a model_index.json and safetensors weights, or a hub id"
+        ) from None
+    chosen = {k: v for k, v in options.given().items() if k in ARGUMENTS}
+    if "negative_prompt" in given:
+        chosen["negative_prompt"] = given["negative_prompt"]
+    name = place.rstrip("/").rsplit("/", 1)[-1]
+    responder = DiffusersResponder(name, pipeline.to(device), chosen)
+    if "revision" in given:
+        responder.settings["revision"] = given["revision"]
+    return responder

@@ -1,0 +1,59 @@
+"""Write one HTML file about a run: scores, plots, every image and reply, provenance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("--against", type=Path, metavar="OTHER", help="run to show side by side")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/report.html")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
+    parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="CSV",
+        help="published results: columns model, task, metric, value, source",
+    )
+    parser.add_argument("--baselines", default="", metavar="A,B",
+                        help="models of --published to plot beside the run")  # fmt: skip
+    parser.add_argument("--history", type=Path, metavar="FILE",
+                        help="metrics over training steps (Parquet or CSV with the columns step, "
+                             "task, metric, value, and low, high for intervals)")  # fmt: skip
+    parser.add_argument("--items", type=int, default=3000, metavar="N",
+                        help="samples in the gallery (default: %(default)s); of a larger run "
+                             "changed ones first, then a random sample")  # fmt: skip
+    parser.add_argument(
+        "--thumbnail",
+        type=int,
+        default=224,
+        metavar="PX",
+        help="longest side of an image in the page (default: %(default)s)",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Raises UserError for what is no run folder, or cannot be read."""
+    from harmon_eval.core import UserError
+    from harmon_eval.progress import open_console, printable
+    from harmon_eval.report.page import Contents, write
+
+    if arguments.items < 0 or arguments.thumbnail < 16:
+        raise UserError("--items must be 0 or more, --thumbnail 16 pixels or more")
+    contents = Contents(
+        run=arguments.run,
+        against=arguments.against,
+        data=arguments.data,
+        published=arguments.published,
+        baselines=arguments.baselines,
+        history=arguments.history,
+        items=arguments.items,
+        side=arguments.thumbnail,
+    )
+    output = arguments.output or arguments.run / "report.html"
+    write(contents, output)
+    console = open_console()
+    console.print(f"report: {printable(output)}", soft_wrap=True, highlight=False)
+    return 0

@@ -1,0 +1,310 @@
+"""The page: everything gathered goes through the templates into one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harmon_eval.core import UserError
+from harmon_eval.leaderboard import IDENTITY
+from harmon_eval.report import gather, plots
+from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
+from harmon_eval.store import METRICS, RunFolder, read_json, write_whole
+from harmon_eval.tables import figures, frame, interval, number, records
+
+SYMBOLS = {
+    gather.RIGHT: "✓", gather.WRONG: "✗", gather.UNSCORED: "?", gather.MARKED: "•",
+    gather.MISSING: "–",
+}  # fmt: skip
+# What a run is called beside another one.
+LETTERS = ("A", "B")
+# Directions of writing that a text could turn the page around with.
+TURNING = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"}
+
+
+Box = tuple[str, str, int, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into the page. ``items``: samples in the gallery; ``side``: of a thumbnail, px."""
+
+    run: Path
+    against: Path | None = None
+    data: Path | None = None
+    published: Path | None = None
+    baselines: str = ""
+    history: Path | None = None
+    items: int = 3000
+    side: int = 224
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One outcome as the gallery shows it; boxes are x, y, width, height in per cent."""
+
+    run: str
+    outcome: gather.Outcome
+    thumbnail: Thumbnail | None
+    boxes: Sequence[Box]
+    alt: str
+
+
+def write(contents: Contents, output: Path) -> None:
+    """Write the report. Raises UserError for what is no run folder or cannot be compared."""
+    write_whole(output, render(contents))
+
+
+def render(contents: Contents) -> str:
+    """The whole HTML file."""
+    run = RunFolder(contents.run)
+    against = RunFolder(contents.against) if contents.against else None
+    runs = [run, *([against] if against else [])]
+    names = _names(runs)
+    labels = LETTERS if against else names
+    stored = [_stored(each) for each in runs]
+    thumbnails = Thumbnails(contents.side)
+    galleries, remarks = _galleries(runs, stored, contents)
+    shown = gather.choose(galleries, contents.items)
+    total = sum(len(card.items) for own in galleries for card in own)
+    count = sum(len(card.items) for card in shown)
+    environment = _environment()
+    script, style = _text("page.js"), _text("page.css")
+    return environment.get_template("page.html").render(
+        names=names,
+        manifests=[each.manifest for each in runs],
+        provenance=[_flat(each.manifest) for each in runs],
+        results=stored,
+        scores=_scores(stored),
+        unfinished=_unfinished(run, stored[0]),
+        tables={task: records(frame([result])) for task, result in stored[0].items()},
+        plots=_plots(labels, stored, contents),
+        history=_history(contents, stored[0]),
+        cards=[(card, *_shots(card, labels, thumbnails)) for card in shown],
+        count=count,
+        left_out=total - count,
+        remarks=remarks,
+        tasks=list(dict.fromkeys(card.task for card in shown)),
+        images=thumbnails.uris,
+        script=Markup(script),
+        style=Markup(style),
+        script_hash=_hash(script),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harmon_eval.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, figures=figures, json=_json)
+    environment.globals.update(symbols=SYMBOLS, colors=8, letters=LETTERS)
+    return environment
+
+
+def visible(text: str) -> str:
+    """Text whose control characters, halves of characters and turns of direction are spelled out.
+
+    Lines and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩"
+        if c in TURNING or (unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t")
+        else c
+        for c in text
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
+
+
+def _text(name: str) -> str:
+    return (files("harmon_eval.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode()
+
+
+def _names(runs: Sequence[RunFolder]) -> list[str]:
+    """Name of each run's model, with the folder where that alone would not tell them apart."""
+    models = [str(run.manifest["identity"]["model"]["name"]) for run in runs]
+    if len(set(models)) == len(models):
+        return models
+    folders = [run.path.resolve().name for run in runs]
+    if len(set(folders)) < len(folders):
+        folders = [str(run.path) for run in runs]
+    return [f"{model} ({folder})" for model, folder in zip(models, folders, strict=True)]
+
+
+def _stored(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """metrics.json by task, in the order of the run."""
+    paths = {name: run.path / name / METRICS for name in run.manifest["tasks"]}
+    return {name: read_json(path) for name, path in paths.items() if path.exists()}
+
+
+def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tasks = run.manifest["tasks"]
+    return [(name, entry["state"]) for name, entry in tasks.items() if name not in stored]
+
+
+# -- scores ------------------------------------------------------------------------------------
+
+
+def _scores(stored: Sequence[Mapping[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One line a task: its headline in each run, and how they differ where that means something."""
+    lines = []
+    for task, result in stored[0].items():
+        name = result["headline"]
+        others = [run.get(task) for run in stored[1:]]
+        values = [_score(each, name) for each in (result, *others)]
+        line = {"task": task, "metric": name, "arrow": "↑" if result["higher_is_better"] else "↓"}
+        line |= {"values": values, "paper": result["paper"], "difference": "", "remark": ""}
+        if others:
+            line["difference"], line["remark"] = _difference(result, others[0], name)
+        lines.append(line)
+    return lines
+
+
+def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
+    if result is None:
+        return {"value": "–", "interval": "", "n": "not run", "unscored": ""}
+    low, high = result["intervals"].get(name, (None, None))
+    unscored = sum(result["unscored"].values())
+    return {
+        "value": number(result["metrics"].get(name)),
+        "interval": interval(low, high),
+        "n": f"{result['n']} of {result['total']}",
+        "unscored": f"{unscored} unscored" if unscored else "",
+    }
+
+
+def _difference(
+    result: Mapping[str, Any], other: Mapping[str, Any] | None, name: str
+) -> tuple[str, str]:
+    if other is None:
+        return "", ""
+    here, there = result["provenance"], other["provenance"]
+    if differ := [key for key in IDENTITY if here.get(key) != there.get(key)]:
+        return "", f"not comparable: other {' and '.join(differ)}"
+    values = result["metrics"].get(name), other["metrics"].get(name)
+    if values[0] is None or values[1] is None:
+        return "", ""
+    change = values[0] - values[1]
+    sign = "+" if change > 0 else "−" if change < 0 else "±"
+    ids = "" if result["n"] == other["n"] else "over other samples"
+    return f"{sign}{number(abs(change))}", ids
+
+
+def _plots(
+    names: Sequence[str], stored: Sequence[Mapping[str, dict[str, Any]]], contents: Contents
+) -> dict[str, list[plots.BarPlot]]:
+    if bool(contents.baselines) != bool(contents.published):
+        raise UserError("--baselines names models of the file --published: give both, or neither")
+    quoted = None
+    if contents.published:
+        quoted = plots.read_published(contents.published, contents.baselines)
+    found = {}
+    for task, result in stored[0].items():
+        lines = [(names[0], result)]
+        for name, run in zip(names[1:], stored[1:], strict=True):
+            if task in run and not _difference(result, run[task], result["headline"])[1].startswith(
+                "not comparable"
+            ):
+                lines.append((name, run[task]))
+        own = None
+        # Published numbers are about the official data: beside another suite they mean nothing.
+        if quoted is not None and result["provenance"]["suite"] == "official":
+            own = quoted[quoted["task"] == task]
+        found[task] = plots.bar_plots(lines, own)
+    return found
+
+
+def _history(contents: Contents, stored: Mapping[str, dict[str, Any]]) -> list[plots.LinePlot]:
+    if not contents.history:
+        return []
+    history = plots.read_table(contents.history, plots.HISTORY_COLUMNS)
+    return plots.line_plots(history, {task: r["headline"] for task, r in stored.items()})
+
+
+# -- gallery -----------------------------------------------------------------------------------
+
+
+def _galleries(
+    runs: Sequence[RunFolder], stored: Sequence[Mapping[str, dict[str, Any]]], contents: Contents
+) -> tuple[list[list[gather.Card]], list[str]]:
+    """Cards of each task, and what has to be said about them."""
+    galleries, remarks = [], []
+    tasks = runs[0].manifest["tasks"]
+    for task in tasks:
+        view = gather.read_task(runs[0], task, contents.data)
+        other = None
+        if len(runs) > 1 and (beside := runs[1].manifest["tasks"].get(task)):
+            if beside["data"] == tasks[task]["data"]:
+                other = gather.read_task(runs[1], task, contents.data)
+            else:
+                remarks.append(f"{task}: the other run has other data, so it is not shown beside")
+        if view.remark:
+            remarks.append(f"{task}: {view.remark}")
+        galleries.append(gather.cards(task, view, other))
+    return galleries, remarks
+
+
+def _shots(
+    card: gather.Card, names: Sequence[str], thumbnails: Thumbnails
+) -> tuple[list[Thumbnail | None], list[tuple[gather.Item, list[Shot]]]]:
+    """Thumbnails of the images asked about, and each item with its outcomes."""
+    asked = [thumbnails.add(file) for file in card.asked]
+    items = []
+    for place, item in enumerate(card.items, 1):
+        shots = []
+        for name, outcome in zip(names, item.outcomes, strict=False):
+            thumbnail = thumbnails.add(outcome.image) if outcome.image else None
+            boxes = _boxes(outcome.boxes, thumbnail) if thumbnail else []
+            alt = f"Drawing {place} of {len(card.items)} by {name} for: {card.text}:"
+            alt += f" {outcome.state}. {outcome.reason}".rstrip()
+            shots.append(Shot(name, outcome, thumbnail, boxes, alt))
+        items.append((item, shots))
+    return asked, items
+
+
+def _boxes(boxes: gather.Boxes, thumbnail: Thumbnail) -> list[Box]:
+    """Name, score as text, number of the class, and place."""
+    classes = list(dict.fromkeys(name for name, _ in boxes))
+    placed = []
+    for name, (x0, y0, x1, y1, *score) in boxes:
+        width, height = thumbnail.width / 100, thumbnail.height / 100
+        place = (x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
+        told = f"{score[0]:.2f}" if score else ""
+        placed.append((name, told, classes.index(name), tuple(round(v, 2) for v in place)))
+    return placed
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Leaves of a tree of JSON values as (name, text), in order."""
+    if isinstance(value, dict) and value:
+        return [
+            leaf
+            for key, each in value.items()
+            for leaf in _flat(each, f"{name} › {key}" if name else str(key))
+        ]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return [(name, re.sub(r"^null$", "–", text))]

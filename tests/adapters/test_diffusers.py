@@ -1,0 +1,102 @@
+"""Pipelines of diffusers, on a small random Stable Diffusion with a sampler that draws noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from harmon_eval import cli, registry
+from harmon_eval.adapters.diffusers import DiffusersResponder, open_model
+from harmon_eval.core import Draw, ModelOptions, Unscorable, UserError
+
+REQUESTS = [Draw("a dog", 1), Draw("two cats left of a bench", 2), Draw("a dog", 3)]
+
+
+def opened(folder: Path, extra: str = "", **options: float) -> DiffusersResponder:
+    chosen = {"steps": 3, "image_size": 16, **options}
+    return open_model(f"{folder}{extra}", ModelOptions(device="cpu", **chosen))
+
+
+def test_a_drawing_depends_on_its_prompt_and_seed_only(pipeline_folder: Path) -> None:
+    model = opened(pipeline_folder)
+    together = [np.asarray(image) for image in model.draw(REQUESTS)]
+    assert [image.shape for image in together] == [(16, 16, 3)] * 3
+    for order in ([2, 0, 1], [1]):
+        for place, image in zip(order, model.draw([REQUESTS[i] for i in order]), strict=True):
+            np.testing.assert_array_equal(np.asarray(image), together[place])
+    assert not np.array_equal(together[0], together[2])
+
+
+def test_the_recipe_is_in_the_settings_with_what_was_left_to_the_pipeline(
+    pipeline_folder: Path,
+) -> None:
+    model = opened(pipeline_folder, "?negative_prompt=blurred", cfg=3.0)
+    assert model.settings == {
+        "pipeline": "StableDiffusionPipeline", "scheduler": "EulerAncestralDiscreteScheduler",
+        "guidance_scale": 3.0, "num_inference_steps": 3, "height": 16, "width": 16,
+        "negative_prompt": "blurred", "dtype": "float32",
+    }  # fmt: skip
+    own = open_model(str(pipeline_folder), ModelOptions(device="cpu")).settings
+    assert (own["guidance_scale"], own["num_inference_steps"]) == (7.5, 50)
+    assert own["height"] == "the pipeline's own"
+    plain, negative = opened(pipeline_folder, cfg=3.0).draw(REQUESTS), model.draw(REQUESTS)
+    assert plain[0].tobytes() != negative[0].tobytes()
+
+
+def test_an_image_that_a_safety_checker_withheld_is_unscored(
+    pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = opened(pipeline_folder)
+    images = model.draw(REQUESTS)
+
+    class Withholding(type(model.pipeline)):  # type: ignore[misc]  # the class is found at run time
+        def __call__(self, *args: object, **kwargs: object) -> SimpleNamespace:
+            return SimpleNamespace(images=images, nsfw_content_detected=[False, True, False])
+
+    monkeypatch.setattr(model.pipeline, "__class__", Withholding)
+    first, second, third = model.draw(REQUESTS)
+    assert isinstance(second, Unscorable) and "safety checker" in str(second)
+    assert (first, third) == (images[0], images[2])
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "words"),
+    [
+        ("?guidance=3", {}, "takes negative_prompt, revision"),
+        ("", {"temperature": 1.0}, "has no temperature"),
+        ("/nothing-here", {}, "cannot be loaded as a pipeline"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    pipeline_folder: Path, extra: str, options: dict[str, float], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        opened(pipeline_folder, extra, **options)
+
+
+def test_a_pipeline_that_draws_from_something_else_than_text_is_refused(
+    pipeline_folder: Path,
+) -> None:
+    import diffusers
+
+    text_to_image = diffusers.StableDiffusionPipeline.from_pretrained(pipeline_folder)
+    unconditional = diffusers.DDIMPipeline(text_to_image.unet, diffusers.DDIMScheduler())
+    with pytest.raises(UserError, match="DDIMPipeline takes no prompt"):
+        DiffusersResponder("x", unconditional, {})
+
+
+def test_the_adapters_file_does_not_hide_the_library(pipeline_folder: Path) -> None:
+    model = registry.model(f"diffusers:{pipeline_folder}", ModelOptions(device="cpu"))
+    assert type(model.pipeline).__module__.startswith("diffusers.")
+    assert "diffusers" in registry.model_names()
+
+
+def test_a_whole_run(pipeline_folder: Path, tmp_path: Path) -> None:
+    options = ["--limit", "2", "--steps", "2", "--image-size", "16"]
+    code = cli.main(["--model", f"diffusers:{pipeline_folder}", "--tasks", "geneval",
+                     *options, "--output", str(tmp_path / "run")])  # fmt: skip
+    assert code == 0
+    assert len(list((tmp_path / "run/geneval/images").rglob("*.png"))) == 8

@@ -1,0 +1,52 @@
+"""Runs to report on: a small quiz of another package with hostile texts, and GenEval's prompts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harmon_eval import cli
+
+ENTRY_POINTS = """[harmon_eval.tasks]
+quiz = quiz_benchmark:QUIZ
+sketch = quiz_benchmark:SKETCH
+
+[harmon_eval.models]
+quiz_model = quiz_benchmark:open_model
+"""
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the runs ``first`` and ``second`` of two models on two tasks."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copy(Path(__file__).with_name("quiz_benchmark.py"), site)
+    info = site / "quiz_benchmark-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quiz-benchmark\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        for name in ("first", "second"):
+            code = cli.main(["--model", f"quiz_model:{name}", "--tasks", "quiz,sketch",
+                             "--output", str(folder / name)])  # fmt: skip
+            assert code == 1  # one sample is unscored
+        yield folder
+
+
+@pytest.fixture
+def report(runs: Path, tmp_path: Path) -> Callable[..., str]:
+    """The command; returns the page it wrote."""
+
+    def report(*arguments: Any) -> str:
+        output = tmp_path / "report.html"
+        options = [*map(str, arguments), "--output", str(output)]
+        assert cli.main(["report", str(runs / "first"), *options]) == 0
+        return output.read_text(encoding="utf-8")
+
+    return report

@@ -1,0 +1,205 @@
+"""What the report says, and that it says it in one file that nothing in it can break out of."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmon_eval import cli
+from harmon_eval.report import gather, page, plots
+
+Report = Callable[..., str]
+
+
+def results(values: dict[str, float], higher: bool = True) -> dict[str, object]:
+    intervals = {name: (value * 0.9, value * 1.1) for name, value in values.items()}
+    return {"metrics": values, "intervals": intervals, "headline": next(iter(values)),
+            "higher_is_better": higher}  # fmt: skip
+
+
+def test_the_page_shows_score_interval_verdict_reason_and_both_readings_of_a_reply(
+    report: Report,
+) -> None:
+    text = report()
+    assert "0.750" in text and "12 of 12" in text
+    assert "expected blue\nfound another" in text
+    for told in ("Yes.", "first word", "Is there a cat in the image?", "1 unscored"):
+        assert told in text
+    assert "<dt>seconds" not in text  # a column without values
+
+
+def test_nothing_that_a_model_wrote_becomes_markup_or_script(report: Report, runs: Path) -> None:
+    text = report("--against", runs / "second")
+    assert "owned" in text and "<script>document" not in text and "<img src=x" not in text
+    assert "<b>model" not in text
+    assert text.count("<script") == 2  # the list of images, and the page's own
+    assert "⟨U+202E⟩" in text and "⟨U+0007⟩" in text and "⟨U+0000⟩" in text
+    assert "\u202e" not in text and "\x00" not in text
+    policy = re.search(r"script-src '(sha256-[^']+)'", text)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert policy and [page._hash(script) for script in scripts] == [policy[1]]
+
+
+def test_the_file_needs_no_network_and_no_other_file(report: Report) -> None:
+    text = report()
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text)
+    assert "url(" not in text and "@import" not in text
+
+
+@given(st.text(st.characters(codec=None)))
+def test_spelling_out_is_for_what_cannot_be_seen_only(text: str) -> None:
+    shown = page.visible(text + "\ud800")
+    shown.encode()  # halves of characters are gone
+    assert not {c for c in shown if c < " "} - {"\n", "\t"}
+    assert page.visible(shown) == shown
+
+
+def test_changes_are_told_by_direction(report: Report, runs: Path) -> None:
+    text = report("--against", runs / "second")
+    assert text.count('data-change="better"') == 4  # three green squares, and the cat
+    assert text.count('data-change="worse"') == 0
+    assert "+0.250" in text
+
+
+def test_of_too_many_samples_the_changed_ones_come_first_and_the_rest_is_counted(
+    report: Report, runs: Path
+) -> None:
+    text = report("--against", runs / "second", "--items", 4)
+    assert text.count('data-change="better"') == 4
+    assert "4 samples are shown, 11 are not" in text
+
+
+def test_runs_that_cannot_be_compared_have_no_difference() -> None:
+    def stored(version: str) -> dict[str, object]:
+        same = {"suite": "mini", "data": "d", "instruments": {}, "version": version}
+        return {"provenance": same, "metrics": {"a": 1.0}, "n": 1}
+
+    assert page._difference(stored("1"), stored("2"), "a") == ("", "not comparable: other version")
+    assert page._difference(stored("1"), stored("1"), "a")[0] == "±0.000"
+
+
+def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
+    row = {"id": "a", "group": "g", "correct": None, "score": 1.5, "judge": "says 2", "none": None,
+           "details": "free text"}  # fmt: skip
+    told = gather.outcome(row, None, "raw reply")
+    assert told.state == "marked"
+    facts = (("reply", "raw reply"), ("score", "1.500"), ("judge", "says 2"))
+    assert told.facts == (*facts, ("details", "free text"))
+    assert (
+        gather.outcome({"id": "a", "unscored": "judge failed"}, None, None).reason == "judge failed"
+    )
+
+
+@pytest.mark.parametrize(
+    "details", [None, "{", "[1]", '{"a": [[1, 2]]}', '{"a": [[1, 2, 3, NaN]]}']
+)
+def test_details_that_are_no_boxes_are_no_boxes(details: object) -> None:
+    assert gather.read_boxes(details) is None
+
+
+def test_a_run_that_is_not_marked_yet_shows_its_responses(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "first", tmp_path / "run")
+    (tmp_path / "run/sketch/rows.parquet").unlink()
+    (tmp_path / "run/sketch/metrics.json").unlink()
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    text = (tmp_path / "run/report.html").read_text()
+    assert "not marked yet" in text and "<b>sketch</b> is not finished" in text
+    assert text.count('data-state="unscored"') == 13
+
+
+def test_without_the_tasks_data_the_rows_speak_for_themselves(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "first", tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    manifest["tasks"]["sketch"]["data"] = "of another day"
+    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    text = (tmp_path / "run/report.html").read_text()
+    assert "the data here is not the data of this run" in text
+    assert text.count('data-state="wrong"') == 3 + 1
+
+
+def test_a_broken_drawing_says_so(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "first", tmp_path / "run")
+    (tmp_path / "run/sketch/images/red/0.png").write_bytes(b"no picture")
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert "image cannot be read" in (tmp_path / "run/report.html").read_text()
+
+
+def test_usage_is_told_in_one_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = tmp_path / "published.csv"
+    table.write_text("model,task,metric,value,source\nShow-o,sketch,accuracy,0.5,x\n")
+    for arguments, words in (
+        ([str(tmp_path)], "not a run folder"),
+        ([str(runs / "first"), "--baselines", "janus"], "give both, or neither"),
+        ([str(runs / "first"), "--published", str(table), "--baselines", "showo"], "did you mean"),
+        ([str(runs / "first"), "--history", str(table)], "has no column 'step'"),
+    ):
+        assert cli.main(["report", *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+
+# -- plots -------------------------------------------------------------------------------------
+
+
+def test_shares_stand_on_one_axis_and_counts_are_left_out() -> None:
+    stored = results({"overall": 0.5, "colors": 0.75, "images": 80.0})
+    (plot,) = plots.bar_plots([("A", stored)])
+    assert list(plot.metrics) == ["overall", "colors"]
+    assert (plot.start, plot.end, plot.x(0.75)) == (0.0, 1.0, 75.0)
+
+
+def test_fid_is_drawn_with_the_noise_floor_and_apart_from_kid() -> None:
+    stored = results({"fid[clean,net]": 20.0, "fid[clean,net]/people": 40.0, "kid[clean,net]": 0.1},
+                     higher=False)  # fmt: skip
+    stored["metrics"]["fid_noise_floor[clean,net]"] = 5.0  # type: ignore[index]
+    fid, kid = plots.bar_plots([("A", stored)])
+    assert (fid.title, kid.title) == ("fid", "kid")
+    assert fid.marker == 5.0 and kid.marker is None
+    assert fid.end == pytest.approx(44.0)
+
+
+def test_published_values_that_disagree_are_a_range_with_both_sources() -> None:
+    quoted = pd.DataFrame(
+        [("BAGEL", "geneval", "overall", value, source)
+         for value, source in ((0.82, "paper"), (0.78, "issue"))],
+        columns=list(plots.PUBLISHED_COLUMNS),
+    )  # fmt: skip
+    (plot,) = plots.bar_plots([("A", results({"overall": 0.5}))], quoted)
+    bar = plot.metrics["overall"][1]
+    assert (bar.low, bar.high, bar.quoted) == (0.78, 0.82, True)
+    assert bar.text == "0.780 to 0.820 (paper, issue)"
+
+
+def test_published_values_are_not_drawn_beside_another_suite(
+    report: Report, tmp_path: Path
+) -> None:
+    table = tmp_path / "published.csv"
+    table.write_text("model,task,metric,value,source\nShow-o,sketch,accuracy,0.512,a paper\n")
+    assert "a paper" not in report("--published", table, "--baselines", "show-o")
+
+
+def test_history_is_a_line_over_steps_with_a_band(report: Report, tmp_path: Path) -> None:
+    table = tmp_path / "history.csv"
+    table.write_text("step,task,metric,value,low,high\n200,sketch,accuracy,0.6,0.5,0.7\n"
+                     "100,sketch,accuracy,0.4,0.3,0.5\n300,sketch,accuracy,,,\n")  # fmt: skip
+    text = report("--history", table)
+    assert "step 100: 0.400 [0.300, 0.500]; step 200: 0.600" in text
+    (plot,) = plots.line_plots(pd.read_csv(table), {"sketch": "accuracy"})
+    assert [(p.x, p.y) for p in plot.points] == [(0.0, 71.55), (100.0, 28.45)]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
+def test_every_point_of_a_history_lies_in_its_plot(values: list[float]) -> None:
+    table = pd.DataFrame({"step": range(len(values)), "task": "t", "metric": "m", "value": values})
+    (plot,) = plots.line_plots(table, {"t": "m"})
+    assert all(0 <= point.x <= 100 and 0 <= point.y <= 100 for point in plot.points)
