@@ -155,6 +155,6 @@ def self_test(detector: Detector) -> None:
     if not best > KNOWN_SCORE:
         raise UserError(
             f"the detector fails its self-test: {KNOWN_OBJECT} in a portrait scored {best:.3f}, "
-            f"expected above {KNOWN_SCORE}; nothing is marked ({detector.identity}). Try --device "
-            "cpu, another driver, or get the weights again"
+            f"expected above {KNOWN_SCORE}; nothing is marked ({detector.identity}). Try another "
+            "driver or the CPU (CUDA_VISIBLE_DEVICES= before the command), or get the weights again"
         )
