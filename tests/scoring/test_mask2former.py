@@ -4,6 +4,7 @@ The recording (``tests/fixtures/README.md``) holds a small random model run by M
 Set ``MASK2FORMER_FIXTURE`` to compare with another; every size is read from the file.
 """
 
+import importlib.util
 import io
 import json
 import lzma
@@ -258,3 +259,25 @@ def test_resizing_by_hand() -> None:
     """Two pixels 0 and 200 to four: positions -0.25, 0.25, 0.75, 1.25, the outer ones clamped."""
     row = np.array([[[0], [200]]], np.uint8)
     assert pixels.opencv_bilinear(row, 1, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
+
+
+def test_mmdetection_itself_gives_the_same_detections_or_says_how_to_install_it(
+    recorded, network, pipeline, tmp_path: Path
+) -> None:
+    """Compared where mmdet 2.28.2 is installed (docs/official.md); else the error names the way."""
+    from harmon_eval.scoring import mask2former_mmdet
+
+    if importlib.util.find_spec("mmdet") is None:
+        with pytest.raises(UserError, match=r"mmcv 1\.7\.2 and mmdet 2\.28\.2.*official\.md"):
+            mask2former_mmdet.mmdet_detector(tmp_path / "detector.pth")
+        return
+    config = json.loads(recorded["model_config_json"])
+    model = mask2former_mmdet.build(config, recorded["state_dict"])
+    theirs = mask2former_mmdet.MMDetDetector(model, "mmdet", "cpu", pipeline)
+    ours = Mask2FormerDetector(network, "recorded", "cpu", pipeline)
+    images = [image.numpy() for image in recorded["images"]]
+    for mine, reference in zip(ours(images), theirs(images), strict=True):
+        assert set(mine) == set(reference)
+        for name, (boxes, masks) in reference.items():
+            assert np.abs(mine[name][0] - boxes).max() < SCORES
+            assert (mine[name][1] != masks).mean() <= 1e-4
