@@ -96,7 +96,9 @@ class ClipColors:
             for start in range(0, len(crops), BATCH):
                 pixels = torch.stack([self.transform(c) for c in crops[start : start + BATCH]])
                 features = self.model.encode_image(pixels.to(self.device))
-                parts.append(100 * nn.functional.normalize(features, dim=-1) @ self.classifier(name))
+                parts.append(
+                    100 * nn.functional.normalize(features, dim=-1) @ self.classifier(name)
+                )
         return torch.cat(parts).cpu()
 
     def classifier(self, name: str) -> Tensor:

@@ -63,12 +63,12 @@ class Mask2FormerDetector:
         network: Any,
         identity: str,
         device: str | None = None,
-        pipeline: pixels.Pipeline = pixels.PUBLISHED,
+        pipeline: pixels.Pipeline | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device)
         self.identity = identity
-        self.pipeline = pipeline
+        self.pipeline = pipeline or pixels.PUBLISHED
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Found]:
         return [by_class(self.detect(image)) for image in images]

@@ -246,4 +246,3 @@ def network_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
             "out_features": [f"stage{i + 1}" for i in range(stages)],
         },
     }
-

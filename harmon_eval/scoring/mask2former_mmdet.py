@@ -86,12 +86,12 @@ class MMDetDetector:
         model: Any,
         identity: str,
         device: str | None = None,
-        pipeline: pixels.Pipeline = pixels.PUBLISHED,
+        pipeline: pixels.Pipeline | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device)
         self.identity = identity
-        self.pipeline = pipeline
+        self.pipeline = pipeline or pixels.PUBLISHED
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Found]:
         return [self._detect(image) for image in images]

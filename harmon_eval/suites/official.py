@@ -24,9 +24,8 @@ NEEDED: dict[str, tuple[str, str]] = {
         "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
     ),
     "coco_fid": (
-        "captions.json",
-        "your COCO-30k list (a list of objects with id, file_name and caption, and val2014/ with "
-        "the images of COCO 2014 beside it)",
+        "captions_val2014.json",
+        "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
@@ -44,7 +43,8 @@ class OfficialSuite:
     name = "official"
     images_per_prompt = 4
 
-    def __init__(self, data: Path | None = None, detector: str = DETECTORS[0]) -> None:
+    def __init__(self, data: Path | None = None, detector: str | None = None) -> None:
+        detector = detector or DETECTORS[0]
         if detector not in DETECTORS:
             raise UserError(f"unknown detector {detector!r}: known are {', '.join(DETECTORS)}")
         self._data = data

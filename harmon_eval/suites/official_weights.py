@@ -77,3 +77,11 @@ def find(instrument: str, data: Path | None) -> Path:
         f"{places(data)[0] / wanted.names[0]}{option}; what was drawn is stored, and "
         "`python -m harmon_eval mark RUN` goes on from it"
     )
+
+
+def target_of(place: str, data: Path | None) -> Path:
+    """Where ``prepare`` puts a file of the data folder's layout: in ``data``, or in the cache."""
+    if data is not None:
+        return data / place
+    weights = place.startswith(f"{FOLDER}/")
+    return cache_folder() / place if weights else cache_folder() / "data" / place
