@@ -1,4 +1,4 @@
-"""MMDetection's Mask2Former checkpoint file as a transformers network, every tensor accounted for."""
+"""MMDetection's Mask2Former checkpoint file as a transformers network; every tensor counts."""
 
 from __future__ import annotations
 

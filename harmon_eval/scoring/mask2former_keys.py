@@ -136,8 +136,8 @@ def target_names(name: str) -> list[str]:
 
 
 def _merge_order(last: Tensor) -> Tensor:
-    """Patch merging's inputs (..., 4C): from [c, dy, dx] as MMDetection unfolds them to [dx, dy, c],
-    the order in which transformers joins the four shifted maps."""
+    """Patch merging's inputs (..., 4C): from [c, dy, dx], as MMDetection unfolds them, to
+    [dx, dy, c], as transformers joins the four shifted maps."""
     shaped = last.unflatten(-1, (-1, 2, 2))  # (..., C, dy, dx)
     return shaped.movedim((-1, -2, -3), (-3, -2, -1)).flatten(-3)
 
