@@ -28,10 +28,11 @@ COCO_NAMES = {"computer mouse": "mouse", "tv remote": "remote", "computer keyboa
 # Without a value of their own in the file: of the loss, and of a norm that the backbone skips.
 NOT_STORED = ("criterion.empty_weight", "model.pixel_level_module.encoder.swin.layernorm.")
 # Numbers as NumPy scalars in a file's notes are data; nothing else beyond tensors is let in.
+_SCALAR = np.float64(0).__reduce__()[0]
 NUMPY_SCALARS: list[Any] = [
-    (np.core.multiarray.scalar if np.__version__ < "2" else np._core.multiarray.scalar, name)
-    for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-] + [np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "b1"))]
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *(np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "b1"))),
+]
 
 
 def released(path: Path) -> str:
