@@ -16,6 +16,7 @@ PROGRAM = "python -m harmon_eval"
 COMMANDS = {
     "run": "draw, answer, mark, summarize; the default command, a second call resumes",
     "list": "the tasks, models and suites there are",
+    "prepare": "fetch the data and weights that official tasks need",
     "mark": "mark stored responses and summarize, without the model",
     "show": "print the table of a run",
     "leaderboard": "runs beside published results, in tables",

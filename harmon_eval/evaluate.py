@@ -31,6 +31,7 @@ class Request:
     data: Path | None = None
     output: Path | None = None
     fresh: bool = False
+    detector: str | None = None
 
     @property
     def every_task(self) -> bool:
@@ -83,7 +84,7 @@ def plan(names: Sequence[str], suite: Suite, settings: RunSettings, skip: bool) 
 def run(request: Request) -> int:
     """Draw, answer, mark, summarize. Returns the exit code."""
     names = task_list(request.tasks)
-    suite = suites.load(request.suite, request.data)
+    suite = suites.load(request.suite, request.data, request.detector)
     folder = request.folder
     with folder.locked():
         responder = registry.model(request.model, request.options)
@@ -104,6 +105,7 @@ def run(request: Request) -> int:
             started=folder.manifest.get("started", now()),
             environment=environment(),
             data=str(request.data) if request.data else None,
+            detector=request.detector,
             batch_size=request.settings.batch_size,
             device=request.options.device,
         )
@@ -188,13 +190,15 @@ def dry_run(request: Request) -> int:
     return 0
 
 
-def mark(path: Path, names: str | None, data: Path | None) -> int:
+def mark(path: Path, names: str | None, data: Path | None, detector: str | None = None) -> int:
     """Mark and summarize what a run folder holds. Returns the exit code."""
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
     before = Path(manifest["data"]) if manifest.get("data") else None
-    suite = suites.load(manifest["identity"]["suite"], data or before)
+    suite = suites.load(
+        manifest["identity"]["suite"], data or before, detector or manifest.get("detector")
+    )
     chosen = task_list(names) if names else list(known)
     if unknown := [name for name in chosen if name not in known]:
         raise UserError(f"{path} holds no responses of {unknown[0]!r}: it has {', '.join(known)}")

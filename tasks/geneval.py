@@ -24,21 +24,25 @@ from harmon_eval.core import (
     Suite,
     Summarize,
     Task,
+    UserError,
 )
 from harmon_eval.scoring.geneval_folder import read_metadata
 from harmon_eval.scoring.geneval_prompts import OBJECT_NAMES, TAGS
-from harmon_eval.scoring.geneval_rules import surviving, verdict
+from harmon_eval.scoring.geneval_rules import PUBLISHED, Protocol, surviving, verdict
 from harmon_eval.scoring.images import read_rgb
 from harmon_eval.statistics import bootstrap_intervals
 
 # Masks of this many images are in memory at a time, up to a hundred of each image's size.
 DETECT_BATCH = 8
 COUNTS = ("tags", "prompts", "images")
+# Objects above this score are stored with each mark; no threshold of use lies below it.
+LOWEST_SCORE = 0.05
+STORED = Protocol(threshold=LOWEST_SCORE, counting_threshold=LOWEST_SCORE)
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
+def samples(suite: Suite, data: str = "geneval") -> Iterator[Sample]:
     """Each prompt ``suite.images_per_prompt`` times; ids are paths in GenEval's image folder."""
-    metadata = read_metadata(suite.data("geneval") / "evaluation_metadata.jsonl")
+    metadata = read_metadata(suite.data(data) / "evaluation_metadata.jsonl")
     for index, item in enumerate(metadata):
         for k in range(suite.images_per_prompt):
             yield Sample(
@@ -70,30 +74,72 @@ def mark_image(
     detections: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
     name_colors: Any,
 ) -> Row:
-    """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool."""
+    """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool.
 
-    def color_of(name: str, i: int) -> str:
-        boxes, masks = detections[name]
-        mask = None if masks is None else masks[i : i + 1]
-        return name_colors(image, boxes[i : i + 1], mask, name)[0]
+    ``detections`` and ``colors`` in the row are all that ``verdicts`` needs."""
+    boxes, colors = {}, {}
+    colored = {c["class"] for c in metadata["include"] if "color" in c}
+    for name, (found, masks) in detections.items():
+        # In the detector's order: equal scores are told apart by it.
+        kept = sorted(each.row for each in surviving(found, metadata["tag"], STORED))
+        if not kept:
+            continue
+        boxes[name] = found[kept]
+        if name in colored:
+            colors[name] = name_colors(
+                image, found[kept], None if masks is None else masks[kept], name
+            )
+    return {
+        **judge(metadata, boxes, colors, PUBLISHED),
+        "detections": json.dumps({name: found.tolist() for name, found in boxes.items()}),
+        "colors": json.dumps(colors),
+    }
 
-    boxes = {name: boxes for name, (boxes, _) in detections.items()}
-    correct, reason = verdict(metadata, boxes, color_of)
+
+def judge(
+    metadata: Mapping[str, Any],
+    boxes: Mapping[str, np.ndarray],
+    colors: Mapping[str, Sequence[str]],
+    protocol: Protocol,
+) -> Row:
+    """The official row of one image from its objects and their colours."""
+    correct, reason = verdict(metadata, boxes, lambda name, i: colors[name][i], protocol)
     return {
         "tag": metadata["tag"],
         "prompt": metadata["prompt"],
         "correct": correct,
         "reason": reason,
         "metadata": json.dumps(dict(metadata)),
-        "details": json.dumps(details(boxes, metadata["tag"])),
+        "details": json.dumps(details(boxes, metadata["tag"], protocol)),
     }
 
 
-def details(boxes: Mapping[str, np.ndarray], tag: str) -> dict[str, list[list[float]]]:
+def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Stored rows marked again by other thresholds, without detector and images.
+
+    Raises UserError for a threshold below what was stored, or rows that hold no objects."""
+    if min(protocol.threshold, protocol.counting_threshold) < LOWEST_SCORE:
+        raise UserError(f"objects below {LOWEST_SCORE} are not stored: choose a higher threshold")
+    if protocol.max_objects > STORED.max_objects:
+        raise UserError(f"no more than {STORED.max_objects} objects of a class are stored")
+    if "detections" not in rows:
+        raise UserError("these rows hold no objects: mark the run again")
+    again = []
+    for metadata, found, colors in zip(
+        rows["metadata"], rows["detections"], rows["colors"], strict=True
+    ):
+        boxes = {name: np.array(b, dtype=np.float32) for name, b in json.loads(found).items()}
+        again.append(judge(json.loads(metadata), boxes, json.loads(colors), protocol))
+    return rows.assign(**pd.DataFrame(again, index=rows.index))
+
+
+def details(
+    boxes: Mapping[str, np.ndarray], tag: str, protocol: Protocol = PUBLISHED
+) -> dict[str, list[list[float]]]:
     """All objects that count, in COCO's class order (other classes last, by name), best first."""
     place = {name: i for i, name in enumerate(OBJECT_NAMES)}
     names = sorted(boxes, key=lambda name: (place.get(name, len(place)), name))
-    survivors = {name: surviving(boxes[name], tag) for name in names}
+    survivors = {name: surviving(boxes[name], tag, protocol) for name in names}
     return {name: [f.box.tolist() for f in each] for name, each in survivors.items() if each}
 
 
@@ -146,4 +192,4 @@ TASK = Task(
     size="553 prompts x 4 images",
 )
 
-__all__ = ["TASK", "verdict"]
+__all__ = ["TASK", "verdict", "verdicts"]

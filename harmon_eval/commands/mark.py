@@ -11,8 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", metavar="A,B", help="default: those of the run")
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
 
+    parser.add_argument("--detector", choices=("mask2former", "mmdet", "hf"),
+                        help="GenEval's detector; default: that of the run")  # fmt: skip
+
 
 def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.evaluate import mark
 
-    return mark(arguments.run, arguments.tasks, arguments.data)
+    return mark(arguments.run, arguments.tasks, arguments.data, arguments.detector)

@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="where prompts and measuring instruments come from "
                            "(default: %(default)s)")  # fmt: skip
     what.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
+    what.add_argument("--detector", choices=("mask2former", "mmdet", "hf"),
+                      help="what detects GenEval's objects in the official suite: MMDetection's "
+                           "weights in transformers (default) or in mmdet, or the hub's own "
+                           "weights, whose scores never share a column")  # fmt: skip
     what.add_argument("--limit", type=int, metavar="N",
                       help="only N prompts (or images asked about) of each task, evenly from its "
                            "parts; a larger N later adds to them")  # fmt: skip
@@ -82,6 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
         output=arguments.output,
         fresh=arguments.fresh,
+        detector=arguments.detector,
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")

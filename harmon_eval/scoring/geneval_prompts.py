@@ -14,6 +14,8 @@ from harmon_eval.scoring.geneval_rules import PALETTE
 
 OFFICIAL_SEED = 43
 OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"
+FRESH_SEED = 250321979
+FRESH_SHA256 = "99afeaba7f6ce7e7ff093c8f21348f98f393437e4943d94f589813c283a9c86e"
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -114,6 +116,19 @@ def generate(seed: int, samples: int = 100) -> list[dict[str, Any]]:
         color_a, color_b = rng.choice(len(PALETTE), size=2, replace=False)
         items.append(color_attr(a_name, PALETTE[color_a], b_name, PALETTE[color_b]))
     return without_repeats(items)
+
+
+def fresh_metadata() -> str:
+    """Prompts of the same distribution from another seed, as text like ``official_metadata``.
+
+    Raises UserError when this NumPy draws other numbers."""
+    text = to_jsonl(generate(FRESH_SEED))
+    if hashlib.sha256(text.encode()).hexdigest() != FRESH_SHA256:
+        raise UserError(
+            f"NumPy {np.__version__} does not draw the fresh prompts again: use another version, "
+            "or pass --data DIR with geneval_fresh/evaluation_metadata.jsonl in it"
+        )
+    return text
 
 
 def to_jsonl(items: Sequence[dict[str, Any]]) -> str:

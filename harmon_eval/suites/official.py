@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.suites import official_weights
 from harmon_eval.suites.cache import cache_folder, made_once
 
 # File that shows a task's folder, where it comes from, and what else belongs beside it.
@@ -14,58 +17,121 @@ NEEDED: dict[str, tuple[str, str]] = {
         "evaluation_metadata.jsonl",
         "prompts/evaluation_metadata.jsonl of djghosh13/geneval",
     ),
+    "geneval_fresh": ("evaluation_metadata.jsonl", "a file of prompts in GenEval's format"),
     "mjhq": (
         "meta_data.json",
         "the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
         "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
     ),
+    "coco_fid": (
+        "captions_val2014.json",
+        "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
+    ),
 }
-MISSING = {
-    "detector": "the official GenEval detector (Mask2Former of MMDetection)",
-    "color": "the official GenEval colour classifier (CLIP ViT-L/14)",
-}
+# Prompts that are made here by the published procedure, with its seed and with another one.
+MADE = ("geneval", "geneval_fresh")
+DETECTORS = ("mask2former", "mmdet", "hf")
 
 
 class OfficialSuite:
-    """``data`` holds one folder a task, or the files of one task directly.
+    """``data`` holds one folder a task, or the files of one task directly, and ``weights/``.
 
-    GenEval's prompts need no download: they are made again by the official procedure and checked
-    against their published sha256."""
+    What is not there is looked for in the cache, where ``prepare`` puts it. GenEval's prompts need
+    no download: they are made by the official procedure and checked against their published
+    sha256. ``detector`` is one of DETECTORS."""
 
     name = "official"
     images_per_prompt = 4
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, detector: str | None = None) -> None:
+        detector = detector or DETECTORS[0]
+        if detector not in DETECTORS:
+            raise UserError(f"unknown detector {detector!r}: known are {', '.join(DETECTORS)}")
         self._data = data
+        self._detector = detector
 
     def data(self, task: str) -> Path:
         if task not in NEEDED:
             raise UserError(f"the official suite knows no data for task {task!r}")
         file, source = NEEDED[task]
-        if self._data is not None:
-            for folder in (self._data / task, self._data):
-                if (folder / file).is_file():
-                    return folder
-        if task == "geneval" and self._data is None:
-            return made_once(cache_folder() / "official-1" / task, _write_prompts)
+        own = [self._data / task, self._data] if self._data is not None else []
+        for folder in (*own, prepared_folder(task)):
+            if (folder / file).is_file():
+                return folder
+        if task in MADE and self._data is None:
+            return made_once(cache_folder() / "official-1" / task, _write_prompts[task])
         place = f"{self._data}/{task}" if self._data else f"DIR/{task}"
         option = "" if self._data else " and pass --data DIR"
         raise UserError(f"task {task!r} needs {file}: put {source} into {place}{option}")
 
     def instrument(self, name: str) -> Any:
-        """Raises InstrumentMissing for what is not here: drawn images stay for ``mark``."""
-        if name == "features":
-            from harmon_eval.scoring.features import inception_features
+        """Raises InstrumentMissing for what is not here: drawn images stay for ``mark``; UserError
+        for an instrument that fails its self-test."""
+        open_instrument = {
+            "features": self._features,
+            "detector": self._open_detector,
+            "color": self._color,
+        }.get(name)
+        if open_instrument is None:
+            raise InstrumentMissing(f"the official suite has no instrument {name!r}")
+        return open_instrument()
 
-            return inception_features()
-        raise InstrumentMissing(
-            f"{MISSING.get(name, f'the instrument {name!r}')} is not part of this version yet; "
-            "what was drawn is stored in the official folder layout, ready for the authors' "
-            "scorer, and `python -m harmon_eval mark RUN` will go on from it"
-        )
+    def _features(self) -> Any:
+        from harmon_eval.scoring.features import INCEPTION_FILE, inception_features
+
+        # Where clean-fid itself keeps it, beside the places of all weights.
+        folders = (cache_folder(), Path(tempfile.gettempdir()), Path("/tmp"))
+        try:
+            path = official_weights.find("features", self._data)
+        except InstrumentMissing:
+            found = [f / INCEPTION_FILE for f in folders if (f / INCEPTION_FILE).is_file()]
+            if not found:
+                raise
+            path = found[0]
+        return inception_features(path)
+
+    def _open_detector(self) -> Any:
+        from harmon_eval.scoring import mask2former
+
+        weights = "detector-hf" if self._detector == "hf" else "detector"
+        path = official_weights.find(weights, self._data)
+        if self._detector == "hf":
+            detector: mask2former.Detector = mask2former.hub_detector(path.parent)
+        elif self._detector == "mmdet":
+            from harmon_eval.scoring.mask2former_mmdet import mmdet_detector
+
+            detector = mmdet_detector(path)
+        else:
+            detector = mask2former.official_detector(path)
+        mask2former.self_test(detector)
+        return detector
+
+    def _color(self) -> Any:
+        from harmon_eval.scoring import clip_colors
+
+        colors = clip_colors.official_colors(official_weights.find("color", self._data))
+        clip_colors.self_test(colors)
+        return colors
 
 
-def _write_prompts(folder: Path) -> None:
+def prepared_folder(task: str) -> Path:
+    """Where ``prepare`` puts a task's data."""
+    return cache_folder() / "data" / task
+
+
+def _official_prompts(folder: Path) -> None:
     from harmon_eval.scoring.geneval_prompts import official_metadata
 
     (folder / "evaluation_metadata.jsonl").write_text(official_metadata(), encoding="utf-8")
+
+
+def _fresh_prompts(folder: Path) -> None:
+    from harmon_eval.scoring.geneval_prompts import fresh_metadata
+
+    (folder / "evaluation_metadata.jsonl").write_text(fresh_metadata(), encoding="utf-8")
+
+
+_write_prompts: dict[str, Callable[[Path], None]] = {
+    "geneval": _official_prompts,
+    "geneval_fresh": _fresh_prompts,
+}

@@ -158,7 +158,8 @@ def test_the_color_of_the_asked_object_alone_is_named():
     found = {"car": (boxes, masks), "dog": (boxes, masks)}
     row = geneval.mark_image(prompts.colors("car", "red"), np.zeros((1, 2, 3)), found, namer)
     assert row["correct"]
-    assert asked == [([[1, 0, 2, 1, 0.75]], [[[False, True]]], "car")]
+    # Both cars, so that another threshold can be tried later; the dogs are not asked about.
+    assert asked == [(boxes.tolist(), masks.tolist(), "car")]
 
 
 def test_details_hold_every_object_that_counts_best_first_in_class_order():
@@ -330,3 +331,27 @@ def test_an_image_that_was_never_drawn_is_counted_not_averaged(mini, tmp_path):
     assert (result.n, sum(result.unscored.values())) == (36, 12)
     assert result.metrics["overall"] == 1 and result.metrics["images"] == 36
     assert len((tmp_path / "geneval/results.jsonl").read_text().splitlines()) == 36
+
+
+def test_stored_objects_are_marked_again_by_other_thresholds_without_a_detector():
+    """A red car at 0.25 beside a green one at 0.5: wrong as published, and alone none at 0.6."""
+    boxes = np.array([[0, 0, 1, 1, 0.25], [1, 0, 2, 1, 0.5], [0, 0, 2, 1, 0.01]], np.float32)
+    masks = np.ones((3, 1, 2), dtype=bool)
+
+    def namer(image, boxes, masks, name):
+        return ["red" if box[4] < 0.3 else "green" for box in boxes]
+
+    item = prompts.colors("car", "red")
+    row = geneval.mark_image(item, np.zeros((1, 2, 3)), {"car": (boxes, masks)}, namer)
+    rows = pd.DataFrame([row])
+    assert geneval.verdicts(rows, geneval.PUBLISHED).equals(rows)
+    assert row["reason"] == "expected red car>=1, found 0 red; and 1 green"
+    strict = geneval.verdicts(rows, geneval.Protocol(threshold=0.6)).iloc[0]
+    assert strict["reason"] == "expected car>=1, found 0"
+    assert json.loads(strict["details"]) == {}
+    lenient = geneval.verdicts(rows, geneval.Protocol(threshold=0.2)).iloc[0]
+    assert len(json.loads(lenient["details"])["car"]) == 2
+    with pytest.raises(UserError, match="not stored"):
+        geneval.verdicts(rows, geneval.Protocol(threshold=0.01))
+    with pytest.raises(UserError, match="mark the run again"):
+        geneval.verdicts(rows.drop(columns="detections"), geneval.PUBLISHED)

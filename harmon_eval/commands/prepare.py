@@ -1,0 +1,41 @@
+"""Fetch what tasks need in the official suite: data and weights of instruments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tasks", metavar="A,B", help="tasks, such as geneval,mjhq")
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="put the files there, for --data DIR of a run "
+                             "(default: the cache, where a run looks by itself)")  # fmt: skip
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Every file is tried; those that cannot be had are said, and make the exit code 2."""
+    from harmon_eval.core import UserError
+    from harmon_eval.evaluate import task_list
+    from harmon_eval.progress import Progress
+    from harmon_eval.suites.official_download import FILES, fetch, unpack_images
+    from harmon_eval.suites.official_weights import target_of
+
+    failed = False
+    for name in task_list(arguments.tasks):
+        progress = Progress(name)
+        if name not in FILES:
+            progress.say("nothing to fetch: `run --suite official` says what it needs, if anything")
+            continue
+        for remote in FILES[name]:
+            target = target_of(remote.place, arguments.data)
+            try:
+                fetch(remote, target, progress)
+                if remote.unpack:
+                    unpack_images(target, progress)
+            except UserError as error:
+                progress.say(str(error))
+                failed = True
+            else:
+                progress.say(f"ready: {target}")
+    return 2 if failed else 0

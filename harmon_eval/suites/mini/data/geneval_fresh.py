@@ -1,0 +1,12 @@
+"""The mini suite's GenEval prompts drawn with another seed."""
+
+from pathlib import Path
+
+from harmon_eval.scoring import geneval_prompts as prompts
+from harmon_eval.suites.mini.data.geneval import geneval_items
+
+SEED = 44
+
+
+def make(folder: Path) -> None:
+    (folder / "evaluation_metadata.jsonl").write_text(prompts.to_jsonl(geneval_items(SEED)))

@@ -1,0 +1,165 @@
+"""Fetching published files: resumed where it stopped, checked, whole or absent."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from harmon_eval.core import UserError
+from harmon_eval.progress import Progress
+from harmon_eval.scoring.features import sha256_of
+from harmon_eval.suites.official_weights import WEIGHTS
+
+BLOCK = 2**20
+TIMEOUT = 60  # seconds without a byte
+MEMBER = re.compile(r"mjhq30k_imgs/[\w-]+/[\w-]+\.(jpg|jpeg|png|webp)")
+MAX_MEMBER = 2**26
+HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main/"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file at ``url`` that belongs at ``place`` below the data folder. ``sha256`` is as much of
+    the digest as its publisher states, from the left; empty where none does."""
+
+    url: str
+    place: str
+    sha256: str = ""
+    unpack: bool = False
+
+
+def _weights(instrument: str, sha256: str) -> Remote:
+    wanted = WEIGHTS[instrument]
+    return Remote(wanted.source, f"weights/{wanted.names[0]}", sha256)
+
+
+# What a task needs; the prompts of geneval and geneval_fresh are made here.
+FILES: dict[str, tuple[Remote, ...]] = {
+    "geneval": (
+        _weights("detector", "743b7d99"),
+        _weights("color", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
+    ),
+    "mjhq": (
+        _weights("features", ""),
+        Remote(HUB + "meta_data.json", "mjhq/meta_data.json"),
+        Remote(HUB + "mjhq30k_imgs.zip", "mjhq/mjhq30k_imgs.zip", unpack=True),
+    ),
+}
+
+
+def _record(target: Path) -> Path:
+    return target.with_name(target.name + ".sha256")
+
+
+def is_sound(remote: Remote, target: Path) -> bool:
+    """Is the file there, with its published digest, or the one it had when it was fetched?"""
+    if not target.is_file():
+        return False
+    record = _record(target)
+    known = remote.sha256 or (record.read_text().strip() if record.is_file() else "")
+    return sha256_of(target).startswith(known)
+
+
+def fetch(remote: Remote, target: Path, progress: Progress) -> None:
+    """The file at ``target``: kept if sound, else fetched, from where an earlier call stopped.
+
+    Raises UserError that says which file goes where when it cannot be had, or is another one."""
+    if is_sound(remote, target):
+        progress.say(f"{target} is there and sound")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        _receive(remote.url, part, progress)
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", "") or str(error) or type(error).__name__
+        raise UserError(
+            f"cannot fetch {remote.url} ({reason}): give the same command again to go on, or get "
+            f"the file elsewhere and put it at {target}"
+        ) from None
+    digest = sha256_of(part)
+    if not digest.startswith(remote.sha256):
+        part.unlink()
+        raise UserError(
+            f"{remote.url} is not the published file: its SHA-256 is {digest[:16]}..., expected "
+            f"{remote.sha256[:16]}; get it elsewhere and put it at {target}"
+        )
+    _record(target).write_text(digest + "\n")
+    part.replace(target)
+
+
+def _receive(url: str, part: Path, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if have and error.code == 416:  # nothing is left to send, or the part belongs to another
+            size = error.headers.get("Content-Range", "").rpartition("/")[2]
+            if size == str(have):
+                return
+            part.unlink()
+            _receive(url, part, progress)
+            return
+        raise
+    with answer:
+        resumed = answer.status == 206
+        have = have if resumed else 0
+        left = int(answer.headers.get("Content-Length") or 0)
+        if resumed:
+            progress.say(f"goes on at {have / 1e6:.1f} MB")
+        with part.open("ab" if resumed else "wb") as file:
+            received = _copy(answer.read, file.write, part.name, left, progress)
+    if left and received != left:
+        raise ConnectionError(f"cut short after {(have + received) / 1e6:.1f} MB")
+
+
+def _copy(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], int],
+    name: str,
+    left: int,
+    progress: Progress,
+) -> int:
+    received = 0
+    with progress.bar(f"{name.removesuffix('.part')} (MB)", -(-left // BLOCK)) as advance:
+        while block := read(BLOCK):
+            received += write(block)
+            advance(1)
+    return received
+
+
+def unpack_images(archive: Path, progress: Progress) -> int:
+    """Images of MJHQ's archive beside it, each whole or absent; how many were missing.
+
+    Only ``mjhq30k_imgs/CATEGORY/KEY.jpg`` is unpacked, whatever else the archive holds. Raises
+    UserError for a damaged archive."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            wanted = [
+                member
+                for member in packed.infolist()
+                if MEMBER.fullmatch(member.filename) and member.file_size <= MAX_MEMBER
+            ]
+            missing = [m for m in wanted if not _has(archive.parent / m.filename, m.file_size)]
+            with progress.bar("unpacking", len(missing)) as advance:
+                for member in missing:
+                    target = archive.parent / member.filename
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    part = target.with_name(target.name + ".part")
+                    part.write_bytes(packed.read(member))
+                    part.replace(target)
+                    advance(1)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{archive} is damaged ({error}): delete it and prepare again") from None
+    return len(missing)
+
+
+def _has(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size

@@ -1,0 +1,153 @@
+"""``prepare`` fetches by checksum from a real server, goes on where it stopped, and says what is
+missing where there is no network."""
+
+import hashlib
+import re
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harmon_eval import cli
+from harmon_eval.core import UserError
+from harmon_eval.progress import Progress
+from harmon_eval.suites import official_download
+from harmon_eval.suites.official_download import Remote, fetch, unpack_images
+
+CONTENT = bytes(range(256)) * 20_000
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT with byte ranges; ``stop_after`` bytes it hangs up once."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.stop_after: int | None = None
+        self.ranges: list[str | None] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        start = int(re.findall(r"\d+", asked)[0]) if asked else 0
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        stop, self.server.stop_after = self.server.stop_after, None
+        self.wfile.write(CONTENT[start : start + stop] if stop else CONTENT[start:])
+
+
+@pytest.fixture
+def server():
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def remote(server: Server) -> Remote:
+    url = f"http://127.0.0.1:{server.server_port}/detector.pth"
+    return Remote(url, "weights/detector.pth", hashlib.sha256(CONTENT).hexdigest()[:8])
+
+
+def test_a_fetched_file_is_checked_and_not_fetched_twice(server, remote, tmp_path: Path) -> None:
+    target = tmp_path / remote.place
+    fetch(remote, target, Progress())
+    fetch(remote, target, Progress())
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == [None]
+
+
+def test_a_broken_off_download_goes_on_where_it_stopped(server, remote, tmp_path: Path) -> None:
+    server.stop_after = 1_500_000
+    target = tmp_path / remote.place
+    with pytest.raises(UserError, match=r"cut short.*same command again.*put it at"):
+        fetch(remote, target, Progress())
+    assert not target.exists()
+    have = target.with_name("detector.pth.part").stat().st_size
+    assert 0 < have <= 1_500_000
+    fetch(remote, target, Progress())
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={have}-"]
+
+
+def test_a_part_that_was_whole_is_only_checked(server, remote, tmp_path: Path) -> None:
+    target = tmp_path / remote.place
+    target.parent.mkdir()
+    target.with_name("detector.pth.part").write_bytes(CONTENT)
+    fetch(remote, target, Progress())
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_is_said_and_nothing_is_kept(server, remote, tmp_path: Path) -> None:
+    target = tmp_path / "detector.pth"
+    with pytest.raises(UserError, match="not the published file"):
+        fetch(Remote(remote.url, "detector.pth", "743b7d99"), target, Progress())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_damaged_later_is_fetched_again(server, remote, tmp_path: Path) -> None:
+    unstated = Remote(remote.url, remote.place)  # its publisher states no digest
+    target = tmp_path / remote.place
+    fetch(unstated, target, Progress())
+    target.write_bytes(CONTENT[:-1] + b"?")
+    fetch(unstated, target, Progress())
+    assert target.read_bytes() == CONTENT
+
+
+def test_without_a_network_every_file_and_its_place_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    closed = Server()
+    port = closed.server_port
+    closed.server_close()
+    nowhere = {
+        name: tuple(
+            Remote(f"http://127.0.0.1:{port}/{r.place}", r.place, r.sha256, r.unpack) for r in files
+        )
+        for name, files in official_download.FILES.items()
+    }
+    monkeypatch.setattr(official_download, "FILES", nowhere)
+    assert cli.main(["prepare", "geneval,mjhq", "--data", str(tmp_path / "data")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    for place in ("weights/ViT-L-14.pt", "weights/inception-2015-12-05.pt", "mjhq/meta_data.json",
+                  "mjhq/mjhq30k_imgs.zip"):  # fmt: skip
+        assert f"put it at {tmp_path}/data/{place}" in said
+    assert cli.main(["prepare", "geneval"]) == 2
+    assert f"put it at {tmp_path}/cache/weights/ViT-L-14.pt" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_only_images_leave_the_archive_and_never_its_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "in" / "mjhq30k_imgs.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("mjhq30k_imgs/food/ab12.jpg", b"picture")
+        packed.writestr("../escaped.jpg", b"x")
+        packed.writestr("mjhq30k_imgs/../../escaped.jpg", b"x")
+        packed.writestr("mjhq30k_imgs/food/run.sh", b"x")
+    assert unpack_images(archive, Progress()) == 1
+    assert unpack_images(archive, Progress()) == 0
+    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert files == ["in/mjhq30k_imgs.zip", "in/mjhq30k_imgs/food/ab12.jpg"]
+    archive.write_bytes(archive.read_bytes()[:50])
+    with pytest.raises(UserError, match="damaged"):
+        unpack_images(archive, Progress())

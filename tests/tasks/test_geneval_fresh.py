@@ -1,0 +1,46 @@
+"""Fresh prompts: GenEval's grammar and sizes from another seed, marked by GenEval's own rules."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harmon_eval.core import UserError
+from harmon_eval.scoring import geneval_prompts as prompts
+from harmon_eval.suites import load
+from harmon_eval.tasks import geneval, geneval_fresh
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path))
+
+
+def test_the_official_suite_makes_the_same_fresh_prompts_everywhere() -> None:
+    items = [json.loads(line) for line in prompts.fresh_metadata().splitlines()]
+    official = prompts.generate(prompts.OFFICIAL_SEED)
+    counts = Counter(item["tag"] for item in items)
+    assert counts["single_object"] == 80
+    assert all(90 <= counts[tag] <= 100 for tag in prompts.TAGS if tag not in ("single_object",
+               "counting"))  # fmt: skip
+    assert 70 <= counts["counting"] <= 100
+    new = [item for item in items if item not in official]
+    assert len(new) > 400
+    samples = list(geneval_fresh.TASK.samples(load("official")))
+    assert len(samples) == 4 * len(items)
+
+
+def test_another_numpy_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "FRESH_SEED", 7)
+    with pytest.raises(UserError, match="does not draw the fresh prompts"):
+        prompts.fresh_metadata()
+
+
+def test_the_mini_suite_has_its_own_and_the_rules_are_genevals() -> None:
+    mini = load("mini")
+    fresh = {s.request.prompt for s in geneval_fresh.TASK.samples(mini)}
+    known = {s.request.prompt for s in geneval.TASK.samples(mini)}
+    assert fresh - known and len(fresh) > 250
+    assert geneval_fresh.TASK.mark is geneval.TASK.mark
+    assert geneval_fresh.TASK.summarize is geneval.TASK.summarize
