@@ -173,7 +173,8 @@ Samples = Callable[[Suite], Iterable[Sample]]
 Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
-Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, str]]
+Extremes = Callable[[Sample], tuple[str, str]]
+Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, "str | bytes"]]
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,13 @@ class Task:
     counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
     pure and sees scored rows only. ``instruments`` names what ``mark`` needs from the suite.
     ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
-    ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
+    ``exports`` (pure) gives the benchmark's own result files as relative path -> content, once
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
+
+    The texts go into docs/tasks.md: ``protocol`` is the source that is followed (repository @
+    commit), ``differs`` what differs from it and why, ``compares`` how the numbers compare with
+    other toolkits, ``licence`` that of the data, ``size`` what is asked, ``cost`` what it takes.
+    ``extremes`` gives a worst and a best reply to a question, for bounds where some are unscored.
     """
 
     samples: Samples
@@ -200,6 +206,11 @@ class Task:
     exports: Exports | None = None
     licence: str = ""
     size: str = ""
+    protocol: str = ""
+    differs: str = ""
+    compares: str = ""
+    cost: str = ""
+    extremes: Extremes | None = None
 
 
 @dataclass(frozen=True)
