@@ -1,8 +1,9 @@
 """Names to tasks and models: files here, entry points from other packages. No registration.
 
 A task is a file in ``tasks/`` with a ``TASK`` (and ``open_task(argument)``, if it has variants), or
-an entry point of the group ``harmon_eval.tasks`` that loads to either. A model is a file in ``adapters/`` with ``open_model(argument, options)``,
-or an entry point of the group ``harmon_eval.models`` that loads to such a function.
+an entry point of the group ``harmon_eval.tasks`` that loads to either. A model is a file in
+``adapters/`` with ``open_model(argument, options)``, or an entry point of the group
+``harmon_eval.models`` that loads to such a function.
 """
 
 from __future__ import annotations
@@ -82,6 +83,13 @@ def task_names() -> list[str]:
     return sorted(_files(tasks) | set(_plugins(TASK_GROUP)))
 
 
+def bundled_task_names() -> list[str]:
+    """Those of the files in ``tasks/``, without plug-ins."""
+    from harmon_eval import tasks
+
+    return sorted(_files(tasks))
+
+
 def check_task_name(name: str) -> None:
     """Raises UserError for an unknown task; what follows a colon is the task's own affair."""
     head, known = name.partition(":")[0], task_names()
@@ -99,7 +107,9 @@ def task(name: str) -> Task:
     check_task_name(name)
     head, colon, argument = name.partition(":")
     if head in _files(tasks):
-        found = getattr(_import(f"harmon_eval.tasks.{head}"), "open_task" if colon else "TASK", None)
+        found = getattr(
+            _import(f"harmon_eval.tasks.{head}"), "open_task" if colon else "TASK", None
+        )
         if colon and found is None:
             raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     else:

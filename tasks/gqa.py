@@ -24,8 +24,7 @@ LONG = 3  # words; more of them are the sign of a wrong prompt
 def samples(suite: Suite) -> Iterator[Sample]:
     """Balanced questions only; ids are strings, some with leading zeros."""
     folder = suite.data("gqa")
-    file = next((f for f in (folder / "questions1.2" / QUESTIONS, folder / QUESTIONS)
-                 if f.is_file()), folder / QUESTIONS)  # fmt: skip
+    file = folder / QUESTIONS
     entries = read_json(file)
     if not isinstance(entries, dict):
         raise UserError(f"{file} is no object of questions: get it again")
@@ -103,8 +102,11 @@ TASK = Task(
     higher_is_better=True,
     paper="arXiv 1902.09506",
     version="1",
-    intervals=partial(scaled_intervals, maximum=maximum,
-                      columns=("structural", "semantic", "long", *gqa_answers.RULES)),  # fmt: skip
+    intervals=partial(
+        scaled_intervals,
+        maximum=maximum,
+        columns=("structural", "semantic", "long", *gqa_answers.RULES),
+    ),
     exports=exports,
     extremes=lambda sample: ("", sample.target["answer"]),
     licence="MIT as stated by the hub copy; Visual Genome images have their own terms",

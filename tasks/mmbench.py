@@ -1,4 +1,4 @@
-"""MMBench: twenty abilities in single-choice questions, each asked once per rotation of its options.
+"""MMBench: twenty abilities in single-choice questions, asked in every rotation of the options.
 
 Paper: Liu et al. 2023, arXiv 2307.06281. ``circular`` counts a question only if every rotation is
 right; ``vanilla_all`` is plain accuracy over all rows, which some papers print under the same name.
@@ -9,7 +9,6 @@ no answers: its replies become the file that the server marks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -25,8 +24,9 @@ from harmon_eval.scoring.question_files import field, read_tsv, tsv_images
 from harmon_eval.scoring.submission import excel
 from harmon_eval.statistics import scaled_intervals
 
-SETS = tuple(f"{part}_{language}{version}" for version in ("", "_v11")
-             for language in ("en", "cn") for part in ("dev", "test"))  # fmt: skip
+SETS = ("dev_en", "test_en", "dev_cn", "test_cn",
+        "dev_en_v11", "test_en_v11", "dev_cn_v11", "test_cn_v11")  # fmt: skip
+PROMPTS = ("llava", "vlmevalkit", "janus", "lmms-eval")
 ROTATION = 1_000_000
 LEVELS = ("l2-category", "category")
 
@@ -37,22 +37,20 @@ def samples(suite: Suite, part: str, prompt: str) -> Iterator[Sample]:
         raise UserError(f"{file} is missing: put VLMEvalKit's file of that name there")
     rows = read_tsv(file)
     images = tsv_images(file, rows)
-    last = prompts.LETTER_CN if "_cn" in part and prompt == "llava" else ""
     for row in rows:
         index = field(row, "index", str(file))
         options = given_options({letter: row.get(letter) for letter in "ABCD"})
         hint = row.get("hint") or ""
-        texts = (field(row, "question", str(file)), options, "" if hint == "nan" else hint)
-        asked = prompts.llava_choice(*texts, last) if last else prompts.CHOICES[prompt](*texts)
+        asked = prompts.CHOICES["llava_cn" if "_cn" in part and prompt == "llava" else prompt](
+            field(row, "question", str(file)), options, "" if hint == "nan" else hint
+        )
         level = row.get("l2-category") or row.get("L2-category") or ""
         yield Sample(
             id=index,
             request=Ask(asked, (images[index],), max_new_tokens=64),
             target={
-                "options": options,
-                "answer": row.get("answer") or "",
-                "l2-category": level,
-                "category": row.get("category") or "",
+                **{"options": options, "answer": row.get("answer") or ""},
+                **{"l2-category": level, "category": row.get("category") or ""},
                 "columns": {k: v for k, v in row.items() if k and k != "image"},
             },
             group=str(int(index) % ROTATION),
@@ -113,7 +111,7 @@ def maximum(name: str) -> float | None:
     return None if name in ("unmatched", "incomplete_questions", "answered") else 100.0
 
 
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None, part: str) -> dict[str, str | bytes]:
+def exports(asked: Sequence[Sample], rows: pd.DataFrame | None, part: str) -> dict[str, bytes]:
     """``submission.xlsx`` of a test set: every row of the table with its ``prediction``."""
     if rows is None or "test" not in part:
         return {}
@@ -122,12 +120,8 @@ def exports(asked: Sequence[Sample], rows: pd.DataFrame | None, part: str) -> di
     return {"submission.xlsx": excel(table)}
 
 
-def worst_and_best(sample: Sample) -> tuple[str, str]:
-    return "Z", sample.target["answer"]
-
-
 def open_task(argument: str = "") -> Task:
-    chosen = variant(argument, part=SETS, prompt=tuple(prompts.CHOICES))
+    chosen = variant(argument, part=SETS, prompt=PROMPTS)
     part, prompt = chosen["part"], chosen["prompt"]
     columns = (*LEVELS, "base", "options", "answer", "unmatched", "correct", "lmms-eval")
     return Task(
@@ -140,17 +134,16 @@ def open_task(argument: str = "") -> Task:
         version=f"1, {part}, prompt {prompt}",
         intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
         exports=partial(exports, part=part),
-        extremes=worst_and_best,
+        extremes=lambda sample: ("Z", sample.target["answer"]),
         licence="Apache-2.0 (open-compass/MMBench); the images' own terms are not established",
         size="dev_en: 1,164 questions, 4,329 rows; test_en: 1,784 questions, 6,666 rows",
         protocol="VLMEvalKit @ e8e78f0 (the official evaluator), exact matching without a judge",
         differs="A reply without a letter is wrong and counted as `unmatched`; the original asks a "
         "judge and then draws a random letter, whose expected score is `[random-letter]`. A "
-        "question with missing rotations has no circular mark instead of an easier one.",
+        "question with missing rotations has no circular mark.",
         compares="`circular` is VLMEvalKit's Overall with exact matching, `circular[lmms-eval]` "
         "reads the same replies by lmms-eval's rules. Janus prints plain accuracy (`vanilla_all`); "
-        "Harmon's mode is not stated. The default prompt is LLaVA's, VLMEvalKit's is "
-        "`mmbench:vlmevalkit`.",
+        "Harmon's mode is not stated. VLMEvalKit's own prompt is `mmbench:vlmevalkit`.",
         cost="4,329 short replies",
     )
 

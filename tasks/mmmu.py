@@ -20,9 +20,9 @@ from harmon_eval.registry import variant
 from harmon_eval.scoring import mmmu_answers
 from harmon_eval.scoring.mmmu_files import (
     SUBJECTS,
-    asked,
-    in_order_of_mention,
     options_of,
+    ordered_images,
+    phrased,
     read_subjects,
 )
 from harmon_eval.scoring.question_files import field
@@ -36,10 +36,10 @@ def samples(suite: Suite, split: str, prompt: str) -> Iterator[Sample]:
     for subject, row, images in read_subjects(suite.data("mmmu"), split):
         where = f"MMMU {row.get('id')}"
         options = options_of(row, where)
-        text = asked(field(row, "question", where), options, prompt)
+        text = phrased(field(row, "question", where), options, prompt)
         yield Sample(
             id=field(row, "id", where),
-            request=Ask(text, in_order_of_mention(text, images), max_new_tokens=128),
+            request=Ask(text, ordered_images(text, images), max_new_tokens=128),
             target={"subject": subject, "options": options, "answer": str(row.get("answer") or "")},
             group=field(row, "id", where),
             stratum=subject,
@@ -124,7 +124,7 @@ def open_task(argument: str = "") -> Task:
     chosen = variant(argument, split=SPLITS, prompt=PROMPTS)
     columns = ("subject", "choice", "options", "answer", "known", "unmatched", "correct")
     return Task(
-        samples=partial(samples, **chosen),
+        samples=partial(samples, split=chosen["split"], prompt=chosen["prompt"]),
         mark=mark,
         summarize=summarize,
         headline="mmmu_val",
@@ -141,9 +141,8 @@ def open_task(argument: str = "") -> Task:
         "`[random-42]` draws them as the original does, in the order of the table; "
         "`[random-letter]` is their expectation. All images are handed over in the order of their "
         "markers; a model with one image slot takes the first, the official runner's choice.",
-        compares="lmms-eval marks every open question wrong (at most 94.1) and reads letters inside "
-        "of words; VLMEvalKit marks open questions as two-option ones: compare `mmmu_mc`. Both "
-        "use random letters where a judge fails.",
+        compares="lmms-eval marks every open question wrong (94.1 at most) and reads letters in "
+        "words; VLMEvalKit marks open questions as two-option ones: compare `mmmu_mc`.",
         cost="900 replies of up to 128 tokens",
     )
 

@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.registry import variant
 from harmon_eval.scoring import prompts, yes_no
-from harmon_eval.scoring.question_files import field, find_image, read_json_rows
+from harmon_eval.scoring.pope_files import FILES, SPLITS, distinct_questions
+from harmon_eval.scoring.question_files import find_image
 from harmon_eval.statistics import scaled_intervals
 
-SPLITS = ("random", "popular", "adversarial")
-FILES = {
-    "coco": "coco_pope_{}.json",
-    "aokvqa": "aokvqa_pope_seem_{}.json",
-    "gqa": "gqa_pope_seem_{}.json",
-}
 PROMPTS = {
     "short": "{}\n" + prompts.SHORT_ANSWER,
     "official": "{}",
@@ -43,41 +39,15 @@ def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
     """One sample for every distinct (source, image, text); ``target`` lists its rows."""
     folder = suite.data("pope")
     images = [folder / "images", folder / "val2014", folder]
-    for source, pattern in FILES.items():
-        files = {split: folder / pattern.format(split) for split in SPLITS}
-        if not any(file.is_file() for file in files.values()):
-            continue
-        if missing := [file for file in files.values() if not file.is_file()]:
-            raise UserError(f"{missing[0]} is missing: POPE's {source} part needs all three splits")
-        rows = {split: read_json_rows(file) for split, file in files.items()}
-        release = f"pope-{len(rows['random'])}"
-        asked: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
-        labels: dict[tuple[str, str], set[str]] = {}
-        for split, file in files.items():
-            for row in rows[split]:
-                key = (field(row, "image", str(file)), field(row, "text", str(file)))
-                question = int(field(row, "question_id", str(file)))
-                places = asked.setdefault(key, {}).setdefault(split, {})
-                places[str(question)] = question
-                labels.setdefault(key, set()).add(field(row, "label", str(file)))
-        for number, ((image, text), splits) in enumerate(asked.items()):
-            if len(labels[image, text]) > 1 or not labels[image, text] <= {"yes", "no"}:
-                raise UserError(f"POPE {source}: {image}, {text!r} needs one label, yes or no")
-            yield Sample(
-                id=f"{source}/{number:04d}",
-                request=Ask(
-                    PROMPTS[prompt].format(text), (find_image(image, images),), max_new_tokens=16
-                ),
-                target={
-                    "source": source,
-                    "label": min(labels[image, text]),
-                    "text": text,
-                    "release": release,
-                    "rows": {split: list(ids.values()) for split, ids in splits.items()},
-                },
-                group=f"{source}/{image}",
-                stratum=source,
-            )
+    for number, question in enumerate(distinct_questions(folder)):
+        picture = find_image(question.image, images)
+        yield Sample(
+            id=f"{question.source}/{number:05d}",
+            request=Ask(PROMPTS[prompt].format(question.text), (picture,), max_new_tokens=16),
+            target=asdict(question),
+            group=f"{question.source}/{question.image}",
+            stratum=question.source,
+        )
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
@@ -108,8 +78,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         verdicts = {name: own[name].to_numpy() for name in ("parsed", *OTHER_RULES)}
         parts = {s: yes_no.scores(labels, verdicts["parsed"], count[s]) for s in SPLITS}
         for name, label in (("f1", "f1"), ("accuracy", "acc")):
-            mean = 100 * sum(part[name] for part in parts.values()) / len(parts)
-            metrics[f"{source}_{label}_macro[{release}]"] = mean
+            mean = 100 * np.mean([part[name] for part in parts.values()])
+            metrics[f"{source}_{label}_macro[{release}]"] = float(mean)
         every = yes_no.scores(labels, verdicts["parsed"], pooled)
         metrics[f"{source}_f1_pooled[{release}]"] = 100 * every["f1"]
         for split, part in parts.items():
@@ -161,12 +131,11 @@ def open_task(prompt: str = "") -> Task:
         intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
         exports=exports,
         extremes=lambda s: ("no", "yes") if s.target["label"] == "yes" else ("yes", "no"),
-        licence="questions MIT (AoiDragon/POPE); COCO and Visual Genome images have their own terms",
+        licence="questions MIT (AoiDragon/POPE); images on the terms of COCO and Visual Genome",
         size="9 files x 3,000 questions, 15,443 distinct; coco alone 5,127",
         protocol="AoiDragon/POPE @ 08d957b; releases pope-3000 and pope-2910 by their own names",
-        differs="Only the first line of a reply is read, as a line break turns the official no into "
-        "a yes. Precision is 0 where nothing is answered yes; the official script divides by zero. "
-        "Answers are joined by id, not by line number.",
+        differs="Only the first line of a reply is read: a line break turns the official no into a "
+        "yes. Precision is 0 where nothing is answered yes; the official script divides by zero.",
         compares="`f1_pooled[vlmevalkit]` is VLMEvalKit's Overall, `[lmms-eval]` what lmms-eval "
         "prints; its yes ratio counts the labels and has no counterpart. LLaVA's 85.9 is "
         "`f1_macro` on pope-2910; Janus-1.3B's 87.0 is the random split alone.",

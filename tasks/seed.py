@@ -24,6 +24,7 @@ DIMENSIONS = dict(enumerate(
     ("Scene Understanding", "Instance Identity", "Instance Attributes", "Instance Location",
      "Instances Counting", "Spatial Relation", "Instance Interaction", "Visual Reasoning",
      "Text Recognition"), start=1))  # fmt: skip
+PROMPTS = ("llava", "vlmevalkit", "janus", "lmms-eval")
 OTHER_RULES = ("first-char", "llava-exact")
 OFFICIAL_SIZE = range(14_230, 14_236)
 
@@ -84,7 +85,9 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     correct, unmatched = rows["correct"].to_numpy(float), rows["unmatched"].to_numpy(bool)
     dimension = rows["dimension"].to_numpy()
     parts = {
-        name: correct[own].mean() for name in DIMENSIONS.values() if (own := dimension == name).any()
+        name: correct[own].mean()
+        for name in DIMENSIONS.values()
+        if (own := dimension == name).any()
     }
     metrics = {
         "seed_image": correct.mean(),
@@ -103,7 +106,7 @@ def maximum(name: str) -> float | None:
 
 
 def open_task(argument: str = "") -> Task:
-    prompt = variant(argument, prompt=tuple(prompts.CHOICES))["prompt"]
+    prompt = variant(argument, prompt=PROMPTS)["prompt"]
     columns = ("dimension", "correct", "unmatched", *OTHER_RULES)
     return Task(
         samples=partial(samples, prompt=prompt),

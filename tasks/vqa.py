@@ -120,12 +120,13 @@ def open_task(path: str = "") -> Task:
         higher_is_better=True,
         paper="none",
         version="1",
-        intervals=partial(scaled_intervals, maximum=maximum,
-                          columns=("choice", "correct", "unmatched")),  # fmt: skip
+        intervals=partial(
+            scaled_intervals, maximum=maximum, columns=("choice", "correct", "unmatched")
+        ),
         extremes=lambda sample: ("", sample.target["answers"][0]),
         licence="that of your data",
         size="as many as the file has",
-        protocol="this file: letters by VLMEvalKit's rule, other answers by lmms-eval's rule of GQA",
+        protocol="this file: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
         differs="There is no original.",
         compares="As accuracy by these rules, with no other toolkit's numbers in particular.",
         cost="one short reply a question",

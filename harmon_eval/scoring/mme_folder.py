@@ -16,7 +16,8 @@ from harmon_eval.core import UserError
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
 PERCEPTION = {"existence": 30, "count": 30, "position": 30, "color": 30, "posters": 147,
-              "celebrity": 170, "scene": 200, "landmark": 200, "artwork": 200, "OCR": 20}  # fmt: skip
+              "celebrity": 170, "scene": 200, "landmark": 200, "artwork": 200,
+              "OCR": 20}  # fmt: skip
 COGNITION = {"commonsense_reasoning": 70, "numerical_calculation": 20, "text_translation": 20,
              "code_reasoning": 20}  # fmt: skip
 SUBTASKS = {**PERCEPTION, **COGNITION}
@@ -77,8 +78,8 @@ def subtask_scores(
         if not own.any():
             continue
         whole = (size[own] == 2).all()
-        accuracy = right[own].sum() / size[own].sum()
-        both = (right[own] == 2).mean()
+        accuracy = float(right[own].sum() / size[own].sum())
+        both = float((right[own] == 2).mean())
         scores[name] = (100 * accuracy, 100 * both) if whole else (math.nan, math.nan)
     return scores
 

@@ -31,7 +31,9 @@ MARKER = re.compile(r"<image (\d)>")
 IMAGES = range(1, 8)
 
 
-def read_subjects(folder: Path, split: str) -> Iterator[tuple[str, dict[str, Any], dict[int, Path]]]:
+def read_subjects(
+    folder: Path, split: str
+) -> Iterator[tuple[str, dict[str, Any], dict[int, Path]]]:
     """(subject, row, image number -> file) of every question. Raises UserError."""
     for subject in SUBJECTS:
         files = sorted((folder / subject).glob(f"{split}-*.parquet"))
@@ -61,7 +63,7 @@ def options_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
     return {chr(ord("A") + i): text for i, text in enumerate(texts)}
 
 
-def asked(question: str, options: Mapping[str, str], prompt: str) -> str:
+def phrased(question: str, options: Mapping[str, str], prompt: str) -> str:
     """The text of a question: ``official`` (A) lines, or ``lmms-eval`` A. lines."""
     if not options:
         return f"{question}\n\n{SHORT_ANSWER}"
@@ -70,7 +72,7 @@ def asked(question: str, options: Mapping[str, str], prompt: str) -> str:
     return f"{question}\n\n{listed(options, '({}) {}')}\n\n{LETTER}"
 
 
-def in_order_of_mention(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
+def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
     """Images by the first marker that names them; all of them where no marker does."""
     named = dict.fromkeys(int(number) for number in MARKER.findall(text))
     found = tuple(images[number] for number in named if number in images)

@@ -18,9 +18,13 @@ def listed(options: Mapping[str, str], form: str = "{}. {}") -> str:
     return "\n".join(form.format(letter, text) for letter, text in options.items())
 
 
-def llava_choice(question: str, options: Mapping[str, str], hint: str = "", last: str = "") -> str:
-    lines = [hint, question, listed(options), last or LETTER]
+def llava_choice(question: str, options: Mapping[str, str], hint: str = "") -> str:
+    lines = [hint, question, listed(options), LETTER]
     return "\n".join(line for line in lines if line)
+
+
+def llava_choice_cn(question: str, options: Mapping[str, str], hint: str = "") -> str:
+    return llava_choice(question, options, hint).removesuffix(LETTER) + LETTER_CN
 
 
 def vlmevalkit_choice(question: str, options: Mapping[str, str], hint: str = "") -> str:
@@ -42,6 +46,7 @@ def lmms_eval_choice(question: str, options: Mapping[str, str], hint: str = "") 
 
 CHOICES = {
     "llava": llava_choice,
+    "llava_cn": llava_choice_cn,
     "vlmevalkit": vlmevalkit_choice,
     "janus": janus_choice,
     "lmms-eval": lmms_eval_choice,
