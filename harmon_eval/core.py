@@ -174,6 +174,7 @@ Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
 Extremes = Callable[[Sample], tuple[str, str]]
+Assume = Callable[[Sample, bool], Row]
 Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, "str | bytes"]]
 
 
@@ -191,7 +192,8 @@ class Task:
     The texts go into docs/tasks.md: ``protocol`` is the source that is followed (repository @
     commit), ``differs`` what differs from it and why, ``compares`` how the numbers compare with
     other toolkits, ``licence`` that of the data, ``size`` what is asked, ``cost`` what it takes.
-    ``extremes`` gives a worst and a best reply to a question, for bounds where some are unscored.
+    ``extremes`` gives a worst and a best reply to a question; ``assume``, which follows from it,
+    the row that a sample would have if it were wrong or right, for bounds where some are unscored.
     """
 
     samples: Samples
@@ -211,6 +213,15 @@ class Task:
     compares: str = ""
     cost: str = ""
     extremes: Extremes | None = None
+    assume: Assume | None = None
+
+    def __post_init__(self) -> None:
+        if self.extremes is not None and self.assume is None:
+            object.__setattr__(self, "assume", self._mark_of_extreme)
+
+    def _mark_of_extreme(self, sample: Sample, right: bool) -> Row:
+        assert self.extremes is not None
+        return self.mark([Answer(sample, self.extremes(sample)[right])], {})[0]
 
 
 @dataclass(frozen=True)

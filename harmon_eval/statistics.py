@@ -60,6 +60,7 @@ def scaled_intervals(
     summarize: Summarize,
     maximum: Callable[[str], float | None],
     columns: Sequence[str],
+    resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
     """``bootstrap_intervals`` of metrics that go from 0 to ``maximum(name)``; None: a count.
 
@@ -70,7 +71,7 @@ def scaled_intervals(
         return {name: value / top for name, (value, top) in every.items() if top is not None}
 
     lean = rows[["group", "stratum", *columns]]
-    found = bootstrap_intervals(lean, shares)
+    found = bootstrap_intervals(lean, shares, resamples)
     tops = {name: maximum(name) or 1.0 for name in found}
     return {name: (low * tops[name], high * tops[name]) for name, (low, high) in found.items()}
 

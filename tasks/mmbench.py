@@ -90,7 +90,6 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     correct = rows["correct"].to_numpy(dtype=float)
     groups = Groups.of(rows["group"].to_numpy(), rows["options"].to_numpy())
     circular = groups.circular(correct)
-    # Where a judge fails three times VLMEvalKit draws one of the letters or Z.
     drawn = np.where(unmatched, 1 / (rows["options"].to_numpy() + 1), correct)
     metrics = {
         "circular": mean(circular),
@@ -98,7 +97,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         "vanilla_0": mean(correct[rows["base"].to_numpy(dtype=bool)]),
         "circular[random-letter]": mean(groups.circular(drawn)),
         "vanilla_all[random-letter]": mean(drawn),
-        "circular[lmms-eval]": mean(groups.circular(rows["lmms-eval"].to_numpy(dtype=float))),
+        "circular[lmms-eval]": mean(groups.circular(rows["lmms-eval"].to_numpy(float))),
     }
     for level in LEVELS:
         names = groups.first(rows[level].to_numpy())

@@ -108,12 +108,14 @@ def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
         return {}
     replies = dict(zip(rows["id"], rows["reply"], strict=True))
     lines: dict[str, dict[int, str]] = {}
-    for sample in (s for s in asked if s.id in replies):
-        line = {"question": sample.target["text"], "answer": yes_no.first_line(replies[sample.id])}
+    for sample in asked:
+        reply = replies.get(sample.id)
+        line = {"question": sample.target["text"], "answer": yes_no.first_line(reply or "")}
+        text = "" if reply is None else json.dumps(line) + "\n"
         for split, ids in sample.target["rows"].items():
             name = "answers/" + FILES[sample.target["source"]].format(split)
-            lines.setdefault(name, {}).update(dict.fromkeys(ids, json.dumps(line) + "\n"))
-    whole = {name: found for name, found in lines.items() if max(found) == len(found)}
+            lines.setdefault(name, {}).update(dict.fromkeys(ids, text))
+    whole = {name: found for name, found in lines.items() if all(found.values())}
     return {name: "".join(found[i] for i in sorted(found)) for name, found in whole.items()}
 
 

@@ -34,7 +34,8 @@ def excel(rows: Sequence[Mapping[str, str]]) -> bytes:
                 cell.value = int(row[name])
             else:
                 text = CONTROL.sub(" ", str(row.get(name) or ""))
-                cell.set_explicit_value(text[:MAX_CELL], data_type="s")
+                cell.value = text[:MAX_CELL]
+                cell.data_type = "s"  # also where it begins like a formula
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()
