@@ -176,7 +176,9 @@ Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
 Replicate = Callable[["pd.DataFrame"], "dict[str, Replicates]"]
-Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, str]]
+Extremes = Callable[[Sample], tuple[str, str]]
+Assume = Callable[[Sample, bool], Row]
+Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, "str | bytes"]]
 
 
 @dataclass(frozen=True)
@@ -187,10 +189,16 @@ class Task:
     counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
     pure and sees scored rows only. ``instruments`` names what ``mark`` needs from the suite.
     ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
-    ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
+    ``exports`` (pure) gives the benchmark's own result files as relative path -> content, once
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
     ``replicates`` is for metrics that resampling would bias, such as FID: two runs are compared
     part by part. Parts go by the position of the samples.
+
+    The texts go into docs/tasks.md: ``protocol`` is the source that is followed (repository @
+    commit), ``differs`` what differs from it and why, ``compares`` how the numbers compare with
+    other toolkits, ``licence`` that of the data, ``size`` what is asked, ``cost`` what it takes.
+    ``extremes`` gives a worst and a best reply to a question; ``assume``, which follows from it,
+    the row that a sample would have if it were wrong or right, for bounds where some are unscored.
     """
 
     samples: Samples
@@ -206,6 +214,20 @@ class Task:
     exports: Exports | None = None
     licence: str = ""
     size: str = ""
+    protocol: str = ""
+    differs: str = ""
+    compares: str = ""
+    cost: str = ""
+    extremes: Extremes | None = None
+    assume: Assume | None = None
+
+    def __post_init__(self) -> None:
+        if self.extremes is not None and self.assume is None:
+            object.__setattr__(self, "assume", self._mark_of_extreme)
+
+    def _mark_of_extreme(self, sample: Sample, right: bool) -> Row:
+        assert self.extremes is not None
+        return self.mark([Answer(sample, self.extremes(sample)[right])], {})[0]
 
 
 @dataclass(frozen=True)

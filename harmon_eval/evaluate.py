@@ -59,8 +59,7 @@ def task_list(text: str) -> list[str]:
     if names == ["all"]:
         return known
     for name in names:
-        if name not in known:
-            raise UserError(f"unknown task {name!r}: {registry.did_you_mean(name, known)}")
+        registry.check_task_name(name)
     return names
 
 

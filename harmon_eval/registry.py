@@ -1,8 +1,9 @@
 """Names to tasks and models: files here, entry points from other packages. No registration.
 
-A task is a file in ``tasks/`` with a ``TASK``, or an entry point of the group ``harmon_eval.tasks``
-that loads to a ``Task``. A model is a file in ``adapters/`` with ``open_model(argument, options)``,
-or an entry point of the group ``harmon_eval.models`` that loads to such a function.
+A task is a file in ``tasks/`` with a ``TASK`` (and ``open_task(argument)``, if it has variants), or
+an entry point of the group ``harmon_eval.tasks`` that loads to either. A model is a file in
+``adapters/`` with ``open_model(argument, options)``, or an entry point of the group
+``harmon_eval.models`` that loads to such a function.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,21 @@ from harmon_eval.core import ModelFactory, ModelOptions, Responder, Task, UserEr
 
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
 BUNDLED_MODEL = "harmon-mini"
+
+
+def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
+    """What ``TASK:WORD+WORD`` chooses: one word of each list of choices, its first by default.
+
+    Raises UserError for a word that is no choice, and for two of one list."""
+    chosen: dict[str, str] = {}
+    for word in filter(None, argument.split("+")):
+        name = next((name for name, words in choices.items() if word in words), None)
+        if name is None:
+            known = [word for words in choices.values() for word in words]
+            raise UserError(f"unknown variant {word!r}: {did_you_mean(word, known)}")
+        if chosen.setdefault(name, word) != word:
+            raise UserError(f"variants {chosen[name]!r} and {word!r} exclude each other: name one")
+    return {name: chosen.get(name, words[0]) for name, words in choices.items()}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -67,17 +83,41 @@ def task_names() -> list[str]:
     return sorted(_files(tasks) | set(_plugins(TASK_GROUP)))
 
 
-def task(name: str) -> Task:
-    """The task called ``name``. Raises UserError for an unknown name or a broken plug-in."""
+def bundled_task_names() -> list[str]:
+    """Those of the files in ``tasks/``, without plug-ins."""
     from harmon_eval import tasks
 
-    plugins = _plugins(TASK_GROUP)
-    if name in _files(tasks):
-        found = getattr(_import(f"harmon_eval.tasks.{name}"), "TASK", None)
-    elif name in plugins:
-        found = _load(plugins[name])
+    return sorted(_files(tasks))
+
+
+def check_task_name(name: str) -> None:
+    """Raises UserError for an unknown task; what follows a colon is the task's own affair."""
+    head, known = name.partition(":")[0], task_names()
+    if head not in known:
+        raise UserError(f"unknown task {head!r}: {did_you_mean(head, known)}")
+
+
+def task(name: str) -> Task:
+    """The task called ``name``: ``TASK``, or ``TASK:ARGUMENT`` where its file has ``open_task``.
+
+    An entry point loads to a Task, or to such a function. Raises UserError for an unknown name,
+    a broken plug-in, or an argument that the task refuses."""
+    from harmon_eval import tasks
+
+    check_task_name(name)
+    head, colon, argument = name.partition(":")
+    if head in _files(tasks):
+        found = getattr(
+            _import(f"harmon_eval.tasks.{head}"), "open_task" if colon else "TASK", None
+        )
+        if colon and found is None:
+            raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     else:
-        raise UserError(f"unknown task {name!r}: {did_you_mean(name, task_names())}")
+        found = _load(_plugins(TASK_GROUP)[head])
+        if colon and isinstance(found, Task):
+            raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
+    if callable(found):
+        found = found(argument)
     if not isinstance(found, Task):
         raise UserError(f"task {name!r} is a {type(found).__name__}, not a harmon_eval.core.Task")
     return found

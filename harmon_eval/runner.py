@@ -147,6 +147,13 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
     return Result(job.name, metrics, intervals, len(scored), total, reasons, provenance, rows)
 
 
+def _scored_groups(result: Result) -> int:
+    """How many independent groups the intervals rest on."""
+    if result.rows is None:
+        return 0
+    return int(result.rows.loc[result.rows["unscored"].isna(), "group"].nunique())
+
+
 def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
     def finite(value: float) -> float | None:
         return float(value) if math.isfinite(value) else None
@@ -163,6 +170,7 @@ def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
                 name: [finite(low), finite(high)] for name, (low, high) in result.intervals.items()
             },
             "n": result.n,
+            "groups": _scored_groups(result),
             "total": result.total,
             "unscored": dict(result.unscored),
             "provenance": dict(result.provenance),

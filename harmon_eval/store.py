@@ -203,11 +203,11 @@ class TaskFolder:
         rows.to_parquet(buffer, index=False)
         write_whole(path, buffer.getvalue())
 
-    def export(self, files: Mapping[str, str]) -> None:
-        for name, text in files.items():
-            path = self.path / name
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                write_whole(path, text)
+    def export(self, files: Mapping[str, str | bytes]) -> None:
+        for name, content in files.items():
+            path, data = self.path / name, content.encode() if isinstance(content, str) else content
+            if not path.exists() or path.read_bytes() != data:
+                write_whole(path, data)
 
 
 class RunFolder:
@@ -295,7 +295,8 @@ class RunFolder:
         write_json(self.path / MANIFEST, {**self.manifest, **values})
 
     def task(self, name: str) -> TaskFolder:
-        return TaskFolder(self.path / name)
+        """The folder of a task; what stands after a colon may be any text, such as a path."""
+        return TaskFolder(self.path / re.sub(r"[^\w.+@=-]+", "-", name).strip("-."))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -190,6 +190,12 @@ TASK = Task(
     exports=exports,
     licence="prompts MIT (djghosh13/geneval)",
     size="553 prompts x 4 images",
+    protocol="djghosh13/geneval @ af4902f",
+    differs="The rules are the original's; another detector than its Mask2Former has another name "
+    "in the results and shares no column with it.",
+    compares="Neither lmms-eval nor VLMEvalKit has it. Papers often rewrite its prompts: such a "
+    "number does not compare.",
+    cost="2,212 drawings",
 )
 
 __all__ = ["TASK", "verdict", "verdicts"]

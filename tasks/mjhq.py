@@ -313,6 +313,12 @@ def task(protocol: str) -> Task:
         instruments=("features",),
         licence="not stated by the dataset card; do not redistribute the images",
         size="30,000 prompts in 10 categories",
+        protocol=f"Playground v2.5's FID on MJHQ-30K, pictures prepared as {protocol}",
+        differs="Symmetric eigenvalues in float64 instead of a matrix square root; the metric's "
+        "name says resizing, network and number of pictures.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. FIDs of different preparations differ "
+        "by more than models do: compare equal names only.",
+        cost="30,000 drawings",
     )
 
 

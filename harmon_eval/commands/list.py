@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: it lists everything."""
+    parser.add_argument("--pages", type=Path, metavar="FILE",
+                        help="write what the tasks say of themselves as Markdown "
+                             "(docs/tasks.md is made so)")  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -15,6 +18,12 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.core import UserError
     from harmon_eval.progress import open_console, printable
 
+    if arguments.pages:
+        from harmon_eval.store import write_whole
+        from harmon_eval.task_pages import pages
+
+        write_whole(arguments.pages, pages())
+        return 0
     console = open_console()
     rows, broken = [], []
     for name in registry.task_names():

@@ -18,6 +18,27 @@ NEEDED: dict[str, tuple[str, str]] = {
         "prompts/evaluation_metadata.jsonl of djghosh13/geneval",
     ),
     "geneval_fresh": ("evaluation_metadata.jsonl", "a file of prompts in GenEval's format"),
+    "pope": (
+        "coco_pope_random.json",
+        "output/coco and output/seem of AoiDragon/POPE, and the images named there as images/",
+    ),
+    "mme": (
+        "existence",
+        "MME_Benchmark_release_version (by request to the authors)",
+    ),
+    "mmbench": ("MMBench_*.tsv", "VLMEvalKit's file MMBench_DEV_EN.tsv"),
+    "seed": (
+        "SEED-Bench.json",
+        "the dataset AILab-CVC/SEED-Bench (SEED-Bench.json, and SEED-Bench-image.zip unpacked)",
+    ),
+    "gqa": (
+        "testdev_balanced_questions.json",
+        "testdev_balanced_questions.json of GQA 1.2 and its images/",
+    ),
+    "mmmu": (
+        "Accounting",
+        "the dataset MMMU/MMMU (one folder of Parquet files a subject)",
+    ),
     "mjhq": (
         "meta_data.json",
         "the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
@@ -56,7 +77,7 @@ class OfficialSuite:
         file, source = NEEDED[task]
         own = [self._data / task, self._data] if self._data is not None else []
         for folder in (*own, prepared_folder(task)):
-            if (folder / file).is_file():
+            if any(folder.glob(file)):
                 return folder
         if task in MADE and self._data is None:
             return made_once(cache_folder() / "official-1" / task, _write_prompts[task])

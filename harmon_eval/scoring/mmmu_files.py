@@ -1,0 +1,79 @@
+"""MMMU's tables: one folder of Parquet files a subject, as the hub has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harmon_eval.core import UserError
+from harmon_eval.scoring.mmmu_answers import literal_list
+from harmon_eval.scoring.prompts import LETTER, SHORT_ANSWER, listed
+from harmon_eval.scoring.question_files import field, read_parquet, unpacked
+
+DISCIPLINES = {
+    "Art_and_Design": ("Art", "Art_Theory", "Design", "Music"),
+    "Business": ("Accounting", "Economics", "Finance", "Manage", "Marketing"),
+    "Science": ("Biology", "Chemistry", "Geography", "Math", "Physics"),
+    "Health_and_Medicine": (
+        "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
+        "Pharmacy", "Public_Health",
+    ),
+    "Humanities_and_Social_Science": ("History", "Literature", "Sociology", "Psychology"),
+    "Tech_and_Engineering": (
+        "Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics",
+        "Energy_and_Power", "Materials", "Mechanical_Engineering",
+    ),
+}  # fmt: skip
+SUBJECTS = {subject: name for name, subjects in DISCIPLINES.items() for subject in subjects}
+MARKER = re.compile(r"<image (\d)>")
+IMAGES = range(1, 8)
+
+
+def read_subjects(
+    folder: Path, split: str
+) -> Iterator[tuple[str, dict[str, Any], dict[int, Path]]]:
+    """(subject, row, image number -> file) of every question. Raises UserError."""
+    for subject in SUBJECTS:
+        files = sorted((folder / subject).glob(f"{split}-*.parquet"))
+        if not files:
+            raise UserError(f"{folder / subject} has no {split}-*.parquet: MMMU needs 30 subjects")
+        for file in files:
+            rows = read_parquet(file)
+            images = unpacked(file, _images(file, rows))
+            for row in rows:
+                own = {k: images / f"{row['id']}-{k}.png" for k in IMAGES if row.get(f"image_{k}")}
+                yield subject, row, own
+
+
+def _images(file: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    for row in rows:
+        name = field(row, "id", str(file))
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(f"{file}: id {name[:60]!r} is no plain name: get the file again")
+        for number in IMAGES:
+            if image := row.get(f"image_{number}"):
+                yield f"{name}-{number}", image["bytes"]
+
+
+def options_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Letter -> option; empty for an open question."""
+    texts = literal_list(field(row, "options", where), where)
+    return {chr(ord("A") + i): text for i, text in enumerate(texts)}
+
+
+def phrased(question: str, options: Mapping[str, str], prompt: str) -> str:
+    """The text of a question: ``official`` (A) lines, or ``lmms-eval`` A. lines."""
+    if not options:
+        return f"{question}\n\n{SHORT_ANSWER}"
+    if prompt == "lmms-eval":
+        return f"{question}\n{listed(options)}\n\n{LETTER}"
+    return f"{question}\n\n{listed(options, '({}) {}')}\n\n{LETTER}"
+
+
+def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
+    """Images by the first marker that names them; all of them where no marker does."""
+    named = dict.fromkeys(int(number) for number in MARKER.findall(text))
+    found = tuple(images[number] for number in named if number in images)
+    return found or tuple(images.values())

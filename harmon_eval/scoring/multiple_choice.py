@@ -1,0 +1,89 @@
+"""The letter of a multiple-choice reply, by the rules of each toolkit.
+
+Sources: VLMEvalKit @ e8e78f0 (``vlmevalkit_rule``, the default), lmms-eval @ 75571cf, LLaVA @
+c121f04. A rule takes the raw reply and the options that exist, letter -> text. None: it finds no
+letter. The originals then draw a random letter or ask a judge; here the reply is *unmatched*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Options = Mapping[str, str]
+
+REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
+NON_ANSWER = "Z"
+LAST_WORDS = 4
+MISSING = ("", "nan", "none")
+
+
+def given_options(texts: Mapping[str, object]) -> dict[str, str]:
+    """Options up to the first that is missing: empty, not a number, or the text ``nan``."""
+    options = {}
+    for letter, text in texts.items():
+        if str(text if text is not None else "").strip().lower() in MISSING:
+            break
+        options[letter] = str(text)
+    return options
+
+
+def vlmevalkit_rule(reply: str, options: Options) -> tuple[str | None, str]:
+    """The letter, "Z" (a definite non-answer) or None, and which part of the rule gave it."""
+    if "Failed to obtain answer via API" in reply:
+        return None, "failed"
+    if any(refusal in reply for refusal in REFUSALS):
+        return NON_ANSWER, "refusal"
+    words = re.sub(r"[.()\[\],:;!*#{}]", " ", reply).split()
+    letters = [letter for letter in options if letter in words]
+    if len(letters) == 1 and words.index(letters[0]) >= len(words) - LAST_WORDS:
+        return letters[0], "letter"
+    if not letters and NON_ANSWER in words:
+        return NON_ANSWER, "letter"
+    phrase = re.search(r"answer is\s*\**\s*([A-D])\b", reply, re.IGNORECASE)
+    if phrase and phrase[1].upper() in options:
+        return phrase[1].upper(), "answer phrase"
+    if (by_text := _contained(reply, options)) is not None:
+        return by_text, "option text"
+    return None, "unmatched"
+
+
+def _contained(reply: str, options: Options) -> str | None:
+    """The one option whose text the reply holds, unless the reply is much longer than all."""
+    lower = reply.lower()
+    if len(lower) > 2 * sum(map(len, options.values())):
+        return None
+    found = [letter for letter, text in options.items() if text.lower() in lower]
+    return found[0] if len(found) == 1 else None
+
+
+AFFIXES = (("", "."), ("", ","), ("", ":"), ("", ")"), ("", ")."), ("(", ")"), ("(", ")."),
+           (":", ""), (":", ","), (":", "."), (":", ")"), (":", ")."))  # fmt: skip
+LMMS_LETTERS = "ABCDE"
+
+
+def lmms_eval_rule(reply: str, options: Options) -> str | None:
+    """lmms-eval's MMBench rules without its judge; letters are A to E, whatever options exist."""
+    words = reply.split()
+    for before, after in (("", ""), *AFFIXES):
+        found = [letter for letter in LMMS_LETTERS if f"{before}{letter}{after}" in words]
+        article = not (before or after) and "A" in words and len(words) > 3
+        if len(found) == 1 and not article:
+            return found[0]
+    named = [letter for letter, text in options.items() if text.lower() in reply.lower()]
+    return named[0] if len(named) == 1 else None
+
+
+def first_character(reply: str) -> str | None:
+    """lmms-eval's SEED-Bench: the first character, in upper case, whatever it is."""
+    return reply.strip()[:1].upper() or None
+
+
+def whole_reply(reply: str, options: Options) -> str | None:
+    """LLaVA's SEED-Bench converter: the reply is the letter and nothing else."""
+    return reply.strip() if reply.strip() in options else None

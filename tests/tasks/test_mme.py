@@ -1,0 +1,98 @@
+"""MME: the release folder, pairs by image, and sums."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harmon_eval import registry
+from harmon_eval.core import UserError
+from harmon_eval.scoring.mme_folder import SUBTASKS, subtask_scores, sums
+from harmon_eval.tasks.mme import TASK, exports, phrased, summarize
+
+
+def of(pairs, images=None):
+    """Score of one subtask from (first right, second right) of each image."""
+    marks = np.array(pairs, dtype=float).ravel()
+    images = np.repeat(np.arange(len(pairs)), 2) if images is None else np.array(images)
+    accuracy, both = subtask_scores(np.full(len(marks), "count"), images, marks)["count"]
+    return accuracy, both
+
+
+def test_one_subtask_of_four_images():  # mme.md, E2
+    assert of([(1, 1), (1, 0), (0, 1), (0, 0)]) == (50, 25)
+
+
+def test_one_wrong_line_of_sixty_costs_five_points():  # mme.md, E3
+    assert sum(of([(1, 1)] * 29 + [(1, 0)])) == pytest.approx(195)
+
+
+def test_pairs_are_formed_by_image_and_not_by_position():  # mme.md, E7
+    accuracy, both = of([(1, 0), (1, 0)], images=[0, 1, 0, 1])  # a-Yes, b-Yes, a-No, b-No
+    assert accuracy + both == 100
+
+
+def test_the_sums_need_every_subtask():
+    whole = dict.fromkeys(SUBTASKS, (100.0, 100.0))
+    assert sums(whole) == {"perception": 2000, "cognition": 800}
+    del whole["OCR"]
+    assert math.isnan(sums(whole)["perception"]) and sums(whole)["cognition"] == 800
+
+
+def test_half_a_pair_leaves_its_subtask_without_a_score(mini, marked):
+    samples = list(TASK.samples(mini))
+    rows = marked(TASK, samples, lambda s: s.target["truth"]).iloc[1:]
+    found = summarize(rows)
+    assert math.isnan(found["existence"]) and math.isnan(found["perception"])
+    assert found["cognition"] == 800
+
+
+def test_neither_yes_nor_no_is_wrong_and_counted(mini, marked):  # mme.md, E6
+    found = summarize(marked(TASK, list(TASK.samples(mini)), lambda s: "unclear"))
+    assert (found["perception"], found["cognition"], found["other"]) == (0, 0, 280)
+
+
+def test_both_layouts_of_the_release_are_read(mini):
+    samples = list(TASK.samples(mini))
+    assert list(dict.fromkeys(s.stratum for s in samples)) == list(SUBTASKS)
+    folder = mini.data("mme")
+    assert (folder / "scene" / "questions_answers_YN").is_dir()
+    assert not (folder / "OCR" / "images").exists()
+    for first, second in zip(samples[::2], samples[1::2], strict=True):
+        assert first.group == second.group and first.request.images == second.request.images
+        assert (first.target["truth"], second.target["truth"]) == ("Yes", "No")
+
+
+def test_the_official_suite_refuses_another_number_of_images(mini, folder_suite):
+    with pytest.raises(UserError, match="existence has 10 images, not 30"):
+        list(TASK.samples(folder_suite(mini.data("mme"), "official")))
+
+
+def test_a_file_without_its_pair_is_named(tmp_path, folder_suite):
+    (tmp_path / "existence").mkdir()
+    (tmp_path / "existence" / "1.txt").write_text("Is it?\tYes\n")
+    (tmp_path / "existence" / "1.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"1\.txt: needs two lines"):
+        list(TASK.samples(folder_suite()))
+
+
+def test_the_prompt_moves_the_score_and_has_a_name():
+    question, short = (
+        "Is it? Please answer yes or no.",
+        ("\nAnswer the question using a single word or phrase."),
+    )
+    assert phrased(question, "short") == "Is it?" + short
+    assert phrased(question, "official") == question
+    assert phrased(question, "both") == question + short
+    assert registry.task("mme:both").version == "1, prompt both"
+
+
+def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
+    samples = list(TASK.samples(mini))
+    rows = marked(TASK, samples, lambda s: "no\tdoubt\nat all")
+    files = exports(samples, rows.iloc[1:])
+    assert "Your_Results/existence.txt" not in files  # not answered completely
+    line = files["Your_Results/OCR.txt"].splitlines()[0].split("\t")
+    assert line[0] == "0000.png" and line[2:] == ["Yes", "no doubt"]

@@ -1,0 +1,72 @@
+"""SEED-Bench: the image part of the file, averages, and the prompt."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harmon_eval.core import UserError
+from harmon_eval.runner import RunSettings, prepare
+from harmon_eval.tasks.seed import TASK, summarize
+
+
+def entry(number, kind=1, **changes):
+    choices = {f"choice_{letter}": text for letter, text in zip("abcd", "wxyz", strict=True)}
+    return {"question_id": str(number), "question_type_id": kind, "data_type": "image",
+            "data_id": "1", "question": "Which?", **choices, "answer": "B", **changes}  # fmt: skip
+
+
+def write(folder, entries):
+    (folder / "SEED-Bench-image").mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(folder / "SEED-Bench-image" / "1", "PNG")
+    (folder / "SEED-Bench.json").write_text(json.dumps({"questions": entries}))
+
+
+def test_videos_are_no_part_of_it(folder_suite, tmp_path):
+    write(tmp_path, [entry(1), entry("v2", 10, data_type="video")])
+    (sample,) = TASK.samples(folder_suite())
+    assert sample.request.question == (
+        "Which?\nA. w\nB. x\nC. y\nD. z\n"
+        "Answer with the option's letter from the given choices directly."
+    )
+    assert (sample.group, sample.target["dimension"]) == ("1", "Scene Understanding")
+
+
+def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
+    kinds = ["Scene Understanding"] * 3 + ["Text Recognition"]
+    rows = pd.DataFrame({"dimension": kinds, "correct": [1, 1, 0, 0], "unmatched": False,
+                         "first-char": 0, "llava-exact": 0})  # fmt: skip
+    found = summarize(rows)
+    assert found["seed_image"] == 50
+    assert found["macro_dimensions"] == pytest.approx(33.3333, abs=1e-4)
+
+
+def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(
+    folder_suite, tmp_path, marked
+):
+    write(tmp_path, [entry(1), entry(2)])
+    samples = list(TASK.samples(folder_suite()))
+    found = summarize(marked(TASK, samples, lambda s: "B" if s.id == "1" else "hm"))
+    assert (found["seed_image"], found["unmatched"]) == (50, 1)
+    assert found["seed_image[random-letter]"] == pytest.approx(60)  # four letters and Z
+
+
+def test_repeated_questions_are_refused(folder_suite, tmp_path):  # E3
+    write(tmp_path, [entry(1), entry(1)])
+    with pytest.raises(UserError, match="two samples with the id '1'"):
+        prepare("seed", TASK, folder_suite(), RunSettings())
+
+
+def test_what_is_wrong_with_the_file_is_said(folder_suite, tmp_path):
+    write(tmp_path, [entry(1, choice_c=None)])
+    with pytest.raises(UserError, match="question 1: the field 'choice_c' is missing"):
+        list(TASK.samples(folder_suite()))
+    write(tmp_path, [entry(1, data_id="../../etc/passwd")])
+    with pytest.raises(UserError, match="is missing: put it into"):
+        list(TASK.samples(folder_suite()))
+    write(tmp_path, [entry(1)])
+    with pytest.raises(UserError, match="has 1 image questions"):
+        list(TASK.samples(folder_suite(name="official")))

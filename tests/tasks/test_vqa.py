@@ -1,0 +1,87 @@
+"""A user's own questions from JSON lines, CSV and Parquet, through the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harmon_eval import cli, registry
+from harmon_eval.core import UserError
+
+ROWS = [
+    {"image": "a.png", "question": "What color?", "answer": ["red", "crimson"], "options": None},
+    {"image": "a.png", "question": "Which?", "answer": "blue", "options": ["red", "blue"]},
+    {"image": "", "question": "One plus one?", "answer": "two", "options": None},
+]
+
+
+def write(folder, kind):
+    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
+    file = folder / f"mine.{kind}"
+    if kind == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    elif kind == "csv":
+        texts = [{k: str(v) if v else "" for k, v in row.items()} for row in ROWS]
+        pd.DataFrame(texts).to_csv(file, index=False)
+    else:
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, "PNG")
+        image = {"bytes": buffer.getvalue(), "path": "a.png"}
+        rows = [{**row, "image": image if row["image"] else None} for row in ROWS]
+        pd.DataFrame([{**r, "answer": str(r["answer"])} for r in rows]).to_parquet(file)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_every_form_asks_and_marks_the_same(folder_suite, tmp_path, marked, kind):
+    task = registry.task(f"vqa:{write(tmp_path, kind)}")
+    samples = list(task.samples(folder_suite()))
+    assert [len(s.request.images) for s in samples] == [1, 1, 0]
+    assert samples[1].request.question.startswith("Which?\nA. red\nB. blue\nAnswer with")
+    assert samples[0].group == samples[1].group or kind == "parquet"
+    given = dict(zip([s.id for s in samples], ("Crimson.", "(B)", "2"), strict=True))
+    found = task.summarize(marked(task, samples, lambda s: given[s.id]))
+    assert found["accuracy"] == pytest.approx(200 / 3)
+    assert (found["accuracy_choice"], found["accuracy_open"]) == (100, 50)
+
+
+def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path, "jsonl")
+    assert cli.main(["--tasks", f"vqa:{file}", "--model", "scripted", "--output", "run"]) == 0
+    (metrics,) = (tmp_path / "run").glob("*/metrics.json")
+    assert json.loads(metrics.read_text())["n"] == 3
+    assert metrics.parent.name.startswith("vqa-")  # no path of the user's leads out of the run
+    assert "accuracy" in capsys.readouterr().out
+    assert cli.main(["mark", "run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [({"question": "q", "answer": "c", "options": ["a", "b"]}, "row 1: the answer 'c' is none"),
+     ({"question": "q"}, "row 1: the field 'answer' is missing"),
+     ({"answer": "a"}, "row 1: the field 'question' is missing"),
+     ({"question": "q", "answer": "a", "image": "../x.png"}, "is missing: put it into"),
+     ({"question": "q", "answer": "a", "options": "[1+"}, None)],
+)  # fmt: skip
+def test_what_is_wrong_with_a_row_is_said(tmp_path, folder_suite, row, message):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps(row))
+    if message is None:  # one text that begins like a list is one option
+        message = "the answer 'a' is none"
+    with pytest.raises(UserError, match=message):
+        list(registry.task(f"vqa:{file}").samples(folder_suite()))
+
+
+def test_other_files_are_refused(tmp_path, folder_suite):
+    with pytest.raises(UserError, match="no such file"):
+        list(registry.task("vqa:nowhere.jsonl").samples(folder_suite()))
+    (tmp_path / "mine.xls").write_text("x")
+    with pytest.raises(UserError, match=r"give a \.jsonl"):
+        list(registry.task(f"vqa:{tmp_path / 'mine.xls'}").samples(folder_suite()))
+    with pytest.raises(UserError, match="takes no argument"):
+        registry.task("geneval:x")
