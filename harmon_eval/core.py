@@ -45,12 +45,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Ask:
-    """Answer ``question`` about ``images`` (files, in order; none for a question about text)."""
+    """Answer ``question`` about ``images`` (files, in order; none for a question about text).
+
+    ``system`` is the text of a turn before it, where a judge's protocol has one."""
 
     question: str
     images: tuple[Path, ...] = ()
     max_new_tokens: int = 64
     seed: int = 0
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,14 @@ class ModelOptions:
     def given(self) -> dict[str, Any]:
         """The options that are set, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Reply(str):
+    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 Request = Draw | Ask | Embed
@@ -173,6 +184,7 @@ Samples = Callable[[Suite], Iterable[Sample]]
 Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Judged = Callable[[Sample, Path | None], Sequence[Ask]]
 Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, str]]
 
 
@@ -186,6 +198,7 @@ class Task:
     ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
     ``exports`` (pure) gives the benchmark's own result files as relative path -> text, once
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
+    ``judged`` gives what the judge is asked about a sample, with its image or before it is drawn.
     """
 
     samples: Samples
@@ -198,6 +211,7 @@ class Task:
     instruments: tuple[str, ...] = ()
     intervals: Intervals | None = None
     exports: Exports | None = None
+    judged: Judged | None = None
     licence: str = ""
     size: str = ""
 

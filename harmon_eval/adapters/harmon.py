@@ -77,6 +77,8 @@ class HarmonResponder(Responder):
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         if any(len(request.images) > 1 for request in requests):
             raise Unscorable(f"{self.name} reads one image a question")
+        if any(request.system for request in requests):
+            raise Unscorable(f"{self.name} has no system turn")
         images = [open_image(r.images[0]) if r.images else None for r in requests]
         budget = max(request.max_new_tokens for request in requests)
         return self.pipeline.answer(images, [r.question for r in requests], budget)

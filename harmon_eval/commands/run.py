@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import judging
 from harmon_eval.core import ModelOptions
 
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
     how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
+    judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument("--batch-size", type=int, default=32, metavar="B",
                          help="requests at a time (default: %(default)s)")  # fmt: skip
@@ -69,5 +71,6 @@ def main(arguments: argparse.Namespace) -> int:
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
         output=arguments.output,
         fresh=arguments.fresh,
+        judge=judging.judge_options(arguments, arguments.device),
     )
     return dry_run(request) if arguments.dry_run else run(request)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites.cache import cache_folder, made_once
 
 # File that shows a task's folder, where it comes from, and what else belongs beside it.
@@ -18,6 +20,18 @@ NEEDED: dict[str, tuple[str, str]] = {
         "meta_data.json",
         "the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
         "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
+    ),
+    "wise": (
+        "cultural_common_sense.json",
+        "the three files of WISE_legacy/data in PKU-YuanGroup/WISE",
+    ),
+    "wise_verified": (
+        "cultural_common_sense_verified.json",
+        "the three files of data_verified in PKU-YuanGroup/WISE",
+    ),
+    "dpg": (
+        "dpg_bench.csv",
+        "the folder dpg_bench of TencentQQGYLab/ELLA (dpg_bench.csv, prompts/*.txt)",
     ),
 }
 MISSING = {
@@ -35,8 +49,13 @@ class OfficialSuite:
     name = "official"
     images_per_prompt = 4
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, judge: JudgeOptions | None = None) -> None:
         self._data = data
+        self._judge_options = judge or JudgeOptions()
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return open_judge(self._judge_options)
 
     def data(self, task: str) -> Path:
         if task not in NEEDED:
@@ -54,6 +73,8 @@ class OfficialSuite:
 
     def instrument(self, name: str) -> Any:
         """Raises InstrumentMissing for what is not here: drawn images stay for ``mark``."""
+        if name == "judge":
+            return self._judge
         if name == "features":
             from harmon_eval.scoring.features import inception_features
 
