@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Request:
     data: Path | None = None
     output: Path | None = None
     fresh: bool = False
-    judge: JudgeOptions = JudgeOptions()
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
 
     @property
     def every_task(self) -> bool:

@@ -1,8 +1,8 @@
 """WISE, legacy edition: does the image show what a prompt means that names it only indirectly?
 
-Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, WISE_legacy (the one
-in papers up to April 2026; judge GPT-4o-2024-05-13). A judge reads prompt, explanation and image
-and gives consistency, realism and aesthetic quality 0 to 2. Never to be put beside
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, WISE_legacy (the
+one in papers up to April 2026; judge GPT-4o-2024-05-13). A judge reads prompt, explanation and
+image and gives consistency, realism and aesthetic quality 0 to 2. Never to be put beside
 ``wise_verified``, which has other prompts, another judge and another scale.
 """
 
@@ -36,8 +36,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """WiScore as published (see ``wise.totals``), and the means of the three scores, 0 to 2."""
-    scores = {name: float(rows[name].mean()) for name in wise.SCORES}
+    """WiScore as published (see ``wise.totals``), and the three scores as shares of their 2."""
+    scores = {name: float(rows[name].mean()) / 2 for name in wise.SCORES}
     return wise.totals(rows, "wiscore", wise.LEGACY, "wiscore") | scores
 
 

@@ -1,8 +1,8 @@
 """WISE, verified edition (April 2026): is the image right in what only knowledge can tell, 0 or 1?
 
-Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, data_verified (judge
-Qwen3.5-35B-A3B, thinking off). Its ids are those of ``wise`` with other prompts: images of one
-edition must not be marked by the other, and numbers do not compare.
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, data_verified (the
+judge Qwen3.5-35B-A3B, thinking off). Its ids are those of ``wise`` with other prompts: images of
+one edition must not be marked by the other, and numbers do not compare.
 """
 
 from __future__ import annotations

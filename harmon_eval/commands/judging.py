@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "judge (of tasks that need one; the mini suite has rules; see docs/judges.md)"
     )
     judge.add_argument("--judge-model", metavar="NAME",
-                       help="model at --judge-url, or vlm:PATH, or any NAME of --model")  # fmt: skip
+                       help="model at --judge-url, or vlm:PATH, or any --model")  # fmt: skip
     judge.add_argument("--judge-url", metavar="URL",
                        help="OpenAI-compatible endpoint; the key comes from JUDGE_API_KEY or "
                             "OPENAI_API_KEY")  # fmt: skip

@@ -1,7 +1,8 @@
 """WISE's two editions: their files, what the judge is asked, how its reply is read.
 
-Paper: Niu et al. 2025, arXiv 2503.07265. Protocols: PKU-YuanGroup/WISE @ eb51174. The editions share
-ids but not prompts, judges or scales; their numbers never meet. Categories go by ``prompt_id`` alone.
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocols: PKU-YuanGroup/WISE @ eb51174. The editions
+share ids but not prompts, judges or scales; their numbers never meet. Categories go by
+``prompt_id`` alone.
 """
 
 from __future__ import annotations
