@@ -122,7 +122,7 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     def shares(rows: pd.DataFrame) -> dict[str, float]:
         return {name: value / 100 for name, value in summarize(rows).items()}
 
-    found = bootstrap_intervals(rows, shares)
+    found = bootstrap_intervals(rows.drop(columns=["answers", "id"]), shares)
     return {name: (100 * low, 100 * high) for name, (low, high) in found.items()}
 
 

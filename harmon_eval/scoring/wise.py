@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Ask, Draw, Row, Sample, UserError
+from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
 from harmon_eval.scoring.judge import Verdict
+from harmon_eval.statistics import bootstrap_intervals
 
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
 CATEGORIES = ("culture", "time", "space", "biology", "physics", "chemistry")
@@ -193,14 +195,23 @@ def totals(rows: pd.DataFrame, column: str, edition: Edition, name: str) -> dict
     ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
     ``as_zero[judge]``, the lower bound with 0 for what has no score."""
     (judge,) = rows["judge"].unique()
-    means = rows.groupby("category")[column].mean()
+    places = pd.Index(CATEGORIES).get_indexer(rows["category"])
+    sizes = np.bincount(places, minlength=len(CATEGORIES))
+    sums = np.bincount(places, weights=rows[column], minlength=len(CATEGORIES))
+    means = {c: sums[i] / sizes[i] for i, c in enumerate(CATEGORIES) if sizes[i]}
     found: dict[str, float] = {}
-    if set(means.index) == set(CATEGORIES):
+    if len(means) == len(CATEGORIES):
         found[f"{name}[{judge}]"] = float(sum(w * means[c] for c, w in edition.weights.items()))
-        found[f"unweighted_mean[{judge}]"] = float(means.mean())
+        found[f"unweighted_mean[{judge}]"] = float(np.mean(list(means.values())))
     if len(rows) < rows["total"].iloc[0]:
         found[f"as_zero[{judge}]"] = float(rows[column].sum() / rows["total"].iloc[0])
-    return found | {c: float(means[c]) for c in CATEGORIES if c in means.index}
+    return found | {c: float(mean) for c, mean in means.items()}
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over prompts within their category, without the texts, which nothing adds up."""
+    needless = ["reply", "explanation", "prompt", "rubric", "judge_as_returned", "subcategory"]
+    return bootstrap_intervals(rows.drop(columns=needless), summarize)
 
 
 def result_files(rows: pd.DataFrame, scores: Sequence[str]) -> Mapping[str, str]:
