@@ -47,12 +47,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Ask:
-    """Answer ``question`` about ``images`` (files, in order; none for a question about text)."""
+    """Answer ``question`` about ``images`` (files, in order; none for a question about text).
+
+    ``system`` is the text of a turn before it, where a judge's protocol has one."""
 
     question: str
     images: tuple[Path, ...] = ()
     max_new_tokens: int = 64
     seed: int = 0
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,14 @@ class ModelOptions:
     def given(self) -> dict[str, Any]:
         """The options that are set, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Reply(str):
+    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 Request = Draw | Ask | Embed
@@ -176,6 +187,7 @@ Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
 Replicate = Callable[["pd.DataFrame"], "dict[str, Replicates]"]
+Judged = Callable[[Sample, Path | None], Sequence[Ask]]
 Extremes = Callable[[Sample], tuple[str, str]]
 Assume = Callable[[Sample, bool], Row]
 Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, "str | bytes"]]
@@ -193,6 +205,7 @@ class Task:
     before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
     ``replicates`` is for metrics that resampling would bias, such as FID: two runs are compared
     part by part. Parts go by the position of the samples.
+    ``judged`` gives what the judge is asked about a sample, with its image or before it is drawn.
 
     The texts go into docs/tasks.md: ``protocol`` is the source that is followed (repository @
     commit), ``differs`` what differs from it and why, ``compares`` how the numbers compare with
@@ -212,6 +225,7 @@ class Task:
     intervals: Intervals | None = None
     replicates: Replicate | None = None
     exports: Exports | None = None
+    judged: Judged | None = None
     licence: str = ""
     size: str = ""
     protocol: str = ""

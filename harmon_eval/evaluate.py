@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites, tables
 from harmon_eval.asking import stored_answers, unable
-from harmon_eval.core import ModelOptions, Responder, Suite, UserError
+from harmon_eval.core import (
+    Answer,
+    InstrumentMissing,
+    ModelOptions,
+    Responder,
+    Suite,
+    UserError,
+)
 from harmon_eval.progress import Progress, open_console, printable
 from harmon_eval.provenance import environment, now
 from harmon_eval.runner import Job, RunSettings, prepare, run_job
+from harmon_eval.scoring.judge import JudgeOptions, planned
 from harmon_eval.store import RunFolder
 
 __all__ = ["Request", "RunSettings", "dry_run", "mark", "run"]
@@ -32,6 +41,7 @@ class Request:
     output: Path | None = None
     fresh: bool = False
     detector: str | None = None
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
 
     @property
     def every_task(self) -> bool:
@@ -83,7 +93,7 @@ def plan(names: Sequence[str], suite: Suite, settings: RunSettings, skip: bool) 
 def run(request: Request) -> int:
     """Draw, answer, mark, summarize. Returns the exit code."""
     names = task_list(request.tasks)
-    suite = suites.load(request.suite, request.data, request.detector)
+    suite = suites.load(request.suite, request.data, request.detector, request.judge)
     folder = request.folder
     with folder.locked():
         responder = registry.model(request.model, request.options)
@@ -105,6 +115,7 @@ def run(request: Request) -> int:
             environment=environment(),
             data=str(request.data) if request.data else None,
             detector=request.detector,
+            judge=asdict(request.judge),
             batch_size=request.settings.batch_size,
             device=request.options.device,
         )
@@ -162,7 +173,7 @@ def _run_jobs(
 def dry_run(request: Request) -> int:
     """Say what a run would ask; loads no model and writes nothing into the run folder."""
     console = open_console()
-    suite = suites.load(request.suite, request.data)
+    suite = suites.load(request.suite, request.data, request.detector, request.judge)
     folder = request.folder
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
     rows = []
@@ -183,20 +194,55 @@ def dry_run(request: Request) -> int:
                     f"to {deed}": left.count(deed.capitalize()) for deed in ("draw", "ask", "embed")
                 },
                 "about": f"{rate * len(left):.0f} s" if rate is not None else "?",
+                **_judging(job, suite, request, stored, task_folder.path),
             }
         )
     tables.print_rows(rows, f"would run into {printable(folder.path)}", console)
     return 0
 
 
-def mark(path: Path, names: str | None, data: Path | None, detector: str | None = None) -> int:
-    """Mark and summarize what a run folder holds. Returns the exit code."""
+def _judging(
+    job: Job, suite: Suite, request: Request, stored: Mapping[str, Answer], folder: Path
+) -> dict[str, str]:
+    """What is left to ask the judge; a local one is not loaded for that."""
+    open_here = request.judge.served or not request.judge.model
+    judge = None
+    if job.task.judged and open_here:
+        with suppress(InstrumentMissing):
+            judge = suite.instrument("judge").bound_to(folder)
+    plan = planned(job.task, job.samples, stored, judge)
+    unpriced = plan.dollars is None or not request.judge.served
+    cost = "" if not plan.requests else "?" if unpriced else f"{plan.dollars:.2f} USD"
+    return {
+        "to judge": str(plan.requests),
+        "tokens in, out": f"{plan.tokens_in:,}, {plan.tokens_out:,}" if plan.requests else "",
+        "about, judge": cost,
+    }
+
+
+def mark(
+    path: Path,
+    names: str | None,
+    data: Path | None,
+    detector: str | None = None,
+    judge: JudgeOptions | None = None,
+    budget: float | None = None,
+) -> int:
+    """Mark and summarize what a run folder holds. Returns the exit code.
+
+    ``data``, ``judge`` and its ``budget`` are by default those of the run."""
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
     before = Path(manifest["data"]) if manifest.get("data") else None
+    judge = judge or JudgeOptions(**manifest.get("judge", {}))
+    if budget is not None:
+        judge = replace(judge, budget=budget)
     suite = suites.load(
-        manifest["identity"]["suite"], data or before, detector or manifest.get("detector")
+        manifest["identity"]["suite"],
+        data or before,
+        detector or manifest.get("detector"),
+        judge,
     )
     chosen = task_list(names) if names else list(known)
     if unknown := [name for name in chosen if name not in known]:

@@ -24,9 +24,15 @@ def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
     return {"version": task.version, "instruments": identities}
 
 
-def load_instruments(task: Task, suite: Suite) -> Instruments:
-    """Raises InstrumentMissing."""
-    return {name: suite.instrument(name) for name in task.instruments}
+def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instruments:
+    """Those that keep something, as a judge its replies, keep it in the task's folder.
+
+    Raises InstrumentMissing."""
+    loaded = {name: suite.instrument(name) for name in task.instruments}
+    return {
+        name: instrument.bound_to(folder.path) if hasattr(instrument, "bound_to") else instrument
+        for name, instrument in loaded.items()
+    }
 
 
 def mark_missing(

@@ -203,7 +203,7 @@ def run_job(
     if job.task.exports:
         folder.export(job.task.exports(job.samples, None))
     try:
-        instruments = load_instruments(job.task, suite)
+        instruments = load_instruments(job.task, suite, folder)
         rows = mark_missing(job.task, instruments, folder, job.samples, checked, progress)
         provenance = {
             **run.manifest["identity"],

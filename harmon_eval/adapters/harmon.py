@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, UserError
+from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
@@ -76,6 +76,8 @@ class HarmonResponder(Responder):
         return self.pipeline.draw(prompts, [r.seed for r in requests], self.draw_settings)
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
+        if any(request.system for request in requests):
+            raise Unscorable(f"{self.name} has no system turn")
         images = [open_image(r.images[0]) if r.images else None for r in requests]
         budget = max(request.max_new_tokens for request in requests)
         return self.pipeline.answer(images, [r.question for r in requests], budget)

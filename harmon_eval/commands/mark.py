@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import judging
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("--tasks", metavar="A,B", help="default: those of the run")
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
+    judging.add_arguments(parser)
 
     parser.add_argument("--detector", choices=("mask2former", "mmdet", "hf"),
                         help="GenEval's detector; default: that of the run")  # fmt: skip
@@ -18,4 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.evaluate import mark
 
-    return mark(arguments.run, arguments.tasks, arguments.data, arguments.detector)
+    judge = judging.judge_options(arguments) if arguments.judge_model else None
+    return mark(
+        arguments.run,
+        arguments.tasks,
+        arguments.data,
+        arguments.detector,
+        judge,
+        arguments.budget,
+    )

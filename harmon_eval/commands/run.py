@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harmon_eval.commands import judging
 from harmon_eval.commands.compare import add_decision_arguments
 from harmon_eval.core import ModelOptions, UserError
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
     how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
+    judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument("--batch-size", type=int, default=32, metavar="B",
                          help="requests at a time (default: %(default)s)")  # fmt: skip
@@ -87,6 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         fresh=arguments.fresh,
         detector=arguments.detector,
+        judge=judging.judge_options(arguments, arguments.device),
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")

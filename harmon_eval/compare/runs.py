@@ -10,9 +10,8 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import Task, UserError
+from harmon_eval.leaderboard.entries import IDENTITY
 from harmon_eval.store import METRICS, ROWS, RunFolder, differing, read_json
-
-IDENTITY = ("suite", "version", "data", "instruments")
 
 
 @dataclass(frozen=True)

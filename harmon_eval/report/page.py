@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import IDENTITY
+from harmon_eval.leaderboard.entries import IDENTITY
 from harmon_eval.report import gather, plots
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
 from harmon_eval.store import METRICS, RunFolder, read_json, write_whole

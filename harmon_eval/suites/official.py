@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites import official_weights
 from harmon_eval.suites.cache import cache_folder, made_once
 
@@ -48,6 +50,18 @@ NEEDED: dict[str, tuple[str, str]] = {
         "captions_val2014.json",
         "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
+    "wise": (
+        "cultural_common_sense.json",
+        "the three files of WISE_legacy/data in PKU-YuanGroup/WISE",
+    ),
+    "wise_verified": (
+        "cultural_common_sense_verified.json",
+        "the three files of data_verified in PKU-YuanGroup/WISE",
+    ),
+    "dpg": (
+        "dpg_bench.csv",
+        "the folder dpg_bench of TencentQQGYLab/ELLA (dpg_bench.csv, prompts/*.txt)",
+    ),
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
 MADE = ("geneval", "geneval_fresh")
@@ -64,12 +78,22 @@ class OfficialSuite:
     name = "official"
     images_per_prompt = 4
 
-    def __init__(self, data: Path | None = None, detector: str | None = None) -> None:
+    def __init__(
+        self,
+        data: Path | None = None,
+        detector: str | None = None,
+        judge: JudgeOptions | None = None,
+    ) -> None:
         detector = detector or DETECTORS[0]
         if detector not in DETECTORS:
             raise UserError(f"unknown detector {detector!r}: known are {', '.join(DETECTORS)}")
         self._data = data
         self._detector = detector
+        self._judge_options = judge or JudgeOptions()
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return open_judge(self._judge_options)
 
     def data(self, task: str) -> Path:
         if task not in NEEDED:
@@ -92,6 +116,7 @@ class OfficialSuite:
             "features": self._features,
             "detector": self._open_detector,
             "color": self._color,
+            "judge": lambda: self._judge,
         }.get(name)
         if open_instrument is None:
             raise InstrumentMissing(f"the official suite has no instrument {name!r}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites.cache import cache_folder, made_once
 
 VERSION = "1"
@@ -20,8 +22,15 @@ class MiniSuite:
     name = "mini"
     images_per_prompt = 4
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, judge: JudgeOptions | None = None) -> None:
         self._data = data
+        self._judge_options = judge or JudgeOptions()
+
+    @cached_property
+    def _judge(self) -> Judge:
+        from harmon_eval.suites.mini.judge import RuleJudge
+
+        return open_judge(self._judge_options, RuleJudge())
 
     def data(self, task: str) -> Path:
         if self._data is not None:
@@ -42,6 +51,8 @@ class MiniSuite:
             from harmon_eval.suites.mini.colors import ColorNamer
 
             return ColorNamer()
+        if name == "judge":
+            return self._judge
         if name == "features":
             from harmon_eval.scoring.features import mini_features
 

@@ -1,0 +1,132 @@
+"""Any vision-language model of transformers (``AutoModelForImageTextToText``): ``vlm:PATH``.
+
+Answers questions greedily with the chat template of its own processor; as a judge too. Weights are
+read from safetensors, remote code is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harmon_eval.adapters.harmon import DTYPES, best_device
+from harmon_eval.core import Ask, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.scoring.images import open_image
+
+
+class VisionLanguageResponder(Responder):
+    def __init__(self, name: str, model: Any, processor: Any, fingerprint: str) -> None:
+        """Raises UserError for a processor without a chat template."""
+        if not getattr(processor, "chat_template", None):
+            raise UserError(f"{name} has no chat template: add chat_template.jinja to its folder")
+        self.name, self.fingerprint = name, fingerprint
+        self.model, self.processor = model.eval(), processor
+        # Right padding would put pads between a prompt and its answer.
+        processor.tokenizer.padding_side = "left"
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        self.settings = {"decoding": "greedy", "dtype": str(model.dtype).removeprefix("torch.")}
+
+    def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
+        """Replies in order. Requests with and without images go in batches of their own."""
+        replies: list[str | Exception] = [Unscorable("not asked")] * len(requests)
+        ready: dict[bool, list[tuple[int, Ask, list[Any]]]] = {True: [], False: []}
+        for place, request in enumerate(requests):
+            try:
+                images = [open_image(path).convert("RGB") for path in request.images]
+            except Unscorable as error:
+                replies[place] = error
+                continue
+            ready[bool(images)].append((place, request, images))
+        for batch in filter(None, ready.values()):
+            texts = self._generate([request for _, request, _ in batch], [i for *_, i in batch])
+            for (place, _, _), text in zip(batch, texts, strict=True):
+                replies[place] = text
+        return replies
+
+    def _generate(self, requests: Sequence[Ask], images: Sequence[list[Any]]) -> list[str]:
+        texts = [
+            self.processor.apply_chat_template(
+                conversation(request), add_generation_prompt=True, tokenize=False
+            )
+            for request in requests
+        ]
+        shown = {"images": list(images)} if images[0] else {}
+        inputs = self.processor(text=texts, padding=True, return_tensors="pt", **shown)
+        inputs = inputs.to(self.model.device, dtype=self.model.dtype)
+        with torch.inference_mode():
+            tokens = self.model.generate(
+                **inputs,
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=max(request.max_new_tokens for request in requests),
+                pad_token_id=self.processor.tokenizer.pad_token_id,
+            )
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        # Greedy decoding: a smaller limit is a beginning of the same tokens.
+        cut = [row[: request.max_new_tokens] for row, request in zip(new, requests, strict=True)]
+        decoded = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
+        return [text.strip() for text in decoded]
+
+
+def conversation(request: Ask) -> list[dict[str, Any]]:
+    """The turns of a request, images before the question."""
+    content: list[dict[str, Any]] = [{"type": "image"} for _ in request.images]
+    content.append({"type": "text", "text": request.question})
+    turns = [{"role": "user", "content": content}]
+    if request.system:
+        system = [{"type": "text", "text": request.system}]
+        turns.insert(0, {"role": "system", "content": system})
+    return turns
+
+
+def open_model(argument: str, options: ModelOptions) -> VisionLanguageResponder:
+    """``vlm:FOLDER`` or ``vlm:HUB/ID``. Raises UserError for what cannot be loaded."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    if ignored := sorted(options.given().keys() - {"device", "dtype"}):
+        raise UserError(f"vlm: decoding is greedy, leave out {', '.join(ignored)}")
+    if not argument:
+        raise UserError("vlm: needs a folder or a hub id, such as --model vlm:PATH")
+    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    folder = _folder(argument)
+    try:
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    except ImportError as error:
+        line = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{argument} needs a package ({line}): pip install 'harmon-eval[vlm]'"
+        ) from None
+    except (OSError, ValueError, KeyError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{argument} is no vision-language model of transformers: {line}") from None
+    name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
+    return VisionLanguageResponder(name, model.to(device), processor, weights_hash(folder))
+
+
+def _folder(argument: str) -> Path:
+    if Path(argument).is_dir():
+        return Path(argument)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(argument, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.py"]))
+    except (OSError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"no folder and no hub id {argument!r} ({line}): give vlm:PATH") from None
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the folder's safetensors files."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

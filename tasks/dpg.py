@@ -1,0 +1,153 @@
+"""DPG-Bench: how much of a long, dense prompt does the image show?
+
+Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1: a graph of yes/no
+questions a prompt, asked about each of four images. ``dpg`` counts every question; the figures that
+begin with ``as_published`` follow the published script, which loses the first row of its question
+file and takes categories from the last image only. The original asks mPLUG (ModelScope); another
+question-answering model makes another metric and stands in its name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harmon_eval.core import (
+    Answer,
+    Ask,
+    Draw,
+    Instruments,
+    Interval,
+    Row,
+    Sample,
+    Suite,
+    Summarize,
+    Task,
+    Unscorable,
+    UserError,
+)
+from harmon_eval.scoring import dpg
+from harmon_eval.statistics import bootstrap_intervals
+
+# mPLUG needs no such request; a model that chats does.
+FORM = " Please answer yes or no."
+logger = logging.getLogger(__name__)
+
+
+def samples(suite: Suite) -> Iterator[Sample]:
+    """Each prompt ``suite.images_per_prompt`` times. Raises UserError for files with a flaw."""
+    folder = suite.data("dpg")
+    questions, first = dpg.read_questions(folder / "dpg_bench.csv")
+    files = sorted((folder / "prompts").glob("*.txt"))
+    if not files:
+        raise UserError(f"{folder}/prompts holds no prompts: put dpg_bench/prompts/*.txt there")
+    if lost := sorted(questions.keys() - {file.stem for file in files}):
+        logger.warning("%d items of dpg_bench.csv have no prompt, such as %r", len(lost), lost[0])
+    for file in files:
+        prompt = file.read_text(encoding="utf-8").strip()
+        for index in range(suite.images_per_prompt):
+            target = {
+                "questions": [
+                    [q.number, q.text, list(q.parents), q.detailed]
+                    for q in questions.get(file.stem, ())
+                ],
+                "first": file.stem == first,
+                "last": index == suite.images_per_prompt - 1,
+            }
+            yield Sample(f"{file.stem}/{index:04d}", Draw(prompt, index=index), target, file.stem)
+
+
+def questions_of(sample: Sample) -> list[dpg.Question]:
+    return [dpg.Question(n, t, tuple(p), d) for n, t, p, d in sample.target["questions"]]
+
+
+def judged(sample: Sample, image: Path | None) -> list[Ask]:
+    images = (image,) if image else ()
+    return [Ask(q.text + FORM, images, max_new_tokens=8) for q in questions_of(sample)]
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+    """One row an image: answers by question, both scores, counts by category.
+
+    An image with a question that has no yes or no is unscored."""
+    judge = instruments["judge"]
+    asks = [judged(answer.sample, answer.image) for answer in answers]
+    verdicts = iter(judge.verdicts([a for own in asks for a in own], dpg.parse_yes_no))
+    rows: list[Row] = []
+    for answer, own in zip(answers, asks, strict=True):
+        found = [next(verdicts) for _ in own]
+        questions = questions_of(answer.sample)
+        failed = next((v for v in found if isinstance(v, Unscorable)), None)
+        if not found or failed:
+            rows.append({"unscored": str(failed or "dpg_bench.csv has no questions for it")})
+            continue
+        said = {q.number: v.value for q, v in zip(questions, found, strict=True)}
+        row = mark_image(questions, said, answer.sample.target["first"])
+        rows.append({"judge": judge.name, "last": answer.sample.target["last"], **row})
+    return rows
+
+
+def mark_image(questions: Sequence[dpg.Question], said: dict[int, bool], first: bool) -> Row:
+    """``said`` are the raw answers by question; ``first``: the item begins the question file."""
+    published = dpg.published_score(questions, said, first)
+    seen = [] if published is None else dpg.published_questions(questions, first)
+    return {
+        "answers": json.dumps(said),
+        "score": dpg.corrected_score(questions, said),
+        "published": float("nan") if published is None else published,
+        **dpg.category_counts(questions, said, ""),
+        **dpg.category_counts(seen, said, "published "),
+    }
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """All in percent. ``dpg``: mean over prompts of the mean over images; categories: share of yes
+    before dependencies, so that ``dpg`` is not their mean."""
+    (judge,) = rows["judge"].unique()
+    items = rows.groupby("group")[["score", "published"]].mean().mean()
+    found = {f"dpg[{judge}]": 100 * float(items["score"])}
+    if pd.notna(items["published"]):
+        found[f"as_published[{judge}]"] = 100 * float(items["published"])
+    found |= _categories(rows, "", "")
+    return found | _categories(rows[rows["last"].astype(bool)], "published ", "as_published/")
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over prompts, of shares: only of a share is 0 or 1 the end of the scale."""
+
+    def shares(rows: pd.DataFrame) -> dict[str, float]:
+        return {name: value / 100 for name, value in summarize(rows).items()}
+
+    found = bootstrap_intervals(rows.drop(columns=["answers", "id"]), shares)
+    return {name: (100 * low, 100 * high) for name, (low, high) in found.items()}
+
+
+def _categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
+    sums = rows[[c for c in rows.columns if c.startswith((f"{prefix}yes:", f"{prefix}of:"))]].sum()
+    start = f"{prefix}of:"
+    categories = sorted(c.removeprefix(start) for c in sums.index if c.startswith(start))
+    return {
+        f"{name}{category}": 100 * float(sums[f"{prefix}yes:{category}"] / sums[start + category])
+        for category in categories
+        if sums[start + category]
+    }
+
+
+TASK = Task(
+    samples=samples,
+    mark=mark,
+    summarize=summarize,
+    headline="dpg",
+    higher_is_better=True,
+    paper="arXiv 2403.05135",
+    version="1",
+    instruments=("judge",),
+    judged=judged,
+    intervals=intervals,
+    licence="Apache-2.0 (TencentQQGYLab/ELLA)",
+    size="1,065 prompts x 4 images",
+)

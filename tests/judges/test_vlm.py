@@ -1,0 +1,122 @@
+"""A transformers vision-language model end to end: a random LLaVA of a few thousand weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from harmon_eval.adapters.vlm import VisionLanguageResponder, open_model
+from harmon_eval.core import Ask, ModelOptions, Unscorable, UserError
+from harmon_eval.scoring.judge import JudgeOptions, open_judge
+
+WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
+TEMPLATE = (
+    "{% for turn in messages %}{{ turn['role'] }} : {% for part in turn['content'] %}"
+    "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}assistant : {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("llava")
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
+        unk_token="<unk>", additional_special_tokens=["<image>"],
+    )  # fmt: skip
+    images = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    processor = LlavaProcessor(
+        images,
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        chat_template=TEMPLATE,
+        num_additional_image_tokens=1,
+    )
+    processor.save_pretrained(place)
+    vision = CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2,
+                              num_attention_heads=2, image_size=16, patch_size=8,
+                              projection_dim=16)  # fmt: skip
+    text = LlamaConfig(vocab_size=len(WORDS), hidden_size=16, intermediate_size=32,
+                       num_hidden_layers=2, num_attention_heads=2, pad_token_id=0, bos_token_id=1,
+                       eos_token_id=2, initializer_range=0.5)  # fmt: skip
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=3)
+    LlavaForConditionalGeneration(config).save_pretrained(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> VisionLanguageResponder:
+    return open_model(str(folder), ModelOptions(device="cpu"))
+
+
+@pytest.fixture
+def asks(tmp_path: Path) -> list[Ask]:
+    for color in ("red", "blue"):
+        Image.new("RGB", (20, 12), color).save(tmp_path / f"{color}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    return [
+        Ask("is it red?", (tmp_path / "red.png",), max_new_tokens=6),
+        Ask("what?", (tmp_path / "blue.png",), max_new_tokens=3),
+        Ask("hello", max_new_tokens=6),
+        Ask("a longer question?", (tmp_path / "red.png",), max_new_tokens=6, system="be brief"),
+        Ask("what?", (tmp_path / "broken.png",), max_new_tokens=6),
+    ]
+
+
+def test_a_batch_is_answered_as_one_by_one_and_in_any_order(
+    model: VisionLanguageResponder, asks: list[Ask]
+) -> None:
+    good = asks[:4]
+    together = model.ask(good)
+    assert together == [model.ask([ask])[0] for ask in good]
+    assert together == model.ask(good[::-1])[::-1]
+    assert all(isinstance(reply, str) for reply in together) and any(together)
+
+
+def test_the_reply_holds_neither_the_prompt_nor_special_tokens(
+    model: VisionLanguageResponder, asks: list[Ask]
+) -> None:
+    for reply in model.ask(asks[:2]):
+        assert "assistant" not in str(reply).replace(" ", "") and "<" not in str(reply)
+    long = model.ask([asks[0]])[0]
+    short = model.ask([Ask(asks[0].question, asks[0].images, max_new_tokens=2)])[0]
+    assert str(long).startswith(str(short))
+
+
+def test_a_broken_image_fails_alone(model: VisionLanguageResponder, asks: list[Ask]) -> None:
+    *good, broken = model.ask(asks)
+    assert isinstance(broken, Unscorable) and good == model.ask(asks[:4])
+
+
+def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) -> None:
+    judge = open_judge(JudgeOptions(model=f"vlm:{folder}", device="cpu"))
+    (found,) = judge.verdicts(asks[:1], lambda reply: reply)
+    assert found.value == judge.responder.ask(asks[:1])[0]
+    assert judge.name.startswith(f"vlm:{folder.name}-")
+    assert judge.responder.fingerprint in judge.identity
+
+
+def test_what_cannot_be_opened_is_one_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no vision-language model"):
+        open_model(str(tmp_path), ModelOptions())
+    with pytest.raises(UserError, match="leave out cfg"):
+        open_model(str(folder), ModelOptions(cfg=1.0))
+    with pytest.raises(UserError, match="needs a folder or a hub id"):
+        open_model("", ModelOptions())

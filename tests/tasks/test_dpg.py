@@ -1,0 +1,169 @@
+"""DPG-Bench: the graph of questions; the published script's defects beside corrected figures."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harmon_eval.core import Answer, Responder, Sample, UserError
+from harmon_eval.scoring.dpg import Question, parse_yes_no, published_score, read_questions, score
+from harmon_eval.scoring.judge import Judge
+from harmon_eval.statistics import bootstrap_intervals
+from harmon_eval.suites import load
+from harmon_eval.suites.mini.data.dpg import COLUMNS, make
+from harmon_eval.suites.mini.judge import RuleJudge
+from harmon_eval.suites.mini.scenes import Item, Scene, render
+from harmon_eval.tasks import dpg
+
+CAT = [
+    Question(1, "cat?", (), "entity - whole"),
+    Question(2, "hat?", (1,), "entity - whole"),
+    Question(4, "photo?", (), "global"),
+    Question(3, "red hat?", (2, 4), "attribute - color"),
+]
+
+
+def said(*no):
+    return {q.number: q.number not in no for q in CAT}
+
+
+def rows_of(crops, first=False):
+    marked = [{**dpg.mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
+              for i, crop in enumerate(crops)]  # fmt: skip
+    return pd.DataFrame(marked)
+
+
+def test_the_worked_example_of_the_specification():
+    found = dpg.summarize(rows_of([said(1), said(), said(), said()]))
+    assert [score(CAT, crop) for crop in (said(1), said())] == [0.25, 1.0]
+    assert found["dpg[j]"] == found["as_published[j]"] == 81.25
+
+
+def test_published_categories_see_only_the_last_image():
+    early = dpg.summarize(rows_of([said(1), said(), said(), said()]))
+    late = dpg.summarize(rows_of([said(), said(), said(), said(1)]))
+    assert early["as_published/entity"] == 100.0 and late["as_published/entity"] == 50.0
+    assert early["entity"] == late["entity"] == 100 * 7 / 8
+    assert early["attribute - color"] == 100.0, "raw, before dependencies"
+
+
+def test_the_published_script_loses_its_first_row_and_with_it_an_item_that_depends_on_it():
+    assert published_score(CAT, said(), first=True) is None
+    assert published_score(CAT, said(), first=False) == 1.0
+    free = [Question(1, "a?", (), "entity"), Question(2, "b?", (), "entity")]
+    assert published_score(free, {1: False, 2: True}, first=True) == 1.0
+    assert published_score(free[:1], {1: True}, first=True) is None
+    gone = dpg.summarize(rows_of([said()] * 4, first=True))
+    assert gone["dpg[j]"] == 100.0
+    assert not [name for name in gone if name.startswith("as_published")]
+
+
+def test_a_no_goes_down_the_graph_in_the_order_of_the_file():
+    child_first = [Question(2, "b?", (1,), "entity"), Question(1, "a?", (3,), "entity"),
+                   Question(3, "c?", (), "entity")]  # fmt: skip
+    assert score(child_first, {1: True, 2: True, 3: False}) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("reply", "truth"),
+    [("yes", True), ("Yes.", True), (" no\n", False), ("NO", False), ("yes, a dog", None),
+     ("", None), ("yesno", None)],
+)  # fmt: skip
+def test_an_answer_is_yes_or_no_or_none(reply, truth):
+    assert parse_yes_no(reply) is truth
+
+
+def write(folder, *rows):
+    with (folder / "dpg_bench.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    return folder / "dpg_bench.csv"
+
+
+ROW = ["7", "text", "", "2", "1,4", "attribute", "color", "attribute - color (dog, red)", "Red?"]
+
+
+def test_a_row_is_read_with_parents_and_categories(tmp_path):
+    numbers_only = [*ROW[:3], "3", "0", *ROW[5:]]
+    found, first = read_questions(write(tmp_path, ROW, numbers_only))
+    assert first == "7"
+    assert found["7"][0] == Question(2, "Red?", (1, 4), "attribute - color")
+    assert (found["7"][0].broad, found["7"][1].parents) == ("attribute", ())
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [([], "no questions"), ([[*ROW[:3], "x", *ROW[4:]]], "row 2: .*must be numbers"),
+     ([ROW[:5]], "row 2: the column 'tuple' is missing"), ([ROW, ROW], "occurs twice")],
+)  # fmt: skip
+def test_a_flaw_in_the_file_is_named(tmp_path, rows, words):
+    with pytest.raises(UserError, match=words):
+        read_questions(write(tmp_path, *rows))
+
+
+@pytest.fixture
+def mini(tmp_path):
+    make(tmp_path)
+    return load("mini", tmp_path)
+
+
+def test_the_mini_files_make_four_drawings_a_prompt(mini):
+    found = list(dpg.samples(mini))
+    assert len(found) == 240
+    assert [s.id for s in found[:5]] == ["0/0000", "0/0001", "0/0002", "0/0003", "1/0000"]
+    assert [s.target["last"] for s in found[:4]] == [False, False, False, True]
+    assert found[0].target["first"] and not found[4].target["first"]
+
+
+class Says(Responder):
+    name = "says"
+
+    def __init__(self, reply):
+        self.reply = reply
+
+    def ask(self, requests):
+        return [self.reply for _ in requests]
+
+
+def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(
+    mini, tmp_path, monkeypatch
+):
+    few = partial(bootstrap_intervals, resamples=20)
+    monkeypatch.setattr(dpg, "bootstrap_intervals", few)
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
+    answers = [Answer(sample, tmp_path / "a.png") for sample in list(dpg.samples(mini))[:8]]
+    for reply, value in (("yes", 100.0), ("no", 0.0)):
+        rows = pd.DataFrame(dpg.mark(answers, {"judge": Judge(Says(reply))}))
+        rows = rows.assign(group=[a.sample.group for a in answers], stratum="", id="")
+        assert dpg.summarize(rows)["dpg[says]"] == value
+    low, high = dpg.intervals(rows, dpg.summarize)["dpg[says]"]
+    assert low == 0 and 50 < high <= 100, "percent, exact for two prompts"
+    unscored = dpg.mark(answers, {"judge": Judge(Says("maybe"))})
+    assert all("does not parse" in row["unscored"] for row in unscored)
+    lone = Answer(Sample("x", None, {"questions": []}, "x"), tmp_path / "a.png")
+    (row,) = dpg.mark([lone], {"judge": Judge(Says("yes"))})
+    assert row["unscored"] == "dpg_bench.csv has no questions for it"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("Is there a circle?", "yes"), ("Is there a star?", "no"), ("Is the circle red?", "yes"),
+     ("Is the circle blue?", "no"), ("Is the circle left of the square?", "yes"),
+     ("Is the circle above the square?", "no"), ("Are there two objects?", "yes"),
+     ("Are there two circles?", "no"), ("Is the background grey?", "yes"),
+     ("Is it art?", "That is beyond my rules.")],
+)  # fmt: skip
+def test_the_mini_judge_answers_about_a_red_circle_left_of_a_blue_square(
+    tmp_path, question, answer
+):
+    from harmon_eval.core import Ask
+
+    scene = Scene((Item("circle", "red", 16, 32, 9.5), Item("square", "blue", 48, 32, 9.5)))
+    Image.fromarray(render(scene)).save(tmp_path / "a.png")
+    assert RuleJudge().ask([Ask(question + dpg.FORM, (tmp_path / "a.png",))]) == [answer]
