@@ -150,7 +150,7 @@ class Training:
                 self._after_step(losses, norm, batches, leave)
                 if leave:
                     raise Stopped(
-                        f"stopped by a signal and saved at step {step + 1}; the same command resumes"
+                        f"stopped by a signal, saved at step {step + 1}; the same command resumes"
                     )
         self._after_step({}, 0.0, [], leave=True)
 

@@ -132,6 +132,7 @@ def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
 ) -> None:
     """Float32 sums in another order: 1e-4 after six steps."""
     values["stratified"], values["device_batch"] = True, 2
+    values["schedule"] = {"constant": 1.0}
     train_harmon(as_recipe(values), tmp_path / "one")
     values["steps"] = 3
     train_harmon(as_recipe(values), tmp_path / "two")
