@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harmon_eval.model.train.muon import Muon
 from harmon_eval.model.train.recipe import Optimizer, RecipeError
 
 # Never learns: the VAE, and a table of MAR's that Harmon does not use.
@@ -82,8 +83,7 @@ def optimizers(model: nn.Module, recipe: Optimizer) -> list[torch.optim.Optimize
 
 
 def _muon(groups: Sequence[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
-    # Steps of AdamW's size, so that both optimizers share one schedule (Moonlight, 2502.16982).
-    return torch.optim.Muon(groups, lr=rate, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    return Muon(groups, lr=rate)
 
 
 def _adamw(

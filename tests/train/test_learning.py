@@ -26,6 +26,7 @@ from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.faults import Alarm, Faults
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.losses import Losses
+from harmon_eval.model.train.muon import Muon
 from harmon_eval.model.train.optimizers import freeze, optimizers, rate_factor, set_rates
 from harmon_eval.model.train.recipe import (
     Optimizer,
@@ -187,6 +188,22 @@ def test_muon_takes_the_hidden_matrices_only() -> None:
     rest = {id(p) for g in adamw.param_groups for p in g["params"]}
     assert hidden | rest == {id(p) for p in model.parameters() if p.requires_grad}
     assert not hidden & rest
+
+
+def test_muon_steps_as_torchs_does_within_its_rounding() -> None:
+    """torch's multiplies in bfloat16, which keeps 8 bits: a hundredth of a step."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(24, 40), torch.randn(3, 24, 40)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    steppers = (
+        Muon([{"params": [ours]}], lr=0.1, weight_decay=0.02),
+        torch.optim.Muon([theirs], lr=0.1, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+    )
+    for gradient in gradients:
+        for parameter, stepper in zip((ours, theirs), steppers, strict=True):
+            parameter.grad = gradient.clone()
+            stepper.step()
+    assert float((ours - theirs).norm() / (ours - start).norm()) < 0.03
 
 
 def test_the_decoder_alone_can_learn_as_in_harmon_1_5b_o() -> None:
