@@ -33,9 +33,10 @@ class PlainLoop:
 
     def __init__(self, recipe: Recipe, maker: BatchMaker) -> None:
         sources = tuple(
-            replace(s, cache=False, turns=1, batch=s.batch * (s.turns if s.task != "text2image" else 1))
-            for s in recipe.sources
-        )  # fmt: skip
+            replace(source, cache=False, turns=1, batch=source.batch * rows)
+            for source in recipe.sources
+            for rows in [1 if source.task == "text2image" else source.turns]
+        )
         self.recipe = replace(recipe, sources=sources)
         self.maker = replace(maker, recipe=self.recipe, caches=[None] * len(sources))
         self.losses = Losses(begin(recipe).model).train()
