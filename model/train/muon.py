@@ -6,7 +6,7 @@ everywhere: on a CPU without instructions for it that is 60 times slower than fl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
+    def step(self, closure: Any = None) -> Any:
+        assert closure is None, "gradients are there already"
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

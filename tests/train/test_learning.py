@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import (
@@ -41,7 +42,8 @@ from harmon_eval.model.train.recipe import (
 from harmon_eval.model.train.run_folder import newest_state, read_history
 from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.train.sources import open_rows
-from harmon_eval.suites.mini.language import VOCABULARY
+from harmon_eval.suites.mini.language import DESCRIBE, VOCABULARY
+from harmon_eval.suites.mini.scenes import COLORS
 
 SMALL = HarmonConfig(
     vae=VAEConfig(width=32, multipliers=(1, 1, 1, 1, 1), blocks=1, scale=1.0),
@@ -117,6 +119,32 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_frozen_parts_stay(
         64,
         64,
     )
+
+
+def test_a_tiny_model_learns_to_name_eight_pictures(tiny: Recipe, tmp_path: Path) -> None:
+    """Eight pictures with their captions, drawn and described; then each is named exactly."""
+    pictures = {name: Image.new("RGB", (64, 64), rgb) for name, rgb in list(COLORS.items())[:8]}
+    listed = []
+    for name, picture in pictures.items():
+        picture.save(tmp_path / f"{name}.png")
+        listed.append({"image": f"{name}.png", "caption": f"a photo of a {name} square"})
+    (tmp_path / "data_info.json").write_text(json.dumps(listed))
+    drawn = Source(
+        data="json", files=(str(tmp_path / "data_info.json"),), images=str(tmp_path), batch=8,
+        crop="centre", cache=True,
+    )  # fmt: skip
+    seen = replace(drawn, task="image2text", questions=(DESCRIBE,), answer="{caption}")
+    recipe = replace(
+        tiny, sources=(drawn, replace(seen, weight=4.0)), steps=300, draws=1,
+        start=replace(tiny.start, vae="harmon-mini", position_std=(0.7, 1.4, 0.35)),
+        optimizer=Optimizer("muon", 1e-2, 2e-2), schedule=Schedule(warmup=0.05, constant=0.6),
+        watch=replace(tiny.watch, log_every=50, save_every=0),
+    )  # fmt: skip
+    train_harmon(recipe, tmp_path / "run")
+    export_checkpoint(tmp_path / "run", tmp_path / "model", torch.float32)
+    pipeline = load(str(tmp_path / "model")).pipeline
+    named = pipeline.answer(list(pictures.values()), [DESCRIBE] * 8)
+    assert named == [entry["caption"] for entry in listed]
 
 
 @pytest.mark.parametrize("action", ["stop", "skip"])
