@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -30,18 +32,19 @@ from harmon_eval.model.weights import (
 )
 
 BUNDLED = Path(__file__).parent / "bundled"
-DRAWING = "generation_config.json"
+DRAWING, TRAINING = "generation_config.json", "training.json"
 TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instruct"}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to use, with what identifies it."""
+    """A model ready to use, with what identifies it. ``training``: how it came to be, if known."""
 
     name: str
     pipeline: HarmonPipeline
     draw_settings: DrawSettings
     fingerprint: str
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def bundled_names() -> list[str]:
@@ -64,7 +67,9 @@ def load(
     model = build(config, weights, str(path)).to(device=device, dtype=dtype).eval()
     processor = _processor(path if path.is_dir() else path.parent, config)
     settings = _draw_settings(path)
-    return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint)
+    record = path / TRAINING
+    training = read_json(record) if path.is_dir() and record.exists() else {}
+    return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint, training)
 
 
 def locate(name: str) -> Path:

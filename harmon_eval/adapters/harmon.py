@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -51,7 +51,12 @@ def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
 
 class HarmonResponder(Responder):
     def __init__(
-        self, name: str, pipeline: HarmonPipeline, settings: DrawSettings, fingerprint: str
+        self,
+        name: str,
+        pipeline: HarmonPipeline,
+        settings: DrawSettings,
+        fingerprint: str,
+        training: Mapping[str, Any],
     ) -> None:
         self.name = name
         self.pipeline = pipeline
@@ -70,6 +75,9 @@ class HarmonResponder(Responder):
             "images_a_question": "the first",
             "dtype": str(model.dtype).removeprefix("torch."),
         }
+        if training:
+            known = ("steps", "seconds", "commit")
+            self.settings["training"] = {k: training[k] for k in known if k in training}
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         prompts = [request.prompt for request in requests]
@@ -95,4 +103,6 @@ def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
     except CheckpointError as error:
         raise UserError(str(error)) from None
     settings = draw_settings(loaded.draw_settings, options)
-    return HarmonResponder(loaded.name, loaded.pipeline, settings, loaded.fingerprint)
+    return HarmonResponder(
+        loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training
+    )

@@ -1,7 +1,13 @@
-"""Train Harmon by a recipe, or export what was trained.
+"""Train Harmon by a recipe, or prepare or export a training.
 
-``python -m harmon_eval.model.train RECIPE --output DIR [--set key=value ...]``
-``python -m harmon_eval.model.train export DIR/checkpoint.pt FOLDER``
+::
+
+    python -m harmon_eval.model.train RECIPE --output DIR [--set key=value ...] [--dry-run]
+    accelerate launch -m harmon_eval.model.train RECIPE --output DIR ...
+    python -m harmon_eval.model.train precompute RECIPE --output DIR [--set key=value ...]
+    python -m harmon_eval.model.train export DIR FOLDER
+
+A run goes on by itself from what it finds in DIR.
 """
 
 from __future__ import annotations
@@ -10,36 +16,66 @@ import argparse
 import sys
 from pathlib import Path
 
-from harmon_eval.model.train.recipe import RecipeError, VAERecipe, load, shipped_recipes
+from harmon_eval.model.train.reading import load, shipped_recipes
+from harmon_eval.model.train.recipe import RecipeError, Stopped, TrainingError, VAERecipe
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 the training had to stop, 2 wrong usage, 143 ended by a signal."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        return export(argv[1:]) if argv[:1] == ["export"] else train(argv)
+        if argv[:1] == ["export"]:
+            return export(argv[1:])
+        if argv[:1] == ["precompute"]:
+            return train(argv[1:], only_latents=True)
+        return train(argv)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 143
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
-def train(argv: list[str]) -> int:
+def train(argv: list[str], only_latents: bool = False) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m harmon_eval.model.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", help=f"a TOML file or one of {', '.join(shipped_recipes())}")
-    parser.add_argument("--output", type=Path, required=True, help="resumes what it finds there")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--output", type=Path, help="resumes what it finds there")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="change the recipe: steps=100 optimizer.ema=0.99 sources.0.batch=8",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained")
     arguments = parser.parse_args(argv)
     recipe = load(arguments.recipe, arguments.overrides)
+    if arguments.dry_run:
+        from harmon_eval.model.train.plan import describe
+
+        print(describe(recipe))
+        return 0
+    if arguments.output is None:
+        raise RecipeError("say where to: --output DIR")
     if isinstance(recipe, VAERecipe):
         from harmon_eval.model.train.vae import train_vae
 
         train_vae(recipe, arguments.output)
+        return 0
+    try:
+        from harmon_eval.model.train.loop import precompute_latents, train_harmon
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f'training needs the package {error.name!r}: pip install "harmon-eval[train]"'
+        ) from None
+    if only_latents:
+        precompute_latents(recipe, arguments.output)
     else:
-        from harmon_eval.model.train.loop import train_harmon
-
         train_harmon(recipe, arguments.output)
     return 0
 
@@ -47,14 +83,18 @@ def train(argv: list[str]) -> int:
 def export(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m harmon_eval.model.train export",
-        description="Write the averaged weights of a checkpoint as a model folder (float16).",
+        description="Write the (averaged) weights of a run's newest checkpoint as a model folder.",
     )
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("run", type=Path, help="the training's --output")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
     arguments = parser.parse_args(argv)
+    import torch
+
     from harmon_eval.model.train.export import export_checkpoint
 
-    export_checkpoint(arguments.checkpoint, arguments.folder)
+    dtypes = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+    export_checkpoint(arguments.run, arguments.folder, dtypes[arguments.dtype])
     return 0
 
 

@@ -1,33 +1,67 @@
-"""From a training checkpoint to a model folder."""
+"""From a training checkpoint to a model folder, with the record of how it came to be."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from harmon_eval.model.checkpoint import TRAINING
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.recipe import RecipeError
-from harmon_eval.model.train.run_folder import load_checkpoint
+from harmon_eval.model.train.run_folder import newest_state, write_text
 
 # Chosen for harmon-mini on prompts that are not in the mini suite.
 MINI_DRAWING = DrawSettings(cfg_scale=2.0, iterations=16, diffusion_steps=40)
 
 
-def trained_pipeline(checkpoint: Path) -> HarmonPipeline:
-    """The averaged weights of a checkpoint, ready to draw. Raises RecipeError without one."""
-    state = load_checkpoint(checkpoint)
+def drawing_settings(start: Mapping[str, Any]) -> DrawSettings:
+    """How to draw with what a training with this ``start`` table makes."""
+    mini = (start["checkpoint"] or start["preset"]) == "harmon-mini"
+    return MINI_DRAWING if mini else DrawSettings()
+
+
+def write_model(
+    pipeline: HarmonPipeline,
+    folder: Path,
+    settings: DrawSettings | None,
+    dtype: torch.dtype | None,
+    training: Mapping[str, Any],
+) -> None:
+    """A model folder with its training's provenance, which the harness shows with its scores."""
+    pipeline.save_pretrained(folder, settings, dtype)
+    write_text(folder / TRAINING, json.dumps(training, indent=2) + "\n")
+
+
+def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """The weights of a run's newest checkpoint, averaged ones where there are any, as a folder.
+
+    ``place`` is the run's folder. Raises RecipeError where there is no checkpoint."""
+    record, tokenizer = place / "recipe.json", place / "tokenizer"
+    state = newest_state(place) if record.exists() else None
     if state is None:
-        raise RecipeError(f"no checkpoint at {checkpoint}")
+        raise RecipeError(f"{place} holds no finished checkpoint of a training")
+    recorded = json.loads(record.read_text(encoding="utf-8"))
     model = Harmon(HarmonConfig.from_dict(state["config"]))
-    model.load_state_dict(state["average"])
-    processor = Processor.from_folder(checkpoint.parent / "tokenizer")
-    return HarmonPipeline(model.eval(), processor)
-
-
-def export_checkpoint(checkpoint: Path, folder: Path) -> None:
-    trained_pipeline(checkpoint).save_pretrained(folder, MINI_DRAWING, torch.float16)
+    model.load_state_dict({**state["model"], **state["average"]})
+    recipe = recorded["recipe"]
+    position = state["position"]
+    training = {
+        "steps": position["step"],
+        "seconds": round(position["seconds"]),
+        "averaged": bool(state["average"]),
+        "skipped_samples": position["data"]["faults"]["skipped"],
+        "origins": recorded["origins"],
+        "commit": recorded["commit"],
+        "recipe": recipe,
+    }
+    settings = drawing_settings(recipe["start"])
+    pipeline = HarmonPipeline(model.eval(), Processor.from_folder(tokenizer))
+    write_model(pipeline, folder, settings, dtype, training)

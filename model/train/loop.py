@@ -1,197 +1,294 @@
-"""The training loop of Harmon: both losses in every step, one optimizer step a batch."""
+"""The training loop of Harmon: one step a cycle of sources, on any number of devices."""
 
 from __future__ import annotations
 
 import copy
+import json
+import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.distributed
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, gather_object
 
-from harmon_eval.model.config import MARConfig
-from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.mar import initialize_positions
-from harmon_eval.model.masking import hide_first, mask_ratios
-from harmon_eval.model.processor import Processor
-from harmon_eval.model.train.data import Batch, BatchMaker
-from harmon_eval.model.train.recipe import HarmonRecipe
-from harmon_eval.model.train.run_folder import History, load_checkpoint, save_checkpoint
+from harmon_eval.model.train.batches import BatchMaker, MicroBatch
+from harmon_eval.model.train.faults import Alarm, Faults
+from harmon_eval.model.train.feed import Feed
+from harmon_eval.model.train.latents import CachedLatents, precompute
+from harmon_eval.model.train.losses import Losses
+from harmon_eval.model.train.optimizers import Average, freeze, optimizers, set_rates
+from harmon_eval.model.train.recipe import Recipe, RecipeError, Stopped, TrainingError
+from harmon_eval.model.train.run_folder import (
+    check_recipe,
+    checkpoints,
+    newest_state,
+    write_text,
+)
 from harmon_eval.model.train.schedule import learning_rate_factor
-from harmon_eval.model.train.start import fresh_harmon, read_vae, scene_latents
+from harmon_eval.model.train.sources import StreamedRows, open_rows
+from harmon_eval.model.train.start import Started, begin
+from harmon_eval.model.train.state import Position, Snapshots, StopSignal
+from harmon_eval.model.train.watching import Watcher, source_names
 
 
-def draw_mask(config: MARConfig, batch: int, tokens: int, rng: np.random.Generator) -> Tensor:
-    """Hidden places (B, L): one ratio a batch, from a truncated normal (MAR, Harmon)."""
-    ratio = mask_ratios(config).rvs(random_state=rng)
-    orders = np.argsort(rng.random((batch, tokens)), axis=1)
-    return hide_first(torch.from_numpy(orders), ratio)
+def train_harmon(recipe: Recipe, folder: Path) -> Path:
+    """Train into ``folder``, resuming what is there; returns the newest checkpoint.
 
-
-def stratified_steps(count: int, train_steps: int, rng: np.random.Generator) -> Tensor:
-    """``count`` diffusion steps, one from each of as many equal parts of the schedule, shuffled."""
-    places = (np.arange(count) + rng.random(count)) / count
-    return torch.from_numpy((rng.permutation(places) * train_steps).astype(np.int64))
-
-
-def losses(model: Harmon, batch: Batch, recipe: HarmonRecipe, step: int) -> dict[str, Tensor]:
-    rng = np.random.default_rng((recipe.seed, 7, step))
-    latents = batch.latents
-    tokens = latents.shape[1] * latents.shape[2]
-    mask = draw_mask(model.config.mar, len(latents), tokens, rng)
-    rows = recipe.draws_per_token * mask.numel()
-    t = stratified_steps(rows, model.config.head.train_steps, rng)
-    noise = torch.from_numpy(rng.standard_normal((rows, latents.shape[-1]), dtype=np.float32))
-    generation = model.text2image_loss(batch.prompt_ids, batch.prompt_mask, latents, mask, t, noise)
-    understanding = model.image2text_loss(batch.turn_ids, batch.turn_labels, batch.seen_latents)
-    text = told_loss(model, batch.told_ids, batch.told_labels)
-    total = generation + recipe.understanding_weight * understanding + recipe.text_weight * text
-    return {"total": total, "text2image": generation, "image2text": understanding, "text": text}
-
-
-def told_loss(model: Harmon, ids: Tensor, labels: Tensor) -> Tensor:
-    return model.token_loss(model.read(ids, None), labels)
-
-
-def optimizers(model: Harmon, recipe: HarmonRecipe) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices, AdamW for tables, embeddings, inputs, outputs and vectors."""
-    edge = ("embed_tokens", "lm_head", "z_proj", "input_proj", "final_layer", "pos_embed",
-            "time_embed.mlp.0", "fake_latent", "mask_token")  # fmt: skip
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    hidden = [p for n, p in named if p.ndim == 2 and not any(part in n for part in edge)]
-    chosen = {id(p) for p in hidden}
-    rest = [p for _, p in named if id(p) not in chosen]
-    matrices = [p for p in rest if p.ndim >= 2]
-    vectors = [p for p in rest if p.ndim < 2]
-    muon = torch.optim.Muon(
-        hidden,
-        lr=recipe.muon_rate,
-        momentum=0.95,
-        weight_decay=recipe.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
+    Raises RecipeError, and TrainingError where a run had to stop."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    accelerator = Accelerator(
+        mixed_precision=recipe.precision,
+        log_with=list(recipe.watch.trackers) or None,
+        project_dir=folder,
     )
-    adam = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=recipe.adam_rate,
-        betas=(0.9, 0.98),
-    )
-    for optimizer in (muon, adam):
-        for group in optimizer.param_groups:
-            group["base_rate"] = group["lr"]
-    return [muon, adam]
+    training = Training(recipe, folder, accelerator, begin(recipe))
+    try:
+        training.run()
+    finally:
+        training.close()
+    return checkpoints(folder)[-1]
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights, in place."""
-    for kept, current in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(current, 1 - decay)
+def precompute_latents(recipe: Recipe, folder: Path) -> None:
+    """Encode the pictures of all sources that say ``cache``, where a training looks for them."""
+    if not any(source.cache for source in recipe.sources):
+        raise RecipeError("no source says cache = true: there is nothing to precompute")
+    started = begin(recipe)
+    size = recipe.image_size or started.model.config.image_size
+    for number, source in enumerate(recipe.sources):
+        if source.cache and source.task != "text":
+            rows = open_rows(source, recipe.seed)
+            assert not isinstance(rows, StreamedRows)
+            precompute(recipe, number, rows, started.model.vae, size, folder / "latents")
 
 
-def train_harmon(recipe: HarmonRecipe, folder: Path) -> Path:
-    """Train to ``folder``/checkpoint.pt, resuming what is there; returns its path."""
-    torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    model, processor = fresh_harmon(recipe, read_vae(recipe))
-    initialize_positions(model.mar, *recipe.position_std)
-    average = copy.deepcopy(model).eval()
-    maker = BatchMaker(recipe, processor, model.config, scene_latents(recipe, model.vae, folder))
-    steppers = optimizers(model, recipe)
-    path, history = folder / "checkpoint.pt", History(folder / "history.jsonl")
-    first, seconds = 0, 0.0
-    if state := load_checkpoint(path):
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimizer, values in zip(steppers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
-        torch.set_rng_state(state["random"])
-        first, seconds = state["step"], state["seconds"]
-    model.train()
-    started = time.monotonic() - seconds
-    done = saved = first
-    for step, progress in _until_done(recipe, first, started):
-        terms = train_step(model, average, steppers, maker, recipe, step, progress)
-        elapsed, done = time.monotonic() - started, step + 1
-        if done % recipe.log_every == 0:
-            history.write(step=done, seconds=elapsed, **terms)
-        if done % recipe.save_every == 0:
-            _save(path, model, average, steppers, processor, done, elapsed)
-            saved = done
-    if saved < done:
-        _save(path, model, average, steppers, processor, done, time.monotonic() - started)
-    return path
+class Training:
+    """A training on its way: model, optimizers, data and position."""
 
+    def __init__(
+        self, recipe: Recipe, folder: Path, accelerator: Accelerator, started: Started
+    ) -> None:
+        self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
+        _check_devices(recipe, accelerator)
+        model = started.model
+        freeze(model, recipe.optimizer)
+        self.names = source_names(recipe)
+        if accelerator.is_main_process:
+            check_recipe(folder, asdict(recipe), dict(started.origins))
+            started.processor.save(folder / "tokenizer")
+        accelerator.wait_for_everyone()
+        self.feed = Feed(self._maker(started), recipe.steps)
+        self.losses, *self.steppers = accelerator.prepare(
+            Losses(model), *optimizers(model, recipe.optimizer)
+        )
+        self.model = accelerator.unwrap_model(self.losses).model
+        self.average = Average(self.model, recipe.optimizer.ema)
+        self.alarm = Alarm(recipe)
+        self.snapshots = Snapshots(folder, recipe.watch.keep, accelerator)
+        self.position = Position()
+        # Dropout differs between processes; everything else is drawn by sample.
+        torch.manual_seed(recipe.seed + 1_000_003 * accelerator.process_index)
+        if state := newest_state(folder):
+            self.position = self.snapshots.restore(
+                state, self.model, self.steppers, self.average, self.alarm
+            )
+            self.feed.restore(self.position.data)
+        self.watcher = Watcher(recipe, folder, accelerator, started, self.position)
 
-def train_step(
-    model: Harmon,
-    average: Harmon,
-    steppers: list[torch.optim.Optimizer],
-    maker: BatchMaker,
-    recipe: HarmonRecipe,
-    step: int,
-    progress: float,
-) -> dict[str, float]:
-    """One step of all optimizers; returns the loss terms and the gradient norm.
+    def _maker(self, started: Started) -> BatchMaker:
+        recipe, accelerator = self.recipe, self.accelerator
+        rows = [open_rows(source, recipe.seed) for source in recipe.sources]
+        faults = Faults(self.folder / "skipped.jsonl", recipe.broken)
+        # The tokenizer of another thread: it is not made for two.
+        processor = replace(started.processor, tokenizer=copy.deepcopy(started.processor.tokenizer))
+        config, world = started.model.config, accelerator.num_processes
+        maker = BatchMaker(
+            recipe, config, processor, rows, [None] * len(rows), faults,
+            accelerator.process_index, world,
+        )  # fmt: skip
+        caches: list[CachedLatents | None] = []
+        for number, source in enumerate(recipe.sources):
+            cached = None
+            if source.cache and source.task != "text":
+                vae = started.model.vae.to(accelerator.device)
+                opened = rows[number]
+                assert not isinstance(opened, StreamedRows)
+                with accelerator.main_process_first():
+                    cached = precompute(
+                        recipe, number, opened, vae, maker.size, self.folder / "latents"
+                    )
+            caches.append(cached)
+        return replace(maker, caches=caches)
 
-    The first ``recipe.text_steps`` steps teach the LLM alone, by text."""
-    factor = learning_rate_factor(
-        progress * recipe.steps, recipe.steps, recipe.warmup, recipe.constant, recipe.final
-    )
-    for optimizer in steppers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["base_rate"] * min(factor, (step + 1) / recipe.warmup)
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-        if step < recipe.text_steps:
-            text = told_loss(model, *maker.told(step))
-            terms = {"total": text, "text": text}
-        else:
-            terms = losses(model, maker.batch(step), recipe, step)
-    for optimizer in steppers:
-        optimizer.zero_grad()
-    terms["total"].backward()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    norm = nn.utils.clip_grad_norm_(trained, recipe.clip, error_if_nonfinite=True)
-    for optimizer in steppers:
-        optimizer.step()
-    # A young average follows quickly, so that early checkpoints are usable.
-    update_average(average, model, min(recipe.ema, (1 + step) / (10 + step)))
-    return {**{name: float(value.detach()) for name, value in terms.items()}, "norm": float(norm)}
+    def run(self) -> None:
+        """Take all steps that are left. Raises TrainingError."""
+        self.losses.train()
+        started = time.monotonic() - self.position.seconds
+        with StopSignal() as stop:
+            for step, progress in self._left():
+                batches, data = self.feed.take(step)
+                set_rates(
+                    self.steppers,
+                    learning_rate_factor(
+                        progress * self.recipe.steps, self.recipe.steps, self.recipe.schedule
+                    ),
+                )
+                losses, norm = self.forward_backward(batches)
+                shared = self._shared(
+                    [*losses.values(), float(stop.asked), time.monotonic() - started]
+                )
+                losses = dict(zip(losses, shared, strict=False))
+                self._apply(step, batches, losses, norm)
+                self.position = Position(step + 1, shared[-1], data, self.position.skipped)
+                leave = shared[-2] > 0
+                self._after_step(losses, norm, batches, leave)
+                if leave:
+                    raise Stopped(
+                        f"stopped by a signal, saved at step {step + 1}; the same command resumes"
+                    )
+        self._after_step({}, 0.0, [], leave=True)
 
+    def _left(self) -> Iterator[tuple[int, float]]:
+        """Steps with their progress (0 to 1), by step count or clock, whichever is further."""
+        for step in range(self.position.step, self.recipe.steps):
+            progress = step / self.recipe.steps
+            if self.recipe.minutes:
+                progress = max(progress, self.position.seconds / 60 / self.recipe.minutes)
+            if progress >= 1:
+                return
+            yield step, progress
 
-def _until_done(recipe: HarmonRecipe, first: int, started: float) -> Iterator[tuple[int, float]]:
-    """Steps with their progress (0 to 1), by step count or clock, whichever is further."""
-    for step in range(first, recipe.steps):
-        progress = step / recipe.steps
-        if recipe.minutes:
-            progress = max(progress, (time.monotonic() - started) / 60 / recipe.minutes)
-        if progress >= 1:
+    # -- one step ----------------------------------------------------------------------------
+
+    def forward_backward(self, batches: list[MicroBatch]) -> tuple[dict[str, float], float]:
+        """Gradients of a cycle, shared by all processes; this process's losses, and the norm."""
+        sums: dict[str, float] = {}
+        world, at_once = self.accelerator.num_processes, self.recipe.device_batch
+        for number, batch in enumerate(batches):
+            total = self._shared([float(batch.count)])[0] * world
+            size = at_once or len(batch)
+            starts = range(0, len(batch), size)
+            weight = self.recipe.sources[batch.source].weight / len(batches)
+            for first in starts:
+                part = batch.rows(first, first + size)
+                last = number + 1 == len(batches) and first == starts[-1]
+                with self._accumulating(last):
+                    share = part.count * world / total
+                    loss = self.losses(part.to(self.accelerator.device)) * share
+                    self.accelerator.backward(loss * weight)
+                name = self.names[batch.source]
+                repeats = self.recipe.sources[batch.source].repeat
+                sums[name] = sums.get(name, 0.0) + float(loss.detach()) / repeats
+        self._share_gradients()
+        limit = self.recipe.optimizer.clip or math.inf
+        norm = self.accelerator.clip_grad_norm_(self._learning(), limit)
+        return sums, float(norm) if norm is not None else 0.0
+
+    def _learning(self) -> list[torch.nn.Parameter]:
+        return [p for p in self.losses.parameters() if p.requires_grad]
+
+    def _accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """Gradients stay on their process until the cycle is complete."""
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            self.accelerator.sync_gradients = last  # the engine steps on the last backward
+        if self._plain:
+            return self.accelerator.no_sync(self.losses)
+        return nullcontext()
+
+    @property
+    def _plain(self) -> bool:
+        """Whole weights on every process."""
+        sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        return self.accelerator.distributed_type not in sharded
+
+    def _share_gradients(self) -> None:
+        """Mean over processes. No source reaches all weights, and DistributedDataParallel shares
+        only what the last backward reached; all processes run the same sources."""
+        if self._plain and self.accelerator.num_processes > 1:
+            for parameter in self._learning():
+                if parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.accelerator.num_processes
+
+    def _shared(self, values: list[float]) -> list[float]:
+        """Means over processes."""
+        if self.accelerator.num_processes == 1:
+            return values
+        local = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
+        mean = self.accelerator.reduce(local, "mean")
+        assert isinstance(mean, torch.Tensor)
+        return mean.tolist()
+
+    def _apply(
+        self, step: int, batches: list[MicroBatch], losses: dict[str, float], norm: float
+    ) -> None:
+        """Let the optimizers step, unless something is wrong. Raises TrainingError."""
+        wrong = self.alarm.trouble(losses)
+        if wrong is None and not math.isfinite(norm) and self.recipe.precision != "fp16":
+            wrong = f"the gradient's norm is {norm}"
+        if wrong is None:
+            for stepper in self.steppers:
+                stepper.step()
+            self.average.update(self.model, step)
+        for stepper in self.steppers:
+            stepper.zero_grad()
+        if wrong is None:
             return
-        yield step, progress
+        samples = gather_object([name for batch in batches for name in batch.names])
+        path = self.folder / f"bad-step-{step + 1}.json"
+        if self.accelerator.is_main_process:
+            write_text(path, json.dumps({"reason": wrong, "samples": samples}, indent=1) + "\n")
+        if self.recipe.bad_step == "stop":
+            raise TrainingError(
+                f"step {step + 1}: {wrong}; its samples are in {path}, it is not taken. Go on "
+                "from the last checkpoint with --set bad_step=skip, or with another seed or rate"
+            )
+        self.position = replace(self.position, skipped=self.position.skipped + 1)
+
+    def _after_step(
+        self, losses: dict[str, float], norm: float, batches: list[MicroBatch], leave: bool
+    ) -> None:
+        """Say, save, draw and evaluate what is due; with ``leave``, save at all events."""
+        watch, step = self.recipe.watch, self.position.step
+        if losses:
+            rate = max(group["lr"] for s in self.steppers for group in s.param_groups)
+            images = sum(self.recipe.sources[b.source].batch for b in batches if b.task != "text")
+            self.watcher.step(self.position, losses, norm, rate, images)
+        done = leave or step == self.recipe.steps
+        due = bool(watch.save_every) and step % watch.save_every == 0
+        if (done or due) and self.snapshots.saved_at != step:
+            self.snapshots.save(
+                self.position, self.model, self.steppers, self.average, self.alarm, must=done
+            )
+            self.watcher.curve()
+        if losses and not leave:
+            self.watcher.look(
+                self.position, lambda: self.snapshots.weights(self.model, self.average)
+            )
+            self.losses.train()
+
+    def close(self) -> None:
+        self.feed.close()
+        self.watcher.close()
 
 
-def _save(
-    path: Path,
-    model: Harmon,
-    average: Harmon,
-    steppers: list[torch.optim.Optimizer],
-    processor: Processor,
-    step: int,
-    seconds: float,
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in steppers],
-        "random": torch.get_rng_state(),
-        "config": model.config.to_dict(),
-        "step": step,
-        "seconds": seconds,
-    }
-    save_checkpoint(state, path)
-    if not (path.parent / "tokenizer").exists():
-        processor.save(path.parent / "tokenizer")
+def _check_devices(recipe: Recipe, accelerator: Accelerator) -> None:
+    """Raises RecipeError for what cannot be spread over these processes."""
+    world = accelerator.num_processes
+    for number, source in enumerate(recipe.sources):
+        if source.batch % world:
+            raise RecipeError(
+                f"sources.{number}.batch = {source.batch} cannot be shared by {world} processes: "
+                f"make it a multiple of {world}"
+            )
+    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+    if recipe.optimizer.name == "muon" and accelerator.distributed_type in sharded:
+        raise RecipeError(
+            'muon needs whole matrices: use plain data parallelism, or optimizer.name = "adamw"'
+        )

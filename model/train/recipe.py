@@ -1,19 +1,22 @@
-"""A recipe is data: one dataclass a kind of training, read from TOML, unknown keys refused."""
+"""What a training is: data, read by ``reading.py`` from TOML. Every field is documented here."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-SHIPPED = Path(__file__).parent / "recipes"
+TASKS = ("text2image", "image2text", "text")
 
 
 class RecipeError(ValueError):
     """The recipe cannot be used; the message names the key and what to write instead."""
+
+
+class TrainingError(RuntimeError):
+    """The training cannot go on; the message says where it stopped and what to do."""
+
+
+class Stopped(TrainingError):
+    """Asked to end by a signal; everything is saved."""
 
 
 @dataclass(frozen=True)
@@ -48,133 +51,187 @@ class VAERecipe:
 
 
 @dataclass(frozen=True)
-class HarmonRecipe:
-    """Train harmon-mini jointly on text2image and image2text; the VAE is frozen.
+class Start:
+    """Where the weights come from: one ``checkpoint``, or parts.
 
-    One step takes ``generation_batch`` captioned scenes and ``understanding_batch`` scenes of
-    ``turns`` questions each, losses weighted 1 : ``understanding_weight``. Hidden matrices learn
-    by Muon, all else by AdamW. Learning rates warm up over ``warmup`` steps, stay for the share
-    ``constant``, then fall by a cosine to the share ``final``. ``position_std`` starts the position
-    tables of encoder, decoder and diffusion as sines and cosines. ``minutes`` ends the training
-    early (0: never), the schedule following the clock instead of the steps. ``prediction`` is what
-    the head predicts: see ``HeadConfig``. ``normalisation_scenes`` set the unit deviation of the
-    latents, ``scenes`` is how many there are to learn from.
+    ``checkpoint``: a bundled name, a folder, a ``.pth`` (with ``vae`` = kl16.ckpt) or a hub id.
+    Parts: ``preset`` names the sizes (``harmon-0.5b``, ``harmon-1.5b``, ``harmon-mini``); ``llm``
+    is a Qwen2 causal LM (folder or hub id), ``mar`` a class-conditional MAR checkpoint, ``vae`` a
+    kl16.ckpt, a VAE training's checkpoint or a model's folder. A part that is not named is fresh;
+    ``vae`` must be named. ``unit_latents``: fold the VAE's latents to unit standard deviation, as
+    measured on that many rendered scenes (0: leave them). ``position_std`` starts the position
+    tables of encoder, decoder and diffusion as sines and cosines of these deviations (empty: normal
+    with std 0.02, as MAR). The widths and depths, where not 0, replace those of ``harmon-mini``.
+    """
 
-    ``text_batch`` rows of questions about scenes that are told in words come beside, weighted by
-    ``text_weight``; the first ``text_steps`` steps take nothing else, so that the LLM has learnt to
-    look things up before it sees or draws. ``vae`` is a training checkpoint or a model's folder.
+    checkpoint: str = ""
+    preset: str = "harmon-mini"
+    llm: str = ""
+    mar: str = ""
+    vae: str = ""
+    unit_latents: int = 0
+    position_std: tuple[float, ...] = ()
+    llm_width: int = 0
+    llm_layers: int = 0
+    mar_width: int = 0
+    mar_depth: int = 0
+    head_width: int = 0
+    head_depth: int = 0
+    buffers: int = 0
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stream of examples. A cycle takes ``repeat`` micro-batches of each source in turn.
+
+    ``task``: text2image, image2text or text. ``batch`` counts samples of a micro-batch over all
+    processes together; ``weight`` is that of its loss. ``first_step``: it joins the cycle there.
+    ``data``: ``scenes`` (the mini world), or what ``datasets.load_dataset`` takes as its first
+    argument (``json``, ``imagefolder``, ``webdataset``, a hub id), with ``files``, ``split`` and
+    ``streaming``. ``image`` names the picture's column: bytes, or a path below ``images``. A column
+    ``annotation`` names a JSON file below ``annotations`` whose keys join the row: the authors'
+    format. ``prompt``, ``questions`` (one is picked) and ``answer`` are templates over the row,
+    such as ``{caption}`` or ``{json[caption]}``. ``crop``: ``random`` or ``centre`` square to draw;
+    pictures to be seen are padded with grey. ``cache``: encode all pictures once, in advance.
+    ``max_tokens`` cuts text (ids without picture places); 0: never.
+
+    Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``full_captions``
+    of the captions name everything; ``split`` is train, seen or unseen.
+    """
+
+    task: str = "text2image"
+    batch: int = 32
+    repeat: int = 1
+    weight: float = 1.0
+    first_step: int = 0
+    data: str = "scenes"
+    files: tuple[str, ...] = ()
+    split: str = "train"
+    streaming: bool = False
+    image: str = "image"
+    images: str = ""
+    annotations: str = ""
+    prompt: str = "{caption}"
+    questions: tuple[str, ...] = ("{question}",)
+    answer: str = "{answer}"
+    crop: str = "random"
+    cache: bool = False
+    max_tokens: int = 0
+    scenes: int = 40_000
+    turns: int = 3
+    full_captions: float = 0.5
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """``name``: adamw, or muon (hidden matrices by Muon with ``muon_rate``, the rest by AdamW).
+
+    ``trained`` and ``frozen`` are beginnings of parameter names, such as ``llm`` or
+    ``mar.decoder`` (no ``trained``: all); the VAE and MAR's unused class embedding never learn.
+    ``factors`` multiply the learning rate of the names that begin so (the longest counts). Weight
+    decay spares 1-D tensors and, unless ``decay_head``, the diffusion head. ``ema``: decay of an
+    average of the weights (0: none), which is then what is drawn with, evaluated and exported.
+    """
+
+    name: str = "adamw"
+    learning_rate: float = 1e-5
+    muon_rate: float = 3e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.02
+    decay_head: bool = False
+    clip: float = 1.0
+    ema: float = 0.0
+    trained: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+    factors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up over the share ``warmup``, from the share ``begin`` of the rate; 1 until the
+    share ``constant``; then a cosine to the share ``final``."""
+
+    warmup: float = 0.01
+    begin: float = 1e-5
+    constant: float = 0.0
+    final: float = 0.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How often what is written, in steps (0: never). ``prompts`` are drawn into a grid;
+    ``tasks`` of ``suite`` are run by the harness, ``limit`` prompts or images of each.
+    ``trackers``: accelerate's, such as tensorboard or wandb. ``keep``: checkpoints kept."""
+
+    log_every: int = 20
+    save_every: int = 500
+    keep: int = 2
+    draw_every: int = 0
+    prompts: tuple[str, ...] = ()
+    eval_every: int = 0
+    tasks: tuple[str, ...] = ()
+    suite: str = "mini"
+    limit: int = 20
+    trackers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Train Harmon. One optimizer step takes one cycle over the sources; its loss is the weighted
+    mean over micro-batches.
+
+    ``minutes`` ends the training early (0: never), the schedule then following the clock.
+    ``image_size`` in pixels (0: the model's own). ``unconditional``: share of prompts replaced by
+    "Generate an image.". ``stratified``: diffusion steps cover the schedule evenly. ``draws``:
+    noise draws a token (0: the model's own). ``device_batch``: at most so many samples at once on a
+    device (0: the whole share). ``precision``: no, bf16 or fp16. ``threads``: CPU threads (0:
+    torch's choice). ``broken``: share of broken samples that ends the run. ``bad_step``: stop or
+    skip at a loss that is not finite, or above ``spike`` times its running mean (0: no limit).
     """
 
     kind: str = "harmon"
     seed: int = 0
-    vae: str = ""
-    normalisation_scenes: int = 1000
-    steps: int = 8000
+    steps: int = 50_000
     minutes: float = 0.0
-    scenes: int = 40_000
-    generation_batch: int = 56
-    understanding_batch: int = 16
-    turns: int = 3
-    understanding_weight: float = 0.5
+    image_size: int = 0
     unconditional: float = 0.1
-    full_captions: float = 0.5
-    text_batch: int = 16
-    text_weight: float = 0.25
-    text_steps: int = 1000
-    draws_per_token: int = 2
-    prediction: str = "velocity"
-    muon_rate: float = 3e-3
-    adam_rate: float = 2e-3
-    weight_decay: float = 0.02
-    clip: float = 1.0
-    warmup: int = 100
-    constant: float = 0.4
-    final: float = 0.03
-    ema: float = 0.998
-    position_std: tuple[float, float, float] = (0.7, 1.4, 0.35)
-    dropout: float = 0.0
-    llm_width: int = 128
-    llm_layers: int = 4
-    mar_width: int = 128
-    mar_depth: int = 3
-    head_width: int = 192
-    head_depth: int = 3
-    buffers: int = 8
-    bfloat16: bool = False
-    threads: int = 1
-    save_every: int = 200
-    log_every: int = 20
+    stratified: bool = False
+    draws: int = 0
+    device_batch: int = 0
+    precision: str = "bf16"
+    gradient_checkpointing: bool = False
+    threads: int = 0
+    broken: float = 0.01
+    bad_step: str = "stop"
+    spike: float = 0.0
+    start: Start = field(default_factory=Start)
+    sources: tuple[Source, ...] = ()
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    watch: Watch = field(default_factory=Watch)
 
 
-Recipe = VAERecipe | HarmonRecipe
-KINDS: dict[str, type[VAERecipe] | type[HarmonRecipe]] = {"vae": VAERecipe, "harmon": HarmonRecipe}
+CHOICES = {
+    "task": TASKS,
+    "name": ("adamw", "muon"),
+    "crop": ("random", "centre"),
+    "precision": ("no", "bf16", "fp16"),
+    "bad_step": ("stop", "skip"),
+}
 
 
-def shipped_recipes() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+def cycle(recipe: Recipe, step: int) -> list[int]:
+    """Numbers of the sources whose micro-batches make up step ``step``, in order."""
+    return [
+        number
+        for number, source in enumerate(recipe.sources)
+        if step >= source.first_step
+        for _ in range(source.repeat)
+    ]
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by the name of a shipped one or a path, and apply ``key=value`` overrides.
-
-    Raises RecipeError on a missing file, bad TOML, an unknown key or a value of the wrong type."""
-    path = SHIPPED / f"{name_or_path}.toml"
-    if not path.exists():
-        path = Path(name_or_path)
-    try:
-        values = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        names = ", ".join(shipped_recipes())
-        raise RecipeError(
-            f"no recipe {name_or_path!r}: give a TOML file or one of {names}"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from None
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise RecipeError(f"--set takes key=value, not {override!r}")
-        try:
-            values[key.strip()] = tomllib.loads(f"x = {text}")["x"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = text
-    return from_values(values)
-
-
-def from_values(values: Mapping[str, Any]) -> Recipe:
-    """Check keys and types against the dataclass of the recipe's ``kind``."""
-    kind = values.get("kind")
-    if kind not in KINDS:
-        raise RecipeError(
-            f'kind must be one of {", ".join(KINDS)}, not {kind!r}; add: kind = "vae"'
-        )
-    recipe = KINDS[kind]
-    known = {f.name: f.default for f in fields(recipe)}
-    checked = {}
-    for key, value in values.items():
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise RecipeError(f"unknown key {key!r} in a recipe of kind {kind!r}{hint}")
-        checked[key] = _as_type_of(known[key], key, value)
-    return recipe(**checked)
-
-
-def _as_type_of(default: Any, key: str, value: Any) -> Any:
-    if isinstance(default, tuple) and isinstance(value, list | tuple):
-        if all(isinstance(x, int | float) for x in value):
-            return tuple(type(default[0])(x) for x in value)
-    elif isinstance(default, bool) or isinstance(value, bool):
-        if isinstance(default, bool) and isinstance(value, bool):
-            return value
-    elif isinstance(default, float) and isinstance(value, int | float):
-        return float(value)
-    elif isinstance(value, type(default)):
-        return value
-    raise RecipeError(
-        f"{key} must be a {type(default).__name__} such as {default!r}, not {value!r}"
-    )
-
-
-def to_values(recipe: Recipe) -> dict[str, Any]:
-    return asdict(recipe)
+def samples_before(recipe: Recipe, number: int, step: int) -> int:
+    """How many samples of a source all processes together took in the steps before ``step``."""
+    source = recipe.sources[number]
+    return max(0, step - source.first_step) * source.repeat * source.batch

@@ -1,119 +1,241 @@
-"""What a training starts from: a fresh model around a trained VAE, and its scenes as latents."""
+"""What a training starts from: a checkpoint, or parts, and what is said about each of them."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+import argparse
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import AutoConfig, Qwen2ForCausalLM
 
-from harmon_eval.model.checkpoint import load
-from harmon_eval.model.config import (
-    HARMON_MINI,
-    HarmonConfig,
-    HeadConfig,
-    LLMConfig,
-    VAEConfig,
-)
+from harmon_eval.model import keys
+from harmon_eval.model.checkpoint import bundled_names, load, locate
+from harmon_eval.model.config import PRESETS, HarmonConfig, LLMConfig, VAEConfig
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.mar import MLP, Attention, initialize_positions
 from harmon_eval.model.processor import Processor, build_word_tokenizer
-from harmon_eval.model.train.data import (
-    HELD_OUT_STREAM,
-    TRAINING_STREAM,
-    stream_pixels,
-)
-from harmon_eval.model.train.recipe import HarmonRecipe, RecipeError, VAERecipe
-from harmon_eval.model.train.run_folder import load_checkpoint
+from harmon_eval.model.train.recipe import Recipe, RecipeError, Start, VAERecipe
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
-from harmon_eval.model.weights import CONFIG
-from harmon_eval.suites.mini.language import VOCABULARY
+from harmon_eval.model.weights import CONFIG, CheckpointError, read, read_kl16
 
 
-def read_vae(recipe: HarmonRecipe) -> VAE:
-    """The trained VAE, its latents folded to unit standard deviation. Raises RecipeError."""
-    if Path(recipe.vae, CONFIG).exists():
-        vae = load(recipe.vae).pipeline.model.vae
-        return _normalised(vae, recipe)
-    state = load_checkpoint(Path(recipe.vae)) if recipe.vae else None
-    if state is None:
+@dataclass(frozen=True)
+class Started:
+    """A model with its processor; ``origins`` says of every part where its weights come from."""
+
+    model: Harmon
+    processor: Processor
+    origins: Mapping[str, str]
+
+
+def begin(recipe: Recipe) -> Started:
+    """Build what the recipe starts from. Raises RecipeError naming what is missing."""
+    torch.manual_seed(recipe.seed)
+    start = recipe.start
+    try:
+        started = _from_checkpoint(start) if start.checkpoint else _from_parts(start)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from None
+    if recipe.gradient_checkpointing:
+        started.model.checkpoint_gradients()
+    return started
+
+
+def _from_checkpoint(start: Start) -> Started:
+    loaded = load(start.checkpoint, Path(start.vae) if start.vae else None)
+    origin = f"{start.checkpoint} ({loaded.fingerprint[:12]})"
+    model = loaded.pipeline.model
+    model.config = replace(model.config, mar=replace(model.config.mar, dropout=start.dropout))
+    for module in model.mar.modules():
+        if isinstance(module, Attention | MLP):
+            module.dropout = start.dropout
+    return Started(model, loaded.pipeline.processor, dict.fromkeys(PARTS, origin))
+
+
+PARTS = ("vae", "mar", "head", "llm", "proj_in", "proj_out")
+
+
+def _from_parts(start: Start) -> Started:
+    if start.preset not in PRESETS:
+        raise RecipeError(f"start.preset must be one of {', '.join(PRESETS)}, not {start.preset!r}")
+    config = PRESETS[start.preset]
+    origins = dict.fromkeys(PARTS, "fresh")
+    vae, origins["vae"] = read_vae(start, config.vae)
+    if start.llm:
+        llm_config, processor = _llm_sizes(start.llm)
+    elif start.preset == "harmon-mini":
+        from harmon_eval.suites.mini.language import VOCABULARY
+
+        processor = Processor(build_word_tokenizer(VOCABULARY))
+        llm_config = replace(config.llm, vocab_size=len(processor.tokenizer))
+    else:
         raise RecipeError(
-            f"no VAE checkpoint at {recipe.vae!r}: train one with "
-            "`python -m harmon_eval.model.train mini-vae --output DIR` "
-            "and pass --set vae=DIR/checkpoint.pt (or a model's folder)"
+            f"{start.preset} needs its LLM: --set start.llm=Qwen/Qwen2.5-1.5B-Instruct, or a folder"
         )
-    sizes = VAERecipe(**state["recipe"])
-    vae = VAE(
-        VAEConfig(
-            width=sizes.width, multipliers=tuple(sizes.multipliers), blocks=sizes.blocks, scale=1.0
-        )
-    )
-    vae.load_state_dict(state["vae"])
-    return _normalised(vae, recipe)
-
-
-def _normalised(vae: VAE, recipe: HarmonRecipe) -> VAE:
-    fold_normalisation(vae, stream_pixels(0, HELD_OUT_STREAM, 0, recipe.normalisation_scenes))
-    return vae.eval().requires_grad_(False)
-
-
-def mini_config(recipe: HarmonRecipe, vae: VAEConfig, vocabulary: int) -> HarmonConfig:
-    mar = replace(
-        HARMON_MINI.mar,
-        width=recipe.mar_width,
-        depth=recipe.mar_depth,
-        heads=recipe.mar_width // 32,
-        buffers=recipe.buffers,
-        dropout=recipe.dropout,
-    )
-    llm = LLMConfig(
-        vocab_size=vocabulary,
-        hidden_size=recipe.llm_width,
-        intermediate_size=8 * (recipe.llm_width // 3),
-        num_hidden_layers=recipe.llm_layers,
-        num_attention_heads=recipe.llm_width // 32,
-        num_key_value_heads=recipe.llm_width // 32,
-        max_position_embeddings=1024,
-    )
-    head = HeadConfig(
-        recipe.head_width,
-        recipe.head_depth,
-        draws_per_token=recipe.draws_per_token,
-        prediction=recipe.prediction,
-    )
-    return replace(HARMON_MINI, vae=vae, mar=mar, head=head, llm=llm)
-
-
-def fresh_harmon(recipe: HarmonRecipe, vae: VAE) -> tuple[Harmon, Processor]:
-    processor = Processor(build_word_tokenizer(VOCABULARY))
-    model = Harmon(mini_config(recipe, vae.config, len(processor.tokenizer)))
+    model = Harmon(_sized(replace(config, vae=vae.config, llm=llm_config), start))
     model.vae.load_state_dict(vae.state_dict())
-    return model, processor
+    if start.position_std:
+        initialize_positions(model.mar, *start.position_std)
+    if start.llm:
+        pretrained = Qwen2ForCausalLM.from_pretrained(start.llm, dtype=torch.float32)
+        _fill(model.llm, pretrained.state_dict(), start.llm)
+        origins["llm"] = start.llm
+    if start.mar:
+        weights = read_mar(Path(start.mar))
+        _fill(model.mar, _below(weights, "mar."), start.mar)
+        _fill(model.head, _below(weights, "head."), start.mar)
+        origins["mar"] = origins["head"] = start.mar
+    return Started(model, processor, origins)
 
 
-@torch.no_grad()
-def scene_latents(recipe: HarmonRecipe, vae: VAE, folder: Path) -> Tensor:
-    """Latents (N, m, n, C) of the training scenes, kept in ``folder`` between runs."""
-    digest = hashlib.sha256()
-    for tensor in vae.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
-    name = f"latents-{digest.hexdigest()[:12]}-{recipe.scenes}.safetensors"
-    path = folder / name
-    if path.exists():
-        return load_file(path)["latents"]
-    latents = torch.cat(
-        [
-            vae.encode(
-                stream_pixels(recipe.seed, TRAINING_STREAM, start, min(250, recipe.scenes - start))
-            )
-            for start in range(0, recipe.scenes, 250)
-        ]
-    ).contiguous()
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({"latents": latents}, temporary)
-    temporary.replace(path)
-    return latents
+def _sized(config: HarmonConfig, start: Start) -> HarmonConfig:
+    """The sizes, changed by those that ``start`` gives."""
+    mar, llm, head = config.mar, config.llm, config.head
+    if start.mar_width:
+        mar = replace(mar, width=start.mar_width, heads=start.mar_width // 32)
+    mar = replace(mar, depth=start.mar_depth or mar.depth, buffers=start.buffers or mar.buffers,
+                  dropout=start.dropout)  # fmt: skip
+    if start.llm_width:
+        llm = replace(
+            llm,
+            hidden_size=start.llm_width,
+            intermediate_size=8 * (start.llm_width // 3),
+            num_attention_heads=start.llm_width // 32,
+            num_key_value_heads=start.llm_width // 32,
+        )
+    llm = replace(llm, num_hidden_layers=start.llm_layers or llm.num_hidden_layers)
+    head = replace(head, width=start.head_width or head.width, depth=start.head_depth or head.depth)
+    return replace(config, mar=mar, llm=llm, head=head)
+
+
+# -- parts -----------------------------------------------------------------------------------
+
+
+def read_vae(start: Start, preset: VAEConfig) -> tuple[VAE, str]:
+    """The VAE, and where it comes from. Raises RecipeError."""
+    if not start.vae:
+        raise RecipeError(
+            "start.vae names no VAE: train one with `python -m harmon_eval.model.train mini-vae "
+            "--output DIR` and pass --set start.vae=DIR/checkpoint.pt (or a kl16.ckpt, or a "
+            "model's folder)"
+        )
+    path = Path(start.vae)
+    if start.vae in bundled_names() or (path / CONFIG).exists():
+        vae = load(start.vae).pipeline.model.vae
+    elif not path.is_file():
+        raise RecipeError(f"start.vae: there is no file {start.vae!r}; train one with `python -m "
+                          "harmon_eval.model.train mini-vae --output DIR`")  # fmt: skip
+    else:
+        vae = _vae_of_file(path, preset)
+    if start.unit_latents:
+        from harmon_eval.model.train.scenes import HELD_OUT_STREAM, stream_pixels
+
+        fold_normalisation(vae, stream_pixels(0, HELD_OUT_STREAM, 0, start.unit_latents))
+    return vae.eval().requires_grad_(False), start.vae
+
+
+def _vae_of_file(path: Path, preset: VAEConfig) -> VAE:
+    state = _load_tensors(path)
+    if "recipe" in state and "vae" in state:  # a training of ours
+        sizes = VAERecipe(**state["recipe"])
+        config = VAEConfig(sizes.width, tuple(sizes.multipliers), sizes.blocks, scale=1.0)
+        weights = state["vae"]
+    else:
+        config, weights = preset, read_kl16(path, path.parent)
+    vae = VAE(config)
+    _fill(vae, {n: t for n, t in weights.items() if n.startswith(keys.VAE_PARTS)}, str(path))
+    return vae
+
+
+def read_mar(path: Path) -> dict[str, Tensor]:
+    """Tensors of a published class-conditional MAR checkpoint in our names: ``mar.*``, ``head.*``.
+
+    Takes the averaged weights where there are any, as MAR's own evaluation does (arXiv 2406.11838).
+    Raises RecipeError."""
+    state = _load_tensors(path)
+    found = state.get("model_ema") or state.get("model") or state
+    weights = {
+        keys.from_authors(f"mar.{name}"): tensor
+        for name, tensor in found.items()
+        if isinstance(tensor, Tensor) and not f"mar.{name}".startswith(keys.IGNORED)
+    }
+    if "mar.z_proj.weight" not in weights:
+        raise RecipeError(f"{path} is no MAR checkpoint: it has no tensor z_proj.weight")
+    return weights
+
+
+def _load_tensors(path: Path) -> dict[str, Any]:
+    """A dict of tensors and plain values; nothing in the file is executed."""
+    try:
+        # MAR's files also hold their command line, a bag of plain values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise RecipeError(f"{path} cannot be read ({reason}): download it again") from None
+    if not isinstance(state, dict):
+        raise RecipeError(f"{path} holds a {type(state).__name__}, not named tensors")
+    return state
+
+
+def _llm_sizes(name: str) -> tuple[LLMConfig, Processor]:
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        processor = Processor.from_name(name)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise RecipeError(f"start.llm {name!r} cannot be opened: {reason}") from None
+    if config.model_type != "qwen2":
+        raise RecipeError(f"start.llm {name!r} is a {config.model_type}, not a qwen2")
+    values = {f.name: getattr(config, f.name) for f in fields(LLMConfig) if f.name != "rope_theta"}
+    return LLMConfig(**values, rope_theta=config.rope_parameters["rope_theta"]), processor
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in weights.items() if n.startswith(prefix)}
+
+
+def _fill(part: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Load all weights of a part, no more and no less. Raises RecipeError naming what differs."""
+    try:
+        part.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        lines = " ".join(line.strip() for line in str(error).splitlines()[1:5])
+        raise RecipeError(
+            f"{source} does not fit the sizes of the recipe's start.preset: {lines[:400]}"
+        ) from None
+
+
+# -- without weights -------------------------------------------------------------------------
+
+PUBLISHED = {"harmon-0_5b": "harmon-0.5b", "harmon-1_5b": "harmon-1.5b"}
+
+
+def describe_start(recipe: Recipe) -> tuple[HarmonConfig, dict[str, str]]:
+    """Sizes and origins of what ``begin`` would give; published sizes are known without files."""
+    start = recipe.start
+    if start.checkpoint:
+        origins = dict.fromkeys(PARTS, start.checkpoint)
+        published = PUBLISHED.get(start.checkpoint.rsplit("/", 1)[-1].lower())
+        if published and not Path(start.checkpoint).exists():
+            return PRESETS[published], origins
+        try:
+            return read(locate(start.checkpoint), Path(start.vae) if start.vae else None)[
+                0
+            ], origins
+        except CheckpointError as error:
+            raise RecipeError(f"start.checkpoint: {error}") from None
+    if start.preset not in PRESETS:
+        raise RecipeError(f"start.preset must be one of {', '.join(PRESETS)}, not {start.preset!r}")
+    config = PRESETS[start.preset]
+    if start.llm and Path(start.llm).is_dir():
+        config = replace(config, llm=_llm_sizes(start.llm)[0])
+    origins = {"vae": start.vae or "not named yet", "mar": start.mar, "head": start.mar,
+               "llm": start.llm}  # fmt: skip
+    return _sized(config, start), {part: origins.get(part) or "fresh" for part in PARTS}

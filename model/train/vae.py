@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -11,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmon_eval.model.config import VAEConfig
-from harmon_eval.model.train.data import VAE_STREAM, stream_pixels
-from harmon_eval.model.train.recipe import VAERecipe, to_values
-from harmon_eval.model.train.run_folder import History, load_checkpoint, save_checkpoint
+from harmon_eval.model.train.recipe import Schedule, VAERecipe
+from harmon_eval.model.train.run_folder import History, load_file, save_file
+from harmon_eval.model.train.scenes import VAE_STREAM, stream_pixels
 from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.vae import VAE
 
@@ -69,15 +70,17 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
     optimizer = torch.optim.AdamW(
         vae.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
     )
-    path, history = folder / "checkpoint.pt", History(folder / "history.jsonl")
+    path = folder / "checkpoint.pt"
     first, seconds = 0, 0.0
-    if state := load_checkpoint(path):
+    if state := load_file(path):
         vae.load_state_dict(state["vae"])
         optimizer.load_state_dict(state["optimizer"])
         first, seconds = state["step"], state["seconds"]
+    history = History(folder / "history.jsonl", first)
+    schedule = Schedule(warmup=100 / recipe.steps, constant=0.3, final=0.02)
     started = time.monotonic() - seconds
     for step in range(first, recipe.steps):
-        factor = learning_rate_factor(step, recipe.steps, warmup=100, constant=0.3, final=0.02)
+        factor = learning_rate_factor(step, recipe.steps, schedule)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * factor
         images = stream_pixels(recipe.seed, VAE_STREAM, step * recipe.batch, recipe.batch)
@@ -94,15 +97,16 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
         optimizer.step()
         elapsed = time.monotonic() - started
         if (step + 1) % recipe.log_every == 0:
-            history.write(
-                step=step + 1, seconds=elapsed, **{k: v.item() for k, v in losses.items()}
-            )
+            terms = {name: value.item() for name, value in losses.items()}
+            history.write(step=step + 1, seconds=elapsed, **terms)
+            said = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+            print(f"step {step + 1}/{recipe.steps}  {said}", flush=True)
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            save_checkpoint(
+            save_file(
                 {
                     "vae": vae.state_dict(),
                     "optimizer": optimizer.state_dict(),
-                    "recipe": to_values(recipe),
+                    "recipe": asdict(recipe),
                     "step": step + 1,
                     "seconds": elapsed,
                 },

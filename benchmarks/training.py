@@ -1,0 +1,141 @@
+"""How fast is a training step, against a plain loop written straight from the description?
+
+``python benchmarks/training.py [--steps 10] [--vae harmon-mini]`` trains harmon-mini's sizes on
+rendered scenes in turns: one step of the trainer, one of the plain loop, which renders and encodes
+its pictures anew, asks one question a row and waits for its data. It prints the ratio, the shares
+of data, forward, backward and optimizer, and the memory of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from harmon_eval.model.train.batches import BatchMaker, MicroBatch
+from harmon_eval.model.train.loop import Training
+from harmon_eval.model.train.losses import Losses
+from harmon_eval.model.train.reading import load
+from harmon_eval.model.train.recipe import Recipe, cycle
+from harmon_eval.model.train.start import begin
+
+
+class PlainLoop:
+    """One optimizer, pictures encoded in every step, one question a row, nothing made ahead."""
+
+    def __init__(self, recipe: Recipe, maker: BatchMaker) -> None:
+        sources = tuple(
+            replace(source, cache=False, turns=1, batch=source.batch * rows)
+            for source in recipe.sources
+            for rows in [1 if source.task == "text2image" else source.turns]
+        )
+        self.recipe = replace(recipe, sources=sources)
+        self.maker = replace(maker, recipe=self.recipe, caches=[None] * len(sources))
+        self.losses = Losses(begin(recipe).model).train()
+        self.parameters = [p for p in self.losses.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, 1e-3)
+
+    def step(self, number: int) -> None:
+        for source in cycle(self.recipe, number):
+            batch = self.maker.make(source, number, 0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+                loss = self.losses(batch)
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class Clock:
+    """Processor seconds by what they went to."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    def timed(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object) -> object:
+            begun = time.process_time()
+            try:
+                return call(*arguments)
+            finally:
+                self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begun
+
+        return run
+
+
+def trainer_step(training: Training, clock: Clock, number: int) -> None:
+    make = clock.timed("data", training.feed._make)
+    batches, _ = make(number)  # type: ignore[misc]  # what ``_make`` returns, timed
+    assert isinstance(batches, list) and all(isinstance(b, MicroBatch) for b in batches)
+    clock.timed("gradients", training.forward_backward)(batches)
+
+    def apply() -> None:
+        for stepper in training.steppers:
+            stepper.step()
+            stepper.zero_grad()
+        training.average.update(training.model, number)
+
+    clock.timed("optimizer", apply)()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--vae", default="harmon-mini")
+    parser.add_argument("--precision", default="no")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = load("mini", [f"start.vae={arguments.vae}", f"precision={arguments.precision}",
+                           "sources.0.scenes=512", "sources.1.scenes=512", "minutes=0",
+                           "sources.0.first_step=0", "sources.1.first_step=0",
+                           "start.unit_latents=64"])  # fmt: skip
+    assert isinstance(recipe, Recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        accelerator = Accelerator(mixed_precision=recipe.precision, cpu=True)
+        training = Training(recipe, Path(folder), accelerator, begin(recipe))
+        training.losses.train()
+        plain = PlainLoop(recipe, training.feed.maker)
+        clock, ours, theirs = Clock(), [], []
+        accelerator.backward = clock.timed("backward", accelerator.backward)
+        for number in range(arguments.steps + 1):
+            for spent, step in (
+                (ours, lambda n: trainer_step(training, clock, n)),
+                (theirs, plain.step),
+            ):
+                begun = time.process_time()
+                step(number)
+                spent.append(time.process_time() - begun)
+            if number == 0:
+                clock.spent.clear()  # the first step of each warms up
+        training.close()
+    report(ours[1:], theirs[1:], clock.spent)
+
+
+def report(ours: list[float], theirs: list[float], spent: dict[str, float]) -> None:
+    ratios = np.array(theirs) / np.array(ours)
+    print(f"trainer {np.median(ours):.3f} s a step, plain loop {np.median(theirs):.3f} s "
+          f"(processor time, one thread, median of {len(ours)})")  # fmt: skip
+    print(f"ratio {np.median(ratios):.2f} (quarter to three quarters: "
+          f"{np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f})")  # fmt: skip
+    shares = {
+        "data": spent["data"],
+        "forward": spent["gradients"] - spent["backward"],
+        "backward": spent["backward"],
+        "optimizer": spent["optimizer"],
+    }
+    total = sum(shares.values())
+    print("  ".join(f"{name} {100 * value / total:.0f} %" for name, value in shares.items()))
+    print(f"peak memory of both together: "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The mini world as training data: rendered scenes, with captions and questions about them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harmon_eval.model.train.recipe import RecipeError, Source
+from harmon_eval.model.train.sources import Row
+from harmon_eval.suites.mini import language, questions, scenes
+from harmon_eval.suites.mini.scenes import Scene
+
+# Streams of scenes by what they are for: training must never meet what is measured.
+VAE_STREAM, HELD_OUT_STREAM, TRAINING_STREAM, TOLD_STREAM = 1, 2, 12, 13
+# Named splits: stream, and whether its scenes show a combination held out from training.
+SPLITS: dict[str, tuple[int, bool]] = {
+    "train": (TRAINING_STREAM, False),
+    "told": (TOLD_STREAM, False),
+    "seen": (HELD_OUT_STREAM, False),
+    "unseen": (HELD_OUT_STREAM, True),
+}
+
+
+def split_scene(seed: int, split: str, index: int) -> Scene:
+    """Scene ``index`` of a split: any process can make any scene.
+
+    Scenes of ``train`` and ``seen`` show no held-out combination of colour and shape, number and
+    shape, or relation; every scene of ``unseen`` shows one."""
+    if split not in SPLITS:
+        raise RecipeError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    stream, unseen = SPLITS[split]
+    rng = np.random.default_rng((seed, stream, index))
+    while True:
+        scene = scenes.sample_scene(rng)
+        if scenes.unseen(scene) == unseen:
+            return scene
+
+
+def to_pixels(images: list[np.ndarray]) -> Tensor:
+    """uint8 (H, W, 3) pictures to (B, 3, H, W) in [-1, 1]."""
+    # Contiguous, because bfloat16 convolutions on channels-last CPU tensors take twice as long.
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return batch.float() * (2 / 255) - 1
+
+
+def stream_pixels(seed: int, stream: int, start: int, count: int) -> Tensor:
+    """Pictures of any scenes, held-out combinations among them: for the VAE."""
+    return to_pixels(
+        [
+            scenes.render(scenes.sample_scene(np.random.default_rng((seed, stream, i))))
+            for i in range(start, start + count)
+        ]
+    )
+
+
+class SceneRows:
+    """The first ``source.scenes`` scenes of a split, as rows. Text is about scenes that are told
+    in words and never shown, of which there is no end."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self.length = None if source.task == "text" else source.scenes
+
+    def row(self, index: int, rng: np.random.Generator) -> Row:
+        source = self.source
+        if source.task == "text":
+            scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
+            return Row(turns=tuple(questions.told(scene, rng, source.turns)))
+        scene = split_scene(self.seed, source.split, index)
+        if source.task == "text2image":
+            caption = language.caption(scene, rng, source.full_captions)
+            return Row(caption, picture=lambda: self.picture(index))
+        turns = questions.questions(scene, rng, source.turns)
+        return Row(turns=tuple(turns), picture=lambda: self.picture(index))
+
+    def picture(self, index: int) -> Image.Image:
+        scene = split_scene(self.seed, self.source.split, index)
+        return Image.fromarray(scenes.render(scene))

@@ -1,0 +1,217 @@
+"""What can be seen of a training: progress, history, curves, drawings and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.train.export import drawing_settings, write_model
+from harmon_eval.model.train.recipe import Recipe, RecipeError
+from harmon_eval.model.train.run_folder import History, read_history
+from harmon_eval.model.train.start import Started
+from harmon_eval.model.train.state import Position
+
+HISTORY = "history.jsonl"
+
+
+def source_names(recipe: Recipe) -> list[str]:
+    """What a source's loss is called: its task, with the source's number where tasks repeat."""
+    tasks = [source.task for source in recipe.sources]
+    return [t if tasks.count(t) == 1 else f"{t}.{i}" for i, t in enumerate(tasks)]
+
+
+class Watcher:
+    """Shows and records on the main process; the others only follow."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        accelerator: Accelerator,
+        started: Started,
+        position: Position,
+    ) -> None:
+        self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
+        self.started = started
+        self.main = accelerator.is_main_process
+        self.sums: dict[str, list[float]] = {}
+        self.since = (position.step, position.seconds)
+        self.images = 0
+        if self.main:
+            self.history = History(folder / HISTORY, position.step)
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), console=console,
+            disable=not (self.main and console.is_terminal),
+        )  # fmt: skip
+        self.task = self.bar.add_task("training", total=recipe.steps, completed=position.step)
+        self.bar.start()
+        if recipe.watch.trackers:
+            accelerator.init_trackers("harmon", config={"recipe": str(recipe)})
+
+    def step(
+        self, position: Position, losses: dict[str, float], norm: float, rate: float, images: int
+    ) -> None:
+        """Take in one step; says means over the steps since the last line."""
+        for name, value in {**losses, "norm": norm}.items():
+            self.sums.setdefault(name, []).append(value)
+        self.images += images
+        every = self.recipe.watch.log_every
+        if not every or position.step % every:
+            self.bar.update(self.task, completed=position.step)
+            return
+        means = {name: sum(values) / len(values) for name, values in self.sums.items()}
+        spent = max(1e-9, position.seconds - self.since[1])
+        speed = self.images / spent
+        said = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+        faults = position.data["faults"]["skipped"]
+        said += f"  {speed:.1f} images/s" + (f"  {faults} skipped" if faults else "")
+        said += f"  {position.skipped} steps not taken" if position.skipped else ""
+        self.bar.update(self.task, completed=position.step, description=said)
+        if self.main:
+            entry = {**means, "rate": rate, "images_per_s": speed, "skipped": faults}
+            self.history.write(step=position.step, seconds=position.seconds, **entry)
+            if not self.bar.console.is_terminal:
+                print(f"step {position.step}/{self.recipe.steps}  {said}", flush=True)
+        if self.recipe.watch.trackers:
+            self.accelerator.log({**means, "rate": rate}, step=position.step)
+        self.sums, self.images = {}, 0
+        self.since = (position.step, position.seconds)
+
+    def curve(self) -> None:
+        if self.main:
+            loss_curve(self.folder / HISTORY, self.folder / "losses.png")
+
+    def look(self, position: Position, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Draw and evaluate where that is due; all processes call this."""
+        watch, step = self.recipe.watch, position.step
+        draw = bool(watch.draw_every and watch.prompts) and step % watch.draw_every == 0
+        judge = bool(watch.eval_every and watch.tasks) and step % watch.eval_every == 0
+        if not (draw or judge):
+            return
+        whole = weights()
+        if self.main:
+            model = Harmon(self.started.model.config)
+            model.load_state_dict(whole)
+            pipeline = HarmonPipeline(model.eval(), self.started.processor)
+            settings = drawing_settings(vars(self.recipe.start))
+            state = torch.get_rng_state()
+            if draw:
+                self._draw(pipeline, settings, step)
+            if judge:
+                self._judge(pipeline, settings, position)
+            torch.set_rng_state(state)
+        self.accelerator.wait_for_everyone()
+
+    def _draw(self, pipeline: HarmonPipeline, settings: DrawSettings, step: int) -> None:
+        """The same prompts from the same seeds every time."""
+        prompts = list(self.recipe.watch.prompts)
+        images = pipeline.draw(prompts, list(range(len(prompts))), settings)
+        path = self.folder / "samples" / f"step-{step:07d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image_grid(images).save(path)
+
+    def _judge(self, pipeline: HarmonPipeline, settings: DrawSettings, position: Position) -> None:
+        folder = self.folder / "evaluations" / f"step-{position.step:07d}"
+        training = {"steps": position.step, "seconds": round(position.seconds)}
+        write_model(pipeline, folder / "model", settings, torch.float32, training)
+        for score in harness_scores(folder, self.recipe):
+            self.history.write(step=position.step, seconds=position.seconds, **score)
+
+    def close(self) -> None:
+        self.bar.stop()
+        if self.recipe.watch.trackers:
+            self.accelerator.end_training()
+
+
+def image_grid(images: list[Image.Image], gap: int = 2) -> Image.Image:
+    """As square a grid as it gets, row by row."""
+    columns = max(1, round(len(images) ** 0.5 + 0.49))
+    rows = -(-len(images) // columns)
+    width, height = images[0].width + gap, images[0].height + gap
+    grid = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")
+    for i, image in enumerate(images):
+        grid.paste(image, (i % columns * width, i // columns * height))
+    return grid
+
+
+def harness_scores(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
+    """Run the harness on ``folder``/model; one entry a task: its headline with the interval."""
+    # The network is usable without the harness, so that is imported where it is asked for.
+    from harmon_eval import evaluate
+    from harmon_eval.core import ModelOptions, UserError
+    from harmon_eval.store import METRICS, read_json
+
+    watch = recipe.watch
+    request = evaluate.Request(
+        model=str(folder / "model"),
+        options=ModelOptions(),
+        tasks=",".join(watch.tasks),
+        suite=watch.suite,
+        settings=evaluate.RunSettings(limit=watch.limit or None),
+        output=folder / "run",
+    )
+    try:
+        evaluate.run(request)
+    except UserError as error:
+        raise RecipeError(f"watch.tasks: {error}") from None
+    scores = []
+    for task in watch.tasks:
+        path = folder / "run" / task / METRICS
+        if path.exists():
+            found = read_json(path)
+            name = found["headline"]
+            scores.append(
+                {
+                    "task": task,
+                    "metric": name,
+                    "score": found["metrics"].get(name),
+                    "interval": found["intervals"].get(name),
+                    "n": found["n"],
+                }
+            )
+    return scores
+
+
+def loss_curve(history: Path, path: Path) -> None:
+    """Losses and scores over steps as a PNG. Without matplotlib there is none."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    entries = read_history(history)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    apart = {"step", "seconds", "rate", "norm", "images_per_s", "skipped"}
+    losses = [entry for entry in entries if "rate" in entry]
+    for name in dict.fromkeys(key for entry in losses for key in entry if key not in apart):
+        points = [(entry["step"], entry[name]) for entry in losses if name in entry]
+        axes.plot(*zip(*points, strict=True), label=name)
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    scored = [entry for entry in entries if entry.get("score") is not None]
+    if scored:
+        right = axes.twinx()
+        right.set_ylabel("score")
+        for task in dict.fromkeys(entry["task"] for entry in scored):
+            points = [(e["step"], e["score"]) for e in scored if e["task"] == task]
+            right.plot(*zip(*points, strict=True), "o--", label=task)
+        right.legend(loc="lower right")
+    if losses:
+        axes.legend(loc="upper right")
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", dpi=120)
+    temporary.replace(path)

@@ -1,0 +1,158 @@
+"""A training loses nothing: killed, asked to leave, on a full disk, on more processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harmon_eval.model.train import reading
+from harmon_eval.model.train.loop import train_harmon
+from harmon_eval.model.train.recipe import Recipe, RecipeError, TrainingError
+from harmon_eval.model.train.run_folder import checkpoints, newest_state, read_history
+
+LAUNCH = [sys.executable, "-m", "harmon_eval.model.train"]
+
+
+def as_recipe(values: dict[str, Any]) -> Recipe:
+    recipe = reading.from_values(values)
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def as_toml(values: dict[str, Any]) -> str:
+    """The values as a TOML document: every value here is written in TOML as in JSON."""
+    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if not isinstance(v, dict | list)]
+    for key, tables in values.items():
+        head = f"[[{key}]]" if isinstance(tables, list) else f"[{key}]"
+        for table in tables if isinstance(tables, list) else [tables]:
+            if isinstance(table, dict):
+                lines += [head, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return read_history(folder / "history.jsonl")
+
+
+def state(folder: Path) -> dict[str, Any]:
+    found = newest_state(folder)
+    assert found is not None
+    return found
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    """Equal to the last bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}/{i}")
+    else:
+        assert one == other, where
+
+
+def until(done: Any, process: subprocess.Popen[bytes]) -> None:
+    while not done():
+        assert process.poll() is None, "the training ended by itself"
+        time.sleep(0.02)
+
+
+def test_a_run_killed_with_9_and_resumed_ends_bit_identical(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    values["steps"], values["start"]["dropout"] = 12, 0.1
+    train_harmon(as_recipe(values), tmp_path / "whole")
+    (tmp_path / "recipe.toml").write_text(as_toml(values))
+    command = [*LAUNCH, str(tmp_path / "recipe.toml"), "--output", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: checkpoints(tmp_path / "killed"), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state(tmp_path / "killed")["position"]["step"] < 12
+    train_harmon(as_recipe(values), tmp_path / "killed")
+    whole, resumed = state(tmp_path / "whole"), state(tmp_path / "killed")
+    for key in ("model", "optimizers", "average", "random", "alarm"):
+        assert_same(whole[key], resumed[key], key)
+    losses = [[(e["step"], e["text2image"]) for e in history(tmp_path / f)]
+              for f in ("whole", "killed")]  # fmt: skip
+    assert losses[0] == losses[1]
+
+
+def test_sigterm_saves_and_leaves(values: dict[str, Any], tmp_path: Path) -> None:
+    values["steps"], values["watch"]["save_every"] = 100_000, 0
+    (tmp_path / "recipe.toml").write_text(as_toml(values))
+    command = [*LAUNCH, str(tmp_path / "recipe.toml"), "--output", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    log = tmp_path / "run" / "history.jsonl"
+    until(lambda: log.exists() and log.stat().st_size > 0, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert b"the same command resumes" in said
+    assert state(tmp_path / "run")["position"]["step"] == history(tmp_path / "run")[-1]["step"]
+
+
+def test_on_a_full_disk_the_previous_checkpoint_survives(tiny: Recipe, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: writing fails half way, as there."""
+    train_harmon(replace(tiny, steps=2), tmp_path)
+    before = state(tmp_path)
+    size = (checkpoints(tmp_path)[-1] / "state.pt").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
+        with pytest.raises(TrainingError, match="the one before it is intact"):
+            train_harmon(replace(tiny, steps=4), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert_same(before, state(tmp_path))
+    train_harmon(replace(tiny, steps=4), tmp_path)
+    assert state(tmp_path)["position"]["step"] == 4
+
+
+def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Float32 sums in another order: 1e-4 after six steps."""
+    values["stratified"], values["device_batch"] = True, 2
+    values["schedule"] = {"constant": 1.0}
+    train_harmon(as_recipe(values), tmp_path / "one")
+    values["steps"] = 3
+    train_harmon(as_recipe(values), tmp_path / "two")
+    (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": 6}))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+               "-m", "harmon_eval.model.train", str(tmp_path / "recipe.toml"),
+               "--output", str(tmp_path / "two")]  # fmt: skip
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert [e["step"] for e in two] == [1, 2, 3, 4, 5, 6]
+    for term in ("text2image", "image2text", "text", "norm"):
+        assert [e[term] for e in two] == pytest.approx([e[term] for e in one], rel=1e-4), term
+    weights = state(tmp_path / "one")["model"], state(tmp_path / "two")["model"]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_another_recipe_does_not_go_on_in_the_same_folder(tiny: Recipe, tmp_path: Path) -> None:
+    train_harmon(replace(tiny, steps=1), tmp_path)
+    with pytest.raises(RecipeError, match=r"another seed: 0, not 1; give another --output"):
+        train_harmon(replace(tiny, seed=1), tmp_path)

@@ -1,0 +1,163 @@
+"""Recipes and starting points: what is refused, what is loaded from where, what is fresh."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from harmon_eval.model.config import HARMON_MINI
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.processor import build_word_tokenizer
+from harmon_eval.model.train import reading
+from harmon_eval.model.train.plan import describe
+from harmon_eval.model.train.recipe import Recipe, RecipeError
+from harmon_eval.model.train.start import begin
+from harmon_eval.model.train.watching import harness_scores, image_grid
+from harmon_eval.model.vae import VAE
+from harmon_eval.suites.mini.language import VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["stepz=3"], "unknown key 'stepz': did you mean 'steps'"),
+        (["optimizer.emma=0.9"], "unknown key 'optimizer.emma': did you mean 'optimizer.ema'"),
+        (["sources.0.batsch=1"], "did you mean 'sources.0.batch'"),
+        (["sources.7.batch=1"], "there are 3 of these"),
+        (["steps=many"], "steps must be a int, not 'many'"),
+        (["stratified=1"], "stratified must be a bool, not 1"),
+        (["optimizer.betas=[0.9]"], "optimizer.betas must hold 2 values"),
+        (["optimizer.name=sgd"], "optimizer.name must be one of adamw, muon"),
+        (["sources.0.task=video"], "sources.0.task must be one of text2image"),
+        (["steps"], "--set takes key=value"),
+        (["kind=vea"], "kind must be one of vae, harmon"),
+        (["sources.2.first_step=1"], "the first step would be empty"),
+    ],
+)
+def test_a_bad_recipe_is_refused_with_what_to_write(changed: list[str], message: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        reading.load("mini", changed)
+    assert message in str(refused.value)
+
+
+def test_latents_of_random_crops_are_not_cached() -> None:
+    with pytest.raises(RecipeError, match=r'set crop = "centre"'):
+        reading.load("finetune", ["sources.1.cache=true"])
+
+
+def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
+    names = ["finetune", "finetune-decoder", "mini", "mini-vae", "stage1", "stage2", "stage3"]
+    assert reading.shipped_recipes() == names
+    loaded: dict[str, Any] = {name: reading.load(name) for name in names}
+    assert loaded["stage1"].optimizer.frozen == ("llm",)
+    assert [loaded[f"stage{i}"].image_size for i in (1, 2, 3)] == [256, 256, 512]
+    assert [source.repeat for source in loaded["stage3"].sources] == [1, 3, 16]
+    assert [source.repeat for source in loaded["finetune"].sources] == [1, 4]
+    changed = reading.load("mini", ["steps=7", "start.vae=somewhere", "optimizer.ema=0"])
+    assert isinstance(changed, Recipe)
+    assert (changed.steps, changed.start.vae, changed.optimizer.ema) == (7, "somewhere", 0.0)
+
+
+def test_a_dry_run_counts_what_learns_and_loads_nothing() -> None:
+    recipe = reading.load("stage1")
+    said = describe(recipe)
+    llm = next(line for line in said.splitlines() if line.startswith("llm"))
+    assert llm.split()[1:3] == ["0", "1,543,714,304"]
+    assert "Qwen/Qwen2.5-1.5B-Instruct" in llm
+    # 256 image tokens and 64 buffers for each of 5 x 1,024 pictures.
+    assert "5120 images of 256 px, at least 1,638,400 tokens a step" in said
+
+
+def test_a_missing_vae_is_one_clear_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harmon_eval.model.train", "mini", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "mini-vae" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Small random checkpoints in the layouts of the published ones."""
+    values["start"] |= {"llm_width": 0, "llm_layers": 0, "mar_width": 0, "mar_depth": 0,
+                        "head_width": 0, "head_depth": 0, "buffers": 0}  # fmt: skip
+    tokenizer = build_word_tokenizer(VOCABULARY)
+    llm = Qwen2ForCausalLM(
+        Qwen2Config(vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64,
+                    num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                    tie_word_embeddings=True)
+    )  # fmt: skip
+    llm.save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    source = Harmon(HARMON_MINI)
+    mar = {name: torch.rand_like(t) for name, t in source.mar.state_dict().items()}
+    mar |= {f"diffloss.net.{n}": torch.rand_like(t) for n, t in source.head.state_dict().items()}
+    mar["diffloss.train_diffusion.betas"] = torch.zeros(3)
+    torch.save(
+        {"model": {n: torch.zeros_like(t) for n, t in mar.items()}, "model_ema": mar,
+         "args": argparse.Namespace(lr=1e-4), "epoch": 400},
+        tmp_path / "mar.pth",
+    )  # fmt: skip
+    vae = VAE(HARMON_MINI.vae)
+    kl16 = {**vae.state_dict(), "loss.logvar": torch.zeros(())}
+    torch.save({"model": kl16}, tmp_path / "kl16.ckpt")
+    values["start"] |= {"llm": str(tmp_path / "qwen"), "mar": str(tmp_path / "mar.pth"),
+                        "vae": str(tmp_path / "kl16.ckpt")}  # fmt: skip
+    recipe = reading.from_values(values)
+    assert isinstance(recipe, Recipe)
+    started = begin(recipe)
+    got = started.model.state_dict()
+    for name, tensor in llm.state_dict().items():
+        assert torch.equal(got[f"llm.{name}"], tensor), name
+    for name, tensor in mar.items():
+        if "train_diffusion" not in name:
+            ours = f"mar.{name}".replace("mar.diffloss.net.", "head.")
+            assert torch.equal(got[ours], tensor), name
+    for name, tensor in vae.state_dict().items():
+        assert torch.equal(got[f"vae.{name}"], tensor), name
+    assert started.origins == {
+        "vae": str(tmp_path / "kl16.ckpt"), "mar": str(tmp_path / "mar.pth"),
+        "head": str(tmp_path / "mar.pth"), "llm": str(tmp_path / "qwen"),
+        "proj_in": "fresh", "proj_out": "fresh",
+    }  # fmt: skip
+    values["start"]["mar_depth"] = 5
+    too_deep = reading.from_values(values)
+    assert isinstance(too_deep, Recipe)
+    with pytest.raises(RecipeError, match="does not fit the sizes"):
+        begin(too_deep)
+
+
+def test_the_harness_scores_a_model_in_training_with_an_interval(tmp_path: Path) -> None:
+    from harmon_eval.model.checkpoint import load
+    from harmon_eval.model.sampling import DrawSettings
+    from harmon_eval.model.train.export import write_model
+
+    pipeline = load("harmon-mini").pipeline
+    quick = DrawSettings(cfg_scale=1.0, iterations=1, diffusion_steps=2)
+    write_model(pipeline, tmp_path / "model", quick, None, {"steps": 12, "seconds": 3})
+    assert load_file(tmp_path / "model" / "model.safetensors")
+    recipe = reading.load("mini", ['watch.tasks=["geneval"]', "watch.limit=12"])
+    assert isinstance(recipe, Recipe)
+    (score,) = harness_scores(tmp_path, recipe)
+    assert score["task"] == "geneval"
+    assert score["n"] == 48
+    low, high = score["interval"]
+    assert low <= score["score"] <= high
+    manifest = (tmp_path / "run" / "manifest.json").read_text()
+    assert '"steps": 12' in manifest
+
+
+def test_drawings_make_a_grid() -> None:
+    from PIL import Image
+
+    grid = image_grid([Image.new("RGB", (8, 8))] * 5, gap=2)
+    assert grid.size == (28, 18)
