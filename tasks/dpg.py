@@ -1,10 +1,8 @@
 """DPG-Bench: how much of a long, dense prompt does the image show?
 
 Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1: a graph of yes/no
-questions a prompt, asked about each of four images. ``dpg`` counts every question; the figures that
-begin with ``as_published`` follow the published script, which loses the first row of its question
-file and takes categories from the last image only. The original asks mPLUG (ModelScope); another
-question-answering model makes another metric and stands in its name.
+questions a prompt, asked about each of four images. ``as_published*`` follow the script, which
+loses its first row and takes categories from the last image. The answerer is part of the name.
 """
 
 from __future__ import annotations
@@ -31,10 +29,9 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.scoring import dpg
-from harmon_eval.statistics import bootstrap_intervals
+from harmon_eval.statistics import scaled_intervals
 
-# mPLUG needs no such request; a model that chats does.
-FORM = " Please answer yes or no."
+FORM = " Please answer yes or no."  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
 
 
@@ -118,12 +115,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     """Bootstrap over prompts, of shares: only of a share is 0 or 1 the end of the scale."""
-
-    def shares(rows: pd.DataFrame) -> dict[str, float]:
-        return {name: value / 100 for name, value in summarize(rows).items()}
-
-    found = bootstrap_intervals(rows.drop(columns=["answers", "id"]), shares)
-    return {name: (100 * low, 100 * high) for name, (low, high) in found.items()}
+    columns = [c for c in rows.columns if c not in ("id", "answers", "group", "stratum")]
+    return scaled_intervals(rows, summarize, lambda name: 100.0, columns)
 
 
 def _categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
@@ -150,4 +143,8 @@ TASK = Task(
     intervals=intervals,
     licence="Apache-2.0 (TencentQQGYLab/ELLA)",
     size="1,065 prompts x 4 images",
+    protocol="TencentQQGYLab/ELLA, dpg_bench",
+    differs="The script's dropped first row is corrected; ``as_published*`` keep it.",
+    compares="In neither lmms-eval nor VLMEvalKit. The original asks mPLUG: others do not compare.",
+    cost="4,260 drawings, each asked all questions of its graph",
 )

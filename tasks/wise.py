@@ -59,4 +59,9 @@ TASK = Task(
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",
+    protocol="PKU-YuanGroup/WISE, legacy edition",
+    differs="Replies are read by one strict parser; what does not parse is asked again, then "
+    "unscored instead of dropped. The judge's name is part of the metric.",
+    compares="Neither lmms-eval nor VLMEvalKit is followed. Scores of other judges do not compare.",
+    cost="1,000 drawings and 1,000 judge calls with an image",
 )

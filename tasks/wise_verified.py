@@ -54,4 +54,9 @@ TASK = Task(
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",
+    protocol="PKU-YuanGroup/WISE, verified edition",
+    differs="Replies are read by one strict parser; what does not parse is asked again, then "
+    "unscored instead of dropped. The judge's name is part of the metric.",
+    compares="Never with ``wise``: other prompts, another rubric and another scale.",
+    cost="1,000 drawings and 1,000 judge calls with an image",
 )

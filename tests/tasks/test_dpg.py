@@ -13,7 +13,7 @@ from PIL import Image
 from harmon_eval.core import Answer, Responder, Sample, UserError
 from harmon_eval.scoring.dpg import Question, parse_yes_no, published_score, read_questions, score
 from harmon_eval.scoring.judge import Judge
-from harmon_eval.statistics import bootstrap_intervals
+from harmon_eval.statistics import scaled_intervals
 from harmon_eval.suites import load
 from harmon_eval.suites.mini.data.dpg import COLUMNS, make
 from harmon_eval.suites.mini.judge import RuleJudge
@@ -134,8 +134,8 @@ class Says(Responder):
 def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(
     mini, tmp_path, monkeypatch
 ):
-    few = partial(bootstrap_intervals, resamples=20)
-    monkeypatch.setattr(dpg, "bootstrap_intervals", few)
+    few = partial(scaled_intervals, resamples=20)
+    monkeypatch.setattr(dpg, "scaled_intervals", few)
     Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
     answers = [Answer(sample, tmp_path / "a.png") for sample in list(dpg.samples(mini))[:8]]
     for reply, value in (("yes", 100.0), ("no", 0.0)):
