@@ -7,6 +7,7 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
+	$(BIN)/python -m harmon_eval report runs/harmon-mini-mini
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
