@@ -17,6 +17,7 @@ from harmon_eval.progress import Progress
 from harmon_eval.runner import RunSettings, prepare, run_job
 from harmon_eval.scoring import geneval_prompts as prompts
 from harmon_eval.scoring.geneval_folder import read_folder
+from harmon_eval.scoring.geneval_rules import PUBLISHED, Protocol
 from harmon_eval.store import RunFolder
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector
@@ -344,14 +345,14 @@ def test_stored_objects_are_marked_again_by_other_thresholds_without_a_detector(
     item = prompts.colors("car", "red")
     row = geneval.mark_image(item, np.zeros((1, 2, 3)), {"car": (boxes, masks)}, namer)
     rows = pd.DataFrame([row])
-    assert geneval.verdicts(rows, geneval.PUBLISHED).equals(rows)
+    assert geneval.verdicts(rows, PUBLISHED).equals(rows)
     assert row["reason"] == "expected red car>=1, found 0 red; and 1 green"
-    strict = geneval.verdicts(rows, geneval.Protocol(threshold=0.6)).iloc[0]
+    strict = geneval.verdicts(rows, Protocol(threshold=0.6)).iloc[0]
     assert strict["reason"] == "expected car>=1, found 0"
     assert json.loads(strict["details"]) == {}
-    lenient = geneval.verdicts(rows, geneval.Protocol(threshold=0.2)).iloc[0]
+    lenient = geneval.verdicts(rows, Protocol(threshold=0.2)).iloc[0]
     assert len(json.loads(lenient["details"])["car"]) == 2
     with pytest.raises(UserError, match="not stored"):
-        geneval.verdicts(rows, geneval.Protocol(threshold=0.01))
+        geneval.verdicts(rows, Protocol(threshold=0.01))
     with pytest.raises(UserError, match="mark the run again"):
-        geneval.verdicts(rows.drop(columns="detections"), geneval.PUBLISHED)
+        geneval.verdicts(rows.drop(columns="detections"), PUBLISHED)

@@ -248,12 +248,14 @@ def test_rows_survive_parquet(rows, tmp_path):
 def test_the_order_of_the_rows_does_not_matter(seed):
     rows = gaussian_rows(np.random.default_rng(0), 60)
     shuffled = rows.sample(frac=1, random_state=np.random.default_rng(seed))
-    assert mjhq.summarize(shuffled) == mjhq.summarize(rows)
-    assert mjhq.intervals(shuffled, mjhq.summarize) == mjhq.intervals(rows, mjhq.summarize)
+    assert mjhq.TASK.summarize(shuffled) == mjhq.TASK.summarize(rows)
+    assert mjhq.TASK.intervals(shuffled, mjhq.TASK.summarize) == mjhq.TASK.intervals(
+        rows, mjhq.TASK.summarize
+    )
 
 
 def test_equals_clean_fid_on_the_same_features_overall_and_by_category(rows, clean_fid_scipy):
-    metrics = mjhq.summarize(rows)
+    metrics = mjhq.TASK.summarize(rows)
     for part, name in [(rows, ""), (rows[rows["stratum"] == "art"], "/art")]:
         drawn, reference = (np.stack(part[c]) for c in ("features", "reference_features"))
         expected = float(fid_from_feats(drawn, reference))
@@ -261,7 +263,7 @@ def test_equals_clean_fid_on_the_same_features_overall_and_by_category(rows, cle
 
 
 def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
-    metrics = mjhq.summarize(rows[:30])
+    metrics = mjhq.TASK.summarize(rows[:30])
     assert set(metrics) == {
         "kid[playground,mini]",
         "kid[playground,mini]/art",
@@ -269,14 +271,14 @@ def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
     }
     assert "30 images are fewer than the 64 features" in caplog.text
     assert "KID" in caplog.text
-    assert mjhq.summarize(rows[:2]) == {}
+    assert mjhq.TASK.summarize(rows[:2]) == {}
 
 
 def test_rows_of_different_protocols_are_refused():
     rows = gaussian_rows(np.random.default_rng(0), 20)
     rows.loc[3, "setting"] = "gigagan256,test"
     with pytest.raises(UserError, match=r"gigagan256,test, playground,test"):
-        mjhq.summarize(rows)
+        mjhq.TASK.summarize(rows)
 
 
 def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
@@ -286,8 +288,8 @@ def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
     values, reaches = [], []
     for _ in range(25):
         rows = gaussian_rows(rng, 200, reference=reference)
-        value = mjhq.summarize(rows)[name]
-        low, high = mjhq.intervals(rows, mjhq.summarize)[name]
+        value = mjhq.TASK.summarize(rows)[name]
+        low, high = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)[name]
         assert low < value < high
         values.append(value)
         reaches.append((high - low) / 2)
@@ -296,7 +298,7 @@ def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
 
 def test_intervals_are_of_metrics_there_are(rows):
     for part in (rows, rows[:70], rows[:30]):
-        assert set(mjhq.intervals(part, mjhq.summarize)) <= set(mjhq.summarize(part))
-    found = mjhq.intervals(rows, mjhq.summarize)
+        assert set(mjhq.TASK.intervals(part, mjhq.TASK.summarize)) <= set(mjhq.TASK.summarize(part))
+    found = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)
     assert {"fid[playground,mini]", "kid[playground,mini]"} <= set(found)
     assert "fid_noise_floor[playground,mini]" not in found
