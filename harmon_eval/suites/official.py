@@ -62,6 +62,11 @@ NEEDED: dict[str, tuple[str, str]] = {
         "dpg_bench.csv",
         "the folder dpg_bench of TencentQQGYLab/ELLA (dpg_bench.csv, prompts/*.txt)",
     ),
+    "synergy": (
+        "synergy.jsonl",
+        "GenEval prompts with pictures and questions of your own (none are published; the format "
+        "is in docs/tasks.md) and the pictures",
+    ),
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
 MADE = ("geneval", "geneval_fresh")

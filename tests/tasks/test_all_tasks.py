@@ -43,6 +43,7 @@ ELSEWHERE = {
     "mjhq": "test_mjhq.py",
     "mjhq_gigagan256": "test_mjhq.py",
     "mjhq_pytorch_fid": "test_mjhq.py",
+    "synergy": "test_synergy.py",
 }
 LONGER = {"mjhq.py": 165}  # three protocols in one
 
