@@ -53,8 +53,8 @@ def samples(suite: Suite) -> Iterator[Sample]:
             target |= {"tag": tag, "prompt": item["prompt"]}
             yield Sample(f"{group}/questions/{k:04d}", request, target, group, tag)
         for k in range(suite.images_per_prompt):
-            request = Draw(item["prompt"], index=k)
-            yield Sample(f"{group}/samples/{k:04d}", request, item, group, tag)
+            draw = Draw(item["prompt"], index=k)
+            yield Sample(f"{group}/samples/{k:04d}", draw, item, group, tag)
 
 
 def asked(entry: Any, folders: Sequence[Any], where: str) -> tuple[Ask, dict[str, Any]]:
