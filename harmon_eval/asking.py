@@ -10,12 +10,17 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Draw, Embed, Responder, Sample, Unscorable, UserError
+from harmon_eval.processes import ALONE, Team
 from harmon_eval.progress import Progress
 from harmon_eval.store import TaskFolder
 
 T = TypeVar("T")
 # What a model or an instrument may raise about one sample without ending the run.
 SAMPLE_FAILURES = (RuntimeError, ValueError, ArithmeticError, LookupError, Unscorable)
+# What any model may run into by itself, such as a lost connection.
+MODEL_FAILURES = (
+    *SAMPLE_FAILURES, AssertionError, AttributeError, MemoryError, OSError, TypeError,
+)  # fmt: skip
 RESPONSES: dict[type, type] = {Draw: Image.Image, Ask: str, Embed: np.ndarray}
 
 
@@ -65,35 +70,45 @@ def ask_missing(
     samples: Sequence[Sample],
     batch_size: int,
     progress: Progress,
-) -> tuple[dict[str, Answer], float]:
-    """Ask for every response that is not stored yet.
+    team: Team = ALONE,
+) -> dict[str, Answer]:
+    """Ask for every response that is not stored yet, together with the other processes.
 
-    Returns the stored responses that were found sound, and the seconds that the model took."""
-    answers, damaged = stored_answers(folder, folder.recorded(), samples)
-    missing = [sample for sample in samples if sample.id not in answers]
+    Batches lie at fixed places in the list of samples, so that one has the same content whoever
+    asks it and whenever. Returns the stored responses that were found sound."""
+    entries = folder.recorded()
+    answers, damaged = stored_answers(folder, entries, samples)
+    shares: dict[str, list[Sample]] = {}
+    for number, batch in enumerate(batches(samples, batch_size)):
+        missing = [sample for sample in batch if sample.id not in answers]
+        for kind in dict.fromkeys(type(sample.request) for sample in missing):
+            name = f"{folder.path.name}.{kind.__name__}.{number}"
+            shares[name] = [sample for sample in missing if type(sample.request) is kind]
     if damaged:
         progress.say(f"{damaged} stored responses were damaged and are made again")
     if answers:
         progress.say(f"reused {len(answers)} of {len(samples)} stored responses")
-    seconds = 0.0
     verb = "drawing" if isinstance(samples[0].request, Draw) else "asking"
-    with progress.bar(verb, len(missing)) as advance:
-        for kind in RESPONSES:
-            of_kind = [sample for sample in missing if type(sample.request) is kind]
-            for batch in batches(of_kind, batch_size):
+    with progress.bar(verb, sum(map(len, shares.values()))) as advance:
+        for name, begun in team.shares(list(shares)):
+            batch = shares[name]
+            if begun:  # by a process that died: what it stored is not asked again
+                entries = folder.recorded()
+                stored, _ = stored_answers(folder, entries, batch)
+                batch = [sample for sample in batch if sample.id not in stored]
+            if batch:
                 start = time.monotonic()
                 responses = respond(responder, batch, progress)
-                seconds += time.monotonic() - start
-                folder.record(responses)
-                advance(len(batch))
-    return answers, seconds
+                folder.record(responses, time.monotonic() - start, entries)
+            advance(len(shares[name]))
+    return answers
 
 
 def respond(responder: Responder, samples: Sequence[Sample], progress: Progress) -> dict[str, Any]:
     """Responses by sample id; a batch that fails is asked again one by one to find the culprit."""
     try:
         responses = _ask(responder, samples)
-    except SAMPLE_FAILURES as error:
+    except MODEL_FAILURES as error:
         if len(samples) == 1:
             return {samples[0].id: error}
         progress.say(f"a batch of {len(samples)} failed ({error}); asking one by one")
@@ -107,6 +122,7 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
         )
     kind = type(samples[0].request)
     expected = RESPONSES[kind]
+    responses = [_finite(response) for response in responses]
     for response in responses:
         if not isinstance(response, expected | Exception):
             raise UserError(
@@ -114,6 +130,18 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
                 f"instead of {expected.__name__}: mend the model's adapter"
             )
     return {sample.id: r for sample, r in zip(samples, responses, strict=True)}
+
+
+def _finite(response: Any) -> Any:
+    """The response, or in place of one with NaN or infinite numbers what is wrong with it."""
+    numbers = response
+    if isinstance(response, Image.Image) and response.mode == "F":
+        numbers = np.asarray(response)
+    if isinstance(numbers, np.ndarray) and numbers.dtype.kind == "f":
+        bad = numbers.size - int(np.isfinite(numbers).sum())
+        if bad:
+            return Unscorable(f"the model gave NaN or infinity in {bad} of {numbers.size} numbers")
+    return response
 
 
 def _ask(responder: Responder, samples: Sequence[Sample]) -> Sequence[Any]:

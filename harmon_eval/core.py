@@ -246,7 +246,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What one task of one run came to. ``n`` of ``total`` samples were scored."""
+    """What one task of one run came to. ``n`` of ``total`` samples were scored; ``bounds`` are the
+    headline's if all unscored ones were wrong, and if all were right."""
 
     task: str
     metrics: Mapping[str, float]
@@ -256,3 +257,4 @@ class Result:
     unscored: Mapping[str, int]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: pd.DataFrame | None = None
+    bounds: Interval | None = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harmon_eval import registry, suites, tables
+from harmon_eval import machine, registry, suites, tables
 from harmon_eval.asking import stored_answers, unable
 from harmon_eval.core import (
     Answer,
@@ -19,9 +20,10 @@ from harmon_eval.core import (
     Suite,
     UserError,
 )
+from harmon_eval.processes import Launch, Seat, Team
 from harmon_eval.progress import Progress, open_console, printable
 from harmon_eval.provenance import environment, now
-from harmon_eval.runner import Job, RunSettings, prepare, run_job
+from harmon_eval.runner import Job, RunSettings, prepare, run_job, start_job
 from harmon_eval.scoring.judge import JudgeOptions, planned
 from harmon_eval.store import RunFolder
 
@@ -56,6 +58,8 @@ class Request:
         chosen = {k: v for k, v in self.options.given().items() if k not in ("device", "kl16")}
         if self.settings.seed:
             chosen["seed"] = self.settings.seed
+        if self.settings.exact:
+            chosen["exact"] = ""
         parts = [model or "model", self.suite, *(f"{k}{v}" for k, v in chosen.items())]
         return RunFolder(Path("runs") / "-".join(parts))
 
@@ -95,7 +99,11 @@ def run(request: Request) -> int:
     names = task_list(request.tasks)
     suite = suites.load(request.suite, request.data, request.detector, request.judge)
     folder = request.folder
-    with folder.locked():
+    launch = Launch.from_environment(os.environ)
+    with folder.joined(launch) as seat:
+        machine.take_own_accelerator(launch, os.environ)
+        if request.settings.exact:
+            machine.deterministic_kernels()
         responder = registry.model(request.model, request.options)
         jobs = plan(names, suite, request.settings, request.every_task)
         jobs = _that_it_can(responder, jobs, request.every_task)
@@ -107,19 +115,37 @@ def run(request: Request) -> int:
             },
             "suite": suite.name,
             "seed": request.settings.seed,
+            # Numbers of one sample alone are not those of a batch: never both in one run.
+            **({"exact": True} if request.settings.exact else {}),
         }
-        folder.start(identity, request.fresh)
-        folder.update(
-            state="running",
-            started=folder.manifest.get("started", now()),
-            environment=environment(),
-            data=str(request.data) if request.data else None,
-            detector=request.detector,
-            judge=asdict(request.judge),
-            batch_size=request.settings.batch_size,
-            device=request.options.device,
-        )
-        return _run_jobs(jobs, responder, suite, folder, request.settings.batch_size)
+
+        def begin() -> None:
+            folder.start(identity, request.fresh)
+            folder.update(
+                state="running",
+                started=folder.manifest.get("started", now()),
+                environment=environment(),
+                data=str(request.data) if request.data else None,
+                detector=request.detector,
+                judge=asdict(request.judge),
+                batch_size=request.settings.batch_size,
+                processes=launch.size,
+                device=request.options.device,
+            )
+            for job in jobs:
+                start_job(job, folder)
+
+        team = _together(seat, begin)
+        folder.expect(identity)
+        return _run_jobs(jobs, responder, suite, folder, team, request.settings)
+
+
+def _together(seat: Seat, begin: Callable[[], None]) -> Team:
+    """The team, once its first process has made the folder ready."""
+    if not seat.first:
+        return seat.enter_session()
+    begin()
+    return seat.open_session()
 
 
 def _that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
@@ -142,16 +168,26 @@ def _run_jobs(
     responder: Responder | None,
     suite: Suite,
     folder: RunFolder,
-    batch_size: int = 1,
+    team: Team,
+    settings: RunSettings,
 ) -> int:
-    console = open_console()
-    unscored, unmarked = 0, []
     for job in jobs:
-        result = run_job(job, responder, suite, folder, batch_size, Progress(job.name))
-        if result is None:
-            unmarked.append(job.name)
-        else:
-            unscored += sum(result.unscored.values())
+        run_job(job, responder, suite, folder, settings.batch_size, Progress(job.name), team,
+                settings.exact)  # fmt: skip
+    for _ in team.shares(["end"]):
+        code = _finish(jobs, folder)
+        team.finish("end", code)
+        team.wait_for_all()
+        return code
+    return int(team.result("end"))
+
+
+def _finish(jobs: Sequence[Job], folder: RunFolder) -> int:
+    """By one process: the tables, and what there is to say at the end. Returns the exit code."""
+    console = open_console()
+    states = folder.manifest["tasks"]
+    unmarked = [job.name for job in jobs if states[job.name]["state"] != "done"]
+    unscored = sum(states[job.name]["unscored"] for job in jobs if job.name not in unmarked)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
@@ -160,6 +196,7 @@ def _run_jobs(
     say = [f"run folder: {path}"]
     images = [folder.task(job.name).path / "images" for job in jobs]
     say += [f"images: {printable(drawn)}" for drawn in images if drawn.exists()]
+    say += tables.bounds(folder.path)
     if unscored:
         say.append(f"{unscored} samples are unscored: TASK/metrics.json counts the reasons")
     if unmarked:
@@ -183,7 +220,7 @@ def dry_run(request: Request) -> int:
         recorded = task_folder.recorded() if job.name in before else {}
         stored, _ = stored_answers(task_folder, recorded, job.samples)
         left = [type(s.request).__name__ for s in job.samples if s.id not in stored]
-        seconds = before.get(job.name, {}).get("seconds_asking")
+        seconds = task_folder.seconds_asking() if recorded else 0.0
         rate = seconds / len(recorded) if seconds and recorded else None
         rows.append(
             {
@@ -251,5 +288,16 @@ def mark(
     for name in chosen:
         settings = RunSettings(manifest["identity"]["seed"], known[name]["limit"])
         jobs.append(prepare(name, registry.task(name), suite, settings))
-    with folder.locked():
-        return _run_jobs(jobs, None, suite, folder)
+    launch = Launch.from_environment(os.environ)
+    exact = bool(manifest["identity"].get("exact"))
+    with folder.joined(launch) as seat:
+        machine.take_own_accelerator(launch, os.environ)
+        if exact:
+            machine.deterministic_kernels()
+
+        def begin() -> None:
+            for job in jobs:
+                start_job(job, folder)
+
+        team = _together(seat, begin)
+        return _run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.asking import SAMPLE_FAILURES, batches, stored_answers
 from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.processes import ALONE, Team
 from harmon_eval.progress import Progress
 from harmon_eval.store import TaskFolder
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MARK_BATCH = 32
+FLUSH_SECONDS = 1.0
 
 
 def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
@@ -42,41 +45,101 @@ def mark_missing(
     samples: Sequence[Sample],
     checked: Mapping[str, Answer],
     progress: Progress,
-) -> pd.DataFrame:
-    """Rows of all samples in order; those without a mark carry the reason in ``unscored``.
+    team: Team = ALONE,
+    batch_size: int = MARK_BATCH,
+) -> dict[str, str]:
+    """Mark every sound response that is not marked yet, together with the other processes.
 
-    ``checked`` are responses known to be sound; the other stored ones are checked here."""
+    ``checked`` are responses known to be sound; the other stored ones are checked here. Batches
+    lie at fixed places in the list of samples, as in ``ask_missing``. Returns a hash of each sound
+    response by sample id."""
+    key = mark_key(task, instruments)
     recorded = folder.recorded()
     answers, _ = stored_answers(folder, recorded, samples, checked)
     stamps = {sample_id: _stamp(recorded[sample_id]) for sample_id in answers}
-    parts = []
-    marked = folder.marks(mark_key(task, instruments))
-    if marked is not None:
-        sound = marked["unscored"].isna() & (marked["response"] == marked["id"].map(stamps))
-        parts.append(marked[sound])
-    done = set(parts[0]["id"]) if parts else set()
-    missing = [answers[s.id] for s in samples if s.id in answers and s.id not in done]
+    done = _marked(folder, key, stamps)
+    shares = {}
+    for number, planned in enumerate(batches(samples, batch_size)):
+        missing = [answers[s.id] for s in planned if s.id in answers and s.id not in done]
+        if missing:
+            shares[f"{number:06d}"] = missing
     if done:
         progress.say(f"reused {len(done)} of {len(samples)} marks")
-    with progress.bar("marking", len(missing)) as advance:
-        for batch in batches(missing, MARK_BATCH):
-            rows = mark_batch(task, instruments, batch)
-            parts.append(
-                _frame([(a.sample, row) for a, row in zip(batch, rows, strict=True)], stamps)
-            )
-            folder.add_marks(parts[-1])
-            advance(len(batch))
-    unanswered = [sample for sample in samples if sample.id not in answers]
-    reasons = [(s, {"unscored": _reason(recorded.get(s.id))}) for s in unanswered]
+    names = {f"{folder.path.name}.mark.{share}": share for share in shares}
+    waiting: list[pd.DataFrame] = []
+    flushed = time.monotonic()
+    with progress.bar("marking", sum(map(len, shares.values()))) as advance:
+        for name, begun in team.shares(list(names)):
+            share, batch = names[name], shares[names[name]]
+            if begun:
+                stored = _marked(folder, key, stamps)
+                batch = [answer for answer in batch if answer.sample.id not in stored]
+            if batch:
+                rows = mark_batch(task, instruments, batch)
+                marked = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+                waiting.append(_frame(marked, stamps))
+            # Others count on a share that is done; alone, a part holds what a second brought.
+            if waiting and (team.size > 1 or time.monotonic() - flushed > FLUSH_SECONDS):
+                folder.add_marks(key, share, _joined(waiting))
+                waiting, flushed = [], time.monotonic()
+            advance(len(shares[share]))
+        if waiting:
+            folder.add_marks(key, "last", _joined(waiting))
+    return stamps
+
+
+def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Mapping[str, str]) -> set[str]:
+    """Samples with a mark of the response that is stored now."""
+    rows = folder.marks(key)
+    if rows is None:
+        return set()
+    return set(rows.loc[_sound(rows, stamps), "id"])
+
+
+def _sound(rows: pd.DataFrame, stamps: Mapping[str, str]) -> pd.Series:
+    return rows["unscored"].isna() & (rows["response"] == rows["id"].map(stamps))
+
+
+def collect_rows(
+    task: Task,
+    instruments: Instruments,
+    folder: TaskFolder,
+    samples: Sequence[Sample],
+    stamps: Mapping[str, str],
+) -> pd.DataFrame:
+    """Rows of all samples in order, from what was marked by any process, stored as one file.
+
+    Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
+    key = mark_key(task, instruments)
+    recorded = folder.recorded()
+    marked = folder.marks(key)
+    parts = []
+    if marked is not None:
+        current = marked[marked["response"] == marked["id"].map(stamps)]
+        # A row without a mark gives way to one that has it.
+        current = current.sort_values("unscored", na_position="last", kind="stable")
+        parts.append(current.drop_duplicates("id", keep="last"))
+    done = set(parts[0]["id"]) if parts else set()
+    reasons = [
+        (sample, {"unscored": _reason(recorded.get(sample.id))})
+        for sample in samples
+        if sample.id not in done
+    ]
     if reasons:
-        parts.append(_frame(reasons, stamps))
-    frame = _in_order(parts, samples)
-    folder.finish_marks(frame)
+        parts.append(_frame(reasons, {}))
+    rows = _joined(parts).set_index("id", drop=False)
+    frame = rows.loc[[sample.id for sample in samples]].reset_index(drop=True)
+    # What files of no reasons, of some or of reasons only make of the column is no matter.
+    missing = frame["unscored"].astype(object)
+    frame = frame.assign(unscored=missing.where(missing.notna(), None))
+    folder.finish_marks(key, frame)
     return frame
 
 
 def _stamp(entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(dict(entry), sort_keys=True).encode()).hexdigest()[:16]
+    """Of what was answered, whoever asked how often."""
+    content = {name: value for name, value in entry.items() if name != "attempt"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _reason(entry: Mapping[str, Any] | None) -> str:
@@ -102,13 +165,10 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Mapping[str, str]) -> p
     return pd.DataFrame(rows).astype({"unscored": object})
 
 
-def _in_order(parts: Sequence[pd.DataFrame], samples: Sequence[Sample]) -> pd.DataFrame:
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = pd.concat(parts, ignore_index=True).set_index("id", drop=False)
-    rows = rows.loc[[sample.id for sample in samples]].reset_index(drop=True)
-    reasons = rows["unscored"].astype(object)
-    return rows.assign(unscored=reasons.where(reasons.notna(), None))
+    return pd.concat(parts, ignore_index=True)
 
 
 def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:

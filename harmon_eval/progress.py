@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from harmon_eval.redact import redacted
+
 Advance = Callable[[int], None]
 LINE_EVERY = 10.0  # seconds
 
@@ -30,8 +32,8 @@ def open_console(stderr: bool = False) -> Console:
 
 
 def printable(text: object) -> str:
-    """Text from prompts, models or files without control characters or markup."""
-    plain = "".join(c if c.isprintable() else " " for c in str(text))
+    """Text from prompts, models or files without control characters, markup or keys."""
+    plain = "".join(c if c.isprintable() else " " for c in redacted(str(text)))
     return escape(plain if len(plain) <= 1000 else plain[:1000] + " ...")
 
 

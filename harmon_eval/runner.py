@@ -17,6 +17,8 @@ from harmon_eval.core import (
     Ask,
     Draw,
     InstrumentMissing,
+    Instruments,
+    Interval,
     Responder,
     Result,
     Sample,
@@ -24,7 +26,14 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
-from harmon_eval.marking import load_instruments, mark_key, mark_missing
+from harmon_eval.marking import (
+    MARK_BATCH,
+    collect_rows,
+    load_instruments,
+    mark_key,
+    mark_missing,
+)
+from harmon_eval.processes import ALONE, Team
 from harmon_eval.progress import Progress
 from harmon_eval.store import METRICS, RunFolder, TaskFolder, check_sample_id, write_json
 
@@ -34,11 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """``limit`` counts groups (prompts, or images asked about) of a task; None takes all."""
+    """``limit`` counts groups (prompts, or images asked about) of a task; None takes all.
+
+    ``exact`` asks and marks one sample at a time, so that no other has a part in its numbers."""
 
     seed: int = 0
     limit: int | None = None
     batch_size: int = 32
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -144,7 +156,33 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         metrics = job.task.summarize(scored)
         intervals = (job.task.intervals or bootstrap_intervals)(scored, job.task.summarize)
     total = len(job.everything)
-    return Result(job.name, metrics, intervals, len(scored), total, reasons, provenance, rows)
+    bounds = score_bounds(job, rows, scored) if reasons else None
+    return Result(
+        job.name, metrics, intervals, len(scored), total, reasons, provenance, rows, bounds
+    )
+
+
+def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval | None:
+    """The headline if all unscored samples were wrong, and if all were right.
+
+    None for a task that does not say what their rows would be (see ``Task.assume``)."""
+    import pandas as pd
+
+    if job.task.assume is None:
+        return None
+    unscored = set(rows.loc[rows["unscored"].notna(), "id"])
+    samples = [sample for sample in job.samples if sample.id in unscored]
+    ends = []
+    for right in (False, True):
+        assumed = [
+            {"id": s.id, "group": s.group, "stratum": s.stratum, **job.task.assume(s, right)}
+            for s in samples
+        ]
+        parts = [part for part in (scored, pd.DataFrame(assumed)) if len(part)]
+        whole = pd.concat(parts, ignore_index=True).infer_objects()
+        metrics = job.task.summarize(whole)
+        ends.append(float(metrics[headline(job.task, metrics)]))
+    return min(ends), max(ends)
 
 
 def _scored_groups(result: Result) -> int:
@@ -173,6 +211,7 @@ def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
             "groups": _scored_groups(result),
             "total": result.total,
             "unscored": dict(result.unscored),
+            **({"bounds": [finite(end) for end in result.bounds]} if result.bounds else {}),
             "provenance": dict(result.provenance),
         },
     )
@@ -188,35 +227,66 @@ def run_job(
     run: RunFolder,
     batch_size: int,
     progress: Progress,
+    team: Team = ALONE,
+    exact: bool = False,
 ) -> Result | None:
-    """Run one task; without a responder only mark what is stored. None: it could not be marked.
+    """Run one task; without a responder only mark what is stored.
 
-    Says why, and leaves the responses for ``mark`` to go on with."""
-    folder = run.task(job.name)
-    data = data_hash(job.everything)
-    run.start_task(job.name, job.task.version, data, job.limit)
+    None: it could not be marked, or another process of the team adds it up. Says why, and leaves
+    the responses for ``mark`` to go on with."""
+    if not team.begun:
+        start_job(job, run)
+    folder = run.task(job.name, team.rank)
     checked: dict[str, Answer] = {}
     if responder is not None:
-        checked, seconds = ask_missing(responder, folder, job.samples, batch_size, progress)
-        spent = run.manifest["tasks"][job.name].get("seconds_asking", 0.0) + seconds
-        run.update_task(job.name, state="asked", seconds_asking=round(spent, 3))
+        size = 1 if exact else batch_size
+        checked = ask_missing(responder, folder, job.samples, size, progress, team)
+    outcome = f"{folder.path.name}.result"
     if job.task.exports:
         folder.export(job.task.exports(job.samples, None))
     try:
         instruments = load_instruments(job.task, suite, folder)
-        rows = mark_missing(job.task, instruments, folder, job.samples, checked, progress)
-        provenance = {
-            **run.manifest["identity"],
-            "limit": job.limit,
-            "data": data,
-            **mark_key(job.task, instruments),
-        }
-        result = summarize(job, rows, provenance)
+        size = 1 if exact else MARK_BATCH
+        stamps = mark_missing(
+            job.task, instruments, folder, job.samples, checked, progress, team, size
+        )
+        for _ in team.shares([outcome]):
+            result = add_up(job, instruments, folder, run, stamps)
+            team.finish(outcome, {"unscored": sum(result.unscored.values())})
+            return result
     except UserError as error:
-        missing = isinstance(error, InstrumentMissing)
-        run.update_task(job.name, state=f"{'asked, not marked' if missing else 'marked'}: {error}")
         progress.say(str(error))
-        return None
+        for _ in team.shares([outcome]):
+            missing = isinstance(error, InstrumentMissing)
+            state = f"{'asked, not marked' if missing else 'marked'}: {error}"
+            run.update_task(job.name, state=state)
+            team.finish(outcome, {"unscored": None})
+    return None
+
+
+def start_job(job: Job, run: RunFolder) -> None:
+    """Raises UserError where the folder holds other data of the task, or a larger run."""
+    run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
+
+
+def add_up(
+    job: Job,
+    instruments: Instruments,
+    folder: TaskFolder,
+    run: RunFolder,
+    stamps: Mapping[str, str],
+) -> Result:
+    """Collect the rows, summarize and store. Raises UserError where the task refuses to."""
+    seconds = round(folder.seconds_asking(), 3)
+    run.update_task(job.name, state="asked", seconds_asking=seconds)
+    rows = collect_rows(job.task, instruments, folder, job.samples, stamps)
+    provenance = {
+        **run.manifest["identity"],
+        "limit": job.limit,
+        "data": run.manifest["tasks"][job.name]["data"],
+        **mark_key(job.task, instruments),
+    }
+    result = summarize(job, rows, provenance)
     if job.task.exports:
         folder.export(job.task.exports(job.samples, rows[rows["unscored"].isna()]))
     store_result(folder, job.task, result)

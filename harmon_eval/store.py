@@ -4,22 +4,28 @@
 
     RUN/manifest.json           what was run: settings, model, suite, versions, times, state
     RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
+                                (responses.1.jsonl ... of further processes)
     RUN/TASK/images/ID.png      drawn images
-    RUN/TASK/rows.parquet       marks, one row a sample (rows/ holds parts while marking)
+    RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
+    RUN/TASK/marks.json         what the rows depend on, and their sha256
     RUN/TASK/metrics.json       what the marks come to
     RUN/table.csv, table.md     all tasks in one table
+
+Everything read again has a checksum: images and rows a sha256, JSON files one of their content,
+lines of a log a CRC. What does not match is made again, or said where it cannot be.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import io
 import json
 import os
 import re
+import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,17 +35,23 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.processes import Launch, Seat, joined
+from harmon_eval.progress import Progress
+from harmon_eval.redact import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
+MARKS, COPY = "marks.json", ".manifest-copy.json"
+CRC = ', "crc32": "'
+MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write through a temporary name in the same folder, flushed to disk before the rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -50,15 +62,49 @@ def write_whole(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    value = redacted(json.loads(json.dumps(value, allow_nan=False)))
+    text = json.dumps({**value, "checksum": _checksum(value)}, indent=2, ensure_ascii=False)
+    write_whole(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
+    """Raises UserError for a file that is damaged, or was changed by hand."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it or run with --fresh") from None
+    if (
+        isinstance(value, dict)
+        and "checksum" in value
+        and value.pop("checksum") != _checksum(value)
+    ):
+        raise UserError(
+            f"{path} is damaged (its content does not match its checksum); "
+            "delete it or run with --fresh"
+        )
+    return value
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def log_line(entry: Mapping[str, Any]) -> bytes:
+    text = json.dumps(entry)[:-1]
+    return f'{text}{CRC}{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+
+
+def read_log_line(line: bytes) -> dict[str, Any] | None:
+    """The entry; None for a line that is torn or damaged."""
+    text, mark, rest = line.rstrip(b"\n").rpartition(CRC.encode())
+    if not mark or rest != b'%08x"}' % zlib.crc32(text):
+        return None
+    try:
+        entry = json.loads(text + b"}")
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def check_sample_id(sample_id: str) -> None:
@@ -80,6 +126,12 @@ def _last_byte(file: BinaryIO) -> bytes:
     return file.read(1)
 
 
+def _parquet(rows: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
 def _png(image: Image.Image) -> bytes:
     if image.mode not in ("RGB", "L"):
         image = image.convert("RGB")
@@ -90,39 +142,67 @@ def _png(image: Image.Image) -> bytes:
 
 
 class TaskFolder:
-    """Responses and marks of one task."""
+    """Responses and marks of one task; each process has a log of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
+        self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
 
     # -- responses ---------------------------------------------------------------------------
 
+    def logs(self) -> list[Path]:
+        return sorted(self.path.glob("responses*.jsonl"))
+
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """Log entries by sample id, the last one of each.
+        """Log entries by sample id: of all processes, the latest attempt at each.
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        log = self.path / LOG
-        if not log.exists():
-            return {}
-        entries = {}
-        with log.open("rb") as file:
-            for line in file:
-                try:
-                    entry = json.loads(line)
-                    entries[entry["id"]] = entry
-                except (ValueError, KeyError, TypeError):
-                    continue
+        entries: dict[str, dict[str, Any]] = {}
+        for entry in self._entries():
+            name = entry.get("id")
+            if not isinstance(name, str):
+                continue
+            before = entries.get(name)
+            if before is None or entry.get("attempt", 0) >= before.get("attempt", 0):
+                entries[name] = entry
         return entries
 
-    def record(self, responses: Mapping[str, Any]) -> None:
-        """Store responses (image, reply, vector or exception) by sample id, durably."""
-        lines = [json.dumps(self._entry(i, r)) + "\n" for i, r in responses.items()]
+    def seconds_asking(self) -> float:
+        """Of all processes together."""
+        return sum(float(entry.get("seconds", 0)) for entry in self._entries())
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        for log in self.logs():
+            if log.is_symlink():
+                raise UserError(f"{log} is a link: a run folder holds its own files only")
+            with log.open("rb") as file:
+                for line in file:
+                    if (entry := read_log_line(line)) is not None:
+                        yield entry
+
+    def record(
+        self,
+        responses: Mapping[str, Any],
+        seconds: float | None = None,
+        before: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Store responses (image, reply, vector or exception) by sample id, durably.
+
+        ``before`` are the entries that these replace."""
+        lines = []
+        for name, response in responses.items():
+            entry = self._entry(name, response)
+            if before and name in before:
+                entry["attempt"] = int(before[name].get("attempt", 0)) + 1
+            lines.append(log_line(entry))
+        if seconds is not None:
+            lines.append(log_line({"batch": len(responses), "seconds": round(seconds, 6)}))
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOG).open("ab+") as file:
+        with self.log.open("ab+") as file:
             if file.tell() and _last_byte(file) != b"\n":
                 file.write(b"\n")  # ends the torn line of a killed run
-            file.write("".join(lines).encode())
+            file.write(b"".join(lines))
             file.flush()
             os.fsync(file.fileno())
 
@@ -131,7 +211,7 @@ class TaskFolder:
             reason = str(response)
             if not isinstance(response, Unscorable):
                 reason = f"{type(response).__name__}: {reason}"
-            return {"id": sample_id, "error": reason}
+            return {"id": sample_id, "error": redacted(reason)}
         if isinstance(response, str):
             return {"id": sample_id, "reply": response}
         if isinstance(response, np.ndarray):
@@ -139,8 +219,14 @@ class TaskFolder:
             text = base64.b64encode(vector.tobytes()).decode()
             return {"id": sample_id, "vector": text}
         data = _png(response)
-        write_whole(self.image_file(sample_id), data)
+        write_whole(self._own(self.image_file(sample_id)), data)
         return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
+
+    def _own(self, file: Path) -> Path:
+        """The file, unless a link leads it out of this folder. Raises UserError."""
+        if not os.path.realpath(file.parent).startswith(os.path.realpath(self.path)):
+            raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
+        return file
 
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
@@ -159,7 +245,7 @@ class TaskFolder:
             return None
         file = self.image_file(sample.id)
         try:
-            data = file.read_bytes()
+            data = b"" if file.is_symlink() else self._own(file).read_bytes()
         except OSError:
             return None
         return Answer(sample, file) if hashlib.sha256(data).hexdigest() == entry["sha256"] else None
@@ -167,41 +253,57 @@ class TaskFolder:
     # -- marks -------------------------------------------------------------------------------
 
     def marks(self, key: Mapping[str, Any]) -> pd.DataFrame | None:
-        """Rows marked so far under ``key`` (task version, instruments); others are thrown away."""
+        """Sound rows marked so far under ``key`` (task version, instruments); None without any."""
         import pandas as pd
 
-        parts_folder, key_file = self.path / "rows", self.path / "marks.json"
-        if key_file.exists() and read_json(key_file) != dict(key):
-            shutil.rmtree(parts_folder, ignore_errors=True)
-            for name in (ROWS, METRICS):
-                (self.path / name).unlink(missing_ok=True)
-        write_json(key_file, dict(key))
-        files = [self.path / ROWS, *sorted(parts_folder.glob("*.parquet"))]
-        parts = []
-        for file in files:
-            try:
-                if file.exists():
-                    parts.append(pd.read_parquet(file))
-            except (OSError, ValueError):
-                file.unlink()  # damaged: these samples are marked again
-        if not parts:
+        files = []
+        try:
+            written = read_json(self.path / MARKS)
+            if written.get("key") == dict(key):
+                files.append((self.path / ROWS, str(written["sha256"])))
+        except (OSError, UserError, KeyError, AttributeError):
+            pass  # not finished, or damaged: then the parts count, or all is marked again
+        for part in sorted(self.parts(key).glob("*.parquet")):
+            files.append((part, part.stem.rpartition("-")[2]))
+        frames = [rows for rows in (self._sound_rows(*file) for file in files) if rows is not None]
+        if not frames:
             return None
-        return pd.concat(parts, ignore_index=True).drop_duplicates("id", keep="last")
+        return pd.concat(frames, ignore_index=True)
 
-    def add_marks(self, rows: pd.DataFrame) -> None:
-        parts = self.path / "rows"
-        number = len(list(parts.glob("*.parquet"))) if parts.exists() else 0
-        self._write_rows(parts / f"{number:06d}.parquet", rows)
-
-    def finish_marks(self, rows: pd.DataFrame) -> None:
-        self._write_rows(self.path / ROWS, rows)
-        shutil.rmtree(self.path / "rows", ignore_errors=True)
+    def parts(self, key: Mapping[str, Any]) -> Path:
+        """Where rows are kept while marking: marks of another key never meet there."""
+        return self.path / f"rows-{_checksum(key)}"
 
     @staticmethod
-    def _write_rows(path: Path, rows: pd.DataFrame) -> None:
-        buffer = io.BytesIO()
-        rows.to_parquet(buffer, index=False)
-        write_whole(path, buffer.getvalue())
+    def _sound_rows(path: Path, sha256: str) -> pd.DataFrame | None:
+        """None for a file that is not what was written, or would not fit into any memory."""
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        try:
+            data = b"" if path.is_symlink() else path.read_bytes()
+            if not hashlib.sha256(data).hexdigest().startswith(sha256) or len(sha256) < 16:
+                return None
+            about = pq.read_metadata(io.BytesIO(data))
+            groups = range(about.num_row_groups)
+            if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
+                return None
+            return pd.read_parquet(io.BytesIO(data))
+        except (OSError, ValueError):
+            return None
+
+    def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
+        data = _parquet(rows)
+        name = f"{share}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        write_whole(self.parts(key) / name, data)
+
+    def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
+        data = _parquet(rows)
+        write_whole(self.path / ROWS, data)
+        written = {"key": dict(key), "sha256": hashlib.sha256(data).hexdigest()}
+        write_json(self.path / MARKS, written)
+        for parts in self.path.glob("rows-*"):
+            shutil.rmtree(parts, ignore_errors=True)
 
     def export(self, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
@@ -225,8 +327,19 @@ class RunFolder:
         """Raises UserError when this is no run folder."""
         if not self.exists:
             raise UserError(f"{self.path} is not a run folder: it has no {MANIFEST}")
-        manifest: dict[str, Any] = read_json(self.path / MANIFEST)
-        return manifest
+        file, copy = self.path / MANIFEST, self.path / COPY
+        try:
+            manifest = read_json(file)
+        except UserError:
+            if not copy.exists():
+                raise
+            manifest = read_json(copy)
+            Progress().say(f"{file} was damaged and is restored from its copy")
+            write_whole(file, copy.read_bytes())
+        if not _is_manifest(manifest):
+            raise UserError(f"{file} is not the manifest of a run: choose another folder")
+        found: dict[str, Any] = manifest
+        return found
 
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
         """Begin this run, or go on with it. Raises UserError where another run lies here."""
@@ -234,16 +347,21 @@ class RunFolder:
         if fresh:
             self._clear()
         if self.exists:
-            self._same("settings", self.manifest["identity"], identity)
+            self.expect(identity)
             for leftover in self.path.rglob(".*.tmp"):
-                leftover.unlink()  # of a killed run
+                leftover.unlink(missing_ok=True)  # of a killed run
             return
         if foreign := [p.name for p in self.path.iterdir() if not p.name.startswith(".")]:
             raise UserError(
                 f"{self.path} is no run folder and holds other things ({foreign[0]} ...): "
                 "choose another --output"
             )
-        write_json(self.path / MANIFEST, {"identity": identity, "state": "started", "tasks": {}})
+        self._write({"identity": identity, "state": "started", "tasks": {}})
+
+    def expect(self, identity: Mapping[str, Any]) -> None:
+        """Raises UserError where this is a run with other settings."""
+        identity = json.loads(json.dumps(identity))
+        self._same("settings", self.manifest["identity"], identity)
 
     def start_task(self, name: str, version: str, data: str, limit: int | None) -> None:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
@@ -275,53 +393,54 @@ class RunFolder:
             if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
-        for name in (MANIFEST, "table.csv", "table.md"):
+        for name in (COPY, MANIFEST, "table.csv", "table.md"):
             (self.path / name).unlink(missing_ok=True)
         for discarded in self.path.glob(".discarded-*"):
             shutil.rmtree(discarded, ignore_errors=True)
 
-    def _make(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".probe.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(
-                f"cannot write into {self.path} ({error.strerror}): choose another --output"
-            ) from None
-
     def update(self, **values: Any) -> None:
-        write_json(self.path / MANIFEST, {**self.manifest, **values})
+        self._write({**self.manifest, **values})
 
-    def task(self, name: str) -> TaskFolder:
+    def _write(self, manifest: Mapping[str, Any]) -> None:
+        for name in (MANIFEST, COPY):
+            write_json(self.path / name, manifest)
+
+    def task(self, name: str, rank: int = 0) -> TaskFolder:
         """The folder of a task; what stands after a colon may be any text, such as a path."""
-        return TaskFolder(self.path / re.sub(r"[^\w.+@=-]+", "-", name).strip("-."))
+        folder = self.path / (re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task")
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link: a run folder holds its own files only")
+        return TaskFolder(folder, rank)
+
+    @contextmanager
+    def joined(self, launch: Launch) -> Iterator[Seat]:
+        """Only the processes of one launch write. Raises UserError while another one does."""
+        try:
+            with joined(self.path, launch) as seat:
+                yield seat
+        finally:
+            # A run that never began leaves nothing behind.
+            if not self.exists and not (self.path / ".processes").exists():
+                with suppress(OSError):
+                    (self.path / ".lock").unlink(missing_ok=True)
+                    self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one process writes. Raises UserError while another one does."""
-        lock = self.path / ".lock"
-        while True:
-            self._make()
-            with lock.open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise UserError(
-                        f"another process is writing into {self.path}: wait for it, "
-                        "or choose another --output"
-                    ) from None
-                if not lock.exists() or os.fstat(file.fileno()).st_ino != lock.stat().st_ino:
-                    continue  # a run that failed at once took its empty folder away
-                try:
-                    yield
-                finally:
-                    if not self.exists:
-                        lock.unlink(missing_ok=True)
-                        with suppress(OSError):
-                            self.path.rmdir()
-                return
+        """As ``joined``, for a process alone."""
+        with self.joined(Launch()):
+            yield
+
+
+def _is_manifest(value: object) -> bool:
+    """Whether what lies in a folder, which anybody may have made, has the fields of a manifest."""
+    match value:
+        case {"identity": {"suite": str(), "seed": int()}, "tasks": dict(tasks)}:
+            limits = [
+                t.get("limit", "none") if isinstance(t, dict) else "none" for t in tasks.values()
+            ]
+            return all(limit is None or isinstance(limit, int) for limit in limits)
+    return False
 
 
 def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:

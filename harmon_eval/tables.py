@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harmon_eval.core import UserError
 from harmon_eval.progress import printable
 from harmon_eval.store import METRICS, read_json, write_whole
 
@@ -20,7 +21,16 @@ RIGHT = ("value", "n of N", "unscored")
 
 
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
-    return [read_json(path) for path in sorted(run.glob(f"*/{METRICS}"))]
+    """Raises UserError for a file that is damaged or holds no metrics."""
+    found = []
+    for path in sorted(run.glob(f"*/{METRICS}")):
+        if path.is_symlink() or path.parent.is_symlink():
+            raise UserError(f"{path} is a link: a run folder holds its own files only")
+        try:
+            found.append(read_json(path))
+        except UserError as error:
+            raise UserError(f"{error}; `python -m harmon_eval mark` makes it again") from None
+    return found
 
 
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -58,9 +68,31 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or pd.isna(low) else f"[{number(low)}, {number(high)}]"
 
 
+def bounds(run: Path) -> list[str]:
+    """A line for each score that has unscored samples: what it could be with them."""
+    lines = []
+    for result in stored_metrics(run):
+        if "bounds" in result:
+            low, high = map(number, result["bounds"])
+            count = sum(result["unscored"].values())
+            lines.append(printable(
+                f"{result['task']} {result['headline']}: {low} if the {count} unscored were all "
+                f"wrong, {high} if all were right"
+            ))  # fmt: skip
+    return lines
+
+
+def defused(text: object) -> object:
+    """A text cell for a CSV file, which no spreadsheet takes for a formula (OWASP's rule)."""
+    if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + text
+    return text
+
+
 def write_tables(run: Path) -> None:
     table = frame(stored_metrics(run))
-    write_whole(run / "table.csv", table.to_csv(index=False))
+    texts = table.assign(**{name: table[name].map(defused) for name in ("task", "metric")})
+    write_whole(run / "table.csv", texts.to_csv(index=False))
     write_whole(run / "table.md", markdown(table))
 
 

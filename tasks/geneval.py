@@ -97,6 +97,10 @@ def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
     return {"results.jsonl": official.to_json(orient="records", lines=True)}
 
 
+def assume(sample: Sample, right: bool) -> Row:
+    return {"tag": sample.stratum, "correct": right}
+
+
 TASK = Task(
     samples=samples,
     mark=mark,
@@ -108,6 +112,7 @@ TASK = Task(
     instruments=("detector", "color"),
     intervals=intervals,
     exports=exports,
+    assume=assume,
     licence="prompts MIT (djghosh13/geneval)",
     size="553 prompts x 4 images",
     protocol="djghosh13/geneval @ af4902f",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,15 +17,24 @@ SIDE = 64
 
 class ScriptedResponder(Responder):
     """Draws coloured noise that depends on prompt and seed, repeats questions, embeds files as a
-    hash of their bytes; takes ``delay`` seconds for each response."""
+    hash of their bytes; takes ``delay`` seconds for each response.
+
+    Appends what it was asked to the file ``asked``, a line each, before it answers."""
 
     name = "scripted"
     fingerprint = "scripted-1"
 
-    def __init__(self, delay: float = 0.0) -> None:
+    def __init__(self, delay: float = 0.0, asked: Path | None = None) -> None:
         self.delay = delay
+        self.asked = asked
+
+    def _note(self, requests: Sequence[str]) -> None:
+        if self.asked is not None:
+            with self.asked.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{request!r}\n" for request in requests))
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image]:
+        self._note([f"{request.prompt} {request.seed}" for request in requests])
         return [self._picture(request) for request in requests]
 
     def _picture(self, request: Draw) -> Image.Image:
@@ -35,10 +45,12 @@ class ScriptedResponder(Responder):
         return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str]:
+        self._note([f"{request.question} {request.seed}" for request in requests])
         time.sleep(self.delay * len(requests))
         return [request.question for request in requests]
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
+        self._note([request.image.name for request in requests])
         time.sleep(self.delay * len(requests))
         return [
             _numbers(request.image.read_bytes()).standard_normal(8).astype(np.float32)
@@ -51,10 +63,12 @@ def _numbers(content: bytes) -> np.random.Generator:
 
 
 def open_model(argument: str, options: ModelOptions) -> ScriptedResponder:
-    """``scripted`` or ``scripted:SECONDS`` (a response). Raises UserError for anything else."""
+    """``scripted``, ``scripted:SECONDS`` (a response) or ``scripted:SECONDS:FILE``, which notes
+    there what it was asked. Raises UserError for anything else."""
     if options.given().keys() - {"device", "dtype"}:
         raise UserError("scripted has no settings: leave out " + ", ".join(options.given()))
+    delay, _, asked = argument.partition(":")
     try:
-        return ScriptedResponder(float(argument or 0))
+        return ScriptedResponder(float(delay or 0), Path(asked) if asked else None)
     except ValueError:
         raise UserError(f"scripted:{argument}: give seconds, such as scripted:0.01") from None

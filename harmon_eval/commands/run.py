@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument("--batch-size", type=int, default=32, metavar="B",
                          help="requests at a time (default: %(default)s)")  # fmt: skip
+    machine.add_argument("--exact", action="store_true",
+                         help="one sample at a time, deterministic kernels: the same numbers at "
+                              "any batch size (docs/reproducibility.md)")  # fmt: skip
     machine.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     machine.add_argument("--dtype", choices=("float32", "bfloat16", "float16"),
                          help="default: float32")  # fmt: skip
@@ -85,7 +88,9 @@ def main(arguments: argparse.Namespace) -> int:
         tasks=arguments.tasks,
         suite=arguments.suite,
         data=arguments.data,
-        settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
+        settings=RunSettings(
+            arguments.seed, arguments.limit, arguments.batch_size, arguments.exact
+        ),
         output=arguments.output,
         fresh=arguments.fresh,
         detector=arguments.detector,

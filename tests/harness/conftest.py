@@ -81,10 +81,11 @@ def start(plugin_folder: Path, tmp_path: Path) -> Callable[..., subprocess.Popen
     """The command line in a process of its own, to be killed."""
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, [str(plugin_folder), os.environ.get("PYTHONPATH")]))
         return subprocess.Popen(
             [sys.executable, "-m", "harmon_eval", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(plugin_folder), **environment},
+            env={**os.environ, "PYTHONPATH": path, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

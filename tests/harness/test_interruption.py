@@ -33,7 +33,11 @@ def assert_same_result(run: Path, undisturbed: Path) -> None:
         assert (ours / name).read_bytes() == (theirs / name).read_bytes()
     assert (run / "table.md").read_bytes() == (undisturbed / "table.md").read_bytes()
     assert not list(run.rglob("*.tmp"))
-    assert not (ours / "rows").exists()
+    assert not list(ours.glob("rows-*")) and not list(run.glob(".session-*"))
+
+
+def answered(log: Path) -> int:
+    return log.read_text().count('{"id": ')
 
 
 def wait_for(condition: Callable[[], bool], process: object) -> None:
@@ -55,16 +59,16 @@ def test_killed_while_drawing_then_the_same_command_asks_only_what_is_missing(
     arguments = ("--tasks", "toy_draw", "--output", "killed", "--batch-size", 3)
     process = start("--model", "scripted:0.02", *arguments)
     log = tmp_path / "killed" / "toy_draw" / "responses.jsonl"
-    wait_for(lambda: log.exists() and log.read_text().count("\n") >= 9, process)
+    wait_for(lambda: log.exists() and answered(log) >= 9, process)
     process.kill()
     process.communicate()
-    stored = log.read_text().count("\n")
+    stored = answered(log)
     assert stored < TOTAL
     finished = call("--model", "scripted:0", *arguments)
     assert finished.code == 0
     assert f"reused {stored} of {TOTAL} stored responses" in finished.err
     assert f"drawing {TOTAL - stored}/{TOTAL - stored}" in finished.err
-    assert log.read_text().count("\n") == TOTAL
+    assert answered(log) == TOTAL
     assert_same_result(tmp_path / "killed", undisturbed)
 
 
@@ -72,12 +76,12 @@ def test_killed_while_marking_then_the_same_command_marks_only_what_is_missing(
     call: Call, start: Start, undisturbed: Path, tmp_path: Path
 ) -> None:
     arguments = ("--model", "scripted", "--tasks", "toy_draw", "--output", "killed")
-    process = start(*arguments, TOY_MARK_DELAY="0.02")
-    parts = tmp_path / "killed" / "toy_draw" / "rows"
-    wait_for(lambda: (parts / "000000.parquet").exists(), process)
+    process = start(*arguments, TOY_MARK_DELAY="0.04")
+    task = tmp_path / "killed" / "toy_draw"
+    wait_for(lambda: bool(list(task.glob("rows-*/0*.parquet"))), process)
     process.kill()
     process.communicate()
-    marked = sum(len(pd.read_parquet(part)) for part in parts.glob("0*.parquet"))
+    marked = sum(len(pd.read_parquet(part)) for part in task.glob("rows-*/0*.parquet"))
     assert 0 < marked < TOTAL
     finished = call(*arguments)
     assert finished.code == 0
@@ -142,9 +146,10 @@ def test_a_torn_last_line_and_a_garbled_line_of_the_log_are_asked_again(
     log = tmp_path / "torn" / "toy_draw" / "responses.jsonl"
     lines = log.read_bytes().split(b"\n")
     lines[4] = b"\xff{not json"
-    log.write_bytes(b"\n".join(lines)[:-30])
+    lines[7] = lines[7].replace(b"sha256", b"sha257")
+    log.write_bytes(b"\n".join(lines[:74])[:-90])
     again = call(*arguments)
-    assert f"reused {TOTAL - 2} of {TOTAL} stored responses" in again.err
+    assert f"reused {TOTAL - 3} of {TOTAL} stored responses" in again.err
     assert_same_result(tmp_path / "torn", undisturbed)
     assert f"reused {TOTAL} of {TOTAL} stored responses" in call(*arguments).err
 
@@ -158,16 +163,50 @@ def test_damaged_rows_are_marked_again(call: Call, undisturbed: Path, tmp_path: 
     assert_same_result(tmp_path / "damaged", undisturbed)
 
 
-def test_a_damaged_manifest_is_one_line_and_fresh_starts_over(
-    call: Call, undisturbed: Path, tmp_path: Path
+@pytest.mark.parametrize("content", ["", "{", '{"identity": {}, "tasks": {}, "checksum": "0"}'])
+def test_a_damaged_manifest_is_restored_from_its_copy_and_said(
+    call: Call, undisturbed: Path, tmp_path: Path, content: str
 ) -> None:
     arguments = ("--model", "scripted", "--tasks", "toy_draw", "--output", "damaged")
     call(*arguments)
     manifest = tmp_path / "damaged" / "manifest.json"
-    manifest.write_text(manifest.read_text()[:50])
+    manifest.write_text(content)
+    again = call(*arguments)
+    assert again.code == 0
+    assert "manifest.json was damaged and is restored" in again.err
+    assert f"reused {TOTAL} of {TOTAL} stored responses" in again.err
+    assert json.loads(manifest.read_text())["state"] == "done"
+    assert_same_result(tmp_path / "damaged", undisturbed)
+
+
+def test_a_manifest_damaged_with_its_copy_is_one_line_and_fresh_starts_over(
+    call: Call, undisturbed: Path, tmp_path: Path
+) -> None:
+    arguments = ("--model", "scripted", "--tasks", "toy_draw", "--output", "damaged")
+    call(*arguments)
+    for name in ("manifest.json", ".manifest-copy.json"):
+        (tmp_path / "damaged" / name).write_text('{"identity"')
     refused = call(*arguments)
     assert refused.code == 2
-    assert "manifest.json is damaged" in refused.err and "--fresh" in refused.err
+    assert "is damaged" in refused.err and "--fresh" in refused.err
     assert call(*arguments, "--fresh").code == 0
-    assert json.loads(manifest.read_text())["state"] == "done"
+    assert_same_result(tmp_path / "damaged", undisturbed)
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "marks.json", "metrics.json", "responses.jsonl"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty"])
+def test_any_damaged_file_of_a_run_is_found_and_made_again(
+    call: Call, undisturbed: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    arguments = ("--model", "scripted", "--tasks", "toy_draw", "--output", "damaged")
+    call(*arguments)
+    victim = tmp_path / "damaged" / "toy_draw" / name
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 4
+    content = {"flipped": bytes(data), "truncated": bytes(data[: len(data) // 2]), "empty": b""}
+    victim.write_bytes(content[damage])
+    if name == "metrics.json":
+        shown = call("show", "damaged")
+        assert shown.code == 2 and "damaged" in shown.err and "mark" in shown.err
+    assert call(*arguments).code == 0
     assert_same_result(tmp_path / "damaged", undisturbed)

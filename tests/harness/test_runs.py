@@ -212,7 +212,7 @@ def test_a_missing_instrument_keeps_the_responses_and_says_how_to_go_on(
 def test_marking_an_unfinished_run_counts_what_was_not_answered(call: Call, tmp_path: Path) -> None:
     call(*DRAW, "--output", "run")
     log = tmp_path / "run/toy_draw/responses.jsonl"
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-3]))
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-4]))
     marked = call("mark", "run")
     assert marked.code == 1
     assert metrics(tmp_path / "run")["unscored"] == {"no response": 3}

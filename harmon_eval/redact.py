@@ -1,0 +1,39 @@
+"""Keys and tokens never reach a file or a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TypeVar
+
+T = TypeVar("T")
+NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
+PATTERNS = re.compile(
+    r"(?<=Bearer )[\w.~+/=-]{8,}|\b(?:sk|hf|ghp|gho|pk)[-_][\w-]{12,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+HIDDEN = "[hidden]"
+
+
+def redacted(value: T) -> T:
+    """Text, or a tree of JSON values, without what looks like a key.
+
+    That is what stands in an environment variable named ...KEY, ...TOKEN, ...SECRET or
+    ...PASSWORD, and what has the form of a well-known key or of a password in an address."""
+    if isinstance(value, str):
+        hidden = PATTERNS.sub(HIDDEN, value)
+        for secret in _secrets():
+            hidden = hidden.replace(secret, HIDDEN)
+        return hidden  # type: ignore[return-value]  # a str, as T is here
+    if isinstance(value, dict):
+        kept = {
+            k: HIDDEN if isinstance(v, str) and NAMES.search(k) else redacted(v)
+            for k, v in value.items()
+        }
+        return kept  # type: ignore[return-value]
+    if isinstance(value, list):
+        return [redacted(item) for item in value]  # type: ignore[return-value]
+    return value
+
+
+def _secrets() -> list[str]:
+    return [v for name, v in os.environ.items() if NAMES.search(name) and len(v) >= 8]
