@@ -3,8 +3,8 @@
 Mean cross-entropy + (lambda / 2) * ||W||^2, the bias free, from zero, full batch, in float64;
 L-BFGS with memory 10 (scipy's, strong Wolfe) to a gradient of at most 1e-5 or 1,000 iterations.
 It is scikit-learn's ``LogisticRegression(C=1 / (lambda * N))``, but reads features chunk by chunk,
-so a table larger than memory will do. Lambda is chosen on a hold-out of the training part; CLIP's linear
-probe (Radford et al. 2021, arXiv 2103.00020, A.3) is of this kind.
+so a table larger than memory will do. Lambda is chosen on a hold-out of the training part; CLIP's
+linear probe (Radford et al. 2021, arXiv 2103.00020, A.3) is of this kind.
 """
 
 from __future__ import annotations
