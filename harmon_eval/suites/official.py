@@ -50,6 +50,10 @@ NEEDED: dict[str, tuple[str, str]] = {
         "captions_val2014.json",
         "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
+    "linear_probe": (
+        "train",
+        "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG",
+    ),
     "wise": (
         "cultural_common_sense.json",
         "the three files of WISE_legacy/data in PKU-YuanGroup/WISE",

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "wise": "test_wise.py",
     "wise_verified": "test_wise.py",
     "geneval": "test_geneval.py",
+    "linear_probe": "test_linear_probe.py",
     "mjhq": "test_mjhq.py",
     "mjhq_gigagan256": "test_mjhq.py",
     "mjhq_pytorch_fid": "test_mjhq.py",

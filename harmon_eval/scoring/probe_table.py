@@ -1,0 +1,121 @@
+"""What probes learn from: feature vectors with labels, read by chunks so that ImageNet fits."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harmon_eval.core import UserError
+
+CHUNK = 4096
+IN_MEMORY = 2**30  # bytes of features; more of them are memory-mapped
+EPS = 1e-6
+HELD_OUT = 10
+
+
+def stacked(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, D) float32, beyond ``IN_MEMORY`` bytes in a temporary file that is mapped.
+
+    Raises UserError where the vectors are not all of one length."""
+    widths = {len(vector) for vector in vectors}
+    if len(widths) != 1:
+        raise UserError(f"feature vectors of different lengths: {sorted(widths)}: mend the model")
+    shape = len(vectors), widths.pop()
+    if 4 * shape[0] * shape[1] <= IN_MEMORY:
+        return np.stack(list(vectors)).astype(np.float32, copy=False)
+    with tempfile.TemporaryFile() as file:  # gone with its last map
+        table = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+    for start in range(0, len(vectors), CHUNK):
+        table[start : start + CHUNK] = np.stack(list(vectors[start : start + CHUNK]))
+    return table
+
+
+@dataclass(frozen=True)
+class Table:
+    """The ``rows`` of features (N, D) with labels (N,), shown as (x - mean) / scale, both (D,).
+
+    Labels count from 0; -1 is a class that the training part does not have."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        return int(self.features.shape[1])
+
+    def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised features (n, D) float64 and labels (n,) of some of its rows."""
+        rows = self.rows[places]
+        return (self.features[rows] - self.mean) / self.scale, self.labels[rows]
+
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(self), CHUNK):
+            yield self.take(np.arange(start, min(start + CHUNK, len(self))))
+
+    def part(self, places: np.ndarray) -> Table:
+        return replace(self, rows=self.rows[places])
+
+
+def standardised(features: np.ndarray, labels: np.ndarray) -> Table:
+    """All rows by their own mean and biased variance, (x - mean) / sqrt(variance + 1e-6).
+
+    That is what BatchNorm without affine parameters converges to. Two passes in float64."""
+    every = np.arange(len(features))
+    raw = Table(features, labels, every, np.zeros(1), np.ones(1))
+    mean = sum((x.sum(axis=0) for x, _ in raw.chunks()), np.zeros(raw.width)) / len(raw)
+    squares = (np.square(x - mean).sum(axis=0) for x, _ in raw.chunks())
+    variance = sum(squares, np.zeros(raw.width)) / len(raw)
+    return replace(raw, mean=mean, scale=np.sqrt(variance + EPS))
+
+
+def hold_out(table: Table, classes: int, seed: int = 0) -> tuple[Table, Table]:
+    """The table without, and only with, ten rows of each class (a fifth of a small class).
+
+    A class of a single row gives none. Depends on the order of rows and the seed only."""
+    rng = np.random.default_rng(seed)
+    labels = table.labels[table.rows]
+    held = np.zeros(len(table), bool)
+    for label in range(classes):
+        places = rng.permutation(np.flatnonzero(labels == label))
+        count = min(HELD_OUT, max(1, len(places) // 5)) if len(places) > 1 else 0
+        held[places[:count]] = True
+    return table.part(np.flatnonzero(~held)), table.part(np.flatnonzero(held))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier: weight (D, K) and bias (K,), float64, of standardised features."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(x @ self.weight + self.bias)
+
+
+def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes (of K) stand before the right one, (n,): 0 is right, below 5 is top-5.
+
+    Of equal classes the one with the smaller number stands before. Labels of -1 rank last."""
+    own = np.take_along_axis(logits, np.maximum(labels, 0)[:, None], axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    before = (logits > own) | ((logits == own) & earlier)
+    return np.where(labels < 0, logits.shape[1], before.sum(axis=1))
+
+
+def head_ranks(head: Head, table: Table) -> np.ndarray:
+    """``ranks`` of all rows of the table by a linear classifier."""
+    return np.concatenate([ranks(head.logits(x), labels) for x, labels in table.chunks()])
+
+
+def top1(head: Head, table: Table) -> float:
+    return float((head_ranks(head, table) == 0).mean())

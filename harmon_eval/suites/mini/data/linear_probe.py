@@ -1,0 +1,48 @@
+"""Two sets in ImageNet's layout: handwritten digits of scikit-learn, and scenes of one shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from harmon_eval.suites.mini.quiz import picture
+from harmon_eval.suites.mini.scenes import COLORS, SHAPES, SIDE, compose
+
+SEED = 1000
+DIGITS = {"train": 30, "val": 15}  # images a class
+SCENES = {"train": 50, "val": 25}
+
+
+def digits(folder: Path) -> None:
+    """The first 45 of each digit in the set's own order, 8 x 8 enlarged to 64 x 64."""
+    pixels, labels = load_digits(return_X_y=True)
+    for label in range(10):
+        shown = pixels[labels == label].reshape(-1, 8, 8)
+        start = 0
+        for split, count in DIGITS.items():
+            place = folder / split / str(label)
+            place.mkdir(parents=True)
+            for number, image in enumerate(shown[start : start + count]):
+                grey = Image.fromarray(np.rint(image * 255 / 16).astype(np.uint8))
+                large = grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                large.convert("RGB").save(place / f"{number:04d}.png")
+            start += count
+
+
+def shapes(folder: Path) -> None:
+    """One object in any colour and place; the class is its shape."""
+    for number, shape in enumerate(SHAPES):
+        rng = np.random.default_rng((SEED, number))
+        for split, count in SCENES.items():
+            for index in range(count):
+                color = list(COLORS)[rng.integers(len(COLORS))]
+                scene = compose(rng, [(shape, color)])
+                picture(scene, folder / split / shape / f"{index:04d}.png")
+
+
+def make(folder: Path) -> None:
+    digits(folder / "digits")
+    shapes(folder / "shapes")
