@@ -70,7 +70,8 @@ def probed(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
 
     A set with fewer than two classes to learn, or without test images, is left out."""
     rows = rows.sort_values("id", ignore_index=True)  # the hold-out goes by position
-    shown, facts = [], {}
+    shown = []
+    facts: dict[str, float] = {}
     sources = list(rows.groupby("source"))
     for source, part in sources:
         train, test = (part[part["split"] == name] for name in ("train", "val"))
