@@ -118,7 +118,9 @@ def _draw_settings(path: Path) -> DrawSettings:
     if not (path.is_dir() and file.exists()):
         return DrawSettings()
     known = DrawSettings.__dataclass_fields__
-    return DrawSettings(**{k: v for k, v in read_json(file).items() if k in known})
+    stored = {k: v for k, v in read_json(file).items() if k in known}
+    # JSON has no tuples.
+    return DrawSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
 
 
 # -- writing ---------------------------------------------------------------------------------

@@ -114,22 +114,16 @@ class Harmon(nn.Module):
 
         The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the cache of
         ``llm.prefill``, which is left as it was found."""
-        full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
-        positions = llms.counted_positions(full)
         if isinstance(prompt, DynamicCache):
-            embeddings, positions = z_enc, positions[:, -z_enc.shape[1] :]
+            hidden = llms.go_on(self.llm, z_enc, attention_mask, prompt)
         else:
-            embeddings = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
-        cache = prompt if isinstance(prompt, DynamicCache) else None
-        hidden = self.llm.model(
-            inputs_embeds=embeddings,
-            attention_mask=full,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state[:, -z_enc.shape[1] :]
-        if cache is not None:
-            cache.crop(-z_enc.shape[1])
+            full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
+            hidden = self.llm.model(
+                inputs_embeds=torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1),
+                attention_mask=full,
+                position_ids=llms.counted_positions(full),
+                use_cache=False,
+            ).last_hidden_state[:, -z_enc.shape[1] :]
         return x_enc + self.proj_out(hidden.roll(self.config.mar.buffers, dims=1))
 
     # -- losses ------------------------------------------------------------------------------

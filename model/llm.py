@@ -46,6 +46,36 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> DynamicCache:
     return cache
 
 
+def first_rows(cache: DynamicCache, rows: int) -> DynamicCache:
+    """The same keys and values, of the first prompts only."""
+    part = DynamicCache()
+    for i, layer in enumerate(cache.layers):
+        part.update(layer.keys[:rows], layer.values[:rows], i)
+    return part
+
+
+def go_on(
+    llm: Qwen2ForCausalLM, embeddings: Tensor, attention_mask: Tensor, prompt: DynamicCache
+) -> Tensor:
+    """Hidden states (B, N, H) of embeddings (B, N, H) that follow a cached right-padded prompt
+    (mask (B, T)); the cache is left as it was found.
+
+    The mask is made here: transformers would look at its values, and a GPU would have to wait."""
+    count = embeddings.shape[1]
+    after = attention_mask.sum(dim=1, keepdim=True)
+    causal = torch.ones(count, count, dtype=torch.bool, device=embeddings.device).tril()
+    before = attention_mask.bool()[:, None, None].expand(-1, 1, count, -1)
+    hidden = llm.model(
+        inputs_embeds=embeddings,
+        attention_mask=torch.cat([before, causal.expand(len(before), 1, -1, -1)], dim=-1),
+        position_ids=after + torch.arange(count, device=after.device),
+        past_key_values=prompt,
+        use_cache=True,
+    ).last_hidden_state
+    prompt.crop(-count)
+    return hidden
+
+
 @torch.inference_mode()
 def greedy(
     llm: Qwen2ForCausalLM,
