@@ -5,6 +5,7 @@ B batch, T prompt length, L = m*n image tokens, V visible ones, K buffers, D MAR
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -174,10 +175,17 @@ class Harmon(nn.Module):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def embed(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
+    def embed(
+        self,
+        input_ids: Tensor,
+        latents: Tensor | None,
+        grad_scale: float = 1.0,
+        pictures: Sequence[int] | None = None,
+    ) -> Tensor:
         """Ids (B, T), with runs of L+K places of value -200 for pictures, to embeddings (B, T, H).
 
-        Pictures (latents (N, m, n, C)) fill the runs in order. Raises ValueError when places and
+        Pictures (latents (N, m, n, C)) fill the runs in order, or in that of their numbers
+        ``pictures``, so that one asked about often is seen once. Raises ValueError when places and
         picture tokens do not match."""
         places = input_ids == IMAGE_PLACE
         embeddings = self.llm.get_input_embeddings()(input_ids.masked_fill(places, 0))
@@ -187,6 +195,8 @@ class Harmon(nn.Module):
                 raise ValueError(f"{int(counts.sum())} picture places, but no picture")
             return embeddings
         seen = self.see_all(latents)
+        if pictures is not None:
+            seen = seen[list(pictures)]
         size = seen.shape[1]
         if bool((counts % size).any()) or int(counts.sum()) != len(seen) * size:
             raise ValueError(
@@ -206,10 +216,11 @@ class Harmon(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         latents: Tensor | None,
-        max_new_tokens: int,
+        max_new_tokens: int | Sequence[int],
         stop_ids: frozenset[int],
+        pictures: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T)
         with pictures in their places, as in ``embed``. Each row stops by itself."""
-        embeddings = self.embed(input_ids, latents)
+        embeddings = self.embed(input_ids, latents, pictures=pictures)
         return llms.greedy(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids)

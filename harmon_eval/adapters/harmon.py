@@ -86,9 +86,11 @@ class HarmonResponder(Responder):
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         if any(request.system for request in requests):
             raise Unscorable(f"{self.name} has no system turn")
-        images = [open_image(r.images[0]) if r.images else None for r in requests]
-        budget = max(request.max_new_tokens for request in requests)
-        return self.pipeline.answer(images, [r.question for r in requests], budget)
+        paths = dict.fromkeys(request.images[0] for request in requests if request.images)
+        opened = {path: open_image(path) for path in paths}
+        images = [opened[request.images[0]] if request.images else None for request in requests]
+        budgets = [request.max_new_tokens for request in requests]
+        return self.pipeline.answer(images, [r.question for r in requests], budgets)
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         return list(self.pipeline.embed([open_image(request.image) for request in requests]))
