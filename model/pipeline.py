@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.passes import Passes
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings, draw_latents
 
@@ -54,8 +55,11 @@ class HarmonPipeline:
         prompts: Sequence[str],
         seeds: Sequence[int],
         settings: DrawSettings | None = None,
+        passes: Passes | None = None,
     ) -> list[Image.Image]:
-        """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only."""
+        """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only.
+
+        ``passes`` of the same settings may be kept from call to call."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         settings = settings or DrawSettings()
@@ -63,7 +67,7 @@ class HarmonPipeline:
         if settings.cfg_scale != 1.0:
             rows += [self.processor.unconditional_ids()] * len(prompts)
         ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows))
-        latents = draw_latents(self.model, ids, mask, seeds, settings)
+        latents = draw_latents(self.model, ids, mask, seeds, settings, passes)
         return self.processor.to_images(self.model.vae.decode(latents.to(self.model.dtype)))
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from harmon_eval.model.passes import Passes
 from harmon_eval.model.solvers import SOLVERS
 
 CFG_SCHEDULES = ("constant", "linear")
+# Cheaper settings that showed no loss on harmon-mini (docs/speed.md).
+FAST: dict[str, Any] = {"solver": "dpm-solver++", "diffusion_steps": 10}
 Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 

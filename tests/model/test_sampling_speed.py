@@ -179,7 +179,7 @@ def test_solvers_need_no_noise_but_the_first(tiny: Harmon) -> None:
      {"solver": "ddim", "temperature": 0.9}],
 )  # fmt: skip
 def test_impossible_bought_speed_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="solver|guidance|ddim"):
+    with pytest.raises(ValueError, match=r"solver|guidance|ddim"):
         DrawSettings(**wrong)
 
 
