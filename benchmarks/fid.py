@@ -1,4 +1,4 @@
-"""FID features: ours against clean-fid and torch-fidelity, one network, the same images, in one run.
+"""FID features: ours against clean-fid and torch-fidelity: one network, the same images, one run.
 
     python -m benchmarks.fid --images 48
 
@@ -126,6 +126,7 @@ def main() -> None:
             }  # fmt: skip
             spent: dict[str, list[float]] = {tool: [] for tool in tools}
             found = {}
+            ours()  # warm
             for _ in range(arguments.repeats):
                 for tool, features in tools.items():
                     start = time.process_time()
