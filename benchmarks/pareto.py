@@ -93,11 +93,12 @@ def geneval_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, 
     )
 
     def difference(rows: pd.DataFrame) -> dict[str, float]:
-        return {"difference": overall(rows, "other") - overall(rows, "full")}
+        # Off by 2, since the bootstrap takes a constant 0 or 1 for a proportion.
+        return {"difference": 2 + overall(rows, "other") - overall(rows, "full")}
 
-    value = difference(rows)["difference"]
-    found = bootstrap_intervals(rows, difference)
-    return value, found.get("difference", (value, value))
+    value = difference(rows)["difference"] - 2
+    low, high = bootstrap_intervals(rows, difference)["difference"]
+    return value, (low - 2, high - 2)
 
 
 def fid_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, Interval]:

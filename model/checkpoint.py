@@ -118,9 +118,10 @@ def _draw_settings(path: Path) -> DrawSettings:
     if not (path.is_dir() and file.exists()):
         return DrawSettings()
     known = DrawSettings.__dataclass_fields__
-    stored = {k: v for k, v in read_json(file).items() if k in known}
+    stored: dict[str, Any] = {k: v for k, v in read_json(file).items() if k in known}
     # JSON has no tuples.
-    return DrawSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    stored.update({k: tuple(v) for k, v in stored.items() if isinstance(v, list)})
+    return DrawSettings(**stored)
 
 
 # -- writing ---------------------------------------------------------------------------------

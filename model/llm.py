@@ -6,12 +6,13 @@ B batch, T length, H width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from harmon_eval.model.config import LLMConfig
 
@@ -48,11 +49,17 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> DynamicCache:
     return cache
 
 
+def keys_and_values(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Of every layer."""
+    layers = cast(list[DynamicLayer], cache.layers)
+    return [(cast(Tensor, layer.keys), cast(Tensor, layer.values)) for layer in layers]
+
+
 def first_rows(cache: DynamicCache, rows: int) -> DynamicCache:
     """The same keys and values, of the first prompts only."""
     part = DynamicCache()
-    for i, layer in enumerate(cache.layers):
-        part.update(layer.keys[:rows], layer.values[:rows], i)
+    for i, (keys, values) in enumerate(keys_and_values(cache)):
+        part.update(keys[:rows], values[:rows], i)
     return part
 
 

@@ -6,7 +6,7 @@ B pictures, with guidance 2B rows; V visible tokens, P places drawn, C channels,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicCache
 
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.llm import keys_and_values
 from harmon_eval.model.mar import Grid
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class CapturedPasses(Passes):
     def condition(
         self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: DynamicCache
     ) -> tuple[Tensor, Tensor]:
-        cached = [part for layer in prompt.layers for part in (layer.keys, layer.values)]
+        cached = [part for layer in keys_and_values(prompt) for part in layer]
         x_enc, z = self._backbone(tokens, visible, places, mask, *cached)
         return x_enc, z
 
@@ -145,7 +146,7 @@ class _Graph:
         self,
         function: Callable[..., tuple[Tensor, ...]],
         inputs: tuple[Tensor, ...],
-        pool: tuple[int, int] | None,
+        pool: Any,
     ) -> None:
         self.function = function
         self.inputs = [x.clone() for x in inputs]
