@@ -70,6 +70,8 @@ class ModelOptions:
     """What the caller sets on a model under test; None leaves the model's own choice.
 
     ``cfg`` is the scale of classifier-free guidance, ``steps`` counts MAR iterations,
+    ``solver`` is the diffusion head's, ``guidance`` the part of the iterations that is guided,
+    ``fast`` the preset of settings that cost less, ``compile`` asks for captured graphs,
     ``image_size`` is the side in pixels, ``kl16`` the VAE's file where weights come without one."""
 
     device: str | None = None
@@ -80,6 +82,10 @@ class ModelOptions:
     diffusion_steps: int | None = None
     temperature: float | None = None
     image_size: int | None = None
+    solver: str | None = None
+    guidance: tuple[float, float] | None = None
+    fast: bool | None = None
+    compile: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that are set, by name."""

@@ -55,13 +55,19 @@ class Request:
         if self.output is not None:
             return RunFolder(self.output)
         model = re.sub(r"[^\w.-]+", "-", self.model.rstrip("/").rsplit("/", 1)[-1]).strip("-.")
-        chosen = {k: v for k, v in self.options.given().items() if k not in ("device", "kl16")}
+        chosen = {
+            k: v for k, v in self.options.given().items() if k not in ("device", "kl16", "compile")
+        }
         if self.settings.seed:
             chosen["seed"] = self.settings.seed
         if self.settings.exact:
             chosen["exact"] = ""
-        parts = [model or "model", self.suite, *(f"{k}{v}" for k, v in chosen.items())]
+        parts = [model or "model", self.suite, *(f"{k}{_plain(v)}" for k, v in chosen.items())]
         return RunFolder(Path("runs") / "-".join(parts))
+
+
+def _plain(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def task_list(text: str) -> list[str]:

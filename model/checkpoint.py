@@ -118,7 +118,10 @@ def _draw_settings(path: Path) -> DrawSettings:
     if not (path.is_dir() and file.exists()):
         return DrawSettings()
     known = DrawSettings.__dataclass_fields__
-    return DrawSettings(**{k: v for k, v in read_json(file).items() if k in known})
+    stored: dict[str, Any] = {k: v for k, v in read_json(file).items() if k in known}
+    # JSON has no tuples.
+    stored.update({k: tuple(v) for k, v in stored.items() if isinstance(v, list)})
+    return DrawSettings(**stored)
 
 
 # -- writing ---------------------------------------------------------------------------------

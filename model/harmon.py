@@ -5,6 +5,7 @@ B batch, T prompt length, L = m*n image tokens, V visible ones, K buffers, D MAR
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -114,22 +115,16 @@ class Harmon(nn.Module):
 
         The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the cache of
         ``llm.prefill``, which is left as it was found."""
-        full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
-        positions = llms.counted_positions(full)
         if isinstance(prompt, DynamicCache):
-            embeddings, positions = z_enc, positions[:, -z_enc.shape[1] :]
+            hidden = llms.go_on(self.llm, z_enc, attention_mask, prompt)
         else:
-            embeddings = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
-        cache = prompt if isinstance(prompt, DynamicCache) else None
-        hidden = self.llm.model(
-            inputs_embeds=embeddings,
-            attention_mask=full,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state[:, -z_enc.shape[1] :]
-        if cache is not None:
-            cache.crop(-z_enc.shape[1])
+            full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
+            hidden = self.llm.model(
+                inputs_embeds=torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1),
+                attention_mask=full,
+                position_ids=llms.counted_positions(full),
+                use_cache=False,
+            ).last_hidden_state[:, -z_enc.shape[1] :]
         return x_enc + self.proj_out(hidden.roll(self.config.mar.buffers, dims=1))
 
     # -- losses ------------------------------------------------------------------------------
@@ -180,10 +175,17 @@ class Harmon(nn.Module):
 
     # -- answering ---------------------------------------------------------------------------
 
-    def embed(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
+    def embed(
+        self,
+        input_ids: Tensor,
+        latents: Tensor | None,
+        grad_scale: float = 1.0,
+        pictures: Sequence[int] | None = None,
+    ) -> Tensor:
         """Ids (B, T), with runs of L+K places of value -200 for pictures, to embeddings (B, T, H).
 
-        Pictures (latents (N, m, n, C)) fill the runs in order. Raises ValueError when places and
+        Pictures (latents (N, m, n, C)) fill the runs in order, or in that of their numbers
+        ``pictures``, so that one asked about often is seen once. Raises ValueError when places and
         picture tokens do not match."""
         places = input_ids == IMAGE_PLACE
         embeddings = self.llm.get_input_embeddings()(input_ids.masked_fill(places, 0))
@@ -193,6 +195,8 @@ class Harmon(nn.Module):
                 raise ValueError(f"{int(counts.sum())} picture places, but no picture")
             return embeddings
         seen = self.see_all(latents)
+        if pictures is not None:
+            seen = seen[list(pictures)]
         size = seen.shape[1]
         if bool((counts % size).any()) or int(counts.sum()) != len(seen) * size:
             raise ValueError(
@@ -212,10 +216,11 @@ class Harmon(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         latents: Tensor | None,
-        max_new_tokens: int,
+        max_new_tokens: int | Sequence[int],
         stop_ids: frozenset[int],
+        pictures: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T)
         with pictures in their places, as in ``embed``. Each row stops by itself."""
-        embeddings = self.embed(input_ids, latents)
+        embeddings = self.embed(input_ids, latents, pictures=pictures)
         return llms.greedy(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids)

@@ -18,10 +18,10 @@ from harmon_eval.model.diffusion import (
     Denoise,
     Schedule,
     add_noise,
-    ancestral_steps,
     diffusion_loss_terms,
     training_schedule,
 )
+from harmon_eval.model.solvers import solver_steps
 
 SINUSOIDS = 256
 MODULATION_FLOATS = 2**25  # kept at once while sampling: 128 MiB in float32
@@ -130,18 +130,21 @@ class DiffusionHead(nn.Module):
         noise_steps: Tensor,
         schedule: Schedule,
         times: Tensor,
-        cfg_scale: float = 1.0,
+        cfg_scale: float | Tensor = 1.0,
         temperature: float = 1.0,
+        solver: str = "ancestral",
     ) -> Tensor:
-        """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``ancestral_steps``."""
+        """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``solver_steps``."""
         denoise = self.denoiser(z, times, cfg_scale, guided=len(z) != len(noise_init))
-        steps = ancestral_steps(
-            denoise, noise_init, noise_steps, schedule, temperature, self.config.prediction
+        steps = solver_steps(
+            solver, denoise, noise_init, noise_steps, schedule, temperature, self.config.prediction
         )
         ((sample, _),) = deque(steps, maxlen=1)
         return sample
 
-    def denoiser(self, z: Tensor, times: Tensor, cfg_scale: float, guided: bool) -> Denoise:
+    def denoiser(
+        self, z: Tensor, times: Tensor, cfg_scale: float | Tensor, guided: bool
+    ) -> Denoise:
         """The network as a function of x (N, C) and step i only, time embeddings ``times`` (S, W).
 
         ``z`` is (N, D), or with guidance (2N, D): conditional rows, then unconditional ones. Both

@@ -5,11 +5,14 @@ B batch, T length, H width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from harmon_eval.model.config import LLMConfig
 
@@ -46,39 +49,87 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> DynamicCache:
     return cache
 
 
+def keys_and_values(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Of every layer."""
+    layers = cast(list[DynamicLayer], cache.layers)
+    return [(cast(Tensor, layer.keys), cast(Tensor, layer.values)) for layer in layers]
+
+
+def first_rows(cache: DynamicCache, rows: int) -> DynamicCache:
+    """The same keys and values, of the first prompts only."""
+    part = DynamicCache()
+    for i, (keys, values) in enumerate(keys_and_values(cache)):
+        part.update(keys[:rows], values[:rows], i)
+    return part
+
+
+def go_on(
+    llm: Qwen2ForCausalLM, embeddings: Tensor, attention_mask: Tensor, prompt: DynamicCache
+) -> Tensor:
+    """Hidden states (B, N, H) of embeddings (B, N, H) that follow a cached right-padded prompt
+    (mask (B, T)); the cache is left as it was found.
+
+    The mask is made here: transformers would look at its values, and a GPU would have to wait."""
+    count = embeddings.shape[1]
+    after = attention_mask.sum(dim=1, keepdim=True)
+    causal = torch.ones(count, count, dtype=torch.bool, device=embeddings.device).tril()
+    before = attention_mask.bool()[:, None, None].expand(-1, 1, count, -1)
+    hidden = llm.model(
+        inputs_embeds=embeddings,
+        attention_mask=torch.cat([before, causal.expand(len(before), 1, -1, -1)], dim=-1),
+        position_ids=after + torch.arange(count, device=after.device),
+        past_key_values=prompt,
+        use_cache=True,
+    ).last_hidden_state
+    prompt.crop(-count)
+    return hidden
+
+
 @torch.inference_mode()
 def greedy(
     llm: Qwen2ForCausalLM,
     embeddings: Tensor,
     attention_mask: Tensor,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     stop_ids: frozenset[int],
 ) -> list[list[int]]:
     """Likeliest continuations of right-padded embeddings (B, T, H), without the stop token.
 
-    Each row stops by itself. Rows of different lengths share one cache: what is generated goes
+    Each row stops by itself, at a stop token or at its own ``max_new_tokens``, and leaves the batch
+    when half of it has stopped. Rows of different lengths share one cache: what is generated goes
     behind the padding, which the mask hides, at the position that follows the row's last token."""
+    count = len(embeddings)
+    budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else [*max_new_tokens]
     cache = DynamicCache(config=llm.config)
     states = llm.model(
         inputs_embeds=embeddings, past_key_values=cache, use_cache=True
     ).last_hidden_state
-    mask, position = attention_mask, attention_mask.long().sum(dim=1) - 1
-    hidden = states[torch.arange(len(position), device=position.device), position]
-    replies: list[list[int]] = [[] for _ in range(len(position))]
-    running = set(range(len(position)))
-    for made in range(1, max_new_tokens + 1):
+    mask, position = attention_mask.bool(), attention_mask.long().sum(dim=1) - 1
+    hidden = states[torch.arange(count, device=position.device), position]
+    replies: list[list[int]] = [[] for _ in range(count)]
+    rows = list(range(count))  # which question each row of the batch belongs to
+    running = {row for row in rows if budgets[row] > 0}
+    while running:
         token = llm.lm_head(hidden).argmax(dim=-1)
-        for row, value in enumerate(token.tolist()):
+        for row, value in zip(rows, token.tolist(), strict=True):
             if row in running and value in stop_ids:
                 running.remove(row)
             elif row in running:
                 replies[row].append(value)
-        if not running or made == max_new_tokens:
+                if len(replies[row]) == budgets[row]:
+                    running.remove(row)
+        if not running:
             break
-        mask, position = F.pad(mask, (0, 1), value=1), position + 1
+        if 2 * len(running) <= len(rows):
+            kept = [i for i, row in enumerate(rows) if row in running]
+            rows = [rows[i] for i in kept]
+            index = torch.tensor(kept, device=token.device)
+            cache.batch_select_indices(index)
+            token, mask, position = token[index], mask[index], position[index]
+        mask, position = F.pad(mask, (0, 1), value=True), position + 1
         hidden = llm.model(
             input_ids=token[:, None],
-            attention_mask=mask,
+            attention_mask=mask[:, None, None],
             position_ids=position[:, None],
             past_key_values=cache,
             use_cache=True,

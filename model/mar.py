@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,17 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B, heads, n, d)
         return F.dropout(self.proj(out.transpose(1, 2).reshape(b, n, d)), dropout, self.training)
 
+    def at(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Output at ``rows`` (B, p, D indices) of (B, n, D) only, without dropout: (B, p, D)."""
+        d = x.shape[-1]
+        (to_q, to_kv), (add_q, add_kv) = (
+            part.split([d, 2 * d]) for part in (self.qkv.weight, self.qkv.bias)
+        )
+        k, v = F.linear(x, to_kv, add_kv).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = F.linear(x.gather(1, rows), to_q, add_q).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, p, d)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
 
 class MLP(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
@@ -60,6 +72,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+    def at(self, x: Tensor, rows: Tensor) -> Tensor:
+        """The same, computed at ``rows`` (B, p, D indices) only, for drawing: (B, p, D)."""
+        x = x.gather(1, rows) + self.attn.at(self.norm1(x), rows)
         return x + self.mlp(self.norm2(x))
 
 
@@ -135,12 +152,28 @@ class MAR(nn.Module):
         """Encoder-side features (B, K + V, D) to the condition z (B, L, D) of every token.
 
         Hidden places hold the mask token, or the embedding of ``condition`` (B, K + L, D)."""
+        x = self._unhide(x, visible, positions, condition)
+        x = self.decoder_norm(self._run(self.decoder_blocks, x))
+        return x[:, self.config.buffers :] + positions.diffusion
+
+    def decode_at(self, x: Tensor, visible: Tensor, positions: Positions, places: Tensor) -> Tensor:
+        """Condition z (B, P, D) of the tokens at ``places`` (B, P) only.
+
+        Nothing reads the last block's other outputs, so it has no queries there and no MLP."""
+        x = self._unhide(x, visible, positions, None)
+        x = self._run(self.decoder_blocks[:-1], x)
+        rows = places[:, :, None].expand(-1, -1, x.shape[-1])
+        last = cast(Block, self.decoder_blocks[-1])
+        x = self.decoder_norm(last.at(x, rows + self.config.buffers))
+        return x + positions.diffusion.expand(len(x), -1, -1).gather(1, rows)
+
+    def _unhide(
+        self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None
+    ) -> Tensor:
         x = self.decoder_embed(x)
         filler = self.mask_token if condition is None else self.decoder_embed(condition)
         full = filler.to(x.dtype).expand(len(x), positions.decoder.shape[1], -1)
-        x = full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
-        x = self.decoder_norm(self._run(self.decoder_blocks, x))
-        return x[:, self.config.buffers :] + positions.diffusion
+        return full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
 
     def _run(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
         for block in blocks:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.passes import Passes
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings, draw_latents
 
@@ -54,8 +55,11 @@ class HarmonPipeline:
         prompts: Sequence[str],
         seeds: Sequence[int],
         settings: DrawSettings | None = None,
+        passes: Passes | None = None,
     ) -> list[Image.Image]:
-        """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only."""
+        """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only.
+
+        ``passes`` of the same settings may be kept from call to call."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         settings = settings or DrawSettings()
@@ -63,7 +67,7 @@ class HarmonPipeline:
         if settings.cfg_scale != 1.0:
             rows += [self.processor.unconditional_ids()] * len(prompts)
         ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows))
-        latents = draw_latents(self.model, ids, mask, seeds, settings)
+        latents = draw_latents(self.model, ids, mask, seeds, settings, passes)
         return self.processor.to_images(self.model.vae.decode(latents.to(self.model.dtype)))
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
@@ -76,35 +80,45 @@ class HarmonPipeline:
         self,
         images: Sequence[Image.Image | None],
         questions: Sequence[str],
-        max_new_tokens: int = 64,
+        max_new_tokens: int | Sequence[int] = 64,
     ) -> list[str]:
-        """Greedy replies, one a question; None for a question without a picture."""
-        if len(images) != len(questions):
-            raise ValueError(f"{len(images)} images but {len(questions)} questions")
-        replies = [""] * len(questions)
+        """Greedy replies, one a question; None for a question without a picture.
+
+        No reply depends on the others: ``max_new_tokens`` may be each question's own. Questions of
+        about the same length share a batch, and a picture object given often is seen once."""
+        count = len(questions)
+        budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        if not len(images) == count == len(budgets):
+            raise ValueError(f"{len(images)} images, {count} questions, {len(budgets)} budgets")
+        side = self.model.config.image_size // self.model.config.vae.stride
+        places = side * side + self.model.config.mar.buffers
+        ids = [
+            self.processor.question_ids(question, 0 if image is None else places)
+            for image, question in zip(images, questions, strict=True)
+        ]
+        replies = [""] * count
         for shown in (True, False):
-            places = [i for i, image in enumerate(images) if (image is not None) == shown]
-            if places:
-                pictures = [image for image in (images[i] for i in places) if image is not None]
-                texts = self._reply(pictures, [questions[i] for i in places], max_new_tokens)
-                for i, text in zip(places, texts, strict=True):
+            kind = [i for i in range(count) if (images[i] is not None) == shown]
+            for part in length_buckets(kind, [len(ids[i]) for i in kind]):
+                shown_images = [image for i in part if (image := images[i]) is not None]
+                rows, limits = [ids[i] for i in part], [budgets[i] for i in part]
+                for i, text in zip(part, self._reply(shown_images, rows, limits), strict=True):
                     replies[i] = text
         return replies
 
     def _reply(
-        self, pictures: Sequence[Image.Image], questions: Sequence[str], max_new_tokens: int
+        self, shown: Sequence[Image.Image], rows: Sequence[Sequence[int]], budgets: Sequence[int]
     ) -> list[str]:
-        latents = self.latents(pictures) if pictures else None
-        places = 0
-        if latents is not None:
-            places = latents.shape[1] * latents.shape[2] + self.model.config.mar.buffers
-        ids, mask = self.processor.batch(
-            [self.processor.question_ids(question, places) for question in questions]
-        )
-        device = self.model.device
-        stop = self.processor.stop_ids
+        distinct = list({id(image): image for image in shown}.values())
+        numbers = {id(image): i for i, image in enumerate(distinct)}
+        ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows))
         replies = self.model.generate(
-            ids.to(device), mask.to(device), latents, max_new_tokens, stop
+            ids,
+            mask,
+            self.latents(distinct) if distinct else None,
+            budgets,
+            self.processor.stop_ids,
+            [numbers[id(image)] for image in shown] if distinct else None,
         )
         return [self.processor.decode(reply) for reply in replies]
 
@@ -114,3 +128,16 @@ class HarmonPipeline:
     ) -> np.ndarray:
         """Features (B, D) float32 of the shared encoder, for linear probing."""
         return self.model.features(self.latents(images), layer, pool).cpu().numpy()
+
+
+def length_buckets(items: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Items in groups whose longest is at most a quarter longer than their shortest, so that
+    little of a batch is padding; in order of length."""
+    buckets: list[list[int]] = []
+    shortest = 0
+    for length, item in sorted(zip(lengths, items, strict=True)):
+        if not buckets or 4 * length > 5 * shortest:
+            buckets.append([])
+            shortest = length
+        buckets[-1].append(item)
+    return buckets

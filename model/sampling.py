@@ -10,17 +10,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.llm import prefill
+from harmon_eval.model.llm import first_rows, prefill
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.masking import hidden_counts
+from harmon_eval.model.passes import Passes
+from harmon_eval.model.solvers import SOLVERS
 
 CFG_SCHEDULES = ("constant", "linear")
+# The cheapest settings without evidence of loss in the small run of docs/speed.md: only 1.16x.
+FAST: dict[str, Any] = {"guidance": (0.0, 0.5)}
 Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -30,7 +34,10 @@ class DrawSettings:
 
     ``iterations`` of the MAR loop, ``diffusion_steps`` of the head for each token, ``temperature``
     of the noise added in these steps, ``image_size`` in pixels (None: the model's own) or (height,
-    width). Raises ValueError on impossible values."""
+    width). Two settings buy speed and cost quality: ``solver`` of the head (``ddim`` and
+    ``dpm-solver++`` need fewer steps), and ``guidance``, the part of the iterations that runs the
+    unconditional half (Kynkäänniemi et al. 2024, arXiv 2404.07724): iteration k of K is guided
+    where start <= k/K < stop. Raises ValueError on impossible values."""
 
     cfg_scale: float = 3.0
     iterations: int = 64
@@ -38,6 +45,8 @@ class DrawSettings:
     temperature: float = 1.0
     image_size: int | tuple[int, int] | None = None
     cfg_schedule: str = "constant"
+    solver: str = "ancestral"
+    guidance: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -53,6 +62,18 @@ class DrawSettings:
                 f"the CFG schedule must be one of {', '.join(CFG_SCHEDULES)}, "
                 f"not {self.cfg_schedule!r}"
             )
+        if self.solver not in SOLVERS:
+            raise ValueError(f"the solver must be one of {', '.join(SOLVERS)}, not {self.solver!r}")
+        if self.solver != "ancestral" and self.temperature != 1:
+            raise ValueError(f"{self.solver} adds no noise: it has no temperature but 1")
+        if not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
+            start, stop = self.guidance
+            raise ValueError(f"guidance must span a part of 0..1, not {start:g}..{stop:g}")
+
+    def guided(self, iteration: int) -> bool:
+        """Whether an iteration runs the unconditional half."""
+        start, stop = self.guidance
+        return self.cfg_scale != 1.0 and start <= iteration / self.iterations < stop
 
     def grid(self, model: Harmon) -> Grid:
         """Token grid (m, n). Raises ValueError unless the VAE's stride divides both sides."""
@@ -72,13 +93,17 @@ def draw_orders_and_noise(
     Generators live on the CPU, so that a seed gives the same numbers on every device."""
     tokens = grid[0] * grid[1]
     counts = hidden_counts(tokens, settings.iterations)
+    draws = 1 + (settings.diffusion_steps if settings.solver == "ancestral" else 0)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     orders = torch.stack([torch.randperm(tokens, generator=g) for g in generators])
 
     def noise(iteration: int) -> tuple[Tensor, Tensor]:
         count = counts[iteration] - counts[iteration + 1]
-        shape = (settings.diffusion_steps + 1, count, channels)
-        drawn = torch.cat([torch.randn(shape, generator=g) for g in generators], dim=1).to(device)
+        shape = (draws, count, channels)
+        drawn = torch.cat([torch.randn(shape, generator=g) for g in generators], dim=1)
+        if device.type == "cuda":  # from pinned memory, a copy does not wait for the device
+            drawn = drawn.pin_memory().to(device, non_blocking=True)
+        drawn = drawn.to(device)
         return drawn[0], drawn[1:]
 
     return orders.to(device), noise
@@ -86,13 +111,13 @@ def draw_orders_and_noise(
 
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration of the MAR loop did. With guidance, x_enc and z hold 2B rows: conditional,
-    then unconditional."""
+    """What one iteration of the MAR loop did. Where it was guided, x_enc and z hold 2B rows:
+    conditional, then unconditional."""
 
     visible: Tensor  # (B, V) places read, in raster order
     places: Tensor  # (B, P) places drawn, in raster order
     x_enc: Tensor  # (B, K + V, D) encoder output after the LLM
-    z: Tensor  # (B, L, D) condition of every token
+    z: Tensor  # (B, P, D) condition of the tokens drawn
     cfg_scale: float
     drawn: Tensor  # (B, P, C)
     tokens: Tensor  # (B, L, C) so far, zeros where hidden
@@ -107,6 +132,7 @@ def mar_iterations(
     noise: Noise,
     grid: Grid,
     settings: DrawSettings,
+    passes: Passes | None = None,
 ) -> Iterator[Iteration]:
     """The sampling loop of MAR (Li et al. 2024) with Harmon's LLM between encoder and decoder.
 
@@ -114,7 +140,8 @@ def mar_iterations(
     ``orders`` (B, L): tokens are drawn from the end of the order to its start. ``noise(k)`` gives
     the initial (B*P, C) and step (S, B*P, C) noise of iteration k, rows in (sample, place) order.
     The MAR encoder does not see the prompt, so both halves share its output. An iteration with
-    nothing to draw (more iterations than tokens) does not happen.
+    nothing to draw (more iterations than tokens) does not happen. ``passes`` may be kept from
+    drawing to drawing with the same model, settings and grid.
     """
     batch, length = orders.shape
     copies = 1 if settings.cfg_scale == 1.0 else 2
@@ -123,10 +150,10 @@ def mar_iterations(
             f"{batch} pictures at CFG scale {settings.cfg_scale:g} need {copies * batch} prompts, "
             f"not {len(input_ids)}"
         )
-    schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
-    times = model.head.step_embeddings(schedule)
-    positions = model.mar.positions(grid)
-    cache = prefill(model.llm, input_ids)
+    passes = passes or Passes(model, settings, grid)
+    input_ids, attention_mask = passes.padded(input_ids, attention_mask)
+    both = prefill(model.llm, input_ids)
+    conditional = first_rows(both, batch) if copies == 2 else both
     counts = hidden_counts(length, settings.iterations)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
     for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
@@ -134,16 +161,11 @@ def mar_iterations(
             continue
         visible = orders[:, hidden:].sort(dim=1).values
         places = orders[:, hidden_next:hidden].sort(dim=1).values
-        x_enc, z_enc = model.see(tokens.to(model.dtype), visible, positions)
-        x = model.join(
-            x_enc.repeat(copies, 1, 1), z_enc.repeat(copies, 1, 1), attention_mask, cache
-        )
-        z = model.mar.decode(x, visible.repeat(copies, 1), positions)
-        rows = places.repeat(copies, 1)[..., None].expand(-1, -1, z.shape[-1])
-        scale = _cfg_scale(settings, hidden_next, length)
-        drawn = model.head.sample(
-            z.gather(1, rows).flatten(0, 1), *noise(k), schedule, times, scale, settings.temperature
-        ).unflatten(0, places.shape)
+        guided = settings.guided(k)
+        prompt = (attention_mask, both) if guided else (attention_mask[:batch], conditional)
+        x, z = passes.condition(tokens, visible, places, *prompt)
+        scale = _cfg_scale(settings, hidden_next, length) if guided else 1.0
+        drawn = passes.draw(z.flatten(0, 1), *noise(k), scale).unflatten(0, places.shape)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
         yield Iteration(visible, places, x, z, scale, drawn, tokens)
 
@@ -161,6 +183,7 @@ def draw_latents(
     attention_mask: Tensor,
     seeds: Sequence[int],
     settings: DrawSettings,
+    passes: Passes | None = None,
 ) -> Tensor:
     """Latents (B, m, n, C), float32, of right-padded prompts (B, T), or with guidance (2B, T):
     conditional rows, then unconditional.
@@ -171,6 +194,6 @@ def draw_latents(
     orders, noise = draw_orders_and_noise(
         seeds, grid, model.config.vae.channels, settings, model.device
     )
-    loop = mar_iterations(model, input_ids, attention_mask, orders, noise, grid, settings)
+    loop = mar_iterations(model, input_ids, attention_mask, orders, noise, grid, settings, passes)
     (last,) = deque(loop, maxlen=1)
     return last.tokens.unflatten(1, grid)

@@ -12,8 +12,10 @@ from PIL import Image
 
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.model.checkpoint import load
+from harmon_eval.model.memory import FittingBatches
+from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
 from harmon_eval.model.pipeline import HarmonPipeline
-from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.scoring.images import open_image
@@ -42,7 +44,11 @@ def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
         "diffusion_steps": options.diffusion_steps,
         "temperature": options.temperature,
         "image_size": options.image_size,
+        "solver": options.solver,
+        "guidance": options.guidance,
     }
+    if options.fast:
+        base = replace(base, **FAST)
     try:
         return replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
@@ -57,6 +63,7 @@ class HarmonResponder(Responder):
         settings: DrawSettings,
         fingerprint: str,
         training: Mapping[str, Any],
+        compiled: bool = False,
     ) -> None:
         self.name = name
         self.pipeline = pipeline
@@ -67,9 +74,17 @@ class HarmonResponder(Responder):
             size = settings.grid(model)
         except ValueError as error:
             raise UserError(str(error)) from None
+        self._fitting = FittingBatches()
+        self._passes: Passes | None = None
+        if compiled:
+            # On a CPU there are no graphs; what is left are their buffers.
+            if model.device.type == "cuda":
+                compile_blocks(model)
+            self._passes = CapturedPasses(model, settings, size)
         stride = model.config.vae.stride
         self.settings: dict[str, Any] = {
             **asdict(settings),
+            "guidance": list(settings.guidance),
             "image_size": [side * stride for side in size],
             "full_stop": pipeline.processor.full_stop,
             "images_a_question": "the first",
@@ -80,15 +95,25 @@ class HarmonResponder(Responder):
             self.settings["training"] = {k: training[k] for k in known if k in training}
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
+        return self._fitting.run(self._draw, requests)
+
+    def _draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         prompts = [request.prompt for request in requests]
-        return self.pipeline.draw(prompts, [r.seed for r in requests], self.draw_settings)
+        return self.pipeline.draw(
+            prompts, [r.seed for r in requests], self.draw_settings, self._passes
+        )
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
+        return self._fitting.run(self._ask, requests)
+
+    def _ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         if any(request.system for request in requests):
             raise Unscorable(f"{self.name} has no system turn")
-        images = [open_image(r.images[0]) if r.images else None for r in requests]
-        budget = max(request.max_new_tokens for request in requests)
-        return self.pipeline.answer(images, [r.question for r in requests], budget)
+        paths = dict.fromkeys(request.images[0] for request in requests if request.images)
+        opened = {path: open_image(path) for path in paths}
+        images = [opened[request.images[0]] if request.images else None for request in requests]
+        budgets = [request.max_new_tokens for request in requests]
+        return self.pipeline.answer(images, [r.question for r in requests], budgets)
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         return list(self.pipeline.embed([open_image(request.image) for request in requests]))
@@ -104,5 +129,6 @@ def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
         raise UserError(str(error)) from None
     settings = draw_settings(loaded.draw_settings, options)
     return HarmonResponder(
-        loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training
+        *(loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training),
+        compiled=bool(options.compile),
     )

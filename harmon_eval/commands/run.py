@@ -38,6 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
     how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
     how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
+    how.add_argument(
+        "--solver",
+        choices=("ancestral", "ddim", "dpm-solver++"),
+        help="of the head; the others need fewer --diffusion-steps",
+    )
+    how.add_argument(
+        "--guidance",
+        type=part_of,
+        metavar="START:STOP",
+        help="guide this part of the iterations only, as 0.0:0.5",
+    )
+    how.add_argument("--fast", action="store_true", default=None,
+                     help="settings that draw faster, at the price in docs/speed.md")  # fmt: skip
     judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument("--batch-size", type=int, default=32, metavar="B",
@@ -48,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
     machine.add_argument("--dtype", choices=("float32", "bfloat16", "float16"),
                          help="default: float32")  # fmt: skip
+    machine.add_argument("--compile", action="store_true", default=None,
+                         help="captured graphs and compiled blocks on a GPU")  # fmt: skip
     machine.add_argument("--kl16", type=Path, metavar="FILE", help="VAE weights beside a .pth")
     output = parser.add_argument_group("output")
     output.add_argument("--output", type=Path, metavar="DIR",
@@ -66,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_decision_arguments(gate)
 
 
+def part_of(text: str) -> tuple[float, float]:
+    """START:STOP. Raises ValueError, which argparse turns into its message."""
+    start, stop = text.split(":")
+    return float(start), float(stop)
+
+
 def model_options(arguments: argparse.Namespace) -> ModelOptions:
     return ModelOptions(
         device=arguments.device,
@@ -76,6 +97,10 @@ def model_options(arguments: argparse.Namespace) -> ModelOptions:
         diffusion_steps=arguments.diffusion_steps,
         temperature=arguments.temperature,
         image_size=arguments.image_size,
+        solver=arguments.solver,
+        guidance=arguments.guidance,
+        fast=arguments.fast,
+        compile=arguments.compile,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -115,11 +115,20 @@ def feature_batches(
     images: Sequence[Path | np.ndarray], net: FeatureNet, protocol: str, batch_size: int = 32
 ) -> Iterator[np.ndarray]:
     """Features of ``images`` in order, batch by batch, (n, d) float32; decoded in threads."""
+    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            pixels = pool.map(lambda image: prepare(image, protocol, net.side), batch)
-            yield net(np.stack(list(pixels)))
+
+        def begin(batch: Sequence[Path | np.ndarray]) -> list[Future[np.ndarray]]:
+            return [pool.submit(prepare, image, protocol, net.side) for image in batch]
+
+        # While the network runs, the next batch is decoded.
+        ahead = [begin(batch) for batch in batches[:1]]
+        for following in [*batches[1:], None]:
+            pixels = np.stack([future.result() for future in ahead.pop()]) if ahead else None
+            if following is not None:
+                ahead.append(begin(following))
+            if pixels is not None:
+                yield net(pixels)
 
 
 def image_statistics(

@@ -248,9 +248,10 @@ def sample(
     yield "predicted", torch.stack([both(blank.scatter(1, s.places, 1.0)) for s in loop]).bool()
     yield "tokens", torch.stack([both(x) for x in tokens])
     yield "x_enc", [step.x_enc for step in loop]
-    yield "z", torch.stack([step.z for step in loop])
-    rows = torch.arange(len(orders))[:, None]
-    yield "diffusion_condition", [s.z[rows, both(s.places)].flatten(0, 1) for s in loop]
+    positions = ref.model.mar.positions(shape)
+    whole = [ref.model.mar.decode(s.x_enc, both(s.visible), positions) for s in loop]
+    yield "z", torch.stack(whole)
+    yield "diffusion_condition", [s.z.flatten(0, 1) for s in loop]
     yield "cfg_per_iteration", torch.tensor([step.cfg_scale for step in loop])
     yield "sampled", [step.drawn.flatten(0, 1) for step in loop]
     yield "latents", both(final)

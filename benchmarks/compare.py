@@ -1,0 +1,45 @@
+"""Tell whether a benchmark's ratio fell.
+
+    python -m benchmarks.compare BEFORE.json AFTER.json [--margin 0.1]
+
+Ratios are of two things timed in one run, so they may be compared over machines with care; a line
+says when the machines differ. Exit code 1 when a ratio fell by more than the margin, or is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: float) -> list[str]:
+    """Names of ratios that are gone or lower than before by more than ``margin`` (a share)."""
+    return [
+        name
+        for name, ratio in before.items()
+        if name not in after or after[name] < ratio * (1 - margin)
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--margin", type=float, default=0.1, help="default: %(default)s")
+    arguments = parser.parse_args(argv)
+    before, after = (json.loads(path.read_text()) for path in (arguments.before, arguments.after))
+    if before["machine"] != after["machine"]:
+        print(f"other machine: {before['machine']} -> {after['machine']}")
+    lower = fallen(before["ratios"], after["ratios"], arguments.margin)
+    for name, ratio in before["ratios"].items():
+        now = after["ratios"].get(name)
+        verdict = "FELL" if name in lower else "holds"
+        print(f"{verdict:<5} {name}: {ratio:.2f} -> {'gone' if now is None else f'{now:.2f}'}")
+    return 1 if lower else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

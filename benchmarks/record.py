@@ -1,0 +1,47 @@
+"""What a benchmark measured, as JSON: ratios to compare later, and on what they were measured."""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harmon_eval.provenance import environment
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def processor() -> str:
+    """The machine's processor, or its accelerator, in the maker's words."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def write(name: str, ratios: dict[str, float], measured: Any, folder: Path = RESULTS) -> Path:
+    """Write ``{name}.json``. ``ratios``: higher is better, what ``compare`` watches;
+    ``measured``: everything else that was measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    record = {
+        "benchmark": name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {
+            "processor": processor(),
+            "threads": torch.get_num_threads(),
+            "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        },
+        "environment": environment(),
+        "ratios": {key: round(value, 3) for key, value in ratios.items()},
+        "measured": measured,
+    }
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"written: {path.name}")
+    return path

@@ -1,0 +1,200 @@
+"""Our sampler against a plain one: same weights, seeds, noise and machine, in one run.
+
+    python -m benchmarks.sampling --size mini --batch 1,4,16
+    python -m benchmarks.sampling --size 0.5b --batch 1 --name sampling-0.5b
+
+Asserts that both draw the same, and prints seconds, images a second, the ratio, and each part's
+share. On the CPU: one thread and the process's own time, plain and fast in turn, medians, so that
+other work on the machine counts little. On a GPU: wall time between synchronisations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import record
+from benchmarks.oracle import Clock, Shares, diffuse, plain_draw
+from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI, HarmonConfig
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
+
+SIZES = {"mini": HARMON_MINI, "0.5b": HARMON_0_5B}
+PARTS = ("encoder", "LLM", "decoder", "head", "VAE")
+HEAD_ROWS = (2, 8, 32, 64, 256)
+TOLERANCE = 1e-3  # largest difference, in units of the latents' standard deviation
+
+
+def random_model(config: HarmonConfig, device: torch.device) -> Harmon:
+    """Random weights. The head predicts velocity and its modulations are not zero, so that latents
+    stay of order one and equality means something; the arithmetic is the published model's."""
+    torch.manual_seed(0)
+    model = Harmon(replace(config, head=replace(config.head, prediction="velocity")))
+    for name, parameter in model.head.named_parameters():
+        if "adaLN_modulation" in name or "final_layer.linear" in name:
+            nn.init.normal_(parameter, std=0.02)
+    return model.eval().requires_grad_(False).to(device)
+
+
+def clock_of(device: torch.device) -> Clock:
+    if device.type == "cpu":
+        return time.process_time
+
+    def now() -> float:
+        torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    return now
+
+
+def watched(model: Harmon, shares: Shares) -> Callable[[], None]:
+    """Count the seconds of the fast sampler's parts too. Gives what takes the watches off."""
+    places = {
+        "encoder": (model, "see"),
+        "LLM": (model, "join"),
+        "decoder": (model.mar, "decode_at"),
+        "head": (model.head, "sample"),
+        "VAE": (model.vae, "decode"),
+    }
+
+    def timed(part: str, function: Callable[..., Any], *args: Any) -> Any:
+        with shares.of(part):
+            return function(*args)
+
+    for part, (module, name) in places.items():
+        object.__setattr__(module, name, partial(timed, part, getattr(module, name)))
+    return lambda: [object.__delattr__(module, name) for module, name in places.values()] and None
+
+
+def one_batch(
+    model: Harmon, batch: int, settings: DrawSettings, repeats: int, captured: bool
+) -> dict[str, Any]:
+    """Seconds and shares of both samplers, and the largest difference of what they draw."""
+    device, grid = model.device, settings.grid(model)
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, 200, (batch, 24), generator=generator)
+    rows = ids if settings.cfg_scale == 1 else torch.cat([ids, ids[:1].expand(batch, -1)])
+    prompt = (rows.to(device), torch.ones_like(rows).to(device))
+    channels = model.config.vae.channels
+    passes = (CapturedPasses if captured else Passes)(model, settings, grid)
+    clock = clock_of(device)
+
+    def fast(shares: Shares) -> Tensor:
+        orders, noise = draw_orders_and_noise(range(batch), grid, channels, settings, device)
+        unwatch = watched(model, shares) if not captured else lambda: None
+        with torch.inference_mode():
+            *_, last = mar_iterations(model, *prompt, orders, noise, grid, settings, passes)
+            model.vae.decode(last.tokens.unflatten(1, grid))
+        unwatch()
+        return last.tokens.unflatten(1, grid)
+
+    def plain(shares: Shares) -> Tensor:
+        orders, noise = draw_orders_and_noise(range(batch), grid, channels, settings, device)
+        return plain_draw(model, *prompt, orders, noise, grid, settings, shares)[0]
+
+    runs: dict[str, list[tuple[float, Shares]]] = {"plain": [], "fast": []}
+    for _ in range(2 if captured else 0):
+        fast(Shares(clock))
+    for _ in range(repeats):
+        drawn = {}
+        for name, sampler in (("plain", plain), ("fast", fast)):
+            shares, start = Shares(clock), clock()
+            drawn[name] = sampler(shares)
+            runs[name].append((clock() - start, shares))
+        difference = float((drawn["plain"] - drawn["fast"]).abs().max() / drawn["plain"].std())
+        assert difference <= TOLERANCE, f"the samplers differ by {difference:g} deviations"
+    seconds = {name: median(total for total, _ in timings) for name, timings in runs.items()}
+    return {
+        "batch": batch,
+        "difference": difference,
+        "seconds": seconds,
+        "ratio": seconds["plain"] / seconds["fast"],
+        "parts": {
+            name: {part: median(s.seconds[part] for _, s in timings) for part in PARTS}
+            for name, timings in runs.items()
+        },
+    }
+
+
+@torch.inference_mode()
+def head_alone(model: Harmon, rows: int, steps: int, repeats: int) -> dict[str, float]:
+    """Milliseconds a step with guidance; ``rows`` counts both halves."""
+    device, settings = model.device, DrawSettings(diffusion_steps=steps)
+    noise = torch.randn(steps + 1, rows // 2, model.config.vae.channels, device=device)
+    z = torch.randn(rows, model.config.mar.width, device=device)
+    passes, clock = Passes(model, settings, (model.config.mar.grid,) * 2), clock_of(device)
+    seconds: dict[str, list[float]] = {"plain": [], "fast": []}
+    for _ in range(repeats + 1):
+        start = clock()
+        plain = diffuse(model, z, noise[0], noise[1:], 3.0, 1.0)[: rows // 2]
+        middle = clock()
+        fast = passes.draw(z, noise[0], noise[1:], 3.0)
+        seconds["plain"].append(middle - start)
+        seconds["fast"].append(clock() - middle)
+        assert (plain - fast).abs().max() <= TOLERANCE * plain.std()
+    ms = {name: 1000 * median(values[1:]) / steps for name, values in seconds.items()}
+    return {"rows": rows, **ms, "ratio": ms["plain"] / ms["fast"]}
+
+
+def show(size: str, result: dict[str, Any]) -> None:
+    batch, seconds = result["batch"], result["seconds"]
+    print(f"{size}, batch {batch}: largest difference {result['difference']:.1e} deviations")
+    for name, parts in result["parts"].items():
+        shares = ", ".join(f"{p} {100 * s / seconds[name]:.0f} %" for p, s in parts.items())
+        rate = batch / seconds[name]
+        print(f"  {name:<5} {seconds[name]:8.2f} s  {rate:.4f} images/s  ({shares})")
+    print(f"  ratio {result['ratio']:.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="mini")
+    parser.add_argument("--batch", default="1,4,16", metavar="A,B")
+    parser.add_argument("--image-size", type=int, default=256, metavar="PX")
+    parser.add_argument("--iterations", type=int, default=16, metavar="K")
+    parser.add_argument("--diffusion-steps", type=int, default=100, metavar="S")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N")
+    parser.add_argument("--head", action="store_true", help="the head alone too")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="captured graphs, compiled blocks")
+    parser.add_argument("--name", help="of the result (default: sampling-SIZE)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    model = random_model(SIZES[arguments.size], torch.device(arguments.device))
+    if arguments.compile and model.device.type == "cuda":
+        compile_blocks(model)
+    settings = DrawSettings(
+        iterations=arguments.iterations,
+        diffusion_steps=arguments.diffusion_steps,
+        image_size=arguments.image_size,
+    )
+    heads = []
+    for rows in HEAD_ROWS if arguments.head else ():
+        heads.append(head_alone(model, rows, arguments.diffusion_steps, max(2, arguments.repeats)))
+        print("head alone, {rows} rows: {plain:.2f} ms -> {fast:.2f} ms a step, ratio {ratio:.2f}"
+              .format(**heads[-1]), flush=True)  # fmt: skip
+    results = []
+    for batch in map(int, filter(None, arguments.batch.split(","))):
+        results.append(one_batch(model, batch, settings, arguments.repeats, arguments.compile))
+        show(arguments.size, results[-1])
+    ratios = {f"batch {result['batch']}": result["ratio"] for result in results}
+    ratios |= {f"head, {head['rows']:.0f} rows": head["ratio"] for head in heads}
+    rates = {result["batch"]: result["batch"] / result["seconds"]["fast"] for result in results}
+    if {1, 16} <= rates.keys():
+        ratios["images/s, batch 16 to 1"] = rates[16] / rates[1]
+        print(f"images a second at batch 16 to batch 1: {rates[16] / rates[1]:.2f}")
+    measured = {"settings": vars(arguments), "batches": results, "head": heads}
+    record.write(arguments.name or f"sampling-{arguments.size}", ratios, measured)
+
+
+if __name__ == "__main__":
+    main()

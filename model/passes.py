@@ -1,0 +1,175 @@
+"""The two passes of one iteration of drawing: backbone and head; as usual, or as captured graphs.
+
+B pictures, with guidance 2B rows; V visible tokens, P places drawn, C channels, S diffusion steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from harmon_eval.model.diffusion import sampling_schedule
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.llm import keys_and_values
+from harmon_eval.model.mar import Grid
+
+if TYPE_CHECKING:
+    from harmon_eval.model.sampling import DrawSettings
+
+ROW_SIZES = (8, 16, 32, 64)  # beyond these, multiples of the last
+PROMPT_SIZE = 16
+
+
+class Passes:
+    """What is constant for a model, a grid and settings, computed once, and the two passes."""
+
+    def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
+        self.model = model
+        self.settings = settings
+        self.schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
+        self.times = model.head.step_embeddings(self.schedule)
+        self.positions = model.mar.positions(grid)
+
+    def condition(
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: DynamicCache
+    ) -> tuple[Tensor, Tensor]:
+        """Encoder, LLM, decoder: x_enc (R, K + V, D) after the LLM, and the condition
+        z (R, P, D) of the tokens to draw, where R = B, or 2B with guidance, is that of the prompt's
+        mask (R, T). The encoder does not see the prompt: it runs on tokens (B, L, C)."""
+        model, copies = self.model, len(mask) // len(tokens)
+        x_enc, z_enc = model.see(tokens.to(model.dtype), visible, self.positions)
+        x = model.join(x_enc.repeat(copies, 1, 1), z_enc.repeat(copies, 1, 1), mask, prompt)
+        both = visible.repeat(copies, 1), self.positions, places.repeat(copies, 1)
+        return x, model.mar.decode_at(x, *both)
+
+    def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
+        """The head's diffusion loop: tokens (N, C) from conditions (N, D), or with guidance
+        (2N, D)."""
+        return self._loop(z, noise_init, noise_steps, scale)
+
+    def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Right-padded prompts and mask (R, T), as long as these passes like them."""
+        return input_ids, mask
+
+    def _loop(
+        self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
+    ) -> Tensor:
+        how = self.settings
+        return self.model.head.sample(
+            *(z, noise_init, noise_steps, self.schedule, self.times),
+            *(scale, how.temperature, how.solver),
+        )
+
+
+class CapturedPasses(Passes):
+    """The same passes, each launched as one CUDA graph for its shapes.
+
+    The lengths of the backbone are those of the iterations; rows of the head are padded to a few
+    sizes and prompts to multiples of 16, so that few graphs serve all batches. Equal to ``Passes``
+    but for rounding. Elsewhere than on CUDA there are no graphs, but the same padding and buffers.
+    """
+
+    def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
+        super().__init__(model, settings, grid)
+        self._backbone = Captured(self._flat_condition)
+        self._head = Captured(lambda *inputs: (self._loop(*inputs),))
+
+    def condition(
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: DynamicCache
+    ) -> tuple[Tensor, Tensor]:
+        cached = [part for layer in keys_and_values(prompt) for part in layer]
+        x_enc, z = self._backbone(tokens, visible, places, mask, *cached)
+        return x_enc, z
+
+    def _flat_condition(
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, *cached: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        prompt = DynamicCache(config=self.model.llm.config)
+        for layer, (keys, values) in enumerate(zip(cached[::2], cached[1::2], strict=True)):
+            prompt.update(keys, values, layer)
+        return super().condition(tokens, visible, places, mask, prompt)
+
+    def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
+        rows = len(noise_init)
+        more = padded_rows(rows) - rows
+        halves = [F.pad(half, (0, 0, 0, more)) for half in z.split(rows)]
+        (drawn,) = self._head(
+            torch.cat(halves),
+            F.pad(noise_init, (0, 0, 0, more)),
+            F.pad(noise_steps, (0, 0, 0, more)),
+            torch.full((), scale, device=z.device),
+        )
+        return drawn[:rows]
+
+    def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        more = -input_ids.shape[1] % PROMPT_SIZE
+        return F.pad(input_ids, (0, more)), F.pad(mask, (0, more))
+
+
+def padded_rows(rows: int) -> int:
+    """The size that a batch of so many rows is padded to."""
+    fitting = (size for size in ROW_SIZES if size >= rows)
+    return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
+
+
+class Captured:
+    """A function of tensors, replayed as one CUDA graph for each set of shapes.
+
+    A shape runs as usual when it first comes, which warms it up and spares a last, smaller batch
+    the capture; from the second time on inputs are copied into buffers and the graph is replayed.
+    What it gives is the caller's own. On the CPU the function runs on the same buffers.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        self.function = function
+        self.seen: set[object] = set()
+        self.graphs: dict[object, _Graph] = {}
+        self.pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        shapes = tuple((x.shape, x.dtype) for x in inputs)
+        if shapes not in self.seen:
+            self.seen.add(shapes)
+            return self.function(*inputs)
+        if shapes not in self.graphs:
+            self.graphs[shapes] = _Graph(self.function, inputs, self.pool)
+        return self.graphs[shapes].replay(inputs)
+
+
+class _Graph:
+    def __init__(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: tuple[Tensor, ...],
+        pool: Any,
+    ) -> None:
+        self.function = function
+        self.inputs = [x.clone() for x in inputs]
+        self.outputs: tuple[Tensor, ...] = ()
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if inputs[0].is_cuda:
+            self.graph = torch.cuda.CUDAGraph()
+            # Graphs share memory: one runs at a time, and its outputs are copied out at once.
+            with torch.cuda.graph(self.graph, pool=pool):
+                self.outputs = function(*self.inputs)
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        for buffer, x in zip(self.inputs, inputs, strict=True):
+            buffer.copy_(x, non_blocking=True)
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.outputs = self.function(*self.inputs)
+        return tuple(x.clone() for x in self.outputs)
+
+
+def compile_blocks(model: Harmon) -> None:
+    """Compile the blocks of MAR and LLM in place, once for all lengths, to fuse what lies between
+    their matrix products. Weights and their names stay."""
+    for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks, *model.llm.model.layers):
+        block.compile(dynamic=True)

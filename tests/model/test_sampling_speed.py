@@ -1,0 +1,230 @@
+"""What makes drawing and answering fast changes no result: against a plain sampler, one by one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from benchmarks.oracle import plain_draw
+from harmon_eval.model.diffusion import Schedule, sampling_schedule
+from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.passes import Captured, CapturedPasses, Passes, padded_rows
+from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
+from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
+from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
+
+GUIDED = DrawSettings(cfg_scale=3.0, iterations=4, diffusion_steps=100, image_size=64)
+SETTINGS = {
+    "guided": GUIDED,
+    "unguided": replace(GUIDED, cfg_scale=1.0),
+    "linear": replace(GUIDED, cfg_schedule="linear", temperature=0.9),
+    "wide": replace(GUIDED, image_size=(48, 80)),
+    "more iterations than tokens": replace(GUIDED, image_size=32, iterations=9),
+}
+
+
+def prompts(batch: int, settings: DrawSettings) -> tuple[Tensor, Tensor]:
+    """Of different lengths, right-padded."""
+    rows = [[3 + i, *range(40, 40 + 5 * i)] for i in range(batch)]
+    if settings.cfg_scale != 1.0:
+        rows += [[1, 2]] * batch
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+
+
+def draw(
+    model: Harmon, settings: DrawSettings, seeds: Sequence[int], passes: Passes | None = None
+) -> Tensor:
+    grid = settings.grid(model)
+    orders, noise = draw_orders_and_noise(seeds, grid, 16, settings, model.device)
+    ready = (*prompts(len(seeds), settings), orders, noise, grid, settings, passes)
+    *_, last = mar_iterations(model, *ready)
+    return last.tokens.unflatten(1, grid)
+
+
+# -- exact savings ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_fast_sampler_draws_what_the_plain_one_does(
+    tiny: Harmon, settings: DrawSettings
+) -> None:
+    grid = settings.grid(tiny)
+    orders, noise = draw_orders_and_noise([5, 6, 7], grid, 16, settings, tiny.device)
+    plain, pixels = plain_draw(tiny, *prompts(3, settings), orders, noise, grid, settings)
+    fast = draw(tiny, settings, [5, 6, 7])
+    assert (plain - fast).abs().max() <= 3e-5
+    with torch.inference_mode():
+        assert (tiny.vae.decode(fast) - pixels).abs().max() <= 3e-4
+
+
+@pytest.mark.parametrize("name", ["linear", "unguided"])
+def test_captured_passes_pad_and_reuse_buffers_without_a_trace(tiny: Harmon, name: str) -> None:
+    """Three batches of one shape (plain, captured, replayed), then one of another."""
+    settings = SETTINGS[name]
+    captured = CapturedPasses(tiny, settings, settings.grid(tiny))
+    for seeds in ([1, 2], [3, 4], [5, 6], [7]):
+        difference = draw(tiny, settings, seeds, captured) - draw(tiny, settings, seeds)
+        assert difference.abs().max() <= 3e-5
+
+
+def test_what_a_captured_function_gives_is_not_overwritten() -> None:
+    double = Captured(lambda x: (2 * x,))
+    results = [double(torch.full((3,), float(i)))[0] for i in range(4)]
+    assert [result.tolist() for result in results] == [[2.0 * i] * 3 for i in range(4)]
+    assert len(double.graphs) == 1
+    double(torch.ones(5))
+    assert len(double.graphs) == 1, "a shape that comes once is not captured"
+
+
+@given(st.integers(1, 3000))
+def test_rows_are_padded_to_few_sizes(rows: int) -> None:
+    size = padded_rows(rows)
+    assert rows <= size < max(rows + 64, 9)
+    assert padded_rows(size) == size
+
+
+def test_the_last_decoder_block_at_some_places_is_the_whole_one_there(tiny: Harmon) -> None:
+    torch.manual_seed(0)
+    visible, places = torch.tensor([[0, 5], [3, 9]]), torch.tensor([[1, 2, 15], [0, 4, 8]])
+    x, positions = torch.randn(2, 8 + 2, tiny.config.mar.width), tiny.mar.positions((4, 4))
+    with torch.no_grad():
+        whole = tiny.mar.decode(x, visible, positions)
+        some = tiny.mar.decode_at(x, visible, positions, places)
+    expected = whole.gather(1, places[..., None].expand_as(some))
+    assert torch.allclose(some, expected, atol=1e-5)
+
+
+# -- bought speed ----------------------------------------------------------------------------
+
+SCHEDULE = sampling_schedule(50)
+
+
+def of_a_gaussian(std: float, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """What DDIM and DPM-Solver++ draw from noise when the data are normal of this std, where the
+    best prediction is known; the exact solution of the flow is std * noise."""
+    keep = torch.as_tensor(schedule.alphas_cumprod)
+
+    def noise_in(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        variance = keep[i] * std**2 + 1 - keep[i]
+        return (1 - keep[i]).sqrt() / variance * x, torch.zeros_like(x)
+
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    *_, (ddim, _) = ddim_steps(noise_in, x, schedule)
+    *_, (dpm, _) = dpm_solver_steps(noise_in, x, schedule)
+    return ddim / x.where(x != 0, torch.nan), dpm / x.where(x != 0, torch.nan)
+
+
+@pytest.mark.parametrize("std", [0.25, 0.5, 2.0])
+def test_solvers_follow_the_flow_of_a_gaussian(std: float) -> None:
+    errors = {}
+    for steps in (50, 100, 400):
+        ddim, dpm = of_a_gaussian(std, sampling_schedule(steps))
+        errors[steps] = [float((s - std).nanmean().abs()) for s in (ddim, dpm)]
+    assert errors[400][0] < errors[50][0] / 4
+    assert errors[400][1] < 0.02 * std
+    assert all(dpm < ddim for ddim, dpm in errors.values()), errors
+
+
+def test_solvers_find_a_single_point_whatever_the_steps() -> None:
+    """With one possible picture the best prediction is exact, and so is every solver."""
+    point = torch.tensor([[0.7, -1.2]], dtype=torch.float64)
+    for steps in (1, 2, 5, 50):
+        schedule = sampling_schedule(steps)
+        keep = torch.as_tensor(schedule.alphas_cumprod)
+
+        def noise_in(x: Tensor, i: int, keep: Tensor = keep) -> tuple[Tensor, Tensor]:
+            return (x - keep[i].sqrt() * point) / (1 - keep[i]).sqrt(), x
+
+        for solver in (ddim_steps, dpm_solver_steps):
+            *_, (drawn, _) = solver(noise_in, torch.randn(4, 2, dtype=torch.float64), schedule)
+            assert torch.allclose(drawn, point.expand(4, -1), atol=1e-6)
+
+
+def test_guidance_in_a_part_of_the_iterations(tiny: Harmon) -> None:
+    """All of them is the default; none is the conditional model; the others run half the rows."""
+    part, none = replace(GUIDED, guidance=(0.25, 0.75)), replace(GUIDED, guidance=(0.0, 0.0))
+    assert [part.guided(k) for k in range(4)] == [False, True, True, False]
+    unguided = draw(tiny, replace(GUIDED, cfg_scale=1.0), [1])
+    assert (draw(tiny, none, [1]) - unguided).abs().max() <= 3e-5
+    orders, noise = draw_orders_and_noise([1], (4, 4), 16, part, tiny.device)
+    loop = mar_iterations(tiny, *prompts(1, part), orders, noise, (4, 4), part)
+    assert [len(step.z) for step in loop] == [1, 2, 2, 1]
+    assert (draw(tiny, part, [1]) - unguided).abs().max() > 1e-3
+
+
+def test_solvers_need_no_noise_but_the_first(tiny: Harmon) -> None:
+    # Predicted noise would multiply rounding by 20,000 at the first step.
+    tiny = copy.deepcopy(tiny)
+    tiny.head.config = replace(tiny.head.config, prediction="velocity")
+    for solver in ("ddim", "dpm-solver++"):
+        quick = replace(GUIDED, solver=solver, diffusion_steps=10)
+        _, noise = draw_orders_and_noise([1, 2], (4, 4), 16, quick, tiny.device)
+        assert noise(0)[1].shape[0] == 0
+        together, alone = draw(tiny, quick, [1, 2]), draw(tiny, quick, [1])
+        assert (together[0] - alone[0]).abs().max() <= 3e-5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"solver": "euler"}, {"guidance": (0.5, 0.2)}, {"guidance": (0.0, 1.5)},
+     {"solver": "ddim", "temperature": 0.9}],
+)  # fmt: skip
+def test_impossible_bought_speed_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"solver|guidance|ddim"):
+        DrawSettings(**wrong)
+
+
+# -- answering -------------------------------------------------------------------------------
+
+
+def test_eight_questions_at_once_get_the_replies_of_one_by_one(tiny: Harmon) -> None:
+    """Different lengths, budgets and pictures, one picture asked about twice; rows that stop leave
+    the batch and change nothing."""
+    generator = torch.Generator().manual_seed(3)
+    latents = torch.randn(7, 2, 2, 16, generator=generator)
+    places = [IMAGE_PLACE] * (4 + 8)
+    rows = [[9, *places, *range(20, 21 + 3 * i)] for i in range(8)]
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[2] * (width - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    budgets, pictures = [1, 0, 9, 3, 12, 5, 2, 7], [0, 1, 2, 3, 4, 5, 6, 2]
+    free = tiny.generate(ids, mask, latents, 12, frozenset(), pictures)
+    stop = frozenset({free[4][6]})
+    together = tiny.generate(ids, mask, latents, budgets, stop, pictures)
+    for i, row in enumerate(rows):
+        own = (torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long))
+        alone = tiny.generate(*own, latents[pictures[i]][None], budgets[i], stop)
+        assert alone == [together[i]]
+        assert len(together[i]) <= budgets[i]
+
+
+@given(st.lists(st.integers(1, 2000), max_size=40))
+def test_buckets_hold_every_question_once_with_little_padding(lengths: list[int]) -> None:
+    buckets = length_buckets(range(len(lengths)), lengths)
+    assert sorted(i for bucket in buckets for i in bucket) == list(range(len(lengths)))
+    for bucket in buckets:
+        chosen = [lengths[i] for i in bucket]
+        assert 4 * max(chosen) <= 5 * min(chosen)
+
+
+def test_a_reply_does_not_depend_on_its_batch() -> None:
+    """The bundled model through the pipeline: batch 1 = batch 8, with and without pictures."""
+    from PIL import Image
+
+    pipeline = HarmonPipeline.from_pretrained("harmon-mini")
+    red, blue = (Image.new("RGB", (64, 64), colour) for colour in ("red", "blue"))
+    images = [red, None, blue, red, None, blue, red, blue]
+    questions = ["what is it?", "is red a color?", "what color is the circle in the picture?"] * 3
+    budgets = [1, 2, 3, 4, 5, 6, 7, 8]
+    together = pipeline.answer(images, questions[:8], budgets)
+    for i, reply in enumerate(together):
+        assert pipeline.answer([images[i]], [questions[i]], budgets[i]) == [reply]
