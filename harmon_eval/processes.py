@@ -29,7 +29,7 @@ from harmon_eval.core import UserError
 
 BEAT = 2.0  # seconds between two signs of life
 DEAD_AFTER = 60.0  # without a sign of life, on another host
-START_WAIT = 600.0  # for process 0 to appear
+START_WAIT = 600.0  # for process 0 to appear; HARMON_EVAL_WAIT sets another
 POLL = 0.05
 
 
@@ -40,6 +40,7 @@ class Launch:
     rank: int = 0
     size: int = 1
     name: str = ""
+    wait: float = START_WAIT
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Launch:
@@ -47,12 +48,15 @@ class Launch:
         try:
             rank = int(environment.get("RANK", "0"))
             size = int(environment.get("WORLD_SIZE", "1"))
+            wait = float(environment.get("HARMON_EVAL_WAIT", START_WAIT))
         except ValueError:
-            raise UserError("RANK and WORLD_SIZE must be whole numbers") from None
+            raise UserError(
+                "RANK and WORLD_SIZE must be whole numbers, HARMON_EVAL_WAIT seconds"
+            ) from None
         if not 0 <= rank < size:
             raise UserError(f"RANK {rank} of WORLD_SIZE {size}: ranks count from 0")
         shared = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")
-        return cls(rank, size, "/".join(environment.get(name, "") for name in shared))
+        return cls(rank, size, "/".join(environment.get(name, "") for name in shared), wait)
 
 
 def host() -> str:
@@ -125,7 +129,7 @@ class Team:
         members: Members | None = None,
     ) -> None:  # fmt: skip
         launch = launch or Launch()
-        self.rank, self.size = launch.rank, launch.size
+        self.rank, self.size, self.wait = launch.rank, launch.size, launch.wait
         self.session, self.member, self.members = session, member, members
         self.begun = session is not None  # the first process has started every task
 
@@ -205,9 +209,9 @@ class Team:
         except (OSError, ValueError):
             return None
 
-    def wait_for_all(self, seconds: float = DEAD_AFTER) -> None:
-        """Until every process of the launch has come, so that a late one finds the others."""
-        end = time.monotonic() + seconds
+    def wait_for_all(self) -> None:
+        """A while for every process of the launch to come, so that a late one finds the others."""
+        end = time.monotonic() + min(self.wait, DEAD_AFTER)
         while self.session is not None and time.monotonic() < end:
             came = {p.name.split("-")[0] for p in self.session.glob("*-*.came")}
             if len(came) >= self.size:
@@ -252,11 +256,11 @@ class Seat:
 
     def enter_session(self) -> Team:
         """Wait for the first process, then take part. Raises UserError when it does not come."""
-        end = time.monotonic() + START_WAIT
+        end = time.monotonic() + self.launch.wait
         while (session := self._current()) is None:
             ranks = {name.split("-")[0] for name in self.members.others(self.member)}
             if "0000" in ranks:
-                end = time.monotonic() + BEAT
+                end = time.monotonic() + self.launch.wait
             if time.monotonic() > end:
                 raise UserError(
                     f"process {self.launch.rank} of {self.launch.size} waits for process 0, which "

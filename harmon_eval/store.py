@@ -23,9 +23,7 @@ import io
 import json
 import os
 import re
-import secrets
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +33,14 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.durable import (
+    checksum,
+    log_line,
+    read_json,
+    read_log_line,
+    write_json,
+    write_whole,
+)
 from harmon_eval.processes import Launch, Seat, joined
 from harmon_eval.progress import Progress
 from harmon_eval.redact import redacted
@@ -44,67 +50,7 @@ if TYPE_CHECKING:
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
-CRC = ', "crc32": "'
 MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
-
-
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write through a temporary name in the same folder, flushed to disk before the rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    value = redacted(json.loads(json.dumps(value, allow_nan=False)))
-    text = json.dumps({**value, "checksum": _checksum(value)}, indent=2, ensure_ascii=False)
-    write_whole(path, text + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is damaged, or was changed by hand."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it or run with --fresh") from None
-    if (
-        isinstance(value, dict)
-        and "checksum" in value
-        and value.pop("checksum") != _checksum(value)
-    ):
-        raise UserError(
-            f"{path} is damaged (its content does not match its checksum); "
-            "delete it or run with --fresh"
-        )
-    return value
-
-
-def _checksum(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def log_line(entry: Mapping[str, Any]) -> bytes:
-    text = json.dumps(entry)[:-1]
-    return f'{text}{CRC}{zlib.crc32(text.encode()):08x}"}}\n'.encode()
-
-
-def read_log_line(line: bytes) -> dict[str, Any] | None:
-    """The entry; None for a line that is torn or damaged."""
-    text, mark, rest = line.rstrip(b"\n").rpartition(CRC.encode())
-    if not mark or rest != b'%08x"}' % zlib.crc32(text):
-        return None
-    try:
-        entry = json.loads(text + b"}")
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
 
 
 def check_sample_id(sample_id: str) -> None:
@@ -272,7 +218,7 @@ class TaskFolder:
 
     def parts(self, key: Mapping[str, Any]) -> Path:
         """Where rows are kept while marking: marks of another key never meet there."""
-        return self.path / f"rows-{_checksum(key)}"
+        return self.path / f"rows-{checksum(key)}"
 
     @staticmethod
     def _sound_rows(path: Path, sha256: str) -> pd.DataFrame | None:
@@ -435,11 +381,11 @@ class RunFolder:
 def _is_manifest(value: object) -> bool:
     """Whether what lies in a folder, which anybody may have made, has the fields of a manifest."""
     match value:
-        case {"identity": {"suite": str(), "seed": int()}, "tasks": dict(tasks)}:
-            limits = [
-                t.get("limit", "none") if isinstance(t, dict) else "none" for t in tasks.values()
-            ]
-            return all(limit is None or isinstance(limit, int) for limit in limits)
+        case {"identity": dict(identity), "tasks": dict(tasks)}:
+            known = isinstance(identity.get("suite", ""), str)
+            known &= isinstance(identity.get("seed", 0), int)
+            limits = [t.get("limit") if isinstance(t, dict) else "" for t in tasks.values()]
+            return known and all(limit is None or isinstance(limit, int) for limit in limits)
     return False
 
 

@@ -146,7 +146,7 @@ def made_run(call: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Path
             folder = run.task(task)
             if replies:
                 folder.record({row["id"]: f"reply of {name}" for row in rows})
-            folder.finish_marks(frame)
+            folder.finish_marks({}, frame)
             result = summarize(Job(task, known, samples, samples, None), frame, provenance)
             store_result(folder, known, result)
             run.update_task(task, state="done")

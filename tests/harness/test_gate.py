@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from harmon_eval.store import RunFolder
+
 Call = Callable[..., Any]
 Made = Callable[..., Path]
 GOOD, BAD = [[1]] * 40, [[0]] * 12 + [[1]] * 28
@@ -44,9 +46,8 @@ def test_a_run_that_could_not_be_judged_does_not_hide_one_that_is_worse(
     for run, other in ((a, "c"), (b, "d")):
         more = made_run(other, [["failed"]] * 40, task="toy_draw")
         (more / "toy_draw").rename(run / "toy_draw")
-        manifest = json.loads((run / "manifest.json").read_text())
-        manifest["tasks"]["toy_draw"] = {"state": "done"}
-        (run / "manifest.json").write_text(json.dumps(manifest))
+        folder = RunFolder(run)
+        folder.update(tasks={**folder.manifest["tasks"], "toy_draw": {"state": "done"}})
     assert call("compare", a, b).code == 1
     assert call("compare", a, a).code == 2
     assert call("compare", a, a, "--tasks", "toy_ask").code == 0

@@ -119,7 +119,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     def failing(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harmon_eval.store.os.fsync", failing)
+    monkeypatch.setattr("harmon_eval.durable.os.fsync", failing)
     with pytest.raises(OSError, match="No space"):
         write_whole(tmp_path / "f", "after")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
