@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from harmon_eval import cli
 from harmon_eval.report import gather, page, plots
+from harmon_eval.store import RunFolder
 
 Report = Callable[..., str]
 
@@ -117,9 +117,7 @@ def test_a_run_that_is_not_marked_yet_shows_its_responses(runs: Path, tmp_path: 
 
 def test_without_the_tasks_data_the_rows_speak_for_themselves(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "first", tmp_path / "run")
-    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
-    manifest["tasks"]["sketch"]["data"] = "of another day"
-    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
+    RunFolder(tmp_path / "run").update_task("sketch", data="of another day")
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     text = (tmp_path / "run/report.html").read_text()
     assert "the data here is not the data of this run" in text
