@@ -287,7 +287,7 @@ def add_up(
         **mark_key(job.task, instruments),
     }
     result = summarize(job, rows, provenance)
-    if job.task.exports:
+    if job.task.exports and result.n:
         folder.export(job.task.exports(job.samples, rows[rows["unscored"].isna()]))
     store_result(folder, job.task, result)
     unscored = sum(result.unscored.values())

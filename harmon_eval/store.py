@@ -306,7 +306,7 @@ class RunFolder:
 
     def expect(self, identity: Mapping[str, Any]) -> None:
         """Raises UserError where this is a run with other settings."""
-        identity = json.loads(json.dumps(identity))
+        identity = redacted(json.loads(json.dumps(identity)))
         self._same("settings", self.manifest["identity"], identity)
 
     def start_task(self, name: str, version: str, data: str, limit: int | None) -> None:

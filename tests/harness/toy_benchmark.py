@@ -79,6 +79,7 @@ DRAWING = Task(
     paper="none",
     version="1",
     intervals=partial(bootstrap_intervals, resamples=20),
+    assume=lambda sample, right: {"color": sample.stratum, "amount": 0.0, "correct": right},
     size="36 prompts x 2 images",
     exports=lambda samples, rows: {
         "prompts.txt" if rows is None else "marks.txt": "\n".join(
