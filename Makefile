@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format cover faults package clean
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
@@ -16,6 +16,21 @@ check: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+cover: .venv/installed-test
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
+
+# Thirty kills at random moments instead of the six of `make test`.
+faults: .venv/installed-test
+	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest tests/harness/test_processes.py -k random
+
+# Wheel and sdist, each in an environment of its own, outside of the checkout.
+package: .venv/installed-test
+	rm -rf dist
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q $(PIP_FLAGS) --no-deps -w dist .
+	$(BIN)/python -c 'import os, setuptools.build_meta as b; os.makedirs("dist", exist_ok=True); b.build_sdist("dist")'
+	sh tests/packaging/clean_environment.sh dist/*.whl "$(PIP_FLAGS)"
+	sh tests/packaging/clean_environment.sh dist/*.tar.gz "$(PIP_FLAGS)"
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .

@@ -32,7 +32,7 @@ class Unscorable(Exception):
     """This response cannot be marked by the protocol; the sample is counted as unscored."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draw:
     """Draw one image for ``prompt``.
 
@@ -45,7 +45,7 @@ class Draw:
     index: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Answer ``question`` about ``images`` (files, in order; none for a question about text).
 
@@ -58,7 +58,7 @@ class Ask:
     system: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embed:
     """Give the feature vectors of the image file ``image``."""
 
@@ -104,7 +104,7 @@ Request = Draw | Ask | Embed
 Response = "Image.Image | str | np.ndarray"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One item of a benchmark.
 
@@ -121,7 +121,7 @@ class Sample:
     stratum: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A sample with its stored response: a PNG file, a reply, or a feature vector."""
 

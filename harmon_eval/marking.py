@@ -57,6 +57,7 @@ def mark_missing(
     recorded = folder.recorded()
     answers, _ = stored_answers(folder, recorded, samples, checked)
     stamps = {sample_id: _stamp(recorded[sample_id]) for sample_id in answers}
+    del recorded
     done = _marked(folder, key, stamps)
     shares = {}
     for number, planned in enumerate(batches(samples, batch_size)):

@@ -127,11 +127,12 @@ class Team:
     def __init__(
         self, launch: Launch | None = None, session: Path | None = None, member: str = "",
         members: Members | None = None,
+        begun: bool = False,
     ) -> None:  # fmt: skip
         launch = launch or Launch()
         self.rank, self.size, self.wait = launch.rank, launch.size, launch.wait
         self.session, self.member, self.members = session, member, members
-        self.begun = session is not None  # the first process has started every task
+        self.begun = begun or session is not None  # the first process has started every task
 
     def shares(self, names: Sequence[str]) -> Iterator[tuple[str, bool]]:
         """Each share that falls to this process, and whether a dead one had begun it.
@@ -244,7 +245,7 @@ class Seat:
     def open_session(self) -> Team:
         """By the process that is ``first``, when the folder is ready for the others."""
         if self.launch.size == 1:
-            return Team(self.launch)
+            return Team(self.launch, begun=True)
         for old in self.members.run.glob(".session-*"):
             shutil.rmtree(old, ignore_errors=True)
         made = self.members.run / f".opening-{self.member}"

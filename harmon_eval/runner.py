@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,9 @@ def data_hash(samples: Sequence[Sample]) -> str:
     """Hash of what is asked and of what marks it, of files their names."""
     digest = hashlib.sha256()
     for sample in samples:
-        request = {**vars(sample.request), "seed": 0}
+        request = {f.name: getattr(sample.request, f.name) for f in fields(sample.request)} | {
+            "seed": 0
+        }
         content = [sample.id, sample.group, sample.stratum, request, dict(sample.target)]
         digest.update(json.dumps(content, default=_file_name).encode())
     return digest.hexdigest()[:16]

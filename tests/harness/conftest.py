@@ -80,10 +80,12 @@ def call(
 def start(plugin_folder: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """The command line in a process of its own, to be killed."""
 
-    def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        *arguments: object, program: tuple[str, ...] = ("-m", "harmon_eval"), **environment: str
+    ) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, [str(plugin_folder), os.environ.get("PYTHONPATH")]))
         return subprocess.Popen(
-            [sys.executable, "-m", "harmon_eval", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": path, **environment},
             stdout=subprocess.PIPE,

@@ -228,3 +228,32 @@ def test_a_share_left_by_an_error_is_free_for_the_others(tmp_path: Path) -> None
 def test_alone_every_share_is_ones_own_and_no_file_is_written(tmp_path: Path) -> None:
     assert list(Team().shares(["a", "b"])) == [("a", False), ("b", False)]
     assert Members(tmp_path).names() == []
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+     ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+      "--mixed_precision", "no", "--dynamo_backend", "no"]],
+    ids=["torchrun", "accelerate"],
+)  # fmt: skip
+def test_torchrun_and_accelerate_launch_share_one_run(
+    start: Start, whole: dict[str, Any], tmp_path: Path, launcher: list[str]
+) -> None:
+    arguments = ["--model", "scripted:0.03:asked.txt", *TASKS, "--batch-size", "2"]
+    script = ["-m", launcher[0], *launcher[1:], "-m", "harmon_eval", *arguments, "--output", "run"]
+    ((code, _, err),) = ended([start(*script, program=())])
+    assert code == 0, err
+    assert max(Counter((tmp_path / "asked.txt").read_text().splitlines()).values()) == 1
+    assert content(tmp_path / "run") == whole
+
+
+def test_exact_drawings_of_harmon_mini_do_not_depend_on_processes_or_batch_size(
+    start: Start, tmp_path: Path
+) -> None:
+    """To the last bit of the images, of the rows and of the features in them (CPU, float32)."""
+    base = ("--tasks", "mjhq", "--limit", "2", "--steps", "2", "--diffusion-steps", "2", "--exact")
+    alone = ended([start(*base, "--batch-size", "8", "--output", "alone")])
+    results = ended(launch(start, 2, *base, "--batch-size", "1", "--output", "run"))
+    assert {code for code, _, _ in [*alone, *results]} == {0}, [*alone, *results]
+    assert content(tmp_path / "run") == content(tmp_path / "alone")

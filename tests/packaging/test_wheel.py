@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -60,3 +61,34 @@ def test_the_report_has_its_templates_in_the_wheel(wheel: zipfile.ZipFile) -> No
 def test_nothing_but_harmon_eval_is_installed_at_the_top(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"harmon_eval"}
+
+
+def test_the_demo_runs_from_the_wheel_outside_of_the_checkout(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    """The suite's data, prompts and instruments are inside; ``make package`` adds an environment
+    of its own and the bundled model."""
+    wheel.extractall(tmp_path / "installed")
+    run = ["--model", "scripted", "--tasks", "geneval", "--limit", "2", "--output", "run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "harmon_eval", *run],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"),
+             "HARMON_EVAL_CACHE": str(tmp_path / "cache")},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "geneval" / "metrics.json").exists()
+
+
+def test_the_source_distribution_holds_what_the_wheel_holds(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    source = Path(str(wheel.filename)).parent / "source"
+    build = f"import setuptools.build_meta as b; b.build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    inside = {name for name in wheel.namelist() if name.startswith("harmon_eval/")}
+    places = {name.removeprefix("harmon_eval/") for name in inside}
+    assert not {p for p in places if f"harmon_eval/{p}" not in packed and p not in packed}

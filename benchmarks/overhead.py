@@ -1,0 +1,201 @@
+"""What the harness itself costs, side by side with two others on the same trivial task.
+
+    python benchmarks/overhead.py [--peers PYTHON] [--largest 100000]
+
+The task: N questions "question i", a model that answers at once, the mark whether the answer is
+the question. Each tool runs as its users would start it, in a process of its own, one thread; the
+table gives processor seconds (user and system) and peak memory. "A sample" is the slope between
+two sizes, so that the fixed start does not count. ``--peers`` is the Python of an environment with
+the others::
+
+    python3 -m venv PEERS && PEERS/bin/pip install inspect_ai lm_eval torch transformers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TASK = """
+import os
+from harmon_eval.core import Ask, Draw, Sample, Task
+N, DRAW = int(os.environ["OVERHEAD_N"]), bool(os.environ.get("OVERHEAD_DRAW"))
+def samples(suite):
+    for i in range(N):
+        question = f"question {i}"
+        request = Draw(question) if DRAW else Ask(question)
+        yield Sample(f"{i // 1000:03d}/{i:06d}", request, {"reply": question}, f"{i:06d}")
+TASK = Task(
+    samples=samples,
+    mark=lambda answers, instruments: [
+        {"correct": DRAW or a.reply == a.sample.target["reply"]} for a in answers
+    ],
+    summarize=lambda rows: {"accuracy": float(rows["correct"].mean())},
+    headline="accuracy", higher_is_better=True, paper="none", version="1",
+)
+"""
+INSPECT = """
+import os
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.scorer import match
+@task
+def overhead():
+    n = int(os.environ["OVERHEAD_N"])
+    rows = [Sample(input=f"question {i}", target="Default output") for i in range(n)]
+    return Task(dataset=MemoryDataset(rows), scorer=match())
+"""
+LM_EVAL = """
+task: overhead
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{question}}}}"
+doc_to_target: "lol"
+generation_kwargs: {{until: ["\\n"], max_gen_toks: 8}}
+metric_list: [{{metric: exact_match}}]
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor and wall seconds, and peak memory in MB, of one process with its children."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def cost(command: list[str], folder: Path, **environment: str) -> Cost:
+    """Raises SystemExit with what it printed where the command fails."""
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    began = time.monotonic()
+    output = folder / "output.txt"
+    with output.open("w") as file:
+        process = os.posix_spawnp(
+            command[0], command, {**os.environ, **one, **environment},
+            file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 1),
+                          (os.POSIX_SPAWN_DUP2, file.fileno(), 2)],
+        )  # fmt: skip
+        _, status, used = os.wait4(process, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{output.read_text()[-3000:]}")
+    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss / 1024)
+
+
+def ours(folder: Path) -> dict[str, str]:
+    """A plug-in package with the task; returns the environment that makes it found."""
+    site = folder / "site"
+    info = site / "overhead-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "overhead_task.py").write_text(TASK)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: overhead\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harmon_eval.tasks]\noverhead = overhead_task:TASK\n")
+    root = str(Path(__file__).resolve().parents[1])
+    return {"PYTHONPATH": os.pathsep.join([str(site), root])}
+
+
+def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost]) -> None:
+    slope = (large[1].cpu - small[1].cpu) / (large[0] - small[0]) * 1000
+    start = small[1].cpu - slope * small[0] / 1000
+    print(f"| {name} | {start:.1f} s | {slope:.3f} ms | {small[1].memory:.0f} MB at {small[0]:,}, "
+          f"{large[1].memory:.0f} MB at {large[0]:,} |", flush=True)  # fmt: skip
+
+
+def measure_ours(folder: Path, largest: int) -> None:
+    python, environment = sys.executable, ours(folder)
+    run = [python, "-m", "harmon_eval", "--model", "scripted", "--tasks", "overhead", "--output"]
+    sizes = (1000, largest)
+    costs = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
+             for n in sizes]  # fmt: skip
+    row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]))
+    again = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
+             for n in sizes]  # fmt: skip
+    row("harmon_eval, all stored already", (sizes[0], again[0]), (sizes[1], again[1]))
+    few = (200, 2200)
+    drawn = [cost([*run, str(folder / f"d{n}")], folder, OVERHEAD_N=str(n), OVERHEAD_DRAW="1",
+                  **environment) for n in few]  # fmt: skip
+    row("harmon_eval, 64 x 64 images", (few[0], drawn[0]), (few[1], drawn[1]))
+
+
+def measure_opening(folder: Path, largest: int) -> None:
+    """Reading and checking all stored replies, before the first question would be asked."""
+    code = ("import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
+            "from harmon_eval.asking import stored_answers\nfrom harmon_eval.runner import *\n"
+            "from harmon_eval.suites import load\n"
+            "job = prepare('overhead', overhead_task.TASK, load('mini'), RunSettings())\n"
+            "start = time.process_time()\nfolder = RunFolder(Path(sys.argv[1])).task('overhead')\n"
+            "found, damaged = stored_answers(folder, folder.recorded(), job.samples)\n"
+            "print(len(found), damaged, time.process_time() - start)")  # fmt: skip
+    site = {"PYTHONPATH": os.pathsep.join([str(folder / "site"),
+                                           str(Path(__file__).resolve().parents[1])])}  # fmt: skip
+    command = [sys.executable, "-c", code, str(folder / f"t{largest}")]
+    cost(command, folder, OVERHEAD_N=str(largest), **site)
+    found, damaged, seconds = (folder / "output.txt").read_text().split()
+    print(f"\nopening a run of {int(found):,} replies ({damaged} damaged): {float(seconds):.1f} s")
+
+
+def measure_peers(folder: Path, peers: str, largest: int) -> None:
+    (folder / "overhead_inspect.py").write_text(INSPECT)
+    few, many = 1000, min(largest, 11_000)
+    program = Path(peers).parent
+    base = [str(program / "inspect"), "eval", "overhead_inspect.py", "--model",
+            "mockllm/model", "--display", "none", "--log-dir", str(folder / "logs")]  # fmt: skip
+    cost(base, folder, OVERHEAD_N="1")  # compiles what was never imported before
+    costs = [cost(base, folder, OVERHEAD_N=str(n)) for n in (few, many)]
+    row("inspect_ai, replies", (few, costs[0]), (many, costs[1]))
+    costs = []
+    for n in (few, many):
+        own = folder / f"lm{n}"
+        own.mkdir()
+        data = own / "data.json"
+        data.write_text("".join(json.dumps({"question": f"question {i}"}) + "\n" for i in range(n)))
+        (own / "overhead.yaml").write_text(LM_EVAL.format(data=data))
+        command = [str(program / "lm_eval"), "--model", "dummy", "--tasks", "overhead",
+                   "--include_path", str(own), "--output_path", str(own / "out"),
+                   "--log_samples"]  # fmt: skip
+        costs.append(cost(command, folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf")))
+    row("lm-evaluation-harness, replies", (few, costs[0]), (many, costs[1]))
+
+
+def measure_starts(folder: Path, peers: str | None) -> None:
+    starts = {
+        "harmon_eval --help": [sys.executable, "-m", "harmon_eval", "--help"],
+        "harmon_eval list": [sys.executable, "-m", "harmon_eval", "list"],
+    }
+    if peers:
+        program = Path(peers).parent
+        starts["inspect --help"] = [str(program / "inspect"), "--help"]
+        starts["lm_eval --help"] = [str(program / "lm_eval"), "--help"]
+    root = str(Path(__file__).resolve().parents[1])
+    print("\n| start | processor time, best of 3 |\n|---|---|")
+    for name, command in starts.items():
+        best = min(cost(command, folder, PYTHONPATH=root).cpu for _ in range(3))
+        print(f"| {name} | {best:.2f} s |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="cost of the harness itself, beside its peers")
+    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with the peers")
+    parser.add_argument("--largest", type=int, default=100_000, metavar="N")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chdir(folder)  # inspect finds its tasks from here
+        print("| tool | fixed start | a sample beyond it | peak memory |\n|---|---|---|---|")
+        measure_ours(folder, arguments.largest)
+        if arguments.peers:
+            measure_peers(folder, arguments.peers, arguments.largest)
+        measure_opening(folder, arguments.largest)
+        measure_starts(folder, arguments.peers)
+
+
+if __name__ == "__main__":
+    main()
