@@ -174,6 +174,8 @@ def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval
         return None
     unscored = set(rows.loc[rows["unscored"].notna(), "id"])
     samples = [sample for sample in job.samples if sample.id in unscored]
+    if not samples:
+        return None
     ends = []
     for right in (False, True):
         assumed = [
