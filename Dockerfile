@@ -1,11 +1,11 @@
 # docker build -t harmon-eval . && docker run --rm -v "$PWD/runs:/home/eval/runs" harmon-eval
-# For GPUs: docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 ...
+# Another build of PyTorch: docker build --build-arg PIP_FLAGS="--extra-index-url ..." -t harmon-eval .
 FROM python:3.11-slim
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG PIP_FLAGS=""
 RUN useradd --create-home eval
 WORKDIR /source
 COPY . .
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" . && rm -rf /source
+RUN pip install --no-cache-dir $PIP_FLAGS . && rm -rf /source
 USER eval
 WORKDIR /home/eval
 RUN mkdir runs
