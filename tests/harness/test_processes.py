@@ -96,9 +96,11 @@ def test_the_others_finish_when_a_process_is_killed_and_repeat_only_its_last_bat
 ) -> None:
     arguments = ("--model", "scripted:0.05:asked.txt", *TASKS, "--batch-size", 2, "--output", "run")
     running = launch(start, 2, *arguments)
-    victim = tmp_path / "run/toy_draw/responses.jsonl"
+    begun = tmp_path / "run/toy_draw/responses.jsonl"
+    # One that comes after the first has died would wait for it to be started again.
+    joined = ".session-*/0001-*.came"
     end = time.monotonic() + 60
-    while not victim.exists() and time.monotonic() < end:
+    while not (begun.exists() and any((tmp_path / "run").glob(joined))) and time.monotonic() < end:
         time.sleep(0.01)
     running[0].kill()
     (_, _, _), (code, out, err) = ended(running)
