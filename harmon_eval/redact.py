@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
@@ -19,20 +19,21 @@ def redacted(value: T) -> T:
 
     That is what stands in an environment variable named ...KEY, ...TOKEN, ...SECRET or
     ...PASSWORD, and what has the form of a well-known key or of a password in an address."""
+    return cast(T, _hidden(value))
+
+
+def _hidden(value: Any) -> Any:
     if isinstance(value, str):
         hidden = PATTERNS.sub(HIDDEN, value)
         for secret in _secrets():
             hidden = hidden.replace(secret, HIDDEN)
-        return hidden  # type: ignore[return-value]  # a str, as T is here
+        return hidden
     if isinstance(value, dict):
-        kept = {
-            k: HIDDEN if isinstance(v, str) and NAMES.search(k) else redacted(v)
+        return {
+            k: HIDDEN if isinstance(v, str) and NAMES.search(k) else _hidden(v)
             for k, v in value.items()
         }
-        return kept  # type: ignore[return-value]
-    if isinstance(value, list):
-        return [redacted(item) for item in value]  # type: ignore[return-value]
-    return value
+    return [_hidden(item) for item in value] if isinstance(value, list) else value
 
 
 def _secrets() -> list[str]:

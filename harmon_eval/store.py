@@ -67,6 +67,11 @@ def check_sample_id(sample_id: str) -> None:
         )
 
 
+def _encodable(text: str) -> str:
+    """Half a surrogate pair, which JSON from an endpoint can hold, fits into no UTF-8 file."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _last_byte(file: BinaryIO) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
@@ -157,9 +162,9 @@ class TaskFolder:
             reason = str(response)
             if not isinstance(response, Unscorable):
                 reason = f"{type(response).__name__}: {reason}"
-            return {"id": sample_id, "error": redacted(reason)}
+            return {"id": sample_id, "error": redacted(_encodable(reason))}
         if isinstance(response, str):
-            return {"id": sample_id, "reply": response}
+            return {"id": sample_id, "reply": _encodable(response)}
         if isinstance(response, np.ndarray):
             vector = np.ascontiguousarray(response, dtype="<f4")
             text = base64.b64encode(vector.tobytes()).decode()
@@ -170,7 +175,7 @@ class TaskFolder:
 
     def _own(self, file: Path) -> Path:
         """The file, unless a link leads it out of this folder. Raises UserError."""
-        if not os.path.realpath(file.parent).startswith(os.path.realpath(self.path)):
+        if not file.parent.resolve().is_relative_to(self.path.resolve()):
             raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
         return file
 

@@ -32,25 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="only N prompts (or images asked about) of each task, evenly from its "
                            "parts; a larger N later adds to them")  # fmt: skip
     what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    how = parser.add_argument_group("how to draw (default: the model's own settings)")
-    how.add_argument("--cfg", type=float, metavar="SCALE", help="classifier-free guidance scale")
-    how.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
-    how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
-    how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
-    how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
-    how.add_argument(
-        "--solver",
-        choices=("ancestral", "ddim", "dpm-solver++"),
-        help="of the head; the others need fewer --diffusion-steps",
-    )
-    how.add_argument(
-        "--guidance",
-        type=part_of,
-        metavar="START:STOP",
-        help="guide this part of the iterations only, as 0.0:0.5",
-    )
-    how.add_argument("--fast", action="store_true", default=None,
-                     help="settings that draw faster, at the price in docs/speed.md")  # fmt: skip
+    _add_drawing_arguments(parser)
     judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument("--batch-size", type=int, default=32, metavar="B",
@@ -79,6 +61,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit code 1 if worse than the baseline, 2 if that cannot be told",
     )
     add_decision_arguments(gate)
+
+
+def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_argument_group("how to draw (default: the model's own settings)")
+    how.add_argument("--cfg", type=float, metavar="SCALE", help="classifier-free guidance scale")
+    how.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
+    how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
+    how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
+    how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
+    how.add_argument(
+        "--solver",
+        choices=("ancestral", "ddim", "dpm-solver++"),
+        help="of the head; the others need fewer --diffusion-steps",
+    )
+    how.add_argument(
+        "--guidance",
+        type=part_of,
+        metavar="START:STOP",
+        help="guide this part of the iterations only, as 0.0:0.5",
+    )
+    how.add_argument("--fast", action="store_true", default=None,
+                     help="settings that draw faster, at the price in docs/speed.md")  # fmt: skip
 
 
 def part_of(text: str) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from harmon_eval.core import Draw, Sample, UserError
 from harmon_eval.durable import log_line, read_json, read_log_line, write_json
@@ -234,8 +235,6 @@ def test_a_flipped_bit_anywhere_in_a_line_or_file_is_found(tmp_path: Path) -> No
 
 
 def test_a_sample_cannot_place_its_image_behind_a_link(tmp_path: Path) -> None:
-    from PIL import Image
-
     (tmp_path / "outside").mkdir()
     folder = TaskFolder(tmp_path / "task")
     (tmp_path / "task").mkdir()
@@ -245,3 +244,21 @@ def test_a_sample_cannot_place_its_image_behind_a_link(tmp_path: Path) -> None:
         folder.record({sample.id: Image.new("RGB", (2, 2))})
     assert not list((tmp_path / "outside").iterdir())
     assert RunFolder(tmp_path).task("../..").path.parent == tmp_path
+
+
+def test_a_folder_whose_name_only_begins_the_same_is_outside(tmp_path: Path) -> None:
+    inside, beside = tmp_path / "geneval", tmp_path / "geneval_fresh"
+    (beside / "images").mkdir(parents=True)
+    inside.mkdir()
+    (inside / "images").symlink_to(beside / "images")
+    with pytest.raises(UserError, match="link"):
+        TaskFolder(inside).record({"a": Image.new("RGB", (2, 2))})
+    assert not list(beside.rglob("*.png"))
+
+
+def test_half_a_surrogate_pair_in_a_reply_ends_no_run(tmp_path: Path) -> None:
+    folder = TaskFolder(tmp_path)
+    folder.record({"a": json.loads('"\\ud800 yes"'), "b": ValueError("\ud800")})
+    stored = folder.recorded()
+    assert stored["a"]["reply"] == "? yes" and stored["b"]["error"] == "ValueError: ?"
+    pd.DataFrame(stored.values()).to_parquet(tmp_path / "rows.parquet")

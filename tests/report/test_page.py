@@ -157,9 +157,9 @@ def test_shares_stand_on_one_axis_and_counts_are_left_out() -> None:
 
 
 def test_fid_is_drawn_with_the_noise_floor_and_apart_from_kid() -> None:
-    stored = results({"fid[clean,net]": 20.0, "fid[clean,net]/people": 40.0, "kid[clean,net]": 0.1},
-                     higher=False)  # fmt: skip
-    stored["metrics"]["fid_noise_floor[clean,net]"] = 5.0  # type: ignore[index]
+    metrics = {"fid[clean,net]": 20.0, "fid[clean,net]/people": 40.0, "kid[clean,net]": 0.1}
+    stored = results(metrics, higher=False)
+    stored["metrics"] = {**metrics, "fid_noise_floor[clean,net]": 5.0}
     fid, kid = plots.bar_plots([("A", stored)])
     assert (fid.title, kid.title) == ("fid", "kid")
     assert fid.marker == 5.0 and kid.marker is None

@@ -54,8 +54,9 @@ def true_answer(scene: Scene, text: str) -> str:
     if match := re.fullmatch(r"Is the (\w+) (\w+)\?", text):
         (item,) = called(scene, match[1])
         return "yes" if item.color == match[2] else "no"
-    (place,) = re.fullmatch(r"What is (?:at the|on the) (.+)\?", text).groups()  # type: ignore[union-attr]
-    return standing(scene, place)
+    match = re.fullmatch(r"What is (?:at the|on the) (.+)\?", text)
+    assert match, text
+    return standing(scene, match[1])
 
 
 def standing(scene: Scene, place: str) -> str:
