@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,17 +103,6 @@ def test_the_interval_lies_within_the_range_of_the_groups(groups: int, chance: f
     marks = np.random.default_rng(groups).random((groups, 2)) < chance
     low, high = bootstrap_intervals(frame(marks), mean, resamples=50)["accuracy"]
     assert 0 <= low <= high <= 1
-
-
-def test_fifteen_hundred_rows_of_ten_metrics_take_less_than_three_seconds() -> None:
-    def ten(rows: pd.DataFrame) -> dict[str, float]:
-        return {**macro(rows), **{f"m{i}": float(rows["correct"].mean()) for i in range(3)}}
-
-    rows = frame(np.random.default_rng(0).random((375, 4)) < 0.5, strata=6)
-    rows = rows.assign(prompt="a prompt of usual length", details="[1.0, 2.0, 3.0]")
-    begun = time.process_time()
-    assert len(bootstrap_intervals(rows, ten)) == 10
-    assert time.process_time() - begun < 3
 
 
 def test_the_jackknife_of_a_mean_is_its_textbook_error() -> None:
