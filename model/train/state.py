@@ -115,13 +115,20 @@ class Snapshots:
             name = f"step-{position.step:07d}"
             self.accelerator.load_state(str(self.folder / "checkpoints" / name / "deepspeed"))
         else:
-            set_state_dict(
+            missing, unexpected = set_state_dict(
                 model,
                 [stepper.optimizer for stepper in steppers],
                 model_state_dict=state["model"],
                 optim_state_dict=state["optimizers"],
-                options=StateDictOptions(full_state_dict=True),
+                options=StateDictOptions(full_state_dict=True, strict=False),
             )
+            if wrong := [*missing, *unexpected]:
+                raise TrainingError(f"the checkpoint has other weights: {', '.join(wrong[:5])}")
+            # Weights that no source has reached yet have no optimizer state; torch makes one.
+            for name, parameter in model.named_parameters():
+                if name not in state["optimizers"]["state"]:
+                    for stepper in steppers:
+                        stepper.optimizer.state.pop(parameter, None)
         for name, tensor in state["average"].items():
             kept = average.weights[name]
             if isinstance(kept, DTensor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,24 @@ def test_a_run_killed_with_9_and_resumed_ends_bit_identical(
     losses = [[(e["step"], e["text2image"]) for e in history(tmp_path / f)]
               for f in ("whole", "killed")]  # fmt: skip
     assert losses[0] == losses[1]
+
+
+def test_resuming_before_a_source_has_joined_ends_bit_identical(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Weights that no source has reached yet have no optimizer state to restore."""
+    values["steps"], values["watch"]["save_every"], values["watch"]["keep"] = 6, 2, 3
+    for source in values["sources"][:2]:
+        source["first_step"] = 4
+    train_harmon(as_recipe(values), tmp_path / "run")
+    whole = state(tmp_path / "run")
+    for later in checkpoints(tmp_path / "run")[1:]:
+        shutil.rmtree(later)
+    assert state(tmp_path / "run")["position"]["step"] == 2
+    train_harmon(as_recipe(values), tmp_path / "run")
+    resumed = state(tmp_path / "run")
+    for key in ("model", "optimizers", "average", "random", "alarm"):
+        assert_same(whole[key], resumed[key], key)
 
 
 def test_sigterm_saves_and_leaves(values: dict[str, Any], tmp_path: Path) -> None:
