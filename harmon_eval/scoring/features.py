@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -79,11 +81,15 @@ class MiniFeatures:
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """(N, 3, 64, 64) float32 pixels in 0..255 -> (N, 64) float32."""
-        return self.net((torch.from_numpy(pixels) - 128) / 128).numpy()
+        x = torch.from_numpy(np.ascontiguousarray(pixels))
+        return _alike(self.net, (x - 128) / 128).numpy()
 
 
 class InceptionFeatures:
     """clean-fid's Inception v3: the TorchScript file's ``layers`` part, without its own resize.
+
+    Frozen, which folds BatchNorm into the convolutions before it, and on a CPU with the channels
+    last in memory: the same features to rounding (5e-6 of their deviation), 1.6 times as fast.
 
     Looks for ``inception-2015-12-05.pt`` at ``weights`` (file or folder) if given, else in the
     cache folder and where clean-fid keeps it (the temporary folder). Nothing is downloaded.
@@ -98,7 +104,11 @@ class InceptionFeatures:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             # The layers, in float32 as published; never autocast, whatever the caller does.
-            self.layers = torch.jit.load(str(path), map_location=self.device).eval().layers
+            with warnings.catch_warnings():
+                # Nothing else than TorchScript can read the published file.
+                warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+                network = torch.jit.load(str(path), map_location=self.device).eval()
+                self.layers = torch.jit.freeze(network.layers)
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"{path} is not clean-fid's Inception network ({reason})") from error
@@ -107,8 +117,24 @@ class InceptionFeatures:
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """(N, 3, 299, 299) float32 pixels in 0..255 -> (N, 2048) float32."""
-        x = torch.from_numpy(pixels).to(self.device)
-        return self.layers((x - 128) / 128).flatten(1).float().cpu().numpy()
+        x = torch.from_numpy(pixels)
+        if self.device.type != "cpu":
+            x = x.to(self.device).contiguous()
+            return self.layers((x - 128) / 128).flatten(1).float().cpu().numpy()
+        x = x.contiguous(memory_format=torch.channels_last)
+        return _alike(self.layers, (x - 128) / 128).flatten(1).float().numpy()
+
+
+def _alike(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """``net(x)`` on a CPU, with each row the same to the last bit however few there are.
+
+    PyTorch has another kernel for small convolutions of one image, and on one thread for 1 x 1
+    convolutions of fewer than 16 (``use_mkldnn`` in ATen's Convolution.cpp): such batches are
+    filled up, so that an image that is marked alone gets the features it gets among others."""
+    fewest = 2 if torch.get_num_threads() > 1 else 16
+    lacking = max(0, fewest - len(x))
+    # ``pad`` keeps the channels last, which ``cat`` with an expanded row does not.
+    return net(nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking)) if lacking else x)[: len(x)]
 
 
 @lru_cache

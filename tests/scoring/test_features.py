@@ -100,7 +100,7 @@ def test_features_are_of_unit_scale_and_do_not_depend_on_the_batch(net, scenes):
     assert features.dtype == np.float32
     assert 0.3 < features.std() < 3
     alone = np.concatenate([net(pixels[i : i + 1]) for i in range(10)])
-    np.testing.assert_allclose(alone, features[:10], atol=1e-4)
+    np.testing.assert_array_equal(alone, features[:10])
 
 
 def test_damaged_or_absent_mini_weights_are_a_clear_error(tmp_path):
@@ -144,6 +144,72 @@ def test_inception_features_equal_clean_fids(inception_file):
     ours = InceptionFeatures(inception_file, device="cpu")(pixels)
     assert ours.shape == (3, 2048)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Normalised(nn.Module):
+    """A convolution with a batch norm that has no scale, both as plain functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2048, 192, 1, 1))
+        self.beta, self.mean = nn.Parameter(torch.randn(2048)), nn.Parameter(torch.randn(2048))
+        self.var = nn.Parameter(torch.rand(2048) + 0.5)
+
+    def forward(self, x):
+        x = nn.functional.conv2d(x, self.weight)
+        x = nn.functional.batch_norm(x, self.mean, self.var, None, self.beta, False, 0.0, 1e-3)
+        return nn.functional.relu(x).mean(dim=(2, 3), keepdim=True)
+
+
+def save_layers(folder, *layers):
+    """A file in the outer form of the published one, with random weights and batch statistics."""
+    torch.manual_seed(0)
+    module = StandIn()
+    module.layers = nn.Sequential(*layers)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.5, 1.5)
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight)
+    torch.jit.save(torch.jit.script(module.eval()), str(folder / "inception-2015-12-05.pt"))
+    return folder / "inception-2015-12-05.pt"
+
+
+@pytest.fixture(scope="module")
+def random_inception(tmp_path_factory):
+    """All layers of Inception v3, of torchvision."""
+    from torchvision.models import inception_v3
+
+    whole = inception_v3(aux_logits=False, init_weights=False)
+    parts = [part for name, part in whole.named_children() if name not in ("dropout", "fc")]
+    return save_layers(tmp_path_factory.mktemp("inception"), *parts)
+
+
+def test_folding_batch_norms_into_convolutions_leaves_the_features_as_they_are(
+    random_inception, tmp_path
+):
+    stem = [nn.Conv2d(3, 192, 9, stride=4, bias=False), nn.BatchNorm2d(192, eps=1e-3)]
+    plain = save_layers(tmp_path, *stem, Normalised())
+    for file, side in ((random_inception, 75), (plain, 64)):
+        net = InceptionFeatures(file, device="cpu")
+        assert "batch_norm" not in str(net.layers.inlined_graph)
+        pixels = np.random.default_rng(1).uniform(0, 255, (16, 3, side, side)).astype(np.float32)
+        with torch.inference_mode():
+            published = torch.jit.load(str(file)).layers
+            expected = published((torch.from_numpy(pixels) - 128) / 128).flatten(1).numpy()
+        assert np.abs(net(pixels) - expected).max() < 1e-4 * expected.std()
+
+
+def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(random_inception):
+    """To the last bit: a picture that is drawn again is marked alone."""
+    net = InceptionFeatures(random_inception, device="cpu")
+    pixels = np.random.default_rng(2).uniform(0, 255, (17, 3, 75, 75)).astype(np.float32)
+    together = net(pixels)
+    for count in (1, 5, 16):
+        np.testing.assert_array_equal(net(pixels[:count]), together[:count])
+    last = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(net(last), together)
 
 
 def test_inception_is_found_where_clean_fid_keeps_it(inception_file, tmp_path, monkeypatch):
