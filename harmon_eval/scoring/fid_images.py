@@ -25,6 +25,9 @@ from harmon_eval.core import UserError
 from harmon_eval.scoring.frechet import FrechetStatistics
 from harmon_eval.scoring.images import read_rgb
 
+# Small enough that decoding keeps step with the network within the few images marked at a time.
+FEATURE_BATCH = 16
+
 # clean-fid's list: it matches these as written, so "PNG" is found and "Png" is not.
 SUFFIXES = {
     *(".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", ".npy"),
@@ -46,13 +49,10 @@ class FeatureNet(Protocol):
 
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
     """(H, W, 3) in 0..255 -> (side, side, 3) float32: antialiased bicubic, clipped, unrounded."""
-    channels = []
-    for channel in np.moveaxis(image, -1, 0):
-        resized = Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)).resize(
-            (side, side), Image.Resampling.BICUBIC
-        )
-        channels.append(np.asarray(resized).clip(0, 255))
-    return np.stack(channels, axis=-1)
+    channels = [Image.fromarray(c.astype(np.float32)) for c in np.moveaxis(image, -1, 0)]
+    resized = [channel.resize((side, side), Image.Resampling.BICUBIC) for channel in channels]
+    pixels = np.stack([np.asarray(channel) for channel in resized], axis=-1)
+    return pixels.clip(0, 255, out=pixels)
 
 
 def centre_crop_256(image: np.ndarray) -> np.ndarray:
@@ -98,41 +98,58 @@ PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 }
 
 
-def _read(path: Path) -> np.ndarray:
-    # As clean-fid: .npy is taken as it is; alpha is dropped, EXIF orientation not applied.
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3). As clean-fid: .npy as it is; alpha is dropped, EXIF orientation not applied.
+
+    Raises Unscorable for what is no sound picture."""
     return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
 
 
 def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:
     """One file or (H, W, 3) uint8 array -> (3, side, side) float32 pixels by ``protocol``.
 
+    In memory the channels come last, and so they do in a batch that ``np.stack`` makes of them.
     Raises Unscorable for an unreadable file, KeyError for an unknown protocol."""
-    pixels = _read(image) if isinstance(image, Path) else image
-    return np.ascontiguousarray(PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1))
+    pixels = read_image(image) if isinstance(image, Path) else image
+    return PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a container or taskset may leave it fewer than all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def feature_batches(
-    images: Sequence[Path | np.ndarray], net: FeatureNet, protocol: str, batch_size: int = 32
+    images: Sequence[Path | np.ndarray],
+    net: FeatureNet,
+    protocol: str,
+    batch_size: int = FEATURE_BATCH,
 ) -> Iterator[np.ndarray]:
-    """Features of ``images`` in order, batch by batch, (n, d) float32; decoded in threads."""
-    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Features of ``images`` in order, batch by batch, (n, d) float32.
 
-        def begin(batch: Sequence[Path | np.ndarray]) -> list[Future[np.ndarray]]:
-            return [pool.submit(prepare, image, protocol, net.side) for image in batch]
+    Threads decode and resize the next batch while the network runs: Pillow and the network both
+    let go of the interpreter. No more than two batches of pixels are held."""
+    pool = ThreadPoolExecutor(usable_cores())
 
-        # While the network runs, the next batch is decoded.
-        ahead = [begin(batch) for batch in batches[:1]]
-        for following in [*batches[1:], None]:
-            pixels = np.stack([future.result() for future in ahead.pop()]) if ahead else None
-            if following is not None:
-                ahead.append(begin(following))
-            if pixels is not None:
-                yield net(pixels)
+    def begin(start: int) -> list[Future[np.ndarray]]:
+        batch = images[start : start + batch_size]
+        return [pool.submit(prepare, image, protocol, net.side) for image in batch]
+
+    try:
+        ahead = begin(0)
+        for start in range(0, len(images), batch_size):
+            pixels = np.stack([future.result() for future in ahead])
+            ahead = begin(start + batch_size)
+            yield net(pixels)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def image_statistics(
-    images: Sequence[Path | np.ndarray], net: FeatureNet, protocol: str, batch_size: int = 32
+    images: Sequence[Path | np.ndarray],
+    net: FeatureNet,
+    protocol: str,
+    batch_size: int = FEATURE_BATCH,
 ) -> FrechetStatistics:
     """FID statistics of files or arrays, in memory that does not grow with their number."""
     statistics = FrechetStatistics(f"{protocol}, {net.identity}")

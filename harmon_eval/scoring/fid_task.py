@@ -21,7 +21,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.scoring.fid_images import FeatureNet, feature_batches
+from harmon_eval.scoring.fid_images import FeatureNet, feature_batches, read_image
 from harmon_eval.scoring.frechet import (
     FrechetStatistics,
     TooFewSamples,
@@ -44,19 +44,27 @@ def mark(answers: Sequence[Answer], instruments: Instruments, protocol: str) -> 
 
     Raises Unscorable for an unreadable drawing, UserError for an unreadable reference."""
     net: FeatureNet = instruments["features"]
-    drawn = _features([answer.image for answer in answers], net, protocol)
+    drawn = [answer.image for answer in answers]
+    references: list[Path] = [answer.sample.target["reference"] for answer in answers]
     try:
-        references = _features([a.sample.target["reference"] for a in answers], net, protocol)
-    except Unscorable as error:
-        raise UserError(f"a reference image is damaged: {error}; unpack it again") from error
+        # As one stream: references are decoded while the network sees the drawings.
+        batches = list(feature_batches([*drawn, *references], net, protocol))
+    except Unscorable:
+        _refuse_damaged(references)
+        raise
+    own, reference = np.split(np.concatenate(batches), 2)
     return [
-        {"setting": f"{protocol},{net.name}", "features": own, "reference_features": reference}
-        for own, reference in zip(drawn, references, strict=True)
+        {"setting": f"{protocol},{net.name}", "features": f, "reference_features": r}
+        for f, r in zip(own, reference, strict=True)
     ]
 
 
-def _features(images: Sequence[Path], net: FeatureNet, protocol: str) -> list[np.ndarray]:
-    return [row for batch in feature_batches(images, net, protocol) for row in batch]
+def _refuse_damaged(references: Sequence[Path]) -> None:
+    for reference in references:
+        try:
+            read_image(reference)
+        except Unscorable as error:
+            raise UserError(f"a reference image is damaged: {error}; unpack it again") from error
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:

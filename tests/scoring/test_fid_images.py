@@ -1,5 +1,6 @@
 """Preparation and FID of image folders against clean-fid itself."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from harmon_eval.core import Unscorable, UserError
 from harmon_eval.scoring.fid_images import (
     PROTOCOLS,
     centre_crop_256,
+    feature_batches,
     find_images,
     image_statistics,
     prepare,
@@ -196,3 +198,69 @@ def test_a_corrupt_file_is_named(tmp_path):
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(Unscorable, match=r"broken\.png"):
         prepare(broken, "playground", 64)
+
+
+# -- decoding ahead ------------------------------------------------------------------------------
+
+
+class Watched:
+    """A protocol that notes which numbered pictures it prepared, and a network that waits until
+    ``expected`` pictures are prepared."""
+
+    name = identity = "watched"
+    side = 4
+
+    def __init__(self) -> None:
+        self.prepared: list[int] = []
+        self.changed = threading.Condition()
+        self.seen = self.expected = 0
+
+    def protocol(self, image: np.ndarray, side: int) -> np.ndarray:
+        with self.changed:
+            self.prepared.append(int(image[0, 0, 0]))
+            self.changed.notify_all()
+        return image[:side, :side].astype(np.float32)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        with self.changed:
+            came = self.changed.wait_for(lambda: len(self.prepared) >= self.expected, timeout=60)
+        assert came, "nothing is prepared while the network runs"
+        self.seen += len(pixels)
+        return pixels[:, :, 0, 0]
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    net = Watched()
+    monkeypatch.setitem(PROTOCOLS, "watched", net.protocol)
+    return net
+
+
+def numbered(count):
+    return [np.full((8, 8, 3), i, np.uint8) for i in range(count)]
+
+
+def test_the_next_batch_is_prepared_while_the_network_runs(watched):
+    features = []
+    watched.expected = 8
+    for batch in feature_batches(numbered(12), watched, "watched", batch_size=4):
+        features.append(batch)
+        watched.expected = 12
+    expected = np.repeat(np.arange(12), 3).reshape(12, 3)
+    np.testing.assert_array_equal(np.concatenate(features), expected)
+
+
+def test_no_more_than_two_batches_of_pixels_are_held(watched):
+    for done, _ in enumerate(feature_batches(numbered(40), watched, "watched", 4), start=1):
+        assert max(watched.prepared) < 4 * (done + 1)
+    assert sorted(watched.prepared) == list(range(40))
+
+
+def test_an_unreadable_picture_ends_the_stream_with_its_name(watched, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    batches = feature_batches([*numbered(4), broken, *numbered(20)], watched, "watched", 4)
+    assert next(batches).shape == (4, 3)
+    with pytest.raises(Unscorable, match=r"broken\.png"):
+        next(batches)
+    assert watched.seen == 4
