@@ -1,16 +1,23 @@
 """FID features: ours against clean-fid and torch-fidelity: one network, the same images, one run.
 
     python -m benchmarks.fid --images 48
+    python -m benchmarks.fid --images 48 --cores 1
 
-The Inception network of all three is torch-fidelity's, with random weights: the arithmetic is the
-published one. Images are 299 x 299, so that no tool resizes and all features must be equal, and
-512 x 512, where clean-fid's must. Files to features; the process's own time (decoding threads
-included) on one network thread, in turn, medians.
+Each tool runs its own code from files to features, as it would for a user: ours and clean-fid open
+one TorchScript file in the form of the published one, torch-fidelity builds its own network. All
+have the same random weights, so the arithmetic is the published one. Images are 299 x 299, so that
+no tool resizes and all features must be equal, and 512 x 512, where clean-fid's must.
+
+All tools get the same cores: network threads, and decoding threads or processes, as many as cores
+(none for the peers on one core, where processes would only cost them time). Both clocks are read,
+the tools in turn, medians: wall time, and processor time with that of child processes, which says
+more where a machine is busy.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,44 +27,39 @@ from statistics import median
 import numpy as np
 import torch
 from cleanfid.fid import get_folder_features
+from cleanfid.inception_torchscript import InceptionV3W
 from PIL import Image
+from torch import nn
+from torch_fidelity.datasets import ImagesPathDataset
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from benchmarks import record
-from harmon_eval.scoring.fid_images import feature_batches, find_images
+from harmon_eval.scoring.features import INCEPTION_FILE, InceptionFeatures
+from harmon_eval.scoring.fid_images import feature_batches, find_images, usable_cores
 
 BATCH = 16
 TOLERANCE = 1e-3  # of the features' standard deviation
+Tool = Callable[[Path], np.ndarray]
 
 
-class Network:
-    """torch-fidelity's Inception as our tools and clean-fid call it: float pixels in 0..255."""
-
-    name, identity, side = "inception", "random", 299
+class Published(nn.Module):
+    """The outer form of the published TorchScript file: ``layers`` gives the features."""
 
     def __init__(self, extractor: FeatureExtractorInceptionV3) -> None:
-        self.extractor = extractor
+        super().__init__()
+        parts = extractor.named_children()
+        self.layers = nn.Sequential(*(part for name, part in parts if name != "fc"))
 
-    @torch.inference_mode()
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self.features(torch.from_numpy(pixels)).numpy()
-
-    @torch.inference_mode()
-    def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 299, 299) in 0..255 to (N, 2048)."""
-        net = self.extractor
-        x = (pixels.float() - 128) / 128
-        for name in ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"):
-            x = getattr(net, name)(x)
-        for name in ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"):
-            x = getattr(net, name)(x)
-        for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"):
-            x = getattr(net, f"Mixed_{name}")(x)
-        return net.AvgPool(x).flatten(1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, 299, 299) in [-1, 1] to (N, 2048, 1, 1)."""
+        features: torch.Tensor = self.layers(x)
+        return features
 
 
 def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
-    """Random weights, of the scale that keeps features of order one."""
+    """torch-fidelity's network with random weights of the scale that keeps features of order one,
+    and random statistics, so that no batch norm is the identity."""
     torch.manual_seed(0)
 
     class Unfilled(FeatureExtractorInceptionV3):
@@ -70,77 +72,92 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
     torch.save({}, path)
     made = Unfilled("made", ["2048"], feature_extractor_weights_path=str(path))
     for module in made.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.bias.normal_(0, 0.1)
     torch.save(made.state_dict(), path)
     return FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
     ).eval()
 
 
-def torch_fidelity_features(extractor: torch.nn.Module, folder: Path) -> np.ndarray:
-    """As torch-fidelity's own loop: its dataset, a loader, its extractor."""
-    from torch_fidelity.datasets import ImagesPathDataset
-    from torch_fidelity.utils import get_featuresdict_from_dataset
+def tools(folder: Path, cores: int) -> dict[str, Tool]:
+    """Each from a folder of images to features (n, 2048), ready to run."""
+    extractor = random_extractor(folder)
+    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(folder / INCEPTION_FILE))
+    network = InceptionFeatures(folder, device="cpu")
+    clean_fid_network = InceptionV3W(str(folder), download=False)
 
-    files = [str(path) for path in find_images(folder)]
-    features = get_featuresdict_from_dataset(
-        ImagesPathDataset(files), extractor, BATCH, cuda=False, save_cpu_ram=True, verbose=False
-    )
-    return features["2048"].numpy()
+    def ours(images: Path) -> np.ndarray:
+        return np.concatenate([*feature_batches(find_images(images), network, "playground", BATCH)])
+
+    def clean_fid(images: Path) -> np.ndarray:
+        return get_folder_features(
+            str(images), clean_fid_network, num_workers=cores if cores > 1 else 0,
+            batch_size=BATCH, device=torch.device("cpu"), mode="clean", verbose=False,
+        )  # fmt: skip
+
+    def torch_fidelity(images: Path) -> np.ndarray:
+        files = [str(path) for path in find_images(images)]
+        features = get_featuresdict_from_dataset(
+            ImagesPathDataset(files), extractor, BATCH,
+            cuda=False, save_cpu_ram=cores == 1, verbose=False,
+        )  # fmt: skip
+        return features["2048"].numpy()
+
+    return {"ours": ours, "clean-fid": clean_fid, "torch-fidelity": torch_fidelity}
+
+
+def write_images(folder: Path, side: int, count: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{i:04}.png")
+    return folder
+
+
+def clocks() -> np.ndarray:
+    """Wall seconds, and processor seconds of this process and of its ended children."""
+    spent = os.times()
+    processor = spent.user + spent.system + spent.children_user + spent.children_system
+    return np.array([time.perf_counter(), processor])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=48, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--cores", type=int, default=usable_cores(), metavar="N")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cores :])
+    torch.set_num_threads(arguments.cores)
     ratios, measured = {}, {}
     with tempfile.TemporaryDirectory() as name:
-        extractor = random_extractor(Path(name))
-        network = Network(extractor)
+        run = tools(Path(name), arguments.cores)
         for side in (299, 512):
-            folder = Path(name) / str(side)
-            folder.mkdir()
-            rng = np.random.default_rng(0)
-            for i in range(arguments.images):
-                small = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-                small.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{i:04}.png")
-
-            def ours(folder: Path = folder) -> np.ndarray:
-                files = find_images(folder)
-                return np.concatenate([*feature_batches(files, network, "playground", BATCH)])
-
-            def clean_fid(folder: Path = folder) -> np.ndarray:
-                return get_folder_features(
-                    str(folder), network.features, num_workers=0, batch_size=BATCH,
-                    device=torch.device("cpu"), mode="clean", verbose=False,
-                )  # fmt: skip
-
-            def torch_fidelity(folder: Path = folder) -> np.ndarray:
-                return torch_fidelity_features(extractor, folder)
-
-            tools: dict[str, Callable[[], np.ndarray]] = {
-                "ours": ours, "clean-fid": clean_fid, "torch-fidelity": torch_fidelity
-            }  # fmt: skip
-            spent: dict[str, list[float]] = {tool: [] for tool in tools}
-            found = {}
-            ours()  # warm
-            for _ in range(arguments.repeats):
-                for tool, features in tools.items():
-                    start = time.process_time()
-                    found[tool] = features()
-                    spent[tool].append(time.process_time() - start)
+            images = write_images(Path(name) / str(side), side, arguments.images)
+            found = {tool: features(images) for tool, features in run.items()}  # and warm
             # torch-fidelity resizes in its own way, so other sizes have other features.
             for tool in ("clean-fid", "torch-fidelity")[: 2 if side == 299 else 1]:
                 difference = np.abs(found[tool] - found["ours"]).max() / found["ours"].std()
                 assert difference <= TOLERANCE, f"{tool} differs by {difference:g} deviations"
-            seconds = {tool: median(values) for tool, values in spent.items()}
-            measured[str(side)] = seconds
-            for tool in ("clean-fid", "torch-fidelity"):
-                ratios[f"{tool}, {side} px"] = seconds[tool] / seconds["ours"]
-            print(f"{side} px:", {tool: round(s, 2) for tool, s in seconds.items()}, flush=True)
+                print(f"{side} px: {tool} and ours differ by {difference:.1e} deviations at most")
+            spent: dict[str, list[np.ndarray]] = {tool: [] for tool in run}
+            for _ in range(arguments.repeats):
+                for tool, features in run.items():
+                    start = clocks()
+                    features(images)
+                    spent[tool].append(clocks() - start)
+            for clock, number in (("wall", 0), ("processor", 1)):
+                seconds = {t: float(median(s[number] for s in all_)) for t, all_ in spent.items()}
+                measured[f"{side}, {clock}"] = seconds
+                for tool in ("clean-fid", "torch-fidelity"):
+                    ratios[f"{tool}, {side} px, {clock}"] = seconds[tool] / seconds["ours"]
+                print(f"{side} px, {clock}:", {t: round(s, 2) for t, s in seconds.items()})
     print({name: round(ratio, 3) for name, ratio in ratios.items()})
     record.write("fid", ratios, {"settings": vars(arguments), "seconds": measured})
 
