@@ -8,6 +8,7 @@ Data moves one way::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+    from harmon_eval.floors import Floor
     from harmon_eval.statistics import Replicates
 
 Row = dict[str, Any]
@@ -56,6 +58,20 @@ class Ask:
     max_new_tokens: int = 64
     seed: int = 0
     system: str = ""
+
+    def parts(self) -> list[str | Path]:
+        """Texts and images in turn, for models that take them so.
+
+        Images come first. But where the question has a marker for each of them, such as
+        ``<image 2>``, each stands in the place of its own; the marker that is mentioned first is
+        that of the first image (MMMU's way of writing)."""
+        texts = re.split(r"(<image \d>)", self.question)
+        markers = list(dict.fromkeys(texts[1::2]))
+        if not markers or len(markers) != len(self.images):
+            return [*self.images, self.question]
+        own = dict(zip(markers, self.images, strict=True))
+        parts = [own[text] if k % 2 else text for k, text in enumerate(texts)]
+        return [part for part in parts if isinstance(part, Path) or part.strip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +269,8 @@ class Task:
 @dataclass(frozen=True)
 class Result:
     """What one task of one run came to. ``n`` of ``total`` samples were scored; ``bounds`` are the
-    headline's if all unscored ones were wrong, and if all were right."""
+    headline's if all unscored ones were wrong, and if all were right, ``floor`` is what one
+    constant reply would get of it."""
 
     task: str
     metrics: Mapping[str, float]
@@ -264,3 +281,4 @@ class Result:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: pd.DataFrame | None = None
     bounds: Interval | None = None
+    floor: Floor | None = None

@@ -26,6 +26,7 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
+from harmon_eval.floors import constant_reply
 from harmon_eval.marking import (
     MARK_BATCH,
     collect_rows,
@@ -159,8 +160,9 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         intervals = (job.task.intervals or bootstrap_intervals)(scored, job.task.summarize)
     total = len(job.everything)
     bounds = score_bounds(job, rows, scored) if reasons else None
+    floor = constant_reply(job.task, job.samples, headline(job.task, metrics)) if metrics else None
     return Result(
-        job.name, metrics, intervals, len(scored), total, reasons, provenance, rows, bounds
+        job.name, metrics, intervals, len(scored), total, reasons, provenance, rows, bounds, floor
     )
 
 
@@ -185,8 +187,9 @@ def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval
         parts = [part for part in (scored, pd.DataFrame(assumed)) if len(part)]
         whole = pd.concat(parts, ignore_index=True).infer_objects()
         metrics = job.task.summarize(whole)
-        ends.append(float(metrics[headline(job.task, metrics)]))
-    return min(ends), max(ends)
+        ends.append(float(metrics.get(headline(job.task, metrics), math.nan)))
+    # A part of a benchmark may be too little for its headline, whatever the marks.
+    return None if any(map(math.isnan, ends)) else (min(ends), max(ends))
 
 
 def _scored_groups(result: Result) -> int:
@@ -216,6 +219,11 @@ def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
             "total": result.total,
             "unscored": dict(result.unscored),
             **({"bounds": [finite(end) for end in result.bounds]} if result.bounds else {}),
+            **(
+                {"floor": {"reply": result.floor.reply, "score": finite(result.floor.score)}}
+                if result.floor
+                else {}
+            ),
             "provenance": dict(result.provenance),
         },
     )

@@ -16,8 +16,8 @@ from harmon_eval.core import UserError
 from harmon_eval.progress import printable
 from harmon_eval.store import METRICS, read_json, write_whole
 
-COLUMNS = ("task", "metric", "value", "low", "high", "n", "total", "unscored", "headline")
-RIGHT = ("value", "n of N", "unscored")
+COLUMNS = ("task", "metric", "value", "low", "high", "floor", "n", "total", "unscored", "headline")
+RIGHT = ("value", "floor", "n of N", "unscored")
 
 
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
@@ -34,7 +34,9 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """One row a metric, headline first; value missing where nothing could be scored."""
+    """One row a metric, headline first; value missing where nothing could be scored.
+
+    ``floor``, of a headline only, is what one constant reply gets."""
     rows = []
     for result in results:
         headline = result["headline"]
@@ -47,6 +49,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "value": result["metrics"].get(name),
                     "low": low,
                     "high": high,
+                    "floor": result.get("floor", {}).get("score") if name == headline else None,
                     "n": result["n"],
                     "total": result["total"],
                     "unscored": sum(result["unscored"].values()),
@@ -104,8 +107,8 @@ def cell(value: object) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     lines = [
-        "| task | metric | value | 95 % interval | n of N | unscored |",
-        "|---|---|---|---|---|---|",
+        "| task | metric | value | 95 % interval | floor | n of N | unscored |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in records(table):
         name = f"**{cell(row['metric'])}**" if row["headline"] else cell(row["metric"])
@@ -118,10 +121,11 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def figures(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Value, interval, n of N and unscored as text."""
+def figures(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Value, interval, floor, n of N and unscored as text."""
     span = interval(row["low"], row["high"])
-    return number(row["value"]), span, f"{row['n']} of {row['total']}", str(row["unscored"])
+    floor = "" if pd.isna(row["floor"]) else number(row["floor"])
+    return number(row["value"]), span, floor, f"{row['n']} of {row['total']}", str(row["unscored"])
 
 
 def show(run: Path, console: Console) -> None:
@@ -131,7 +135,7 @@ def show(run: Path, console: Console) -> None:
         console.print("nothing has been scored in this run yet")
         return
     view = Table(title=printable(run), title_justify="left")
-    for column in ("task", "metric", "value", "95 % interval", "n of N", "unscored"):
+    for column in ("task", "metric", "value", "95 % interval", "floor", "n of N", "unscored"):
         view.add_column(column, justify="right" if column in RIGHT else "left", overflow="fold")
     previous = None
     for row in records(table):

@@ -7,7 +7,6 @@ loses its first row and takes categories from the last image. The answerer is pa
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,9 +28,12 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.scoring import dpg
+from harmon_eval.scoring.dpg import mark_image
+from harmon_eval.scoring.judge import judge_of
+from harmon_eval.scoring.prompts import YES_OR_NO
 from harmon_eval.statistics import scaled_intervals
 
-FORM = " Please answer yes or no."  # mPLUG needs no such request; a model that chats does
+FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
 
 
@@ -88,23 +90,20 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     return rows
 
 
-def mark_image(questions: Sequence[dpg.Question], said: dict[int, bool], first: bool) -> Row:
-    """``said`` are the raw answers by question; ``first``: the item begins the question file."""
-    published = dpg.published_score(questions, said, first)
-    seen = [] if published is None else dpg.published_questions(questions, first)
-    return {
-        "answers": json.dumps(said),
-        "score": dpg.corrected_score(questions, said),
-        "published": float("nan") if published is None else published,
-        **dpg.category_counts(questions, said, ""),
-        **dpg.category_counts(seen, said, "published "),
-    }
+def assume(sample: Sample, right: bool) -> Row:
+    """All yes or all no; a prompt without questions has a score and nothing else."""
+    questions = questions_of(sample)
+    row: Row = {"judge": None, "last": sample.target["last"]}
+    if not questions:
+        return {**row, "score": float(right), "published": float("nan")}
+    said = {question.number: right for question in questions}
+    return {**row, **mark_image(questions, said, sample.target["first"])}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """All in percent. ``dpg``: mean over prompts of the mean over images; categories: share of yes
     before dependencies, so that ``dpg`` is not their mean."""
-    (judge,) = rows["judge"].unique()
+    judge = judge_of(rows)
     items = rows.groupby("group")[["score", "published"]].mean().mean()
     found = {f"dpg[{judge}]": 100 * float(items["score"])}
     if pd.notna(items["published"]):
@@ -140,6 +139,7 @@ TASK = Task(
     version="1",
     instruments=("judge",),
     judged=judged,
+    assume=assume,
     intervals=intervals,
     licence="Apache-2.0 (TencentQQGYLab/ELLA)",
     size="1,065 prompts x 4 images",

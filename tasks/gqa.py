@@ -7,43 +7,27 @@ normalisation, as papers on unified models report it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.scoring import gqa_answers, prompts
-from harmon_eval.scoring.question_files import field, find_image, read_json
+from harmon_eval.scoring.gqa_files import read_questions
 from harmon_eval.statistics import scaled_intervals
 
-QUESTIONS = "testdev_balanced_questions.json"
 LONG = 3  # words; more of them are the sign of a wrong prompt
 
 
 def samples(suite: Suite) -> Iterator[Sample]:
-    """Balanced questions only; ids are strings, some with leading zeros."""
-    folder = suite.data("gqa")
-    file = folder / QUESTIONS
-    entries = read_json(file)
-    if not isinstance(entries, dict):
-        raise UserError(f"{file} is no object of questions: get it again")
-    for number, entry in entries.items():
-        if not entry.get("isBalanced", True):
-            continue
-        where = f"{file}, question {number}"
-        types = entry.get("types") or {}
-        image = field(entry, "imageId", where)
-        asked = f"{field(entry, 'question', where)}\n{prompts.SHORT_ANSWER}"
+    for q in read_questions(suite.data("gqa")):
         yield Sample(
-            id=number,
-            request=Ask(asked, (find_image(f"{image}.jpg", [folder / "images"]),), 16),
-            target={
-                "answer": field(entry, "answer", where),
-                "structural": field(types, "structural", where),
-                "semantic": field(types, "semantic", where),
-            },
-            group=image,
+            id=q.number,
+            request=Ask(f"{q.text}\n{prompts.SHORT_ANSWER}", (q.file,), max_new_tokens=16),
+            target=q.target,
+            group=q.image,
         )
 
 
@@ -65,33 +49,47 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Percent. ``open`` are questions of the structural type query, ``binary`` all others."""
+    """Percent. ``open`` are questions of the structural type query, ``binary`` all others;
+    ``distribution`` is a chi-square, lower is better."""
     correct = rows["llava"].to_numpy(float)
     structural, semantic = rows["structural"].to_numpy(), rows["semantic"].to_numpy()
     query = structural == "query"
-    parts = {"gqa_open": query, "gqa_binary": ~query}
+    parts = {"gqa_open": query, "gqa_binary": ~query & (structural != "")}
     for kind, values in (("structural", structural), ("semantic", semantic)):
-        parts |= {f"{kind}_{name}": values == name for name in sorted(set(values))}
+        parts |= {f"{kind}_{name}": values == name for name in sorted(set(values) - {""})}
     metrics = {"gqa_accuracy": correct.mean()}
     metrics |= {name: correct[own].mean() for name, own in parts.items() if own.any()}
     for name in gqa_answers.RULES:
         if name != "llava":
             metrics[f"gqa_accuracy[{name}]"] = rows[name].to_numpy(float).mean()
-    percent = {name: 100 * float(value) for name, value in metrics.items()}
-    return {**percent, "long_replies": float(rows["long"].sum())}
+    found = {name: 100 * float(value) for name, value in metrics.items()}
+    found["long_replies"] = float(rows["long"].sum())
+    if "global" in rows:  # not when resampled: a chi-square of repeated rows would be biased
+        table = zip(rows["global"], rows["answer"], rows["parsed"], strict=True)
+        if not math.isnan(distance := gqa_answers.distribution(table)):
+            found["distribution"] = distance
+    return found
 
 
 def maximum(name: str) -> float | None:
-    return None if name == "long_replies" else 100.0
+    return None if name in ("long_replies", "distribution") else 100.0
 
 
 def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """The prediction file of the official script."""
+    """The prediction file of the official script, and its accuracies by the questions' lengths."""
     if rows is None:
         return {}
     pairs = zip(rows["id"], rows["parsed"], strict=True)
     predictions = [{"questionId": number, "prediction": text} for number, text in pairs]
-    return {"testdev_balanced_predictions.json": json.dumps(predictions, indent=1) + "\n"}
+    lengths = [
+        {"length": kind, "of": of, "questions": len(own), "accuracy": 100 * own["llava"].mean()}
+        for kind in ("words", "steps")
+        for of, own in rows[rows[kind] > 0].groupby(kind)
+    ]
+    return {
+        "testdev_balanced_predictions.json": json.dumps(predictions, indent=1) + "\n",
+        "accuracy_by_length.csv": pd.DataFrame(lengths).to_csv(index=False),
+    }
 
 
 TASK = Task(
@@ -113,8 +111,10 @@ TASK = Task(
     size="12,578 questions about 398 images",
     protocol="GQA's eval.py with the normalisation of LLaVA @ c121f04",
     differs="Replies are stripped as LLaVA's runner does. Consistency, validity, plausibility and "
-    "grounding are not reported: their files are missing for testdev. A missing reply is unscored "
-    "where the official script raises.",
+    "grounding are not reported: their files are missing for testdev (a script that passes over "
+    "that prints 0). `distribution` has no interval: resampling would bias a chi-square. A missing "
+    "reply is unscored where the official script raises. VLMEvalKit's table has no types: only "
+    "the accuracy.",
     compares="`[lmms-eval]` and `[vlmevalkit]` read the same replies by those toolkits' rules: a "
     "model that ends with a full stop gets 0 from VLMEvalKit. GQA's train split is part of LLaVA's "
     "instruction mixture: models trained on it know the style of the answers.",

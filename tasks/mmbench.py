@@ -15,12 +15,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.registry import variant
 from harmon_eval.scoring import prompts
 from harmon_eval.scoring.circular import Groups, mean
+from harmon_eval.scoring.mmbench_files import read_set
 from harmon_eval.scoring.multiple_choice import given_options, lmms_eval_rule, vlmevalkit_rule
-from harmon_eval.scoring.question_files import field, read_tsv, tsv_images
+from harmon_eval.scoring.question_files import field
 from harmon_eval.scoring.submission import excel
 from harmon_eval.statistics import scaled_intervals
 
@@ -32,26 +33,21 @@ LEVELS = ("l2-category", "category")
 
 
 def samples(suite: Suite, part: str, prompt: str) -> Iterator[Sample]:
-    file = suite.data("mmbench") / f"MMBench_{part.upper()}.tsv"
-    if not file.is_file():
-        raise UserError(f"{file} is missing: put VLMEvalKit's file of that name there")
-    rows = read_tsv(file)
-    images = tsv_images(file, rows)
-    for row in rows:
-        index = field(row, "index", str(file))
+    where = f"MMBench {part}"
+    for row, image in read_set(suite.data("mmbench"), part):
+        index = field(row, "index", where)
         options = given_options({letter: row.get(letter) for letter in "ABCD"})
-        hint = row.get("hint") or ""
         asked = prompts.CHOICES["llava_cn" if "_cn" in part and prompt == "llava" else prompt](
-            field(row, "question", str(file)), options, "" if hint == "nan" else hint
+            field(row, "question", where), options, row.get("hint", "")
         )
         level = row.get("l2-category") or row.get("L2-category") or ""
         yield Sample(
             id=index,
-            request=Ask(asked, (images[index],), max_new_tokens=64),
+            request=Ask(asked, (image,), max_new_tokens=64),
             target={
                 **{"options": options, "answer": row.get("answer") or ""},
                 **{"l2-category": level, "category": row.get("category") or ""},
-                "columns": {k: v for k, v in row.items() if k and k != "image"},
+                "columns": row,
             },
             group=str(int(index) % ROTATION),
             stratum=level,

@@ -2,7 +2,8 @@
 
 Paper: Fu et al. 2023, arXiv 2306.13394. A subtask scores accuracy + accuracy+ (both questions of an
 image right), so at most 200; perception (ten subtasks) at most 2000, cognition (four) 800.
-``mme:PROMPT`` asks in other words: ``short`` (default, as lmms-eval), ``official``, ``both``.
+``mme:PROMPT`` asks in other words: ``short`` (default, as lmms-eval), ``official``, ``both``,
+``janus`` (both, after a line break).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -20,14 +22,14 @@ from harmon_eval.scoring.mme_folder import (
     SUBTASKS,
     check_sizes,
     evaluation_line,
-    read_release,
+    read_questions,
     subtask_scores,
     sums,
 )
 from harmon_eval.statistics import scaled_intervals
 
 SUFFIX = f" {prompts.YES_OR_NO}"
-PROMPTS = ("short", "official", "both")
+PROMPTS = ("short", "official", "both", "janus")
 OTHER_RULES = {"lmms-eval": yes_no.mme_lmms_eval, "vlmevalkit": yes_no.vlmevalkit}
 MAXIMA = {"perception": 2000.0, "cognition": 800.0, **dict.fromkeys(SUBTASKS, 200.0)}
 
@@ -35,22 +37,23 @@ MAXIMA = {"perception": 2000.0, "cognition": 800.0, **dict.fromkeys(SUBTASKS, 20
 def phrased(question: str, prompt: str) -> str:
     if prompt == "official":
         return question
-    kept = question if prompt == "both" else question.removesuffix(SUFFIX)
-    return f"{kept}\n{prompts.SHORT_ANSWER}"
+    kept = question.removesuffix(SUFFIX) if prompt == "short" else question
+    start = "\n" if prompt == "janus" else ""
+    return f"{start}{kept}\n{prompts.SHORT_ANSWER}"
 
 
 def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
-    found = list(read_release(suite.data("mme")))
+    found = list(read_questions(suite.data("mme")))
     if suite.name == "official":
-        images = {(subtask, image) for subtask, image, _, _ in found}
+        images = {(question.subtask, question.image) for question in found}
         check_sizes(Counter(subtask for subtask, _ in images))
-    for subtask, image, question, truth in found:
+    for q in found:
         yield Sample(
-            id=f"{subtask}/{image.stem}/{truth.lower()}",
-            request=Ask(phrased(question, prompt), (image,), max_new_tokens=16),
-            target={"subtask": subtask, "question": question, "truth": truth},
-            group=f"{subtask}/{image.name}",
-            stratum=subtask,
+            id=f"{q.subtask}/{Path(q.image).stem}/{q.truth.lower()}",
+            request=Ask(phrased(q.text, prompt), (q.file,), max_new_tokens=16),
+            target={"subtask": q.subtask, "question": q.text, "truth": q.truth},
+            group=f"{q.subtask}/{q.image}",
+            stratum=q.subtask,
         )
 
 
@@ -134,7 +137,7 @@ def open_task(argument: str = "") -> Task:
         "subtasks: sums over fewer are refused. Neither yes nor no is wrong, and counted.",
         compares="Same sums as lmms-eval (default prompt here) and VLMEvalKit (reports `reasoning` "
         "for cognition); both readings of the same replies stand beside as `[lmms-eval]` and "
-        "`[vlmevalkit]`. VLMEvalKit's Janus adapter asks with `mme:both`. Prompts move the sum by "
+        "`[vlmevalkit]`. VLMEvalKit's Janus adapter asks with `mme:janus`. Prompts move the sum by "
         "hundreds of points.",
         cost="2,374 short replies",
     )

@@ -2,8 +2,8 @@
 
 Paper: Yue et al. 2023, arXiv 2311.16502. Letters and open answers are read by the official rules;
 where those draw a random letter, the reply is unmatched. ``mmmu:SPLIT+PROMPT``: ``validation``
-(default), ``dev`` or ``test``; ``official`` (default) or ``lmms-eval``. The test split has no
-answers: ``answers.json`` is what its server marks.
+(default), ``dev`` or ``test``; ``official`` (default), ``lmms-eval`` or ``vlmevalkit``. The test
+split has no answers: ``answers.json`` is what its server marks.
 """
 
 from __future__ import annotations
@@ -17,29 +17,23 @@ import pandas as pd
 
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.registry import variant
-from harmon_eval.scoring import mmmu_answers
-from harmon_eval.scoring.mmmu_files import (
-    SUBJECTS,
-    options_of,
-    ordered_images,
-    phrased,
-    read_subjects,
-)
+from harmon_eval.scoring import mmmu_answers, mmmu_files
+from harmon_eval.scoring.mmmu_files import SUBJECTS
 from harmon_eval.scoring.question_files import field
 from harmon_eval.statistics import scaled_intervals
 
-SPLITS, PROMPTS = ("validation", "dev", "test"), ("official", "lmms-eval")
+SPLITS, PROMPTS = ("validation", "dev", "test"), ("official", "lmms-eval", "vlmevalkit")
 NO_ANSWER = ("", "?")
 
 
 def samples(suite: Suite, split: str, prompt: str) -> Iterator[Sample]:
-    for subject, row, images in read_subjects(suite.data("mmmu"), split):
+    for subject, row, images in mmmu_files.read_questions(suite.data("mmmu"), split):
         where = f"MMMU {row.get('id')}"
-        options = options_of(row, where)
-        text = phrased(field(row, "question", where), options, prompt)
+        options = mmmu_files.options_of(row, where)
+        text = mmmu_files.phrased(field(row, "question", where), options, prompt)
         yield Sample(
             id=field(row, "id", where),
-            request=Ask(text, ordered_images(text, images), max_new_tokens=128),
+            request=Ask(text, mmmu_files.ordered_images(text, images), max_new_tokens=128),
             target={"subject": subject, "options": options, "answer": str(row.get("answer") or "")},
             group=field(row, "id", where),
             stratum=subject,
@@ -139,8 +133,10 @@ def open_task(argument: str = "") -> Task:
         protocol="MMMU-Benchmark/MMMU @ bb0b95a",
         differs="No random letters: a reply without a letter is unmatched, wrong and counted. "
         "`[random-42]` draws them as the original does, in the order of the table; "
-        "`[random-letter]` is their expectation. All images are handed over in the order of their "
-        "markers; a model with one image slot takes the first, the official runner's choice.",
+        "`[random-letter]` is their expectation. Models that take several images (`openai:`, "
+        "`vlm:`) get each in the place of its marker; Janus gets them before the text, as in "
+        "VLMEvalKit. A model with one image slot takes the first that is mentioned, where the "
+        "official runner takes image_1, and none if the options hold several.",
         compares="lmms-eval marks every open question wrong (94.1 at most) and reads letters in "
         "words; VLMEvalKit marks open questions as two-option ones: compare `mmmu_mc`.",
         cost="900 replies of up to 128 tokens",

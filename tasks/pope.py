@@ -3,7 +3,8 @@
 Paper: Li et al. 2023, arXiv 2305.10355. Yes/no questions about objects, half of them absent; three
 ways of choosing the absent object (random, popular, adversarial) in each of three image sources.
 The splits share their yes questions: identical (image, text) pairs are asked once and counted in
-every split. ``pope:PROMPT`` asks in other words: ``short`` (default), ``official``, ``vlmevalkit``.
+every split. ``pope:PROMPT`` asks in other words: ``short`` (default), ``official``, ``vlmevalkit``,
+``janus``.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import pandas as pd
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.registry import variant
 from harmon_eval.scoring import prompts, yes_no
-from harmon_eval.scoring.pope_files import FILES, SPLITS, distinct_questions
-from harmon_eval.scoring.question_files import find_image
+from harmon_eval.scoring.pope_files import FILES, SPLITS, read_questions
 from harmon_eval.statistics import scaled_intervals
 
 PROMPTS = {
     "short": "{}\n" + prompts.SHORT_ANSWER,
     "official": "{}",
     "vlmevalkit": "{} " + prompts.YES_OR_NO,
+    "janus": "\n{}\n" + prompts.SHORT_ANSWER,
 }
 OTHER_RULES = {
     "lmms-eval": yes_no.exact,
@@ -37,10 +38,8 @@ OTHER_RULES = {
 
 def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
     """One sample for every distinct (source, image, text); ``target`` lists its rows."""
-    folder = suite.data("pope")
-    images = [folder / "images", folder / "val2014", folder]
-    for number, question in enumerate(distinct_questions(folder)):
-        picture = find_image(question.image, images)
+    found = read_questions(suite.data("pope"), published=suite.name == "official")
+    for number, (question, picture) in enumerate(found):
         yield Sample(
             id=f"{question.source}/{number:05d}",
             request=Ask(PROMPTS[prompt].format(question.text), (picture,), max_new_tokens=16),
@@ -115,7 +114,8 @@ def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
         for split, ids in sample.target["rows"].items():
             name = "answers/" + FILES[sample.target["source"]].format(split)
             lines.setdefault(name, {}).update(dict.fromkeys(ids, text))
-    whole = {name: found for name, found in lines.items() if all(found.values())}
+    # Without the official ids there is no official order.
+    whole = {name: found for name, found in lines.items() if all(found.values()) and min(found)}
     return {name: "".join(found[i] for i in sorted(found)) for name, found in whole.items()}
 
 

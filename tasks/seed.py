@@ -17,45 +17,32 @@ from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task,
 from harmon_eval.registry import variant
 from harmon_eval.scoring import prompts
 from harmon_eval.scoring.multiple_choice import first_character, vlmevalkit_rule, whole_reply
-from harmon_eval.scoring.question_files import field, find_image, read_json
+from harmon_eval.scoring.seed_files import DIMENSIONS, read_questions
 from harmon_eval.statistics import scaled_intervals
 
-DIMENSIONS = dict(enumerate(
-    ("Scene Understanding", "Instance Identity", "Instance Attributes", "Instance Location",
-     "Instances Counting", "Spatial Relation", "Instance Interaction", "Visual Reasoning",
-     "Text Recognition"), start=1))  # fmt: skip
-PROMPTS = ("llava", "vlmevalkit", "janus", "lmms-eval")
+PROMPTS = {
+    "llava": prompts.llava_choice,
+    "vlmevalkit": prompts.vlmevalkit_choice,
+    "janus": prompts.janus_choice,
+    "lmms-eval": prompts.llava_choice,  # other words than for MMBench
+}
 OTHER_RULES = ("first-char", "llava-exact")
 OFFICIAL_SIZE = range(14_230, 14_236)
 
 
 def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
     folder = suite.data("seed")
-    file = folder / "SEED-Bench.json"
-    content = read_json(file)
-    entries = content.get("questions") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise UserError(f"{file} holds no list of questions: get it again")
-    shown = [entry for entry in entries if entry.get("data_type", "image") == "image"]
-    if suite.name == "official" and len(shown) not in OFFICIAL_SIZE:
-        raise UserError(f"{file} has {len(shown)} image questions, not about 14,232: get it again")
-    for entry in shown:
-        number = field(entry, "question_id", str(file))
-        where = f"{file}, question {number}"
-        options = {letter: field(entry, f"choice_{letter.lower()}", where) for letter in "ABCD"}
-        asked = prompts.CHOICES[prompt](field(entry, "question", where), options, "")
-        image = field(entry, "data_id", where)
+    questions = list(read_questions(folder))
+    if suite.name == "official" and len(questions) not in OFFICIAL_SIZE:
+        raise UserError(
+            f"{folder} has {len(questions)} image questions, not about 14,232: get the file again"
+        )
+    for q in questions:
         yield Sample(
-            id=number,
-            request=Ask(
-                asked, (find_image(image, [folder / "SEED-Bench-image"]),), max_new_tokens=64
-            ),
-            target={
-                "dimension": DIMENSIONS[int(field(entry, "question_type_id", where))],
-                "options": options,
-                "answer": field(entry, "answer", where),
-            },
-            group=image,
+            id=q.number,
+            request=Ask(PROMPTS[prompt](q.text, q.options, ""), (q.file,), max_new_tokens=64),
+            target={"dimension": q.dimension, "options": q.options, "answer": q.answer},
+            group=q.image,
         )
 
 
@@ -106,7 +93,7 @@ def maximum(name: str) -> float | None:
 
 
 def open_task(argument: str = "") -> Task:
-    prompt = variant(argument, prompt=PROMPTS)["prompt"]
+    prompt = variant(argument, prompt=tuple(PROMPTS))["prompt"]
     columns = ("dimension", "correct", "unmatched", *OTHER_RULES)
     return Task(
         samples=partial(samples, prompt=prompt),

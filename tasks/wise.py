@@ -41,6 +41,11 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return wise.totals(rows, "wiscore", wise.LEGACY, "wiscore") | scores
 
 
+def assume(sample: Sample, right: bool) -> Row:
+    scores = dict.fromkeys(wise.SCORES, 2 * right)
+    return wise.assumed(sample, {**scores, "wiscore": float(right)})
+
+
 def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> Mapping[str, str]:
     return {} if rows is None or rows.empty else wise.result_files(rows, wise.SCORES)
 
@@ -56,6 +61,7 @@ TASK = Task(
     instruments=("judge",),
     exports=exports,
     judged=wise.judged,
+    assume=assume,
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",

@@ -51,6 +51,7 @@ TASK = Task(
     instruments=("judge",),
     exports=exports,
     judged=wise.judged,
+    assume=lambda sample, right: wise.assumed(sample, {"score": int(right)}),
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",

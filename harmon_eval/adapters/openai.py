@@ -148,12 +148,14 @@ class OpenAIResponder(Responder):
 
     def _body(self, request: Ask) -> dict[str, Any]:
         """Raises Unscorable for an image that cannot be read."""
-        images: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": data_url(path)}} for path in request.images
+        texts_first = [request.question, *request.images]
+        content: list[dict[str, Any]] = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {"type": "image_url", "image_url": {"url": data_url(part)}}
+            for part in (texts_first if self.text_first else request.parts())
         ]
-        text = [{"type": "text", "text": request.question}]
-        messages = [{"role": "user", "content": text + images if self.text_first
-                                                else images + text}]  # fmt: skip
+        messages = [{"role": "user", "content": content}]
         if request.system:
             system = [{"type": "text", "text": request.system}]
             messages.insert(0, {"role": "system", "content": system})

@@ -37,7 +37,8 @@ class VisionLanguageResponder(Responder):
         ready: dict[bool, list[tuple[int, Ask, list[Any]]]] = {True: [], False: []}
         for place, request in enumerate(requests):
             try:
-                images = [open_image(path).convert("RGB") for path in request.images]
+                files = [part for part in request.parts() if isinstance(part, Path)]
+                images = [open_image(path).convert("RGB") for path in files]
             except Unscorable as error:
                 replies[place] = error
                 continue
@@ -74,9 +75,11 @@ class VisionLanguageResponder(Responder):
 
 
 def conversation(request: Ask) -> list[dict[str, Any]]:
-    """The turns of a request, images before the question."""
-    content: list[dict[str, Any]] = [{"type": "image"} for _ in request.images]
-    content.append({"type": "text", "text": request.question})
+    """The turns of a request, images before the question or in the places of their markers."""
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+        for part in request.parts()
+    ]
     turns = [{"role": "user", "content": content}]
     if request.system:
         system = [{"type": "text", "text": request.system}]

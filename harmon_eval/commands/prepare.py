@@ -18,24 +18,33 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.core import UserError
     from harmon_eval.evaluate import task_list
     from harmon_eval.progress import Progress
-    from harmon_eval.suites.official_download import FILES, fetch, unpack_images
+    from harmon_eval.suites.official import NEEDED, OfficialSuite
+    from harmon_eval.suites.official_download import fetch, unpack
+    from harmon_eval.suites.official_files import FILES
     from harmon_eval.suites.official_weights import target_of
 
     failed = False
     for name in task_list(arguments.tasks):
         progress = Progress(name)
-        if name not in FILES:
-            progress.say("nothing to fetch: `run --suite official` says what it needs, if anything")
-            continue
-        for remote in FILES[name]:
+        task = name.partition(":")[0]
+        for remote in FILES.get(name, FILES.get(task, ())):
             target = target_of(remote.place, arguments.data)
             try:
                 fetch(remote, target, progress)
                 if remote.unpack:
-                    unpack_images(target, progress)
+                    unpack(target, remote.unpack, progress)
             except UserError as error:
                 progress.say(str(error))
                 failed = True
             else:
                 progress.say(f"ready: {target}")
+        data = next((own for own in NEEDED if task == own), "mjhq" if "mjhq" in task else "")
+        if not data:
+            progress.say("nothing to fetch")
+            continue
+        try:  # what is for its owners to give is said
+            progress.say(f"data: {OfficialSuite(arguments.data).data(data)}")
+        except UserError as error:
+            progress.say(str(error))
+            failed = True
     return 2 if failed else 0

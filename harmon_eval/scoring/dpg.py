@@ -6,11 +6,12 @@ Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Row, UserError
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
 
@@ -123,3 +124,16 @@ def category_counts(
                 name = f"{prefix}{kind}:{category}"
                 counts[name] = counts.get(name, 0.0) + value
     return counts
+
+
+def mark_image(questions: Sequence[Question], said: dict[int, bool], first: bool) -> Row:
+    """``said`` are the raw answers by question; ``first``: the item begins the question file."""
+    published = published_score(questions, said, first)
+    seen = [] if published is None else published_questions(questions, first)
+    return {
+        "answers": json.dumps(said),
+        "score": corrected_score(questions, said),
+        "published": float("nan") if published is None else published,
+        **category_counts(questions, said, ""),
+        **category_counts(seen, said, "published "),
+    }

@@ -1,4 +1,5 @@
-"""When a short answer counts as GQA's: exact match after each toolkit's normalisation.
+"""When a short answer counts as GQA's: exact match after each toolkit's normalisation; and how
+far the answers given are from the true ones as distributions.
 
 Sources: GQA's eval.py, LLaVA @ c121f04, lmms-eval @ 75571cf, VLMEvalKit @ e8e78f0. None of them
 knows articles, plurals, digits or synonyms.
@@ -6,8 +7,10 @@ knows articles, plurals, digits or synonyms.
 
 from __future__ import annotations
 
+import math
 import string
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
 Equal = Callable[[str, str], bool]
 
@@ -45,3 +48,23 @@ RULES: dict[str, Equal] = {
     "lmms-eval": lmms_eval,
     "vlmevalkit": vlmevalkit,
 }
+
+
+def distribution(answers: Iterable[tuple[str, str, str]]) -> float:
+    """Chi-square of the predicted against the true answers of each global group, weighted by the
+    group's size: 0 where each answer is given as often as it is true. NaN without any group.
+
+    ``answers`` are (group, truth, prediction), "" for no group. As in the official script,
+    predictions that are true nowhere in the group are not counted against it."""
+    true: dict[str, Counter[str]] = defaultdict(Counter)
+    given: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, truth, prediction in answers:
+        if group:
+            true[group][truth] += 1
+            given[group][prediction] += 1
+    weighted = total = 0.0
+    for group, counts in true.items():
+        size = counts.total()
+        weighted += size * sum((given[group][a] - n) ** 2 / n for a, n in counts.items())
+        total += size
+    return weighted / total if total else math.nan

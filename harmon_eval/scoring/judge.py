@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harmon_eval.core import (
     Answer,
@@ -29,6 +29,9 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.scoring.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -210,6 +213,14 @@ class Judge:
     def _dollars(self, tokens_in: int, tokens_out: int) -> float:
         per_in, per_out = self.price or (0.0, 0.0)
         return (tokens_in * per_in + tokens_out * per_out) / 1e6
+
+
+def judge_of(rows: pd.DataFrame) -> str:
+    """The one judge of all rows, for the metric's name; rows that are only assumed have none."""
+    names = rows["judge"].dropna().unique()
+    if len(names) > 1:
+        raise UserError(f"these rows are of several judges ({', '.join(names)}): mark them again")
+    return str(names[0]) if len(names) else "none"
 
 
 def tokens(request: Ask) -> int:

@@ -1,18 +1,23 @@
-"""MME's release folder and evaluation files, and its sums.
+"""MME's release folder, copies of it, its evaluation files, and its sums.
 
-Source: the official tool of BradyFU/Awesome-Multimodal-Large-Language-Models @ dd29509.
+Source: the official tool of BradyFU/Awesome-Multimodal-Large-Language-Models @ dd29509. Copies: the
+hub's Parquet files (lmms-lab/MME) and VLMEvalKit's MME.tsv.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harmon_eval.core import UserError
+from harmon_eval.scoring.image_tables import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.scoring.question_files import field
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
 PERCEPTION = {"existence": 30, "count": 30, "position": 30, "color": 30, "posters": 147,
@@ -24,10 +29,57 @@ SUBTASKS = {**PERCEPTION, **COGNITION}
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
-def read_release(folder: Path) -> Iterator[tuple[str, Path, str, str]]:
-    """(subtask, image, question, "Yes" or "No") in both layouts of the release.
+TSV, HUB = "MME.tsv", ("data/test-*.parquet", "test-*.parquet")
+PATTERNS = ("existence", TSV, *HUB)
+
+
+@dataclass(frozen=True)
+class Question:
+    """``image`` is the image's name, unique within its subtask only; ``truth`` is Yes or No."""
+
+    subtask: str
+    image: str
+    file: Path
+    text: str
+    truth: str
+
+
+def read_questions(folder: Path) -> Iterator[Question]:
+    """All questions, of the release if it is there, else of a copy, those of an image adjacent.
 
     Raises UserError for a missing subtask, and for an image without its pair of questions."""
+    released = (folder / PATTERNS[0]).is_dir()
+    if not released and (file := folder / TSV).is_file():
+        yield from _copied(read_tsv_images(file), str(file), "image_path")
+    elif not released and (files := find_files(folder, HUB)):
+        yield from _copied(read_parquet_images(files), str(folder), "question_id")
+    else:
+        yield from read_release(folder)
+
+
+def _copied(
+    table: Iterator[tuple[dict[str, Any], tuple[Path, ...]]], where: str, name: str
+) -> Iterator[Question]:
+    """``name`` is the column whose last path segment names the image."""
+    pairs: dict[tuple[str, str], dict[str, Question]] = {}
+    for row, (file, *_) in table:
+        subtask, truth = field(row, "category", where), field(row, "answer", where)
+        image = field(row, name, where).rpartition("/")[2]
+        pair = pairs.setdefault((subtask, image), {})
+        if subtask not in SUBTASKS or truth not in ("Yes", "No") or truth in pair:
+            raise UserError(f"{where}: {subtask}/{image} needs one question whose answer is Yes "
+                            "and one whose answer is No, of one of 14 subtasks")  # fmt: skip
+        pair[truth] = Question(subtask, image, file, field(row, "question", where), truth)
+    for subtask in SUBTASKS:
+        own = [pair for (part, _), pair in pairs.items() if part == subtask]
+        if not own or min(map(len, own)) < 2:
+            raise UserError(f"{where}: {subtask} is missing or has half a pair: get it again")
+        for pair in own:
+            yield from (pair["Yes"], pair["No"])
+
+
+def read_release(folder: Path) -> Iterator[Question]:
+    """The release, in both of its layouts."""
     for subtask in SUBTASKS:
         part = folder / subtask
         if not part.is_dir():
@@ -47,7 +99,7 @@ def read_release(folder: Path) -> Iterator[tuple[str, Path, str, str]]:
             if sorted(line[-1] for line in lines) != ["No", "Yes"] or {*map(len, lines)} != {2}:
                 raise UserError(f"{file}: needs two lines, question TAB Yes and question TAB No")
             for question, answer in lines:
-                yield subtask, image, question, answer
+                yield Question(subtask, image.name, image, question, answer)
 
 
 def check_sizes(found: Mapping[str, int]) -> None:

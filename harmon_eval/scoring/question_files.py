@@ -77,16 +77,23 @@ def tsv_images(file: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, Path]
     A short cell names the row that has the image; that row must hold one itself. Raises
     UserError."""
     cells = {row["index"]: row.get("image") or "" for row in rows}
+    owner = image_owners(file, cells)
+    needed = sorted(set(owner.values()))
+    images = unpacked(file, ((i, decoded(cells[i], f"{file}, row {i}")) for i in needed))
+    return {index: images / f"{source}.png" for index, source in owner.items()}
+
+
+def image_owners(file: Path, cells: Mapping[str, str]) -> dict[str, str]:
+    """``index`` of each row -> that of the row which holds its image. Raises UserError."""
     owner = {i: cell if 0 < len(cell) <= MAX_REFERENCE else i for i, cell in cells.items()}
     for index, source in owner.items():
         if len(cells.get(source, "")) <= MAX_REFERENCE:
             raise UserError(f"{file}: row {index} refers to row {source}, which has no image")
-    needed = sorted(set(owner.values()))
-    images = unpacked(file, ((i, _decoded(cells[i], f"{file}, row {i}")) for i in needed))
-    return {index: images / f"{source}.png" for index, source in owner.items()}
+    return owner
 
 
-def _decoded(cell: str, where: str) -> bytes:
+def decoded(cell: str, where: str) -> bytes:
+    """The bytes of a base64 cell. Raises UserError."""
     try:
         return base64.b64decode(cell, validate=True)
     except binascii.Error as error:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
-from harmon_eval.scoring.judge import Verdict
+from harmon_eval.scoring.judge import Verdict, judge_of
 from harmon_eval.statistics import bootstrap_intervals
 
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
@@ -190,11 +190,17 @@ def wiscore(consistency: float, realism: float, aesthetic_quality: float) -> flo
 # -- adding up -------------------------------------------------------------------------------
 
 
+def assumed(sample: Sample, scores: Row) -> Row:
+    """The row that an unjudged sample would have with these scores, for bounds."""
+    target = sample.target
+    return {"category": target["category"], "total": target["total"], "judge": None, **scores}
+
+
 def totals(rows: pd.DataFrame, column: str, edition: Edition, name: str) -> dict[str, float]:
     """``name[judge]``: mean weighted by the full set's category sizes, once all six have a score;
     ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
     ``as_zero[judge]``, the lower bound with 0 for what has no score."""
-    (judge,) = rows["judge"].unique()
+    judge = judge_of(rows)
     places = pd.Index(CATEGORIES).get_indexer(rows["category"])
     sizes = np.bincount(places, minlength=len(CATEGORIES))
     sums = np.bincount(places, weights=rows[column], minlength=len(CATEGORIES))

@@ -4,70 +4,89 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.scoring import (
+    gqa_files,
+    mmbench_files,
+    mme_folder,
+    mmmu_files,
+    pope_files,
+    seed_files,
+)
 from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites import official_weights
 from harmon_eval.suites.cache import cache_folder, made_once
+from harmon_eval.suites.official_files import FILES
 
-# File that shows a task's folder, where it comes from, and what else belongs beside it.
-NEEDED: dict[str, tuple[str, str]] = {
-    "geneval": (
-        "evaluation_metadata.jsonl",
-        "prompts/evaluation_metadata.jsonl of djghosh13/geneval",
+
+@dataclass(frozen=True)
+class Needed:
+    """``files``: patterns, one of which shows a task's folder, the published form first.
+    ``source`` says where that comes from and what else belongs beside it."""
+
+    files: tuple[str, ...]
+    source: str
+
+
+NEEDED: dict[str, Needed] = {
+    "geneval": Needed(
+        ("evaluation_metadata.jsonl",), "prompts/evaluation_metadata.jsonl of djghosh13/geneval"
     ),
-    "geneval_fresh": ("evaluation_metadata.jsonl", "a file of prompts in GenEval's format"),
-    "pope": (
-        "coco_pope_random.json",
-        "output/coco and output/seem of AoiDragon/POPE, and the images named there as images/",
+    "geneval_fresh": Needed(
+        ("evaluation_metadata.jsonl",), "a file of prompts in GenEval's format"
     ),
-    "mme": (
-        "existence",
-        "MME_Benchmark_release_version (by request to the authors)",
+    "pope": Needed(
+        pope_files.PATTERNS,
+        "output/coco/*.json and output/seem/*/*.json of AoiDragon/POPE, and the images named there "
+        "(COCO val2014, GQA) as images/",
     ),
-    "mmbench": ("MMBench_*.tsv", "VLMEvalKit's file MMBench_DEV_EN.tsv"),
-    "seed": (
-        "SEED-Bench.json",
-        "the dataset AILab-CVC/SEED-Bench (SEED-Bench.json, and SEED-Bench-image.zip unpacked)",
+    "mme": Needed(
+        mme_folder.PATTERNS,
+        "the 14 folders of MME_Benchmark_release_version (by request to the authors)",
     ),
-    "gqa": (
-        "testdev_balanced_questions.json",
-        "testdev_balanced_questions.json of GQA 1.2 and its images/",
+    "mmbench": Needed(mmbench_files.PATTERNS, "VLMEvalKit's file MMBench_DEV_EN.tsv"),
+    "seed": Needed(
+        seed_files.PATTERNS,
+        "SEED-Bench.json and SEED-Bench-image.zip, unpacked, of the dataset AILab-CVC/SEED-Bench",
     ),
-    "mmmu": (
-        "Accounting",
-        "the dataset MMMU/MMMU (one folder of Parquet files a subject)",
+    "gqa": Needed(
+        gqa_files.PATTERNS,
+        "testdev_balanced_questions.json of GQA's questions1.2.zip and images.zip, unpacked,",
     ),
-    "mjhq": (
-        "meta_data.json",
+    "mmmu": Needed(
+        mmmu_files.PATTERNS, "the dataset MMMU/MMMU (one folder of Parquet files a subject)"
+    ),
+    "mjhq": Needed(
+        ("meta_data.json",),
         "the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
         "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
     ),
-    "coco_fid": (
-        "captions_val2014.json",
+    "coco_fid": Needed(
+        ("captions_val2014.json",),
         "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
-    "linear_probe": (
-        "train",
+    "linear_probe": Needed(
+        ("train",),
         "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG",
     ),
-    "wise": (
-        "cultural_common_sense.json",
-        "the three files of WISE_legacy/data in PKU-YuanGroup/WISE",
+    "wise": Needed(
+        ("cultural_common_sense.json",), "the three files of WISE_legacy/data in PKU-YuanGroup/WISE"
     ),
-    "wise_verified": (
-        "cultural_common_sense_verified.json",
+    "wise_verified": Needed(
+        ("cultural_common_sense_verified.json",),
         "the three files of data_verified in PKU-YuanGroup/WISE",
     ),
-    "dpg": (
-        "dpg_bench.csv",
+    "dpg": Needed(
+        ("dpg_bench.csv",),
         "the folder dpg_bench of TencentQQGYLab/ELLA (dpg_bench.csv, prompts/*.txt)",
     ),
-    "synergy": (
-        "synergy.jsonl",
+    "synergy": Needed(
+        ("synergy.jsonl",),
         "GenEval prompts with pictures and questions of your own (none are published; the format "
         "is in docs/tasks.md) and the pictures",
     ),
@@ -107,16 +126,20 @@ class OfficialSuite:
     def data(self, task: str) -> Path:
         if task not in NEEDED:
             raise UserError(f"the official suite knows no data for task {task!r}")
-        file, source = NEEDED[task]
+        needed = NEEDED[task]
         own = [self._data / task, self._data] if self._data is not None else []
         for folder in (*own, prepared_folder(task)):
-            if any(folder.glob(file)):
+            if any(any(folder.glob(file)) for file in needed.files):
                 return folder
-        if task in MADE and self._data is None:
+        if task in MADE:
             return made_once(cache_folder() / "official-1" / task, _write_prompts[task])
         place = f"{self._data}/{task}" if self._data else f"DIR/{task}"
         option = "" if self._data else " and pass --data DIR"
-        raise UserError(f"task {task!r} needs {file}: put {source} into {place}{option}")
+        command = f", or: python -m harmon_eval prepare {task}" if task in FILES else ""
+        raise UserError(
+            f"task {task!r} needs {needed.files[0]}: put {needed.source} into {place}{option}"
+            f"{command}"
+        )
 
     def instrument(self, name: str) -> Any:
         """Raises InstrumentMissing for what is not here: drawn images stay for ``mark``; UserError

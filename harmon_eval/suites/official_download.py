@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
 from harmon_eval.core import UserError
 from harmon_eval.progress import Progress
 from harmon_eval.scoring.features import sha256_of
-from harmon_eval.suites.official_weights import WEIGHTS
+from harmon_eval.suites.official_files import Remote
 
 BLOCK = 2**20
 TIMEOUT = 60  # seconds without a byte
-MEMBER = re.compile(r"mjhq30k_imgs/[\w-]+/[\w-]+\.(jpg|jpeg|png|webp)")
 MAX_MEMBER = 2**26
-HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main/"
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A file at ``url`` that belongs at ``place`` below the data folder. ``sha256`` is as much of
-    the digest as its publisher states, from the left; empty where none does."""
-
-    url: str
-    place: str
-    sha256: str = ""
-    unpack: bool = False
-
-
-def _weights(instrument: str, sha256: str) -> Remote:
-    wanted = WEIGHTS[instrument]
-    return Remote(wanted.source, f"weights/{wanted.names[0]}", sha256)
-
-
-# What a task needs; the prompts of geneval and geneval_fresh are made here.
-FILES: dict[str, tuple[Remote, ...]] = {
-    "geneval": (
-        _weights("detector", "743b7d99"),
-        _weights("color", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
-    ),
-    "mjhq": (
-        _weights("features", ""),
-        Remote(HUB + "meta_data.json", "mjhq/meta_data.json"),
-        Remote(HUB + "mjhq30k_imgs.zip", "mjhq/mjhq30k_imgs.zip", unpack=True),
-    ),
-}
 
 
 def _record(target: Path) -> Path:
@@ -62,8 +31,19 @@ def is_sound(remote: Remote, target: Path) -> bool:
     if not target.is_file():
         return False
     record = _record(target)
-    known = remote.sha256 or (record.read_text().strip() if record.is_file() else "")
-    return sha256_of(target).startswith(known)
+    recorded = record.read_text().strip() if record.is_file() else ""
+    return not _flaw(remote if remote.sha256 or remote.md5 else replace(remote, sha256=recorded),
+                     target)  # fmt: skip
+
+
+def _flaw(remote: Remote, file: Path) -> str:
+    """How the file's digest differs from the published one; empty where it does not."""
+    for name, wanted in (("sha256", remote.sha256), ("md5", remote.md5)):
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, name).hexdigest() if wanted else ""
+        if not digest.startswith(wanted):
+            return f"its {name.upper()} is {digest[:16]}..., expected {wanted[:16]}"
+    return ""
 
 
 def fetch(remote: Remote, target: Path, progress: Progress) -> None:
@@ -83,14 +63,13 @@ def fetch(remote: Remote, target: Path, progress: Progress) -> None:
             f"cannot fetch {remote.url} ({reason}): give the same command again to go on, or get "
             f"the file elsewhere and put it at {target}"
         ) from None
-    digest = sha256_of(part)
-    if not digest.startswith(remote.sha256):
+    if flaw := _flaw(remote, part):
         part.unlink()
         raise UserError(
-            f"{remote.url} is not the published file: its SHA-256 is {digest[:16]}..., expected "
-            f"{remote.sha256[:16]}; get it elsewhere and put it at {target}"
+            f"{remote.url} is not the published file: {flaw}; get it elsewhere and put it at "
+            f"{target}"
         )
-    _record(target).write_text(digest + "\n")
+    _record(target).write_text(sha256_of(part) + "\n")
     part.replace(target)
 
 
@@ -135,22 +114,22 @@ def _copy(
     return received
 
 
-def unpack_images(archive: Path, progress: Progress) -> int:
-    """Images of MJHQ's archive beside it, each whole or absent; how many were missing.
+def unpack(archive: Path, pattern: str, progress: Progress) -> int:
+    """Members of an archive that match ``pattern``, each whole or absent; how many were missing.
 
-    Only ``mjhq30k_imgs/CATEGORY/KEY.jpg`` is unpacked, whatever else the archive holds. Raises
-    UserError for a damaged archive."""
+    The pattern's group is a member's place beside the archive; whatever else the archive holds
+    stays in it. Raises UserError for a damaged archive."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            wanted = [
-                member
-                for member in packed.infolist()
-                if MEMBER.fullmatch(member.filename) and member.file_size <= MAX_MEMBER
-            ]
-            missing = [m for m in wanted if not _has(archive.parent / m.filename, m.file_size)]
+            missing = []
+            for member in packed.infolist():
+                named = re.fullmatch(pattern, member.filename)
+                if named and member.file_size <= MAX_MEMBER:
+                    target = archive.parent / named[1]
+                    if not (target.is_file() and target.stat().st_size == member.file_size):
+                        missing.append((member, target))
             with progress.bar("unpacking", len(missing)) as advance:
-                for member in missing:
-                    target = archive.parent / member.filename
+                for member, target in missing:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     part = target.with_name(target.name + ".part")
                     part.write_bytes(packed.read(member))
@@ -159,7 +138,3 @@ def unpack_images(archive: Path, progress: Progress) -> int:
     except (zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{archive} is damaged ({error}): delete it and prepare again") from None
     return len(missing)
-
-
-def _has(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
