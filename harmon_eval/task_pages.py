@@ -16,8 +16,10 @@ Understanding tasks ask greedily; every raw reply, parsed answer and parser rule
 (`TASK/rows.parquet` of a run). Intervals resample what is shared: image, question or pair. A
 missing reply is *unscored*: counted, and the headline has bounds. A reply without an answer in
 it is wrong by these protocols and counted beside the score (`unmatched`, `other`, `unreadable`); no
-letter is ever drawn at random but where the name of the metric says so. Variants are named after
-a colon, such as `--tasks mme:official`.
+letter is ever drawn at random but where the name of the metric says so. Beside the headline of
+an understanding task a run's table has its *floor*: the most that one constant reply gets on the
+same samples by the same rules. Variants are named after a colon, such as `--tasks mme:official`.
+Files and their places are in [official.md](official.md), judges in [judges.md](judges.md).
 
 | task | headline | asks |
 |---|---|---|

@@ -28,7 +28,6 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.scoring import dpg
-from harmon_eval.scoring.dpg import mark_image
 from harmon_eval.scoring.judge import judge_of
 from harmon_eval.scoring.prompts import YES_OR_NO
 from harmon_eval.statistics import scaled_intervals
@@ -65,8 +64,7 @@ def questions_of(sample: Sample) -> list[dpg.Question]:
 
 
 def judged(sample: Sample, image: Path | None) -> list[Ask]:
-    images = (image,) if image else ()
-    return [Ask(q.text + FORM, images, max_new_tokens=8) for q in questions_of(sample)]
+    return [Ask(q.text + FORM, (image,) if image else (), 8) for q in questions_of(sample)]
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
@@ -85,7 +83,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
             rows.append({"unscored": str(failed or "dpg_bench.csv has no questions for it")})
             continue
         said = {q.number: v.value for q, v in zip(questions, found, strict=True)}
-        row = mark_image(questions, said, answer.sample.target["first"])
+        row = dpg.mark_image(questions, said, answer.sample.target["first"])
         rows.append({"judge": judge.name, "last": answer.sample.target["last"], **row})
     return rows
 
@@ -97,7 +95,7 @@ def assume(sample: Sample, right: bool) -> Row:
     if not questions:
         return {**row, "score": float(right), "published": float("nan")}
     said = {question.number: right for question in questions}
-    return {**row, **mark_image(questions, said, sample.target["first"])}
+    return {**row, **dpg.mark_image(questions, said, sample.target["first"])}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
@@ -143,8 +141,10 @@ TASK = Task(
     intervals=intervals,
     licence="Apache-2.0 (TencentQQGYLab/ELLA)",
     size="1,065 prompts x 4 images",
-    protocol="TencentQQGYLab/ELLA, dpg_bench",
-    differs="The script's dropped first row is corrected; ``as_published*`` keep it.",
-    compares="In neither lmms-eval nor VLMEvalKit. The original asks mPLUG: others do not compare.",
+    protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
+    differs="The first row of questions counts, categories come from all four images, and neither "
+    "yes nor no is unscored. `as_published*` keep what the script does.",
+    compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are mPLUG's on 2 x 2 "
+    "grids: another answerer does not compare; users miss them by 2 to 6 points even so.",
     cost="4,260 drawings, each asked all questions of its graph",
 )

@@ -65,9 +65,13 @@ TASK = Task(
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",
-    protocol="PKU-YuanGroup/WISE, legacy edition",
-    differs="Replies are read by one strict parser; what does not parse is asked again, then "
-    "unscored instead of dropped. The judge's name is part of the metric.",
-    compares="Neither lmms-eval nor VLMEvalKit is followed. Scores of other judges do not compare.",
+    protocol="PKU-YuanGroup/WISE @ eb51174, legacy edition",
+    differs="Replies are read by the same rule, but a digit beyond 2 is no score: the original "
+    "takes 5 for 5. What does not parse is asked again, then unscored with bounds instead of "
+    "dropped. Each answer is stored when it comes, not at the end. The rubric is our wording "
+    "unless you give the official one (docs/judges.md), and the judge is part of the metric.",
+    compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are of "
+    "gpt-4o-2024-05-13; another judge does not compare. BAGEL's 0.52 is `unweighted_mean`: its "
+    "script left out the weights until May 2026; weighted it is 0.50.",
     cost="1,000 drawings and 1,000 judge calls with an image",
 )

@@ -55,9 +55,11 @@ TASK = Task(
     intervals=wise.intervals,
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",
-    protocol="PKU-YuanGroup/WISE, verified edition",
-    differs="Replies are read by one strict parser; what does not parse is asked again, then "
-    "unscored instead of dropped. The judge's name is part of the metric.",
-    compares="Never with ``wise``: other prompts, another rubric and another scale.",
+    protocol="PKU-YuanGroup/WISE @ eb51174, verified edition",
+    differs="Replies are read by the same rule; what does not parse is asked again, then unscored "
+    "with bounds instead of dropped. The rubric is our wording unless you give the official one "
+    "(docs/judges.md), and the judge is part of the metric.",
+    compares="Neither lmms-eval nor VLMEvalKit is followed, and never with `wise`: other prompts, "
+    "another rubric and another scale. Published rows are of Qwen3.5-35B-A3B without thinking.",
     cost="1,000 drawings and 1,000 judge calls with an image",
 )

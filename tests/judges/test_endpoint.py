@@ -18,6 +18,7 @@ from harmon_eval.adapters.openai import (
     OpenAIResponder,
     Patience,
     checked_url,
+    data_url,
     open_model,
     retry_after,
 )
@@ -67,6 +68,29 @@ def test_a_request_is_a_chat_completion_with_the_image_in_it(picture: Path) -> N
     assert base64.b64decode(sent) == picture.read_bytes()
     assert [part["type"] for part in second["messages"][1]["content"]] == ["text", "image_url"]
     assert server.headers[0]["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_each_image_stands_in_the_place_of_its_marker(picture: Path, tmp_path: Path) -> None:
+    """MMMU's way of writing; a judge's protocol has the text first whatever it holds."""
+    other = tmp_path / "other.png"
+    Image.new("RGB", (4, 4), "blue").save(other)
+    text = "Is <image 2> before\n<image 1>? (A) <image 2>"
+    with serving(lambda n, body: Act(completion("yes"))) as server:
+        for first in (False, True):
+            responder = OpenAIResponder(server.url, "m", text_first=first)
+            responder.ask([Ask(text, (other, picture)), Ask("See <image 1>", (other, picture))])
+    bodies = [request["messages"][0]["content"] for request in server.requests]
+    shown = {
+        tuple(part.get("text") or part["image_url"]["url"] for part in content)
+        for content in bodies
+    }
+    one, two = map(data_url, (other, picture))
+    assert shown == {
+        ("Is ", one, " before\n", two, "? (A) ", one),
+        (one, two, "See <image 1>"),  # no marker for each: before the text
+        (text, one, two),
+        ("See <image 1>", one, two),
+    }
 
 
 def test_further_fields_are_sent_and_null_leaves_one_out() -> None:

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from harmon_eval.adapters.vlm import VisionLanguageResponder, open_model
+from harmon_eval.adapters.vlm import VisionLanguageResponder, conversation, open_model
 from harmon_eval.core import Ask, ModelOptions, Unscorable, UserError
 from harmon_eval.scoring.judge import JudgeOptions, open_judge
 
@@ -88,6 +88,18 @@ def test_a_batch_is_answered_as_one_by_one_and_in_any_order(
     assert together == [model.ask([ask])[0] for ask in good]
     assert together == model.ask(good[::-1])[::-1]
     assert all(isinstance(reply, str) for reply in together) and any(together)
+
+
+def test_images_stand_at_their_markers_and_all_of_them_are_seen(
+    model: VisionLanguageResponder, tmp_path: Path, asks: list[Ask]
+) -> None:
+    files = (tmp_path / "red.png", tmp_path / "blue.png")
+    marked = Ask("is <image 1> or <image 2> red?", files, max_new_tokens=3)
+    content = conversation(marked)[0]["content"]
+    assert [part["type"] for part in content] == ["text", "image", "text", "image", "text"]
+    assert isinstance(model.ask([marked])[0], str)
+    plain = conversation(Ask("is it red?", files[:1]))[0]["content"]
+    assert [part["type"] for part in plain] == ["image", "text"]
 
 
 def test_the_reply_holds_neither_the_prompt_nor_special_tokens(

@@ -5,6 +5,7 @@ import hashlib
 import re
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 from harmon_eval import cli
 from harmon_eval.core import UserError
 from harmon_eval.progress import Progress
-from harmon_eval.suites import official_download
-from harmon_eval.suites.official_download import Remote, fetch, unpack_images
+from harmon_eval.suites import official_files
+from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
+from harmon_eval.suites.official_download import fetch, unpack
+from harmon_eval.suites.official_files import FILES, Remote
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -111,43 +114,103 @@ def test_a_file_damaged_later_is_fetched_again(server, remote, tmp_path: Path) -
     assert target.read_bytes() == CONTENT
 
 
-def test_without_a_network_every_file_and_its_place_are_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_md5_is_a_checksum_too(server, remote, tmp_path: Path) -> None:
+    target = tmp_path / "POPE.tsv"
+    good = replace(remote, sha256="", md5=hashlib.md5(CONTENT).hexdigest())
+    fetch(good, target, Progress())
+    fetch(good, target, Progress())
+    assert server.ranges == [None]
+    target.unlink()
+    with pytest.raises(UserError, match=r"its MD5 is .* expected c12f5acb142f2ef1"):
+        fetch(replace(good, md5="c12f5acb142f2ef1f85a26ba2fbe41d5"), target, Progress())
+    assert not target.exists()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     closed = Server()
     port = closed.server_port
     closed.server_close()
-    nowhere = {
-        name: tuple(
-            Remote(f"http://127.0.0.1:{port}/{r.place}", r.place, r.sha256, r.unpack) for r in files
-        )
-        for name, files in official_download.FILES.items()
-    }
-    monkeypatch.setattr(official_download, "FILES", nowhere)
+    for name, files in FILES.items():
+        nowhere = (replace(r, url=f"http://127.0.0.1:{port}/{r.place}") for r in files)
+        monkeypatch.setitem(official_files.FILES, name, tuple(nowhere))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_without_a_network_every_file_and_its_place_are_said(
+    tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["prepare", "geneval,mjhq", "--data", str(tmp_path / "data")]) == 2
-    said = " ".join(capsys.readouterr().err.split())
+    words = said(capsys)
     for place in ("weights/ViT-L-14.pt", "weights/inception-2015-12-05.pt", "mjhq/meta_data.json",
                   "mjhq/mjhq30k_imgs.zip"):  # fmt: skip
-        assert f"put it at {tmp_path}/data/{place}" in said
+        assert f"put it at {tmp_path}/data/{place}" in words
     assert cli.main(["prepare", "geneval"]) == 2
-    assert f"put it at {tmp_path}/cache/weights/ViT-L-14.pt" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert f"put it at {tmp_path}/cache/weights/ViT-L-14.pt" in said(capsys)
 
 
-def test_only_images_leave_the_archive_and_never_its_folder(tmp_path: Path) -> None:
-    archive = tmp_path / "in" / "mjhq30k_imgs.zip"
+@pytest.mark.parametrize("name", NEEDED)
+def test_each_task_is_fetched_or_says_which_file_goes_where(
+    name: str, tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is fetched is what the task's reader looks for first, or makes it."""
+    files = FILES.get(name, ())
+    assert cli.main(["prepare", name, "--data", str(tmp_path / "data")]) == 2
+    words = said(capsys)
+    for remote in files:
+        assert f"put it at {tmp_path}/data/{remote.place}" in words
+        assert remote.place.startswith(("weights/", f"{name}/"))
+    if name not in MADE:
+        assert f"needs {NEEDED[name].files[0]}" in words
+        assert f"into {tmp_path}/data/{name}" in words
+    for remote in files:
+        if not remote.place.startswith("weights/") and not remote.unpack:
+            target = tmp_path / "data" / remote.place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
+    if any(r.place.startswith(f"{name}/") and not r.unpack for r in files):
+        assert OfficialSuite(tmp_path / "data").data(name) == tmp_path / "data" / name
+
+
+def test_every_download_has_a_checksum_or_none_was_ever_published() -> None:
+    unstated = {r.place for files in FILES.values() for r in files if not (r.sha256 or r.md5)}
+    assert unstated == {
+        "weights/inception-2015-12-05.pt", "mjhq/meta_data.json", "mjhq/mjhq30k_imgs.zip",
+        "coco_fid/annotations_trainval2014.zip", "dpg/ELLA.zip",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("mjhq", {"mjhq30k_imgs/food/ab12.jpg": "mjhq30k_imgs/food/ab12.jpg"}),
+        ("coco_fid", {"annotations/captions_val2014.json": "captions_val2014.json",
+                      "annotations/captions_train2014.json": None}),
+        ("coco_fid", {"val2014/COCO_val2014_000000000042.jpg":
+                      "val2014/COCO_val2014_000000000042.jpg"}),
+        ("dpg", {"ELLA-3c228f1/dpg_bench/dpg_bench.csv": "dpg_bench.csv",
+                 "ELLA-3c228f1/dpg_bench/prompts/whoops_7.txt": "prompts/whoops_7.txt",
+                 "ELLA-3c228f1/README.md": None}),
+    ],
+)  # fmt: skip
+def test_what_a_task_reads_leaves_the_archive_and_never_its_folder(
+    name: str, members: dict[str, str | None], tmp_path: Path
+) -> None:
+    archive = tmp_path / "in" / "files.zip"
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr("mjhq30k_imgs/food/ab12.jpg", b"picture")
-        packed.writestr("../escaped.jpg", b"x")
-        packed.writestr("mjhq30k_imgs/../../escaped.jpg", b"x")
-        packed.writestr("mjhq30k_imgs/food/run.sh", b"x")
-    assert unpack_images(archive, Progress()) == 1
-    assert unpack_images(archive, Progress()) == 0
-    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert files == ["in/mjhq30k_imgs.zip", "in/mjhq30k_imgs/food/ab12.jpg"]
-    archive.write_bytes(archive.read_bytes()[:50])
-    with pytest.raises(UserError, match="damaged"):
-        unpack_images(archive, Progress())
+        for member in members:
+            packed.writestr(member, b"content")
+        for foreign in ("../escaped.jpg", "mjhq30k_imgs/../../escaped.jpg", "val2014/run.sh",
+                        "x/dpg_bench/prompts/../../../escaped.txt"):  # fmt: skip
+            packed.writestr(foreign, b"x")
+    wanted = {place for place in members.values() if place}
+    patterns = [remote.unpack for remote in FILES[name] if remote.unpack]
+    assert sum(unpack(archive, pattern, Progress()) for pattern in patterns) == len(wanted)
+    assert sum(unpack(archive, pattern, Progress()) for pattern in patterns) == 0
+    found = {str(p.relative_to(archive.parent)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == wanted | {"files.zip"}

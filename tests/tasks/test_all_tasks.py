@@ -1,11 +1,13 @@
 """Every task there is: metadata, length, the perfect and the silent model, and trivial models.
 
 A new question task is found by itself as soon as it gives ``extremes``; add its headline's range to
-``RANGE``. A task that asks for something else names its own test file in ``ELSEWHERE``.
+``RANGE`` and what trivial models get to ``TRIVIAL``. A task that asks for something else names its
+test of a perfect model in ``PERFECT``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from functools import partial
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harmon_eval import registry
-from harmon_eval.core import Ask, Responder
+from harmon_eval.core import Responder
 from harmon_eval.progress import Progress
 from harmon_eval.runner import RunSettings, headline, prepare, run_job
 from harmon_eval.store import RunFolder
@@ -32,19 +34,25 @@ RANGE = {
     "seed": (100, 0),
     "vqa": (100, 0),
 }
-# Tasks that draw or embed, with the file that tests a perfect and a silent model.
-ELSEWHERE = {
-    "coco_fid": "test_coco_fid.py",
-    "dpg": "test_dpg.py",
-    "geneval_fresh": "test_geneval_fresh.py",
-    "wise": "test_wise.py",
-    "wise_verified": "test_wise.py",
-    "geneval": "test_geneval.py",
-    "linear_probe": "test_linear_probe.py",
-    "mjhq": "test_mjhq.py",
-    "mjhq_gigagan256": "test_mjhq.py",
-    "mjhq_pytorch_fid": "test_mjhq.py",
-    "synergy": "test_synergy.py",
+# Tasks that draw or embed, with the test of a perfect model in their own file.
+PERFECT = {
+    "coco_fid": "test_coco_fid.py::"
+    "test_the_pipeline_is_in_the_name_and_the_metrics_are_those_of_mjhq",
+    "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
+    "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
+    "geneval_fresh": "test_geneval_fresh.py::"
+    "test_the_mini_suite_has_its_own_and_the_rules_are_genevals",
+    "linear_probe": "test_linear_probe.py::"
+    "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
+    **dict.fromkeys(
+        ("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"),
+        "test_mjhq.py::test_drawing_the_references_themselves_scores_zero",
+    ),
+    "synergy": "test_synergy.py::test_perfect_replies_and_drawings_name_and_draw_everything",
+    **dict.fromkeys(
+        ("wise", "wise_verified"),
+        "test_wise.py::test_perfect_pictures_score_1_and_empty_ones_the_floor",
+    ),
 }
 LONGER = {"mjhq.py": 165}  # three protocols in one
 
@@ -90,7 +98,8 @@ def test_it_says_where_it_comes_from_and_what_it_costs(name):
 def test_its_file_is_short_and_has_a_test_of_its_own(name):
     file = ROOT / "tasks" / f"{name}.py"
     assert len(file.read_text().splitlines()) <= LONGER.get(file.name, 150)
-    assert (ROOT / "tests" / "tasks" / ELSEWHERE.get(name, f"test_{name}.py")).is_file()
+    own, _, test = PERFECT.get(name, f"test_{name}.py::").partition("::")
+    assert f"def {test}" in (ROOT / "tests" / "tasks" / own).read_text()
 
 
 def test_the_page_of_tasks_is_made_from_the_tasks():
@@ -98,7 +107,7 @@ def test_the_page_of_tasks_is_made_from_the_tasks():
     assert page == pages(), "make it again: python -m harmon_eval list --pages docs/tasks.md"
 
 
-@pytest.mark.parametrize("name", [n for n in TASKS if n not in ELSEWHERE])
+@pytest.mark.parametrize("name", [n for n in TASKS if n not in PERFECT])
 def test_a_perfect_model_scores_the_maximum_and_a_silent_one_the_floor(name, mini, tmp_path):
     best, floor = RANGE[name]
     task = registry.task(name)
@@ -111,11 +120,12 @@ def test_a_perfect_model_scores_the_maximum_and_a_silent_one_the_floor(name, min
         assert result.n == result.total and not result.unscored
         low, high = result.intervals[headline(task, result.metrics)]
         assert low <= expected + 1e-9 and high >= expected - 1e-9
-        for column in ("reply", "parsed", "rule"):
-            assert column in result.rows
+        assert {"reply", "parsed", "rule"} <= {*result.rows}
+        stored = json.loads((tmp_path / folder / name / "metrics.json").read_text())
+        assert stored["floor"]["score"] == pytest.approx(TRIVIAL[name]["constant"])
 
 
-@pytest.mark.parametrize("name", [n for n in TASKS if n not in ELSEWHERE])
+@pytest.mark.parametrize("name", [n for n in TASKS if n not in PERFECT])
 def test_the_rows_that_are_assumed_for_unscored_samples_bound_the_score(name, mini, marked):
     task = registry.task(name)
     samples = list(task.samples(mini))
@@ -140,9 +150,55 @@ def test_a_limit_keeps_together_what_is_asked_together(name, mini):
 
 # -- trivial models, worked by hand ----------------------------------------------------------------
 
+# Headlines in the mini suite, from counts in its files: a model that always says yes, one that
+# always says A, one that reads the question and never looks, and the best constant reply.
+TRIVIAL = {
+    # 43 answers are no and 41 yes; blind: 43 no, 11 two, 9 circle and 1 red.
+    "gqa": {"yes": 4100 / 256, "A": 0, "blind": 6400 / 256, "constant": 4300 / 256},
+    # A stands at the right option in one rotation alone. The blind model takes the same option in
+    # all rotations of a question: it is the right one in 15 of 78.
+    "mmbench": {"yes": 0, "A": 0, "blind": 1500 / 78, "constant": 0},
+    # One of each pair is right: 50 in each of ten subtasks. A is neither yes nor no.
+    "mme": {"yes": 500, "A": 0, "blind": 500, "constant": 500},
+    # 39 and, for B, 65 of the 210 letters; blind: 55 letters, and 10 of 30 open answers are two.
+    "mmmu": {"yes": 0, "A": 3900 / 240, "blind": 6500 / 240, "constant": 6500 / 240},
+    # Whatever is not no is yes: precision 1/2, recall 1. The blind model says no: nothing is found.
+    "pope": {"yes": 200 / 3, "A": 200 / 3, "blind": 0, "constant": 200 / 3},
+    # 64 and, for C, 72 of 252 letters are right; the first text by the alphabet in 57.
+    "seed": {"yes": 0, "A": 6400 / 252, "blind": 5700 / 252, "constant": 7200 / 252},
+    # 9 answers are yes; 2 letters are A, 10 are D; blind: 9 of 24 letters and 9 open answers.
+    "vqa": {"yes": 900 / 60, "A": 200 / 60, "blind": 1800 / 60, "constant": 1000 / 60},
+}
+
+
+def blind(sample):
+    """By the question's words: the first option by the alphabet, no, or a usual word."""
+    question = sample.request.question.removeprefix("<image 1>\n")
+    if options := sample.target.get("options"):
+        return min(options, key=options.get)
+    usual = {"How many": "two", "What color": "red"}
+    start = " ".join(question.split()[:2])
+    return "no" if start.split()[0] in ("Is", "Are") else usual.get(start, "circle")
+
 
 def always(word):
     return lambda sample: word
+
+
+@pytest.mark.parametrize("name", TRIVIAL)
+@pytest.mark.parametrize(
+    ("kind", "reply"), [("yes", always("yes")), ("A", always("A")), ("blind", blind)]
+)
+def test_a_model_that_does_not_look_gets_exactly_what_the_protocol_gives_it(
+    name, kind, reply, mini, marked
+):
+    task = registry.task(name)
+    metrics = task.summarize(marked(task, list(task.samples(mini)), reply))
+    assert metrics[headline(task, metrics)] == pytest.approx(TRIVIAL[name][kind])
+
+
+def test_every_question_task_has_its_trivial_models():
+    assert TRIVIAL.keys() == RANGE.keys() == {*TASKS} - PERFECT.keys()
 
 
 def test_always_yes_and_always_no_at_pope(mini, tmp_path):
@@ -178,22 +234,3 @@ def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini, tmp_path):
         share = 100 * (asked["answer"] == "A").mean()
         assert result.metrics[metric] == pytest.approx(share)
         assert 15 < share < 35
-
-
-@pytest.mark.parametrize("name", ["gqa", "pope"])
-def test_a_model_that_does_not_look_gets_what_the_question_alone_gives(name, mini, tmp_path):
-    """It knows the first right reply to each wording and gives it for every picture."""
-    task = registry.task(name)
-    samples = list(task.samples(mini))
-    first = {}
-    for sample in samples:
-        assert isinstance(sample.request, Ask)
-        first.setdefault(sample.request.question, task.extremes(sample)[1])
-    _, blind = scored(name, mini, tmp_path, lambda s: first[s.request.question])
-    right = [first[s.request.question] == task.extremes(s)[1] for s in samples]
-    if name == "gqa":
-        assert blind.metrics["gqa_accuracy"] == pytest.approx(100 * sum(right) / len(right))
-    rows = blind.rows
-    assert len({*rows.loc[rows["group"].notna(), "parsed"]}) > 1
-    best = RANGE[name][0]
-    assert blind.metrics[headline(task, blind.metrics)] < 0.95 * best

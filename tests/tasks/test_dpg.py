@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Answer, Responder, Sample, UserError
-from harmon_eval.scoring.dpg import Question, parse_yes_no, published_score, read_questions, score
+from harmon_eval.runner import Job, score_bounds
+from harmon_eval.scoring.dpg import (
+    Question,
+    mark_image,
+    parse_yes_no,
+    published_score,
+    read_questions,
+    score,
+)
 from harmon_eval.scoring.judge import Judge
 from harmon_eval.statistics import scaled_intervals
 from harmon_eval.suites import load
@@ -33,7 +41,7 @@ def said(*no):
 
 
 def rows_of(crops, first=False):
-    marked = [{**dpg.mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
+    marked = [{**mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
               for i, crop in enumerate(crops)]  # fmt: skip
     return pd.DataFrame(marked)
 
@@ -149,6 +157,28 @@ def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(
     lone = Answer(Sample("x", None, {"questions": []}, "x"), tmp_path / "a.png")
     (row,) = dpg.mark([lone], {"judge": Judge(Says("yes"))})
     assert row["unscored"] == "dpg_bench.csv has no questions for it"
+
+
+def test_images_that_were_not_judged_bound_the_score(mini, tmp_path):
+    """Eight images of two prompts, all yes but one unscored: at worst 7/8, at best 1."""
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
+    samples = list(dpg.samples(mini))[:8]
+    answers = [Answer(sample, tmp_path / "a.png") for sample in samples]
+    marks = dpg.mark(answers, {"judge": Judge(Says("yes"))})
+    marks[3] = {"unscored": "the judge failed"}
+    rows = pd.DataFrame(
+        {"id": s.id, "group": s.group, "stratum": "", "unscored": None, **mark}
+        for s, mark in zip(samples, marks, strict=True)
+    )
+    job = Job("dpg", dpg.TASK, samples, samples, None)
+    assert score_bounds(job, rows, rows[rows["unscored"].isna()]) == (87.5, 100.0)
+    assert score_bounds(job, rows.assign(unscored="failed"), rows[:0]) == (0.0, 100.0)
+    lone = Sample("x/0000", None, {"questions": [], "first": False, "last": True}, "x")
+    job = Job("dpg", dpg.TASK, [*samples, lone], [*samples, lone], None)
+    failed = pd.DataFrame([{"id": lone.id, "unscored": "no questions"}])
+    scored = rows[rows["unscored"].isna()]
+    low, high = score_bounds(job, pd.concat([scored, failed]), scored)
+    assert (low, high) == pytest.approx((200 / 3, 100.0)), "a prompt of its own"
 
 
 @pytest.mark.parametrize(

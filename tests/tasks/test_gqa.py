@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from harmon_eval.scoring.gqa_answers import distribution
 from harmon_eval.tasks.gqa import TASK, exports, summarize
 
 
@@ -54,3 +58,36 @@ def test_the_prediction_file_is_that_of_the_official_script(five, marked):
         "questionId": "000",
         "prediction": "red",
     }
+
+
+def test_distribution_is_the_chi_square_of_the_official_script():
+    """Group a: red 3 and blue 1 are true, red 2 and green 2 are given: 1/3 + 1 = 4/3.
+    Group b: yes twice, given twice: 0. Weighted by 4 and 2: (4/3 x 4 + 0 x 2) / 6 = 8/9."""
+    pairs = [("red", "red"), ("red", "red"), ("red", "green"), ("blue", "green")]
+    answers = [*(("a", *pair) for pair in pairs), *[("b", "yes", "yes")] * 2]
+    assert distribution(answers) == pytest.approx(8 / 9)
+    assert distribution([*answers, ("", "no", "yes")]) == pytest.approx(8 / 9)  # of no group
+    assert math.isnan(distribution([("", "no", "no")]))
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["yes", "no"]))), st.randoms())
+def test_distribution_is_zero_for_the_same_answers_in_another_order(truths, random):
+    for group in "ab":
+        own = [truth for g, truth in truths if g == group]
+        given_answers = random.sample(own, len(own))
+        table = [(group, *pair) for pair in zip(own, given_answers, strict=True)]
+        assert not own or distribution(table) == 0
+
+
+def test_the_rows_know_group_words_and_steps_of_reasoning(folder_suite, tmp_path, marked):
+    program = [{"operation": "select", "argument": "dog (1)"}, {"operation": "query",
+               "argument": "name"}, {"operation": "verify color", "argument": "red"}]  # fmt: skip
+    write(tmp_path, ("query", "verify"), groups={"global": "color", "local": None},
+          semantic=program, question="Which dog is it?")  # fmt: skip
+    samples = list(TASK.samples(folder_suite()))
+    assert samples[0].target["global"] == "color"
+    assert (samples[0].target["words"], samples[0].target["steps"]) == (4, 2)
+    rows = marked(TASK, samples, lambda s: "red" if s.id == "000" else "blue")
+    assert summarize(rows)["distribution"] == pytest.approx(1 / 2)  # red: 2 true, 1 given
+    lengths = exports(samples, rows)["accuracy_by_length.csv"].splitlines()
+    assert lengths == ["length,of,questions,accuracy", "words,4,2,50.0", "steps,2,2,50.0"]

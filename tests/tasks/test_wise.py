@@ -12,8 +12,9 @@ from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Responder, UserError
 from harmon_eval.registry import task
+from harmon_eval.runner import Job, score_bounds
 from harmon_eval.scoring import wise
-from harmon_eval.scoring.judge import Judge
+from harmon_eval.scoring.judge import Judge, judge_of
 from harmon_eval.scoring.wise import LEGACY, VERIFIED, parse_legacy, parse_verified, wiscore
 from harmon_eval.suites.mini.data.wise import make, records
 from harmon_eval.suites.mini.judge import RuleJudge
@@ -213,6 +214,41 @@ def test_perfect_pictures_score_1_and_empty_ones_the_floor(tmp_path, name, editi
     # One missing object still leaves half of the points for composition: 0.1 / 2.
     floor = own.summarize(pd.DataFrame(empty))
     assert floor[top] < 0.02 and floor["time"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "edition", "reply"),
+    [("wise", LEGACY, "Consistency: 1\nRealism: 1\nAesthetic Quality: 1"),
+     ("wise_verified", VERIFIED, "Score: 1")],
+)  # fmt: skip
+def test_images_that_were_not_judged_bound_the_score(tmp_path, name, edition, reply):
+    """Two of the 32 images of culture, which weighs 0.4, have no verdict."""
+    own, grey = task(name), np.full((64, 64, 3), 128, np.uint8)
+    answers = answers_to(tmp_path, edition, 5, lambda _: grey)
+    samples = [answer.sample for answer in answers]
+    marks = own.mark(answers, {"judge": Judge(Says(reply))})
+    marks[0] = marks[1] = {"unscored": "the judge failed"}
+    rows = pd.DataFrame(
+        {"id": s.id, "group": s.group, "stratum": s.stratum, "unscored": None, **mark}
+        for s, mark in zip(samples, marks, strict=True)
+    )
+    value = 0.5 if name == "wise" else 1.0
+    missing = 0.4 * 2 / 32
+    job = Job(name, own, samples, samples, None)
+    scored = rows[rows["unscored"].isna()]
+    low, high = score_bounds(job, rows, scored)
+    assert low == pytest.approx(value - missing * value)
+    assert high == pytest.approx(value + missing * (1 - value))
+    assert score_bounds(job, rows.assign(unscored="failed"), rows[:0]) == pytest.approx((0, 1))
+    # Of one category alone there is no total to bound.
+    part = Job(name, own, samples, samples[:5], 5)
+    assert score_bounds(part, rows[:5], scored[:3]) is None
+
+
+def test_rows_of_two_judges_are_never_one_number():
+    with pytest.raises(UserError, match=r"several judges \(a, b\)"):
+        judge_of(pd.DataFrame({"judge": ["a", None, "b"]}))
+    assert judge_of(pd.DataFrame({"judge": [None, "a"]})) == "a"
 
 
 def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path):

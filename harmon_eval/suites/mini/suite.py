@@ -12,7 +12,7 @@ from harmon_eval.core import InstrumentMissing, UserError
 from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites.cache import cache_folder, made_once
 
-VERSION = "2"
+VERSION = "3"
 
 
 class MiniSuite:

@@ -50,6 +50,7 @@ def make(folder: Path) -> None:
                 "imageId": image,
                 "isBalanced": True,
                 "types": {"structural": structural, "semantic": semantic},
+                "groups": {"global": semantic if structural == "query" else None, "local": None},
             }
             asked.add(question.text)
     (folder / "testdev_balanced_questions.json").write_text(json.dumps(entries, indent=1))
