@@ -44,11 +44,11 @@ logger = logging.getLogger(__name__)
 # -- samples ---------------------------------------------------------------------------------
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
+def samples(suite: Suite, data: str = "mjhq") -> Iterator[Sample]:
     """One drawing a prompt, in the order of ``meta_data.json``; ids are ``{category}/{key}``.
 
     Raises UserError where the file is broken or a reference image is missing."""
-    folder = suite.data("mjhq")
+    folder = suite.data(data)
     entries = load_prompts(folder / "meta_data.json")
     if suite.name == "official":
         _warn_unless_complete(entries)
@@ -133,10 +133,12 @@ def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
 # -- the task --------------------------------------------------------------------------------
 
 
-def task(protocol: str) -> Task:
-    """MJHQ-30K by ``protocol``: a name in ``harmon_eval.scoring.fid_images.PROTOCOLS``."""
+def task(protocol: str, data: str = "mjhq") -> Task:
+    """MJHQ-30K by ``protocol``: a name in ``harmon_eval.scoring.fid_images.PROTOCOLS``.
+
+    ``data`` names the suite's files: the mini suite has fewer for the further protocols."""
     return Task(
-        samples=samples,
+        samples=partial(samples, data=data),
         mark=partial(mark, protocol=protocol),
         summarize=summarize,
         intervals=intervals,

@@ -4,4 +4,4 @@ Prompts, references and metrics are those of ``mjhq``."""
 
 from harmon_eval.tasks.mjhq import task
 
-TASK = task("gigagan256")
+TASK = task("gigagan256", data="mjhq_gigagan256")

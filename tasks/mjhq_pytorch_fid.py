@@ -6,4 +6,4 @@ framework's form, so its numbers can differ in the last digits."""
 
 from harmon_eval.tasks.mjhq import task
 
-TASK = task("pytorch-fid")
+TASK = task("pytorch-fid", data="mjhq_pytorch_fid")

@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.core import UserError
     from harmon_eval.evaluate import task_list
     from harmon_eval.progress import Progress
-    from harmon_eval.suites.official import NEEDED, OfficialSuite
+    from harmon_eval.suites.official import NEEDED, SHARED, OfficialSuite
     from harmon_eval.suites.official_download import fetch, unpack
     from harmon_eval.suites.official_files import FILES
     from harmon_eval.suites.official_weights import target_of
@@ -38,12 +38,11 @@ def main(arguments: argparse.Namespace) -> int:
                 failed = True
             else:
                 progress.say(f"ready: {target}")
-        data = next((own for own in NEEDED if task == own), "mjhq" if "mjhq" in task else "")
-        if not data:
+        if task not in NEEDED and task not in SHARED:
             progress.say("nothing to fetch")
             continue
         try:  # what is for its owners to give is said
-            progress.say(f"data: {OfficialSuite(arguments.data).data(data)}")
+            progress.say(f"data: {OfficialSuite(arguments.data).data(task)}")
         except UserError as error:
             progress.say(str(error))
             failed = True

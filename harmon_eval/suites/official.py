@@ -93,6 +93,8 @@ NEEDED: dict[str, Needed] = {
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
 MADE = ("geneval", "geneval_fresh")
+# Tasks that have no data of their own.
+SHARED = {"mjhq_gigagan256": "mjhq", "mjhq_pytorch_fid": "mjhq"}
 DETECTORS = ("mask2former", "mmdet", "hf")
 
 
@@ -124,6 +126,7 @@ class OfficialSuite:
         return open_judge(self._judge_options)
 
     def data(self, task: str) -> Path:
+        task = SHARED.get(task, task)
         if task not in NEEDED:
             raise UserError(f"the official suite knows no data for task {task!r}")
         needed = NEEDED[task]

@@ -84,6 +84,13 @@ def test_missing_official_data_say_which_file_goes_where(tmp_path: Path) -> None
         load("official", tmp_path).data("mjhq")
 
 
+def test_further_protocols_of_mjhq_share_its_official_data(tmp_path: Path) -> None:
+    (tmp_path / "mjhq").mkdir()
+    (tmp_path / "mjhq" / "meta_data.json").write_text("{}")
+    for task in ("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"):
+        assert load("official", tmp_path).data(task) == tmp_path / "mjhq"
+
+
 def test_missing_official_instruments_say_that_marking_goes_on_later() -> None:
     with pytest.raises(InstrumentMissing, match=r"Mask2Former.*mark RUN"):
         load("official").instrument("detector")

@@ -13,7 +13,7 @@ from harmon_eval.suites.mini.language import description
 from harmon_eval.suites.mini.scenes import render
 
 SEED = 2014
-IMAGES = 200
+IMAGES = 100
 
 
 def make(folder: Path) -> None:

@@ -46,12 +46,16 @@ CATEGORIES: dict[str, Callable[[np.random.Generator], Scene]] = {
 
 
 def make(folder: Path) -> None:
+    write(folder, IMAGES_A_CATEGORY)
+
+
+def write(folder: Path, images_a_category: int) -> None:
     """``meta_data.json`` and one reference image a prompt, ten categories of equal size."""
     metadata = {}
     for number, (category, make) in enumerate(CATEGORIES.items()):
         images = folder / "mjhq30k_imgs" / category
         images.mkdir(parents=True)
-        for index in range(IMAGES_A_CATEGORY):
+        for index in range(images_a_category):
             rng = np.random.default_rng((SEED, number, index))
             scene = make(rng)
             key = hashlib.sha1(f"{category}/{index}".encode(), usedforsecurity=False).hexdigest()
