@@ -16,8 +16,9 @@ from harmon_eval.core import UserError
 from harmon_eval.progress import printable
 from harmon_eval.store import METRICS, read_json, write_whole
 
-COLUMNS = ("task", "metric", "value", "low", "high", "floor", "n", "total", "unscored", "headline")
-RIGHT = ("value", "floor", "n of N", "unscored")
+COLUMNS = ("task", "metric", "value", "low", "high", "floor", "groups", "n", "total", "unscored",
+           "headline")  # fmt: skip
+FIGURES = ("value", "95 % interval", "floor", "groups", "n of N", "unscored")
 
 
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
@@ -36,7 +37,8 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """One row a metric, headline first; value missing where nothing could be scored.
 
-    ``floor``, of a headline only, is what one constant reply gets."""
+    ``floor``, of a headline only, is what one constant reply gets; ``groups`` counts what the
+    intervals resample."""
     rows = []
     for result in results:
         headline = result["headline"]
@@ -50,6 +52,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "floor": result.get("floor", {}).get("score") if name == headline else None,
+                    "groups": result.get("groups"),
                     "n": result["n"],
                     "total": result["total"],
                     "unscored": sum(result["unscored"].values()),
@@ -107,12 +110,12 @@ def cell(value: object) -> str:
 
 def markdown(table: pd.DataFrame) -> str:
     lines = [
-        "| task | metric | value | 95 % interval | floor | n of N | unscored |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(('task', 'metric', *FIGURES))} |",
+        "|---" * (2 + len(FIGURES)) + "|",
     ]
     for row in records(table):
         name = f"**{cell(row['metric'])}**" if row["headline"] else cell(row["metric"])
-        cells = [cell(row["task"]), name, *map(cell, figures(row))]
+        cells = [cell(row["task"]), name, *map(cell, figures(row).values())]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -121,11 +124,17 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def figures(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """Value, interval, floor, n of N and unscored as text."""
-    span = interval(row["low"], row["high"])
-    floor = "" if pd.isna(row["floor"]) else number(row["floor"])
-    return number(row["value"]), span, floor, f"{row['n']} of {row['total']}", str(row["unscored"])
+def figures(row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of FIGURES, in their order."""
+    texts = (
+        number(row["value"]),
+        interval(row["low"], row["high"]),
+        "" if pd.isna(row["floor"]) else number(row["floor"]),
+        "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
+        f"{row['n']} of {row['total']}",
+        str(row["unscored"]),
+    )
+    return dict(zip(FIGURES, texts, strict=True))
 
 
 def show(run: Path, console: Console) -> None:
@@ -135,8 +144,10 @@ def show(run: Path, console: Console) -> None:
         console.print("nothing has been scored in this run yet")
         return
     view = Table(title=printable(run), title_justify="left")
-    for column in ("task", "metric", "value", "95 % interval", "floor", "n of N", "unscored"):
-        view.add_column(column, justify="right" if column in RIGHT else "left", overflow="fold")
+    figured = [f for f in FIGURES if f != "floor" or table["floor"].notna().any()]
+    for column in ("task", "metric", *figured):
+        left = column in ("task", "metric", "95 % interval")
+        view.add_column(column, justify="left" if left else "right", overflow="fold")
     previous = None
     for row in records(table):
         task = row["task"]
@@ -145,7 +156,7 @@ def show(run: Path, console: Console) -> None:
         view.add_row(
             printable(task) if task != previous else "",
             f"{'*' if row['headline'] else ' '} {printable(row['metric'])}",
-            *map(escape, figures(row)),
+            *(escape(figures(row)[name]) for name in figured),
             style="bold" if row["headline"] else "",
         )
         previous = task

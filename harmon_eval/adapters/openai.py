@@ -148,7 +148,7 @@ class OpenAIResponder(Responder):
 
     def _body(self, request: Ask) -> dict[str, Any]:
         """Raises Unscorable for an image that cannot be read."""
-        texts_first = [request.question, *request.images]
+        texts_first: list[str | Path] = [request.question, *request.images]
         content: list[dict[str, Any]] = [
             {"type": "text", "text": part}
             if isinstance(part, str)

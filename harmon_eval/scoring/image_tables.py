@@ -55,7 +55,7 @@ def read_tsv_images(file: Path) -> Iterator[tuple[Row, tuple[Path, ...]]]:
     A cell holds base64, a list of it written as text, or the index of the row that has the image.
     Raises UserError."""
     rows = read_tsv(file)
-    cells = {row["index"]: row.pop(IMAGES, None) or "" for row in rows}
+    cells = {row["index"]: row.pop(IMAGES, "") or "" for row in rows}
     owners = image_owners(file, cells)
     needed = dict.fromkeys(owners.values())
     images = _unpacked(file, ((index, _cells(cells[index], file, index)) for index in needed))
