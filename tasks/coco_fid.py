@@ -88,6 +88,12 @@ TASK = replace(
     samples=samples,
     exports=None,
     paper="arXiv 2303.05511",
+    protocol="mingukkang/GigaGAN @ b2d3716 (preparation of both sides) and clean-fid's Inception",
+    differs="No list of captions is published: one of each of 30,000 images is taken, by the hash "
+    "of their ids, unless you give a list. Symmetric eigenvalues in float64 instead of a matrix "
+    "square root.",
+    compares="Neither lmms-eval nor VLMEvalKit has it. Papers draw other captions and take other "
+    "references: differences of some tenths mean nothing.",
     licence="captions CC BY 4.0; images under their Flickr licences",
     size="30,000 captions",
 )

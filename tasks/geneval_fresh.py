@@ -15,4 +15,7 @@ TASK = replace(
     samples=partial(geneval.samples, data="geneval_fresh"),
     licence="prompts made here",
     size="about 550 prompts x 4 images",
+    differs="Other prompts of the same grammar, drawn with another seed; the rules are those of "
+    "`geneval`. Its single objects are the published ones, as there are no others.",
+    compares="With `geneval` of the same model: nobody else publishes numbers on these prompts.",
 )

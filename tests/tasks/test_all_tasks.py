@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harmon_eval import registry
-from harmon_eval.core import Responder
+from harmon_eval.core import Ask, Draw, Responder
 from harmon_eval.progress import Progress
 from harmon_eval.runner import RunSettings, headline, prepare, run_job
 from harmon_eval.store import RunFolder
@@ -234,3 +234,10 @@ def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini, tmp_path):
         share = 100 * (asked["answer"] == "A").mean()
         assert result.metrics[metric] == pytest.approx(share)
         assert 15 < share < 35
+
+
+def test_all_tasks_of_the_mini_suite_together_take_minutes(mini):
+    """Some ten drawings a second on two cores: 3,600 are six minutes, and all else is less."""
+    samples = [s for name in TASKS for s in registry.task(name).samples(mini)]
+    assert sum(isinstance(s.request, Draw) for s in samples) < 3_600
+    assert sum(isinstance(s.request, Ask) for s in samples) < 2_500
