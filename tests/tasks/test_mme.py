@@ -86,6 +86,7 @@ def test_the_prompt_moves_the_score_and_has_a_name():
     assert phrased(question, "short") == "Is it?" + short
     assert phrased(question, "official") == question
     assert phrased(question, "both") == question + short
+    assert phrased(question, "janus") == "\n" + question + short
     assert registry.task("mme:both").version == "1, prompt both"
 
 

@@ -54,6 +54,11 @@ def test_prompts():
         phrased("Q <image 1>", options, "official") == "Q <image 1>\n\n(A) red\n(B) <image 2>" + end
     )
     assert phrased("Q", options, "lmms-eval") == "Q\nA. red\nB. <image 2>" + end
+    assert phrased("Q <image 1>", options, "vlmevalkit") == (
+        "Question: Q <image 1>\nOptions:\nA. red\nB. <image 2>\n"
+        "Please select the correct answer from the options above. \n"
+    )
+    assert phrased("Q", {}, "vlmevalkit") == "Question: Q\n"
     assert phrased("Q", {}, "official").endswith("Q\n\nAnswer the question using a single word "
                                                  "or phrase.")  # fmt: skip
 

@@ -114,6 +114,7 @@ def test_prompts_have_names(folder_suite, tmp_path):
         ("pope", text + "\nAnswer the question using a single word or phrase."),
         ("pope:official", text),
         ("pope:vlmevalkit", text + " Please answer yes or no."),
+        ("pope:janus", f"\n{text}\nAnswer the question using a single word or phrase."),
     ):
         task = registry.task(name)
         assert next(iter(task.samples(folder_suite()))).request.question == expected

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from harmon_eval import registry
 from harmon_eval.core import UserError
 from harmon_eval.runner import RunSettings, prepare
 from harmon_eval.tasks.seed import TASK, summarize
@@ -33,6 +34,16 @@ def test_videos_are_no_part_of_it(folder_suite, tmp_path):
         "Answer with the option's letter from the given choices directly."
     )
     assert (sample.group, sample.target["dimension"]) == ("1", "Scene Understanding")
+
+
+def test_lmms_eval_asks_this_benchmark_in_llavas_words(folder_suite, tmp_path):  # seed.md, 3
+    write(tmp_path, [entry(1)])
+    asked = {
+        name: next(iter(registry.task(f"seed:{name}").samples(folder_suite()))).request.question
+        for name in ("llava", "lmms-eval", "janus")
+    }
+    assert asked["lmms-eval"] == asked["llava"]
+    assert asked["janus"].startswith("\nWhich?\nA. w\n") and "\nD. z\n\nAnswer" in asked["janus"]
 
 
 def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
