@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.image_tables import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.scoring.packed_questions import find_files, read_parquet_images, read_tsv_images
 from harmon_eval.scoring.question_files import field, find_image, read_json, read_parquet
 
 JSON, TSV = "testdev_balanced_questions.json", "GQA_TestDev_Balanced.tsv"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.image_tables import find_files, read_parquet_images
 from harmon_eval.scoring.multiple_choice import MISSING
+from harmon_eval.scoring.packed_questions import find_files, read_parquet_images
 from harmon_eval.scoring.question_files import read_tsv, tsv_images
 
 HUB = "{1}/{0}-*.parquet"  # language, then dev or test

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.image_tables import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.scoring.packed_questions import find_files, read_parquet_images, read_tsv_images
 from harmon_eval.scoring.question_files import field
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.

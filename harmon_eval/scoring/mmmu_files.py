@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.image_tables import find_files, read_tsv_images
 from harmon_eval.scoring.mmmu_answers import literal_list
+from harmon_eval.scoring.packed_questions import find_files, read_tsv_images
 from harmon_eval.scoring.prompts import LETTER, SHORT_ANSWER, listed, vlmevalkit_choice
 from harmon_eval.scoring.question_files import field, read_parquet, unpacked
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.image_tables import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.scoring.packed_questions import find_files, read_parquet_images, read_tsv_images
 from harmon_eval.scoring.prompts import YES_OR_NO
 from harmon_eval.scoring.question_files import field as value
 from harmon_eval.scoring.question_files import find_image, read_json_rows
