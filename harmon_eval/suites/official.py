@@ -51,8 +51,9 @@ NEEDED: dict[str, tuple[str, str]] = {
         "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
     "linear_probe": (
-        "train",
-        "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG",
+        "train*",
+        "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG, or as the "
+        "hub's train-*.parquet and validation-*.parquet",
     ),
     "wise": (
         "cultural_common_sense.json",
@@ -126,6 +127,7 @@ class OfficialSuite:
             "detector": self._open_detector,
             "color": self._color,
             "judge": lambda: self._judge,
+            "probe": _probes,
         }.get(name)
         if open_instrument is None:
             raise InstrumentMissing(f"the official suite has no instrument {name!r}")
@@ -167,6 +169,12 @@ class OfficialSuite:
         colors = clip_colors.official_colors(official_weights.find("color", self._data))
         clip_colors.self_test(colors)
         return colors
+
+
+def _probes() -> Any:
+    from harmon_eval.scoring.probe import Probes
+
+    return Probes()
 
 
 def prepared_folder(task: str) -> Path:
