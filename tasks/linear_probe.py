@@ -11,9 +11,9 @@ comparable, so each metric names its probe:
   ``top1[lars-cached,4views]``: with four random crops and flips of each training image.
 - ``top1[knn20]``: the vote of the 20 nearest training images; nothing is learned.
 
-``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` of another
-layer or pooling; ``majority`` is what the most frequent class alone would get. Width and pooling
-decide much: report ``dimension``, too.
+``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` of
+another layer or pooling; ``majority`` is what the most frequent class alone would get. Width and
+pooling decide much: report ``dimension``, too.
 
 ``--tasks linear_probe:SOURCE?views=K``: SOURCE is a folder or a dataset of the hub, which is
 streamed into the cache once; K random crops of each training image are embedded beside it.

@@ -57,12 +57,15 @@ def open_model(argument: str, options: ModelOptions) -> TimmResponder:
     name = f"local-dir:{place}" if Path(place).is_dir() else place
     chosen = {"global_pool": given["pool"]} if "pool" in given else {}
     try:
-        # No classifier: the network ends with its pooled features.
-        network = timm.create_model(name, pretrained=True, num_classes=0, **chosen)
+        # As trained first: asked for without a classifier, timm would let weights be missing.
+        network = timm.create_model(name, pretrained=True)
+        network.reset_classifier(0, **chosen)
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"timm cannot load {place!r} ({line}): give a name with weights, such as "
-                        "vit_base_patch14_dinov2.lvd142m, or a folder of timm's") from None  # fmt: skip
+        raise UserError(
+            f"timm cannot load {place!r} ({line}): give a name with weights, such as "
+            "vit_base_patch14_dinov2.lvd142m, or a folder in timm's format"
+        ) from None
     prepare = timm.data.create_transform(
         **timm.data.resolve_model_data_config(network), is_training=False
     )

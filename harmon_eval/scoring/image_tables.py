@@ -62,7 +62,8 @@ def _image_column(file: Path) -> str:
     """The first column of encoded images: bytes, or a structure that holds ``bytes``."""
     for field in _schema(file):
         kind = field.type
-        if pa.types.is_binary(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0):  # fmt: skip
+        inside = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        if inside or pa.types.is_binary(kind):
             return str(field.name)
     raise UserError(f"{file} has no column of encoded images (a structure with bytes)")
 

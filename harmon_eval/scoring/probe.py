@@ -85,11 +85,10 @@ class Probes:
                 found = [pd.DataFrame({"id": []}), *self._judged()]
                 frame = pd.concat(found, ignore_index=True)
                 self.store.add_marks(key, "verdicts", frame)
-        columns = frame.drop(columns="id")
-        known = columns.notna().to_numpy()
+        columns = [str(name) for name in frame if name != "id"]
         return {
-            str(name): {c: float(v) for c, v, there in zip(columns, row, kept, strict=True) if there}
-            for name, row, kept in zip(frame["id"], columns.to_numpy(), known, strict=True)
+            str(name): {c: float(v) for c, v in zip(columns, row, strict=True) if not np.isnan(v)}
+            for name, row in zip(frame["id"], frame[columns].to_numpy(np.float64), strict=True)
         }
 
     def _judged(self) -> Iterator[pd.DataFrame]:

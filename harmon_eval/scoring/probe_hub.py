@@ -29,7 +29,7 @@ def streamed(name: str) -> Path:
     if (folder / COMPLETE).exists():
         return folder
     splits = _opened(name)
-    for split, names in NAMES.items():
+    for names in NAMES.values():
         found = next((own for own in names if own in splits), None)
         if found is None:
             raise UserError(f"dataset {name!r} has no split {' or '.join(names)}")

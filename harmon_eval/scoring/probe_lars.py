@@ -67,9 +67,7 @@ def learning_rate(epoch: float, peak: float, epochs: int = EPOCHS) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (epochs - WARM_UP)))
 
 
-def fit(
-    views: Sequence[Table], classes: int, base_lr: float, batch: int, seed: int = 0
-) -> Head:
+def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int, seed: int = 0) -> Head:
     """Train a head on minibatches that are read as they come; the last partial one is dropped.
 
     ``views`` are the same images, each in another random crop (or as they are): epochs take them

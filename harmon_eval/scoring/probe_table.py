@@ -71,9 +71,7 @@ class Table:
         return replace(self, rows=rows)
 
 
-def standardised(
-    features: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None
-) -> Table:
+def standardised(features: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> Table:
     """Those rows (all) by their own mean and biased variance, (x - mean) / sqrt(variance + 1e-6).
 
     That is what BatchNorm without affine parameters converges to. Two passes in float64."""
