@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,15 +11,22 @@ import pytest
 from PIL import Image
 
 from harmon_eval import cli
+from harmon_eval.scoring import probe_lars, probe_lbfgs
+from harmon_eval.tasks import linear_probe
 
 
 def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    # Neither the fits nor the intervals are what this is about.
+    monkeypatch.setattr(probe_lbfgs, "STRENGTHS", (1e-3,))
+    monkeypatch.setattr(probe_lars, "SWEEP", (10.0,))
+    few = partial(linear_probe.intervals, resamples=20)
+    monkeypatch.setattr(linear_probe, "TASK", replace(linear_probe.TASK, intervals=few))
     output = tmp_path / "study"
     command = ["probe", "--models", "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels:4",
-               "--limit", "64", "--device", "cpu", "--output", str(output)]  # fmt: skip
+               "--limit", "40", "--device", "cpu", "--output", str(output)]  # fmt: skip
     assert cli.main(command) == 0
     table = pd.read_csv(output / "probe.csv", keep_default_na=False)
     swept = table[(table["model"] == "harmon-mini") & (table["probe"] == "lbfgs")]
@@ -36,7 +45,7 @@ def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(
     # A second call asks nothing again.
     capsys.readouterr()
     assert cli.main(command) == 0
-    assert capsys.readouterr().err.count("reused 64 of 64 stored responses") == 3
+    assert capsys.readouterr().err.count("reused 40 of 40 stored responses") == 3
 
 
 def test_no_model_and_no_result_are_one_line(
