@@ -57,7 +57,7 @@ class VectorFiles:
                 if min(rank, start, width) < 0:
                     return None
                 vector = self._whole(rank, start + width)[start : start + width]
-                sound = len(vector) == width and _digest(vector) == digest
+                sound = len(vector) == width and _digest(vector.data) == digest
                 return vector if sound else None
         return None
 
@@ -74,5 +74,5 @@ class VectorFiles:
         return known
 
 
-def _digest(data: bytes | np.ndarray) -> str:
+def _digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()[:32]

@@ -58,7 +58,7 @@ def open_model(argument: str, options: ModelOptions) -> TimmResponder:
     chosen = {"global_pool": given["pool"]} if "pool" in given else {}
     try:
         # As trained first: asked for without a classifier, timm would let weights be missing.
-        network = timm.create_model(name, pretrained=True)
+        network: Any = timm.create_model(name, pretrained=True)
         network.reset_classifier(0, **chosen)
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]

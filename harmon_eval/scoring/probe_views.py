@@ -19,7 +19,7 @@ SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Left, top, right and bottom in pixels; the ratio is uniform in its logarithm."""
     area = width * height * rng.uniform(*SCALE)
-    ratio = math.exp(rng.uniform(*map(math.log, RATIO)))
+    ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     wide = min(max(round(math.sqrt(area * ratio)), 1), width)
     high = min(max(round(math.sqrt(area / ratio)), 1), height)
     left = int(rng.integers(width - wide + 1))
