@@ -72,6 +72,11 @@ NEEDED: dict[str, tuple[str, str]] = {
         "GenEval prompts with pictures and questions of your own (none are published; the format "
         "is in docs/tasks.md) and the pictures",
     ),
+    "held_out": (
+        "held_out.jsonl",
+        "prompts with pictures and questions that the model's training showed, and ones that it "
+        "left out (they are its own affair; the format is in docs/tasks.md)",
+    ),
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
 MADE = ("geneval", "geneval_fresh")

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "coco_fid": "test_coco_fid.py",
     "dpg": "test_dpg.py",
     "geneval_fresh": "test_geneval_fresh.py",
+    "held_out": "test_held_out.py",
     "wise": "test_wise.py",
     "wise_verified": "test_wise.py",
     "geneval": "test_geneval.py",
