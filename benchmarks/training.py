@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import argparse
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train.batches import BatchMaker, MicroBatch
 from harmon_eval.model.train.loop import Training
 from harmon_eval.model.train.losses import Losses
@@ -31,7 +35,7 @@ from harmon_eval.model.train.start import begin
 class PlainLoop:
     """One optimizer, pictures encoded in every step, one question a row, nothing made ahead."""
 
-    def __init__(self, recipe: Recipe, maker: BatchMaker) -> None:
+    def __init__(self, recipe: Recipe, maker: BatchMaker, model: Harmon) -> None:
         sources = tuple(
             replace(source, cache=False, turns=1, batch=source.batch * rows)
             for source in recipe.sources
@@ -39,7 +43,7 @@ class PlainLoop:
         )
         self.recipe = replace(recipe, sources=sources)
         self.maker = replace(maker, recipe=self.recipe, caches=[None] * len(sources))
-        self.losses = Losses(begin(recipe).model).train()
+        self.losses = Losses(model).train()
         self.parameters = [p for p in self.losses.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, 1e-3)
 
@@ -75,7 +79,7 @@ def trainer_step(training: Training, clock: Clock, number: int) -> None:
     make = clock.timed("data", training.feed._make)
     batches, _ = make(number)  # type: ignore[misc]  # what ``_make`` returns, timed
     assert isinstance(batches, list) and all(isinstance(b, MicroBatch) for b in batches)
-    clock.timed("gradients", training.forward_backward)(batches)
+    clock.timed("gradients", training.gradients.of)(batches)
 
     def apply() -> None:
         for stepper in training.steppers:
@@ -86,23 +90,64 @@ def trainer_step(training: Training, clock: Clock, number: int) -> None:
     clock.timed("optimizer", apply)()
 
 
+def chosen_recipe(vae: str, precision: str) -> Recipe:
+    """harmon-mini's sizes and batches, all sources from the first step, few pictures to cache."""
+    recipe = load("mini", [f"start.vae={vae}", f"precision={precision}", "minutes=0",
+                           "sources.0.scenes=512", "sources.1.scenes=512",
+                           "sources.0.first_step=0", "sources.1.first_step=0",
+                           "start.unit_latents=64"])  # fmt: skip
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def peak() -> float:
+    """Largest resident memory of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def alone(side: str, recipe: Recipe) -> None:
+    """Two steps of one side; prints the peak of this process before and after them."""
+    before = peak()
+    with tempfile.TemporaryDirectory() as folder:
+        accelerator = Accelerator(mixed_precision=recipe.precision, cpu=True)
+        training = Training(recipe, Path(folder), accelerator, begin(recipe))
+        training.losses.train()
+        step: Callable[[int], None] = partial(trainer_step, training, Clock())
+        if side == "plain":
+            step = PlainLoop(recipe, training.feed.maker, training.losses.model).step
+            training.steppers.clear()
+            training.average.weights.clear()
+        for number in range(2):
+            step(number)
+        training.close()
+    print(f"{before:.3f} {peak():.3f}")
+
+
+def memory(side: str, options: list[str]) -> tuple[float, float]:
+    """(imports, peak) in GiB of a process of its own, so that neither side sees the other's."""
+    command = [sys.executable, __file__, "--alone", side, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.splitlines()[-1].split())
+    return before, after
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--vae", default="harmon-mini")
     parser.add_argument("--precision", default="no")
+    parser.add_argument("--alone", choices=("trainer", "plain"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = load("mini", [f"start.vae={arguments.vae}", f"precision={arguments.precision}",
-                           "sources.0.scenes=512", "sources.1.scenes=512", "minutes=0",
-                           "sources.0.first_step=0", "sources.1.first_step=0",
-                           "start.unit_latents=64"])  # fmt: skip
-    assert isinstance(recipe, Recipe)
+    recipe = chosen_recipe(arguments.vae, arguments.precision)
+    if arguments.alone:
+        alone(arguments.alone, recipe)
+        return
     with tempfile.TemporaryDirectory() as folder:
         accelerator = Accelerator(mixed_precision=recipe.precision, cpu=True)
         training = Training(recipe, Path(folder), accelerator, begin(recipe))
         training.losses.train()
-        plain = PlainLoop(recipe, training.feed.maker)
+        plain = PlainLoop(recipe, training.feed.maker, begin(recipe).model)
         clock, ours, theirs = Clock(), [], []
         accelerator.backward = clock.timed("backward", accelerator.backward)
         for number in range(arguments.steps + 1):
@@ -117,6 +162,10 @@ def main() -> None:
                 clock.spent.clear()  # the first step of each warms up
         training.close()
     report(ours[1:], theirs[1:], clock.spent)
+    options = ["--vae", arguments.vae, "--precision", arguments.precision]
+    for side in ("trainer", "plain"):
+        before, after = memory(side, options)
+        print(f"memory of {side}: {after:.2f} GiB, {before:.2f} of them before anything is built")
 
 
 def report(ours: list[float], theirs: list[float], spent: dict[str, float]) -> None:
@@ -133,8 +182,6 @@ def report(ours: list[float], theirs: list[float], spent: dict[str, float]) -> N
     }
     total = sum(shares.values())
     print("  ".join(f"{name} {100 * value / total:.0f} %" for name, value in shares.items()))
-    print(f"peak memory of both together: "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "print the table of a run",
     "leaderboard": "runs beside published results, in tables",
     "compare": "one run against another, sample by sample; exit code 1 if it is worse",
+    "probe": "encoders side by side by linear probes, layer by layer, as table and plot",
     "plan": "how many samples it takes to see a difference",
     "track": "evaluate each new checkpoint of a training and gate it",
     "report": "one HTML file about a run: scores, plots, images, replies, provenance",

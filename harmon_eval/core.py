@@ -76,9 +76,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """Give the feature vectors of the image file ``image``."""
+    """Give the feature vector of the image file ``image``.
+
+    ``view`` 0 is the image as it is, k >= 1 its k-th random crop: ``scoring.images.viewed`` opens
+    either."""
 
     image: Path
+    view: int = 0
 
 
 @dataclass(frozen=True)

@@ -100,12 +100,14 @@ def plan(names: Sequence[str], suite: Suite, settings: RunSettings, skip: bool) 
     return jobs
 
 
-def run(request: Request) -> int:
-    """Draw, answer, mark, summarize. Returns the exit code."""
+def run(request: Request, launch: Launch | None = None) -> int:
+    """Draw, answer, mark, summarize. Returns the exit code.
+
+    ``launch`` says who else takes part; by default the environment does."""
     names = task_list(request.tasks)
     suite = suites.load(request.suite, request.data, request.detector, request.judge)
     folder = request.folder
-    launch = Launch.from_environment(os.environ)
+    launch = launch or Launch.from_environment(os.environ)
     with folder.joined(launch) as seat:
         machine.take_own_accelerator(launch, os.environ)
         if request.settings.exact:

@@ -22,9 +22,13 @@ FLUSH_SECONDS = 1.0
 
 
 def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
-    """What marks depend on besides the response: other versions or instruments mark again."""
+    """What marks depend on besides the response: other versions or instruments mark again.
+
+    An instrument that learned from the responses of a run says from which (``learned_from``)."""
     identities = {name: instrument.identity for name, instrument in instruments.items()}
-    return {"version": task.version, "instruments": identities}
+    key = {"version": task.version, "instruments": identities}
+    learned = {n: i.learned_from for n, i in instruments.items() if hasattr(i, "learned_from")}
+    return {**key, "learned_from": learned} if learned else key
 
 
 def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instruments:
@@ -138,8 +142,8 @@ def collect_rows(
 
 
 def _stamp(entry: Mapping[str, Any]) -> str:
-    """Of what was answered, whoever asked how often."""
-    content = {name: value for name, value in entry.items() if name != "attempt"}
+    """Of what was answered, whoever asked how often and wherever it lies."""
+    content = {name: value for name, value in entry.items() if name not in ("attempt", "at")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@
     RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
                                 (responses.1.jsonl ... of further processes)
     RUN/TASK/images/ID.png      drawn images
+    RUN/TASK/vectors.f32        feature vectors, memory-mapped (a file a process, as the log)
     RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
     RUN/TASK/marks.json         what the rows depend on, and their sha256
     RUN/TASK/metrics.json       what the marks come to
@@ -17,7 +18,6 @@ lines of a log a CRC. What does not match is made again, or said where it cannot
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -44,6 +44,7 @@ from harmon_eval.durable import (
 from harmon_eval.processes import Launch, Seat, joined
 from harmon_eval.progress import Progress
 from harmon_eval.redact import redacted
+from harmon_eval.vectors import VectorFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +99,7 @@ class TaskFolder:
     def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
         self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
+        self.vectors = VectorFiles(path, rank)
 
     # -- responses ---------------------------------------------------------------------------
 
@@ -142,8 +144,13 @@ class TaskFolder:
 
         ``before`` are the entries that these replace."""
         lines = []
+        vectors = [r for r in responses.values() if isinstance(r, np.ndarray)]
+        places = iter(self.vectors.append(vectors))
         for name, response in responses.items():
-            entry = self._entry(name, response)
+            if isinstance(response, np.ndarray):
+                entry = {"id": name, **next(places)}
+            else:
+                entry = self._entry(name, response)
             if before and name in before:
                 entry["attempt"] = int(before[name].get("attempt", 0)) + 1
             lines.append(log_line(entry))
@@ -165,10 +172,6 @@ class TaskFolder:
             return {"id": sample_id, "error": redacted(_encodable(reason))}
         if isinstance(response, str):
             return {"id": sample_id, "reply": _encodable(response)}
-        if isinstance(response, np.ndarray):
-            vector = np.ascontiguousarray(response, dtype="<f4")
-            text = base64.b64encode(vector.tobytes()).decode()
-            return {"id": sample_id, "vector": text}
         data = _png(response)
         write_whole(self._own(self.image_file(sample_id)), data)
         return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
@@ -187,11 +190,8 @@ class TaskFolder:
         if isinstance(entry.get("reply"), str):
             return Answer(sample, entry["reply"])
         if "vector" in entry:
-            try:
-                data = base64.b64decode(entry["vector"], validate=True)
-                return Answer(sample, np.frombuffer(data, dtype="<f4"))
-            except (ValueError, TypeError):
-                return None
+            vector = self.vectors.read(entry)
+            return None if vector is None else Answer(sample, vector)
         if "sha256" not in entry:
             return None
         file = self.image_file(sample.id)

@@ -91,14 +91,35 @@ class Harmon(nn.Module):
         parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (image, then buffers: 2D).
         Raises ValueError on any other.
         """
-        x = self.mar.encode(*self._all_visible(latents), layer).float()
-        if layer >= 0:
+        pools = {"image": [0], "buffers": [1], "both": [0, 1]}
+        if pool not in pools:
+            raise ValueError(f"pool must be one of {', '.join(pools)}, not {pool!r}")
+        x = self.mar.encode(*self._all_visible(latents), layer)
+        return self._means(x, normed=layer < 0)[:, pools[pool]].flatten(1)
+
+    def layer_features(self, latents: Tensor) -> Tensor:
+        """``features`` of every block and, last, of the normed output, in one pass: means over
+        image tokens and over buffers, (B, depth + 1, 2, D)."""
+        blocks: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda _, __, output: blocks.append(output))
+            for block in self.mar.encoder_blocks
+        ]
+        try:
+            last = self.mar.encode(*self._all_visible(latents))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        means = [self._means(x, normed=False) for x in blocks]
+        return torch.stack([*means, self._means(last, normed=True)], dim=1)
+
+    def _means(self, x: Tensor, normed: bool) -> Tensor:
+        """Means of encoder features (B, K + L, D) over image tokens and buffers: (B, 2, D)."""
+        x = x.float()
+        if not normed:
             x = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         buffers, image = x[:, : self.config.mar.buffers], x[:, self.config.mar.buffers :]
-        pooled = {"image": [image], "buffers": [buffers], "both": [image, buffers]}
-        if pool not in pooled:
-            raise ValueError(f"pool must be one of {', '.join(pooled)}, not {pool!r}")
-        return torch.cat([part.mean(dim=1) for part in pooled[pool]], dim=-1)
+        return torch.stack([image.mean(dim=1), buffers.mean(dim=1)], dim=1)
 
     def _all_visible(self, latents: Tensor) -> tuple[Tensor, Tensor, Positions]:
         batch, rows, columns, _ = latents.shape

@@ -129,6 +129,11 @@ class HarmonPipeline:
         """Features (B, D) float32 of the shared encoder, for linear probing."""
         return self.model.features(self.latents(images), layer, pool).cpu().numpy()
 
+    @torch.inference_mode()
+    def embed_layers(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Of every block and of the output, over image tokens and buffers: (B, N + 1, 2, D)."""
+        return self.model.layer_features(self.latents(images)).cpu().numpy()
+
 
 def length_buckets(items: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     """Items in groups whose longest is at most a quarter longer than their shortest, so that

@@ -39,10 +39,10 @@ from harmon_eval.scoring.two_by_two import asymmetric, by_tag, concepts, interva
 from harmon_eval.tasks import geneval
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
+def samples(suite: Suite, data: str = "synergy") -> Iterator[Sample]:
     """The questions about a concept, then its ``suite.images_per_prompt`` drawings: one group."""
-    folder = suite.data("synergy")
-    file = folder / "synergy.jsonl"
+    folder = suite.data(data)
+    file = folder / f"{data}.jsonl"
     for index, item in enumerate(read_metadata(file)):
         shown, where = item.pop("shown", None), f"{file}, line {index + 1}"
         if not isinstance(shown, list) or not shown:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from harmon_eval.arguments import split
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.memory import FittingBatches
@@ -18,9 +19,11 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
-from harmon_eval.scoring.images import open_image
+from harmon_eval.scoring.images import open_image, viewed
+from harmon_eval.scoring.probe_views import centre_crop
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+POOLS = ("image", "buffers", "both")
 
 
 def best_device(name: str | None) -> torch.device:
@@ -55,6 +58,34 @@ def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
         raise UserError(str(error)) from None
 
 
+@dataclass(frozen=True)
+class Features:
+    """What ``embed`` gives: the encoder's ``final`` output, a block's (from 0) or those of ``all``,
+    the mean over ``image`` tokens, over ``buffers``, or ``both`` one after the other."""
+
+    layer: str = "final"
+    pool: str = "image"
+
+    def settings(self, depth: int, width: int) -> dict[str, Any]:
+        """For the provenance, where they are not the default; of ``all`` layers with the places of
+        each part. Raises UserError for a layer or a pooling that there is not."""
+        layers = ("final", "all", *map(str, range(depth)))
+        if self.layer not in layers:
+            raise UserError(f"harmon: layer={self.layer}: give final, all or 0 to {depth - 1}")
+        if self.pool not in POOLS or (self.layer == "all" and self.pool != "image"):
+            raise UserError(f"harmon: pool={self.pool}: give {', '.join(POOLS)} of one layer")
+        if self.layer != "all":
+            return {} if self == Features() else {"layer": self.layer, "pool": self.pool}
+        place = {"final": depth, **{str(block): block for block in range(depth)}}
+        ends = {"image": (0, width), "buffers": (width, 2 * width), "both": (0, 2 * width)}
+        return {
+            "layer": "all",
+            "parts": {f"{layer}-{pool}": [2 * width * number + end for end in within]
+                      for layer, number in place.items()
+                      for pool, within in ends.items()},
+        }  # fmt: skip
+
+
 class HarmonResponder(Responder):
     def __init__(
         self,
@@ -64,8 +95,10 @@ class HarmonResponder(Responder):
         fingerprint: str,
         training: Mapping[str, Any],
         compiled: bool = False,
+        features: Features | None = None,
     ) -> None:
         self.name = name
+        self.features = features or Features()
         self.pipeline = pipeline
         self.draw_settings = settings
         self.fingerprint = fingerprint
@@ -93,6 +126,7 @@ class HarmonResponder(Responder):
         if training:
             known = ("steps", "seconds", "commit")
             self.settings["training"] = {k: training[k] for k in known if k in training}
+        self.settings |= self.features.settings(model.config.mar.depth, model.config.mar.width)
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         return self._fitting.run(self._draw, requests)
@@ -116,19 +150,29 @@ class HarmonResponder(Responder):
         return self.pipeline.answer(images, [r.question for r in requests], budgets)
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
-        return list(self.pipeline.embed([open_image(request.image) for request in requests]))
+        side = self.pipeline.model.config.image_size
+        images = [centre_crop(viewed(request), side) for request in requests]
+        if self.features.layer == "all":
+            return list(self.pipeline.embed_layers(images).reshape(len(images), -1))
+        layer = -1 if self.features.layer == "final" else int(self.features.layer)
+        return list(self.pipeline.embed(images, layer, self.features.pool))
 
 
 def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
-    """Bundled name, folder, ``.pth`` or hub id. Raises UserError for weights unfit for use."""
+    """Bundled name, folder, ``.pth`` or hub id, and ``?layer=K&pool=P`` for what is embedded.
+
+    Raises UserError for weights unfit for use."""
     device = best_device(options.device)
     dtype = DTYPES[options.dtype or "float32"]
+    place, given = split("harmon", argument or BUNDLED_MODEL, {"layer", "pool"})
+    features = Features(given.get("layer", "final"), given.get("pool", "image"))
     try:
-        loaded = load(argument or BUNDLED_MODEL, kl16=options.kl16, device=device, dtype=dtype)
+        loaded = load(place, kl16=options.kl16, device=device, dtype=dtype)
     except CheckpointError as error:
         raise UserError(str(error)) from None
     settings = draw_settings(loaded.draw_settings, options)
     return HarmonResponder(
         *(loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training),
         compiled=bool(options.compile),
+        features=features,
     )

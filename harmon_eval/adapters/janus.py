@@ -29,7 +29,7 @@ from harmon_eval.adapters.harmon import DTYPES, best_device
 from harmon_eval.arguments import refuse, split
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, UserError
 from harmon_eval.model.weights import hash_weights
-from harmon_eval.scoring.images import open_image
+from harmon_eval.scoring.images import open_image, viewed
 
 # Written into the prompt as they are; the wrong ones cost Janus-Pro-1B its GenEval score.
 ROLES = {"pro": ("<|User|>", "<|Assistant|>"), "plain": ("User", "Assistant")}
@@ -203,7 +203,7 @@ class JanusResponder(Responder):
 
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
         """Mean over the patches of the vision encoder's last layer (the eyes for understanding)."""
-        pixels = self._pixels([open_image(r.image) for r in requests])
+        pixels = self._pixels([viewed(r) for r in requests])
         with torch.inference_mode():
             features = self.model.model.get_image_features(pixels).last_hidden_state  # (B, N, D)
         return list(features.float().mean(dim=1).cpu().numpy())

@@ -1,23 +1,19 @@
 """k-NN beside the linear probes: nothing is learned, so it shows the features' own geometry.
 
 Wu et al. 2018 (arXiv 1805.01978) as DINO uses it (Caron et al. 2021, arXiv 2104.14294): cosine
-similarity s, the 20 nearest training images vote with weight exp(s / 0.07).
+similarity s, the 20 nearest training images vote with weight exp(s / 0.07). Both sides are read by
+blocks, so that features may lie in mapped memory.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.neighbors import KNeighborsClassifier
+from collections.abc import Iterator
 
-from harmon_eval.scoring.probe_table import CHUNK, ranks
+import numpy as np
+
+from harmon_eval.scoring.probe_table import CHUNK, Table, ranks
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
-
-
-def _votes(distance: np.ndarray) -> np.ndarray:
-    """Of unit vectors: |a - b|^2 = 2 - 2 s. Relative to s = 1, which leaves the order alone."""
-    votes: np.ndarray = np.exp(-np.square(distance) / (2 * TEMPERATURE))
-    return votes
 
 
 def unit(features: np.ndarray) -> np.ndarray:
@@ -27,17 +23,44 @@ def unit(features: np.ndarray) -> np.ndarray:
     return result
 
 
-def knn_ranks(
-    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
-) -> np.ndarray:
-    """``ranks`` of test features (M, D) by the nearest of train (N, D); raw features, not scaled.
-
-    Training labels count from 0 without a gap."""
-    count = min(NEIGHBOURS, len(train))
-    voters = KNeighborsClassifier(count, weights=_votes, algorithm="brute")
-    voters.fit(unit(train), train_labels)
+def knn_ranks(train: Table, test: Table, classes: int) -> np.ndarray:
+    """``ranks`` of the test rows by the nearest of train; raw features, not scaled."""
     parts = []
-    for start in range(0, len(test), CHUNK):
-        votes = voters.predict_proba(unit(test[start : start + CHUNK]))
-        parts.append(ranks(votes, test_labels[start : start + CHUNK]))
+    for queries, own in _blocks(test):
+        nearest, labels = _nearest(queries, train)
+        # Relative to s = 1, which leaves the order alone.
+        weights = np.exp((nearest - 1) / TEMPERATURE)
+        votes = np.zeros((len(queries), classes))
+        np.add.at(votes, (np.arange(len(queries))[:, None], labels), weights)
+        parts.append(ranks(votes, own))
     return np.concatenate(parts)
+
+
+def _blocks(table: Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(table), CHUNK):
+        rows = table.rows[start : start + CHUNK]
+        yield unit(np.asarray(table.features[rows])), table.labels[rows]
+
+
+def _nearest(queries: np.ndarray, train: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities and labels (n, 20) of the nearest rows of train; of equal ones the earlier."""
+    best = np.empty((len(queries), 0), np.float32)
+    labels = np.empty((len(queries), 0), np.int64)
+    for block, own in _blocks(train):
+        both = np.hstack([best, queries @ block.T])
+        codes = np.hstack([labels, np.broadcast_to(own, (len(queries), len(own)))])
+        places = _largest(both)
+        best = np.take_along_axis(both, places, axis=1)
+        labels = np.take_along_axis(codes, places, axis=1)
+    return best, labels
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Places (n, 20) of the largest values of each row, in rising order; of equal ones the first,
+    which no partition promises by itself."""
+    count = min(NEIGHBOURS, values.shape[1])
+    least = np.partition(values, -count, axis=1)[:, -count, None]
+    above, equal = values > least, values == least
+    room = count - above.sum(axis=1, keepdims=True)
+    kept = above | (equal & (equal.cumsum(axis=1) <= room))
+    return np.nonzero(kept)[1].reshape(len(values), count)

@@ -3,7 +3,8 @@
 facebookresearch/mae @ efb2a80: LARS, momentum 0.9, no weight decay, trust coefficient 0.001, 90
 epochs, 10 of them warm-up, then half a cosine; learning rate base * batch / 256; head of standard
 deviation 0.01. Features are standardised exactly, as its BatchNorm without affine would come to.
-Stored features have no random crops, so this is not MAE's own number and is not called so.
+Where features of several random crops are stored, each epoch reads the next of them; MAE itself
+draws a new crop every epoch, so this is not MAE's own number and is not called so.
 
 The recipe is not free of scale: the weights move by at most about lr * 0.001 a step. Base 0.1 with
 batches of 16,384 belongs to ImageNet; a smaller set takes batches of 128, and its base learning
@@ -13,7 +14,7 @@ rate is chosen on a hold-out of the training part.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,18 +67,23 @@ def learning_rate(epoch: float, peak: float, epochs: int = EPOCHS) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (epochs - WARM_UP)))
 
 
-def fit(table: Table, classes: int, base_lr: float, batch: int, seed: int = 0) -> Head:
-    """Train a head on minibatches that are read as they come; the last partial one is dropped."""
+def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int, seed: int = 0) -> Head:
+    """Train a head on minibatches that are read as they come; the last partial one is dropped.
+
+    ``views`` are the same images, each in another random crop (or as they are): epochs take them
+    in turn."""
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.empty(classes, table.width)
+    count, width = len(views[0]), views[0].width
+    weight = torch.empty(classes, width)
     nn.init.trunc_normal_(weight, std=0.01, generator=generator)
     weight.requires_grad_()
     bias = torch.zeros(classes, requires_grad=True)
     optimiser = Lars([weight, bias])
-    batch = min(batch, len(table))
-    steps = len(table) // batch
+    batch = min(batch, count)
+    steps = count // batch
     for epoch in range(EPOCHS):
-        order = torch.randperm(len(table), generator=generator).numpy()
+        table = views[epoch % len(views)]
+        order = torch.randperm(count, generator=generator).numpy()
         for step in range(steps):
             # In rising order, which a mapped file reads faster; a mean does not mind.
             x, labels = table.take(np.sort(order[step * batch : (step + 1) * batch]))
@@ -88,13 +94,16 @@ def fit(table: Table, classes: int, base_lr: float, batch: int, seed: int = 0) -
     return Head(weight.detach().T.double().numpy(), bias.detach().double().numpy())
 
 
-def probe(table: Table, classes: int) -> LarsFit:
-    """As published for a set of ImageNet's size; else with the base rate of the best hold-out."""
-    if len(table) >= IMAGENET_SIZE:
-        return LarsFit(fit(table, classes, BASE_LR, IMAGENET_BATCH), BASE_LR)
-    kept, held = hold_out(table, classes)
+def probe(plain: Table, views: Sequence[Table], classes: int) -> LarsFit:
+    """As published for a set of ImageNet's size; else with the base rate of the best hold-out.
+
+    ``plain`` are the images as they are, which judge the hold-out, as they do the test images."""
+    if len(plain) >= IMAGENET_SIZE:
+        return LarsFit(fit(views, classes, BASE_LR, IMAGENET_BATCH), BASE_LR)
+    kept = [hold_out(view, classes)[0] for view in views]  # of every view the same images
+    held = hold_out(plain, classes)[1]
     chosen = BASE_LR
     if len(held):
         scores = {lr: top1(fit(kept, classes, lr, SMALL_BATCH), held) for lr in SWEEP}
         chosen = max(scores, key=scores.__getitem__)
-    return LarsFit(fit(table, classes, chosen, SMALL_BATCH), chosen)
+    return LarsFit(fit(views, classes, chosen, SMALL_BATCH), chosen)

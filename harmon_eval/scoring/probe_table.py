@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,8 @@ EPS = 1e-6
 HELD_OUT = 10
 
 
-def stacked(vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, D) float32, beyond ``IN_MEMORY`` bytes in a temporary file that is mapped.
+def stacked(vectors: Sequence[np.ndarray], folder: Path | None = None) -> np.ndarray:
+    """(N, D) float32, beyond ``IN_MEMORY`` bytes in a file below ``folder`` that is mapped.
 
     Raises UserError where the vectors are not all of one length."""
     widths = {len(vector) for vector in vectors}
@@ -26,7 +27,8 @@ def stacked(vectors: Sequence[np.ndarray]) -> np.ndarray:
     shape = len(vectors), widths.pop()
     if 4 * shape[0] * shape[1] <= IN_MEMORY:
         return np.stack(list(vectors)).astype(np.float32, copy=False)
-    with tempfile.TemporaryFile() as file:  # gone with its last map
+    # Not in the system's folder, which may lie in memory; gone with its last map.
+    with tempfile.TemporaryFile(dir=folder) as file:
         table = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
     for start in range(0, len(vectors), CHUNK):
         table[start : start + CHUNK] = np.stack(list(vectors[start : start + CHUNK]))
@@ -64,13 +66,17 @@ class Table:
     def part(self, places: np.ndarray) -> Table:
         return replace(self, rows=self.rows[places])
 
+    def of(self, rows: np.ndarray) -> Table:
+        """Other rows of the same features, shown by this table's mean and scale."""
+        return replace(self, rows=rows)
 
-def standardised(features: np.ndarray, labels: np.ndarray) -> Table:
-    """All rows by their own mean and biased variance, (x - mean) / sqrt(variance + 1e-6).
+
+def standardised(features: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> Table:
+    """Those rows (all) by their own mean and biased variance, (x - mean) / sqrt(variance + 1e-6).
 
     That is what BatchNorm without affine parameters converges to. Two passes in float64."""
-    every = np.arange(len(features))
-    raw = Table(features, labels, every, np.zeros(1), np.ones(1))
+    rows = np.arange(len(features)) if rows is None else rows
+    raw = Table(features, labels, rows, np.zeros(1), np.ones(1))
     mean = sum((x.sum(axis=0) for x, _ in raw.chunks()), np.zeros(raw.width)) / len(raw)
     squares = (np.square(x - mean).sum(axis=0) for x, _ in raw.chunks())
     variance = sum(squares, np.zeros(raw.width)) / len(raw)

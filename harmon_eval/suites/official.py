@@ -71,8 +71,9 @@ NEEDED: dict[str, Needed] = {
         "annotations/captions_val2014.json of COCO 2014 (and its images beside it in val2014/)",
     ),
     "linear_probe": Needed(
-        ("train",),
-        "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG",
+        ("train*",),
+        "ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG, or as the "
+        "hub's train-*.parquet and validation-*.parquet",
     ),
     "wise": Needed(
         ("cultural_common_sense.json",), "the three files of WISE_legacy/data in PKU-YuanGroup/WISE"
@@ -89,6 +90,11 @@ NEEDED: dict[str, Needed] = {
         ("synergy.jsonl",),
         "GenEval prompts with pictures and questions of your own (none are published; the format "
         "is in docs/tasks.md) and the pictures",
+    ),
+    "held_out": (
+        "held_out.jsonl",
+        "prompts with pictures and questions that the model's training showed, and ones that it "
+        "left out (they are its own affair; the format is in docs/tasks.md)",
     ),
 }
 # Prompts that are made here by the published procedure, with its seed and with another one.
@@ -152,6 +158,7 @@ class OfficialSuite:
             "detector": self._open_detector,
             "color": self._color,
             "judge": lambda: self._judge,
+            "probe": _probes,
         }.get(name)
         if open_instrument is None:
             raise InstrumentMissing(f"the official suite has no instrument {name!r}")
@@ -193,6 +200,12 @@ class OfficialSuite:
         colors = clip_colors.official_colors(official_weights.find("color", self._data))
         clip_colors.self_test(colors)
         return colors
+
+
+def _probes() -> Any:
+    from harmon_eval.scoring.probe import Probes
+
+    return Probes()
 
 
 def prepared_folder(task: str) -> Path:

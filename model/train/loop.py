@@ -7,21 +7,22 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-import torch.distributed
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, gather_object
+from accelerate.utils import gather_object
 
 from harmon_eval.model.train.batches import BatchMaker, MicroBatch
+from harmon_eval.model.train.evaluation import check_tasks
 from harmon_eval.model.train.faults import Alarm, Faults
 from harmon_eval.model.train.feed import Feed
+from harmon_eval.model.train.gradients import SHARDED, Gradients
 from harmon_eval.model.train.latents import CachedLatents, precompute
 from harmon_eval.model.train.losses import Losses
 from harmon_eval.model.train.optimizers import Average, freeze, optimizers, set_rates
+from harmon_eval.model.train.plan import parts_table
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Stopped, TrainingError
 from harmon_eval.model.train.run_folder import (
     check_recipe,
@@ -33,7 +34,7 @@ from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.train.sources import StreamedRows, open_rows
 from harmon_eval.model.train.start import Started, begin
 from harmon_eval.model.train.state import Position, Snapshots, StopSignal
-from harmon_eval.model.train.watching import Watcher, source_names
+from harmon_eval.model.train.watching import Watcher, check_trackers
 
 
 def train_harmon(recipe: Recipe, folder: Path) -> Path:
@@ -42,6 +43,8 @@ def train_harmon(recipe: Recipe, folder: Path) -> Path:
     Raises RecipeError, and TrainingError where a run had to stop."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    check_trackers(recipe.watch.trackers)
+    check_tasks(recipe.eval.tasks)
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
         log_with=list(recipe.watch.trackers) or None,
@@ -75,18 +78,19 @@ class Training:
         self, recipe: Recipe, folder: Path, accelerator: Accelerator, started: Started
     ) -> None:
         self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
-        _check_devices(recipe, accelerator)
+        check_devices(recipe, accelerator)
         model = started.model
         freeze(model, recipe.optimizer)
-        self.names = source_names(recipe)
         if accelerator.is_main_process:
             check_recipe(folder, asdict(recipe), dict(started.origins))
             started.processor.save(folder / "tokenizer")
+            print(*parts_table(model, started.origins), sep="\n", flush=True)
         accelerator.wait_for_everyone()
         self.feed = Feed(self._maker(started), recipe.steps)
         self.losses, *self.steppers = accelerator.prepare(
             Losses(model), *optimizers(model, recipe.optimizer)
         )
+        self.gradients = Gradients(recipe, accelerator, self.losses)
         self.model = accelerator.unwrap_model(self.losses).model
         self.average = Average(self.model, recipe.optimizer.ema)
         self.alarm = Alarm(recipe)
@@ -99,6 +103,7 @@ class Training:
                 state, self.model, self.steppers, self.average, self.alarm
             )
             self.feed.restore(self.position.data)
+            accelerator.print(f"goes on from step {self.position.step} in {folder}")
         self.watcher = Watcher(recipe, folder, accelerator, started, self.position)
 
     def _maker(self, started: Started) -> BatchMaker:
@@ -139,8 +144,8 @@ class Training:
                         progress * self.recipe.steps, self.recipe.steps, self.recipe.schedule
                     ),
                 )
-                losses, norm = self.forward_backward(batches)
-                shared = self._shared(
+                losses, norm = self.gradients.of(batches)
+                shared = self.gradients.shared(
                     [*losses.values(), float(stop.asked), time.monotonic() - started]
                 )
                 losses = dict(zip(losses, shared, strict=False))
@@ -165,65 +170,6 @@ class Training:
             yield step, progress
 
     # -- one step ----------------------------------------------------------------------------
-
-    def forward_backward(self, batches: list[MicroBatch]) -> tuple[dict[str, float], float]:
-        """Gradients of a cycle, shared by all processes; this process's losses, and the norm."""
-        sums: dict[str, float] = {}
-        world, at_once = self.accelerator.num_processes, self.recipe.device_batch
-        for number, batch in enumerate(batches):
-            total = self._shared([float(batch.count)])[0] * world
-            size = at_once or len(batch)
-            starts = range(0, len(batch), size)
-            weight = self.recipe.sources[batch.source].weight / len(batches)
-            for first in starts:
-                part = batch.rows(first, first + size)
-                last = number + 1 == len(batches) and first == starts[-1]
-                with self._accumulating(last):
-                    share = part.count * world / total
-                    loss = self.losses(part.to(self.accelerator.device)) * share
-                    self.accelerator.backward(loss * weight)
-                name = self.names[batch.source]
-                repeats = self.recipe.sources[batch.source].repeat
-                sums[name] = sums.get(name, 0.0) + float(loss.detach()) / repeats
-        self._share_gradients()
-        limit = self.recipe.optimizer.clip or math.inf
-        norm = self.accelerator.clip_grad_norm_(self._learning(), limit)
-        return sums, float(norm) if norm is not None else 0.0
-
-    def _learning(self) -> list[torch.nn.Parameter]:
-        return [p for p in self.losses.parameters() if p.requires_grad]
-
-    def _accumulating(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients stay on their process until the cycle is complete."""
-        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
-            self.accelerator.sync_gradients = last  # the engine steps on the last backward
-        if self._plain:
-            return self.accelerator.no_sync(self.losses)
-        return nullcontext()
-
-    @property
-    def _plain(self) -> bool:
-        """Whole weights on every process."""
-        sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED)
-        return self.accelerator.distributed_type not in sharded
-
-    def _share_gradients(self) -> None:
-        """Mean over processes. No source reaches all weights, and DistributedDataParallel shares
-        only what the last backward reached; all processes run the same sources."""
-        if self._plain and self.accelerator.num_processes > 1:
-            for parameter in self._learning():
-                if parameter.grad is not None:
-                    torch.distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.accelerator.num_processes
-
-    def _shared(self, values: list[float]) -> list[float]:
-        """Means over processes."""
-        if self.accelerator.num_processes == 1:
-            return values
-        local = torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
-        mean = self.accelerator.reduce(local, "mean")
-        assert isinstance(mean, torch.Tensor)
-        return mean.tolist()
 
     def _apply(
         self, step: int, batches: list[MicroBatch], losses: dict[str, float], norm: float
@@ -278,7 +224,7 @@ class Training:
         self.watcher.close()
 
 
-def _check_devices(recipe: Recipe, accelerator: Accelerator) -> None:
+def check_devices(recipe: Recipe, accelerator: Accelerator) -> None:
     """Raises RecipeError for what cannot be spread over these processes."""
     world = accelerator.num_processes
     for number, source in enumerate(recipe.sources):
@@ -287,8 +233,7 @@ def _check_devices(recipe: Recipe, accelerator: Accelerator) -> None:
                 f"sources.{number}.batch = {source.batch} cannot be shared by {world} processes: "
                 f"make it a multiple of {world}"
             )
-    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED)
-    if recipe.optimizer.name == "muon" and accelerator.distributed_type in sharded:
+    if recipe.optimizer.name == "muon" and accelerator.distributed_type in SHARDED:
         raise RecipeError(
             'muon needs whole matrices: use plain data parallelism, or optimizer.name = "adamw"'
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import torch
@@ -26,14 +27,9 @@ def describe(recipe: Recipe | VAERecipe) -> str:
     with torch.device("meta"):
         model = Harmon(config)
     freeze(model, recipe.optimizer)
-    lines.append(f"{'part':9}{'trained':>15}{'frozen':>15}  from")
-    for part in PARTS:
-        sizes = [(p.numel(), p.requires_grad) for p in getattr(model, part).parameters()]
-        trained, frozen = (sum(n for n, g in sizes if g == learns) for learns in (True, False))
-        lines.append(f"{part:9}{trained:15,}{frozen:15,}  {origins[part]}")
+    lines += parts_table(model, origins)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     every = sum(p.numel() for p in model.parameters())
-    lines.append(f"{'all':9}{learning:15,}{every - learning:15,}")
     size = recipe.image_size or config.image_size
     tokens = (size // config.vae.stride) ** 2
     numbers = cycle(recipe, max(source.first_step for source in recipe.sources))
@@ -49,6 +45,19 @@ def describe(recipe: Recipe | VAERecipe) -> str:
                  f"{images * (tokens + config.mar.buffers):,} tokens a step")  # fmt: skip
     lines.append(memory(recipe, config, every, learning, tokens + config.mar.buffers, world))
     return "\n".join(lines)
+
+
+def parts_table(model: Harmon, origins: Mapping[str, str]) -> list[str]:
+    """Lines: of each part, how many parameters learn and do not, and where its weights are from."""
+    lines = [f"{'part':9}{'trained':>15}{'frozen':>15}  from"]
+    totals = {True: 0, False: 0}
+    for part in PARTS:
+        counts = {True: 0, False: 0}
+        for parameter in getattr(model, part).parameters():
+            counts[parameter.requires_grad] += parameter.numel()
+        totals = {learns: totals[learns] + counts[learns] for learns in totals}
+        lines.append(f"{part:9}{counts[True]:15,}{counts[False]:15,}  {origins[part]}")
+    return [*lines, f"{'all':9}{totals[True]:15,}{totals[False]:15,}"]
 
 
 def memory(

@@ -160,8 +160,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Watch:
-    """How often what is written, in steps (0: never). ``prompts`` are drawn into a grid;
-    ``tasks`` of ``suite`` are run by the harness, ``limit`` prompts or images of each.
+    """How often what is written, in steps (0: never). ``prompts`` are drawn into a grid.
     ``trackers``: accelerate's, such as tensorboard or wandb. ``keep``: checkpoints kept."""
 
     log_every: int = 20
@@ -169,11 +168,18 @@ class Watch:
     keep: int = 2
     draw_every: int = 0
     prompts: tuple[str, ...] = ()
-    eval_every: int = 0
+    trackers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every ``every`` steps (0: never) the harness runs ``tasks`` of ``suite`` on the model as it
+    is, ``limit`` prompts or images of each (0: all)."""
+
+    every: int = 0
     tasks: tuple[str, ...] = ()
     suite: str = "mini"
     limit: int = 20
-    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,7 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     watch: Watch = field(default_factory=Watch)
+    eval: Evaluation = field(default_factory=Evaluation)
 
 
 CHOICES = {
@@ -235,3 +242,9 @@ def samples_before(recipe: Recipe, number: int, step: int) -> int:
     """How many samples of a source all processes together took in the steps before ``step``."""
     source = recipe.sources[number]
     return max(0, step - source.first_step) * source.repeat * source.batch
+
+
+def source_names(recipe: Recipe) -> list[str]:
+    """What a source's loss is called: its task, with the source's number where tasks repeat."""
+    tasks = [source.task for source in recipe.sources]
+    return [t if tasks.count(t) == 1 else f"{t}.{i}" for i, t in enumerate(tasks)]

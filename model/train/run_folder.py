@@ -23,7 +23,7 @@ from harmon_eval.model.train.recipe import RecipeError
 
 STATE = "state.pt"
 # What may change when a training goes on.
-FREE = ("steps", "minutes", "threads", "watch", "device_batch", "gradient_checkpointing")
+FREE = ("steps", "minutes", "threads", "watch", "eval", "device_batch", "gradient_checkpointing")
 
 
 def write_text(path: Path, text: str) -> None:

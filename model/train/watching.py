@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, tracking
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,19 +17,25 @@ from torch import Tensor
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.train.curves import loss_curve
+from harmon_eval.model.train.evaluation import harness_scores
 from harmon_eval.model.train.export import drawing_settings, write_model
 from harmon_eval.model.train.recipe import Recipe, RecipeError
-from harmon_eval.model.train.run_folder import History, read_history
+from harmon_eval.model.train.run_folder import History
 from harmon_eval.model.train.start import Started
 from harmon_eval.model.train.state import Position
 
 HISTORY = "history.jsonl"
 
 
-def source_names(recipe: Recipe) -> list[str]:
-    """What a source's loss is called: its task, with the source's number where tasks repeat."""
-    tasks = [source.task for source in recipe.sources]
-    return [t if tasks.count(t) == 1 else f"{t}.{i}" for i, t in enumerate(tasks)]
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises RecipeError: accelerate leaves out a tracker that is not installed without a word."""
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
+            raise RecipeError(f"watch.trackers: {name!r} is none of {known}")
+        if name not in map(str, tracking.get_available_trackers()):
+            raise RecipeError(f"watch.trackers: {name} is not installed: pip install {name}")
 
 
 class Watcher:
@@ -85,8 +92,7 @@ class Watcher:
             self.history.write(step=position.step, seconds=position.seconds, **entry)
             if not self.bar.console.is_terminal:
                 print(f"step {position.step}/{self.recipe.steps}  {said}", flush=True)
-        if self.recipe.watch.trackers:
-            self.accelerator.log({**means, "rate": rate}, step=position.step)
+        self._track({**means, "rate": rate, "images_per_s": speed}, position)
         self.sums, self.images = {}, 0
         self.since = (position.step, position.seconds)
 
@@ -96,9 +102,9 @@ class Watcher:
 
     def look(self, position: Position, weights: Callable[[], dict[str, Tensor]]) -> None:
         """Draw and evaluate where that is due; all processes call this."""
-        watch, step = self.recipe.watch, position.step
+        watch, evaluation, step = self.recipe.watch, self.recipe.eval, position.step
         draw = bool(watch.draw_every and watch.prompts) and step % watch.draw_every == 0
-        judge = bool(watch.eval_every and watch.tasks) and step % watch.eval_every == 0
+        judge = bool(evaluation.every and evaluation.tasks) and step % evaluation.every == 0
         if not (draw or judge):
             return
         whole = weights()
@@ -127,8 +133,17 @@ class Watcher:
         folder = self.folder / "evaluations" / f"step-{position.step:07d}"
         training = {"steps": position.step, "seconds": round(position.seconds)}
         write_model(pipeline, folder / "model", settings, torch.float32, training)
-        for score in harness_scores(folder, self.recipe):
+        scores = harness_scores(folder, self.recipe.eval)
+        shutil.rmtree(folder / "model")  # its hash is in the run's manifest
+        for score in scores:
             self.history.write(step=position.step, seconds=position.seconds, **score)
+        self._track({s["task"]: s["score"] for s in scores if s["score"] is not None}, position)
+        self.curve()
+
+    def _track(self, values: dict[str, float], position: Position) -> None:
+        """For accelerate's trackers, which write on the main process only."""
+        if self.recipe.watch.trackers and values:
+            self.accelerator.log(values, step=position.step)
 
     def close(self) -> None:
         self.bar.stop()
@@ -145,73 +160,3 @@ def image_grid(images: list[Image.Image], gap: int = 2) -> Image.Image:
     for i, image in enumerate(images):
         grid.paste(image, (i % columns * width, i // columns * height))
     return grid
-
-
-def harness_scores(folder: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """Run the harness on ``folder``/model; one entry a task: its headline with the interval."""
-    # The network is usable without the harness, so that is imported where it is asked for.
-    from harmon_eval import evaluate
-    from harmon_eval.core import ModelOptions, UserError
-    from harmon_eval.store import METRICS, read_json
-
-    watch = recipe.watch
-    request = evaluate.Request(
-        model=str(folder / "model"),
-        options=ModelOptions(),
-        tasks=",".join(watch.tasks),
-        suite=watch.suite,
-        settings=evaluate.RunSettings(limit=watch.limit or None),
-        output=folder / "run",
-    )
-    try:
-        evaluate.run(request)
-    except UserError as error:
-        raise RecipeError(f"watch.tasks: {error}") from None
-    scores = []
-    for task in watch.tasks:
-        path = folder / "run" / task / METRICS
-        if path.exists():
-            found = read_json(path)
-            name = found["headline"]
-            scores.append(
-                {
-                    "task": task,
-                    "metric": name,
-                    "score": found["metrics"].get(name),
-                    "interval": found["intervals"].get(name),
-                    "n": found["n"],
-                }
-            )
-    return scores
-
-
-def loss_curve(history: Path, path: Path) -> None:
-    """Losses and scores over steps as a PNG. Without matplotlib there is none."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    entries = read_history(history)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    apart = {"step", "seconds", "rate", "norm", "images_per_s", "skipped"}
-    losses = [entry for entry in entries if "rate" in entry]
-    for name in dict.fromkeys(key for entry in losses for key in entry if key not in apart):
-        points = [(entry["step"], entry[name]) for entry in losses if name in entry]
-        axes.plot(*zip(*points, strict=True), label=name)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
-    scored = [entry for entry in entries if entry.get("score") is not None]
-    if scored:
-        right = axes.twinx()
-        right.set_ylabel("score")
-        for task in dict.fromkeys(entry["task"] for entry in scored):
-            points = [(e["step"], e["score"]) for e in scored if e["task"] == task]
-            right.plot(*zip(*points, strict=True), "o--", label=task)
-        right.legend(loc="lower right")
-    if losses:
-        axes.legend(loc="upper right")
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)

@@ -42,6 +42,7 @@ PERFECT = {
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
     "geneval_fresh": "test_geneval_fresh.py::"
     "test_the_mini_suite_has_its_own_and_the_rules_are_genevals",
+    "held_out": "test_held_out.py::test_all_right_is_one_and_all_wrong_is_nothing",
     "linear_probe": "test_linear_probe.py::"
     "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
     **dict.fromkeys(
@@ -237,7 +238,7 @@ def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini, tmp_path):
 
 
 def test_all_tasks_of_the_mini_suite_together_take_minutes(mini):
-    """Some ten drawings a second on two cores: 3,600 are six minutes, and all else is less."""
+    """Some ten drawings a second on two cores: 4,000 are seven minutes, and all else is less."""
     samples = [s for name in TASKS for s in registry.task(name).samples(mini)]
-    assert sum(isinstance(s.request, Draw) for s in samples) < 3_600
-    assert sum(isinstance(s.request, Ask) for s in samples) < 2_500
+    assert sum(isinstance(s.request, Draw) for s in samples) < 4_000
+    assert sum(isinstance(s.request, Ask) for s in samples) < 2_600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 
@@ -12,15 +13,18 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 from harmon_eval import registry
-from harmon_eval.core import Answer, Responder, Sample, UserError
+from harmon_eval.core import Answer, Embed, Responder, Sample, UserError
 from harmon_eval.progress import Progress
 from harmon_eval.runner import RunSettings, headline, prepare, run_job
-from harmon_eval.scoring import probe_lars, probe_lbfgs, probe_table
+from harmon_eval.scoring import probe_knn, probe_lars, probe_lbfgs, probe_table
+from harmon_eval.scoring.probe import Probes
+from harmon_eval.scoring.probe_folder import Labelled
 from harmon_eval.scoring.probe_knn import knn_ranks
-from harmon_eval.scoring.probe_table import Head, hold_out, ranks, standardised
-from harmon_eval.store import RunFolder
+from harmon_eval.scoring.probe_table import Head, Table, hold_out, ranks, standardised
+from harmon_eval.store import RunFolder, TaskFolder
 from harmon_eval.suites.mini.scenes import SHAPES
 
 TASK = registry.task("linear_probe")
@@ -35,22 +39,38 @@ def blobs(count: int, classes: int = 3, width: int = 5, seed: int = 0, spread: f
     return (centres[labels] + spread * rng.normal(size=(count, width))).astype(np.float32), labels
 
 
-def rows_of(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> pd.DataFrame:
-    """What ``mark`` and the runner make of one set's vectors."""
-    made = []
-    for split in ("train", "val"):
-        for number, (vector, label) in enumerate(zip(features[split], labels[split], strict=True)):
-            place = f"{split}/{label}/{number:05d}.png"
-            target = {"source": "", "split": split, "label": str(label)}
-            sample = Sample(place, None, target, place, f"{label}/{split}")
-            row = TASK.mark([Answer(sample, vector)], {})[0]
-            made.append({"id": place, "group": place, "stratum": sample.stratum, **row})
-    return pd.DataFrame(made)
+def marked(vectors: dict[str, np.ndarray], folder, seed: int = 0) -> pd.DataFrame:
+    """What the runner makes of one run's vectors (by id): stored in any order, then marked."""
+    store = TaskFolder(folder / "linear_probe")
+    order = np.random.default_rng(seed).permutation(sorted(vectors))
+    store.record({str(name): vectors[name] for name in order})
+    probes = Probes().bound_to(store.path)
+    rows = []
+    for name in sorted(vectors):
+        image = Labelled.of(name)
+        target = {"source": image.source, "split": image.split, "label": image.label}
+        group = "/".join(filter(None, (image.source, image.split, image.label, image.name)))
+        sample = Sample(name, Embed(folder), target, group, f"{image.label}/{image.split}")
+        row = TASK.mark([Answer(sample, vectors[name])], {"probe": probes})[0]
+        rows.append({"id": name, "group": group, "stratum": sample.stratum, **row})
+    return pd.DataFrame(rows)
 
 
-def drawn(train: int = 90, val: int = 60, **options) -> pd.DataFrame:
+def named(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict:
+    return {
+        f"{split}/{label}/{number:05d}.png": np.asarray(vector, np.float32)
+        for split in features
+        for number, (vector, label) in enumerate(zip(features[split], labels[split], strict=True))
+    }
+
+
+def rows_of(features, labels, folder) -> pd.DataFrame:
+    return marked(named(features, labels), folder)
+
+
+def drawn(train: int = 90, val: int = 60, **options) -> dict[str, np.ndarray]:
     sets = {"train": blobs(train, seed=1, **options), "val": blobs(val, seed=2, **options)}
-    return rows_of({k: v[0] for k, v in sets.items()}, {k: v[1] for k, v in sets.items()})
+    return named({k: v[0] for k, v in sets.items()}, {k: v[1] for k, v in sets.items()})
 
 
 # -- LARS, worked in the protocol's section 4 -----------------------------------------------------
@@ -170,84 +190,159 @@ def test_equal_logits_are_ranked_by_the_number_of_the_class():
 def test_nearest_neighbours_vote_by_cosine_and_closeness():
     """Fewer than 20 training images: all vote. One close voter outweighs two far ones: at cosine 1
     and 0 the weights differ by exp(1 / 0.07), and length does not count."""
-    train = np.array([[10.0, 0.0], [0.0, 1.0], [0.0, 2.0]], np.float32)
-    labels = np.array([1, 0, 0])
-    test = np.array([[0.1, 0.0], [0.0, 9.0]], np.float32)
-    assert knn_ranks(train, labels, test, np.array([1, 0])).tolist() == [0, 0]
-    assert knn_ranks(train, labels, test, np.array([0, 1])).tolist() == [1, 1]
+    train = raw([[10.0, 0.0], [0.0, 1.0], [0.0, 2.0]], [1, 0, 0])
+    for labels, expected in (([1, 0], 0), ([0, 1], 1)):
+        found = knn_ranks(train, raw([[0.1, 0.0], [0.0, 9.0]], labels), 2)
+        assert found.tolist() == [expected, expected]
+
+
+def raw(features, labels) -> Table:
+    features = np.asarray(features, np.float32)
+    return Table(features, np.asarray(labels), np.arange(len(features)), np.zeros(1), np.ones(1))
+
+
+def test_the_votes_are_those_of_scikit_learn_whatever_the_blocks(monkeypatch):
+    train, test = raw(*blobs(200, seed=3, spread=4)), raw(*blobs(90, seed=4, spread=4))
+    peer = KNeighborsClassifier(
+        20, weights=lambda d: np.exp(-np.square(d) / 0.14), algorithm="brute"
+    ).fit(probe_knn.unit(train.features), train.labels)
+    expected = ranks(peer.predict_proba(probe_knn.unit(test.features)), test.labels)
+    assert 0 < (expected > 0).mean() < 1
+    assert knn_ranks(train, test, 3).tolist() == expected.tolist()
+    monkeypatch.setattr(probe_knn, "CHUNK", 17)
+    assert knn_ranks(train, test, 3).tolist() == expected.tolist()
+
+
+def test_of_equal_neighbours_the_first_vote_whatever_the_blocks(monkeypatch):
+    blank = raw(np.ones((60, 2)), np.repeat([0, 1, 2], 20))
+    assert (knn_ranks(blank, blank, 3) == blank.labels).all()
+    monkeypatch.setattr(probe_knn, "CHUNK", 7)
+    assert (knn_ranks(blank, blank, 3) == blank.labels).all()
 
 
 # -- the whole task -------------------------------------------------------------------------------
 
 
-def test_features_that_hold_the_label_score_100_in_every_probe():
+def test_features_that_hold_the_label_score_100_in_every_probe(tmp_path):
     labels = {"train": np.arange(60) % 6, "val": np.arange(30) % 6}
-    metrics = TASK.summarize(rows_of({k: np.eye(6)[v] for k, v in labels.items()}, labels))
+    perfect = {k: np.eye(6)[v] for k, v in labels.items()}
+    metrics = TASK.summarize(rows_of(perfect, labels, tmp_path))
     for name in PROBES:
         assert metrics[f"top1[{name}]"] == metrics[f"top5[{name}]"] == 100
     assert metrics["converged[lbfgs]"] == 1 and metrics["dimension"] == 6
     assert metrics["majority"] == pytest.approx(100 / 6)
 
 
-def test_features_that_are_the_same_for_all_images_get_what_one_class_gets():
+def test_features_that_are_the_same_for_all_images_get_what_one_class_gets(tmp_path):
     """A perfect blank: the first class is answered always, as the classes are equally frequent."""
     labels = {"train": np.arange(40) % 4, "val": np.arange(20) % 4}
     blank = {k: np.ones((len(v), 3)) for k, v in labels.items()}
-    metrics = TASK.summarize(rows_of(blank, labels))
+    metrics = TASK.summarize(rows_of(blank, labels, tmp_path))
     assert metrics["top1[lbfgs]"] == metrics["top1[knn20]"] == metrics["majority"] == 25
     assert metrics["top1[lars-cached]"] == 25
 
 
-def test_random_features_are_at_chance():
+def test_random_features_are_at_chance(tmp_path):
     rng = np.random.default_rng(0)
     labels = {"train": np.arange(200) % 4, "val": np.arange(400) % 4}
     noise = {k: rng.normal(size=(len(v), 6)) for k, v in labels.items()}
-    metrics = TASK.summarize(rows_of(noise, labels))
+    metrics = TASK.summarize(rows_of(noise, labels, tmp_path))
     error = 100 * math.sqrt(0.25 * 0.75 / 400)
     for name in PROBES:
         assert abs(metrics[f"top1[{name}]"] - 25) < 4 * error
 
 
-def test_the_order_of_rows_and_the_scale_of_a_feature_do_not_matter():
-    rows = drawn()
-    metrics = TASK.summarize(rows)
-    assert TASK.summarize(rows.sample(frac=1, random_state=1)) == metrics
-    scaled = rows.assign(features=[v * np.float32([1000, 1, 1, 1, 1]) for v in rows["features"]])
-    again = TASK.summarize(scaled)
+def test_the_order_of_answers_and_the_scale_of_a_feature_do_not_matter(tmp_path):
+    vectors = drawn()
+    metrics = TASK.summarize(marked(vectors, tmp_path / "a"))
+    assert TASK.summarize(marked(vectors, tmp_path / "b", seed=1)) == metrics
+    scaled = {name: v * np.float32([1000, 1, 1, 1, 1]) for name, v in vectors.items()}
+    again = TASK.summarize(marked(scaled, tmp_path / "c"))
     assert again["top1[lbfgs]"] == metrics["top1[lbfgs]"]
     assert again["loss[lbfgs]"] == pytest.approx(metrics["loss[lbfgs]"], abs=1e-4)
 
 
-def test_the_penalty_is_chosen_without_the_test_images():
-    rows = drawn()
-    other = rows.assign(
-        features=[
-            vector[::-1] if split == "val" else vector
-            for vector, split in zip(rows["features"], rows["split"], strict=True)
-        ]
-    )
-    facts = [TASK.summarize(every) for every in (rows, other)]
+def test_the_penalty_is_chosen_without_the_test_images(tmp_path):
+    vectors = drawn()
+    other = {name: v[::-1] if name.startswith("val") else v for name, v in vectors.items()}
+    facts = [TASK.summarize(marked(v, tmp_path / str(i))) for i, v in enumerate((vectors, other))]
     for name in ("lambda[lbfgs]", "loss[lbfgs]", "base_lr[lars-cached]"):
         assert facts[0][name] == facts[1][name]
     assert facts[0]["top1[lbfgs]"] != facts[1]["top1[lbfgs]"]
 
 
-def test_intervals_are_those_of_a_share_of_the_test_images():
+def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path):
     """Bootstrap of a proportion: about p +- 1.96 sqrt(p (1 - p) / n)."""
-    rows = drawn(val=240, spread=3.0)
+    rows = marked(drawn(val=240, spread=3.0), tmp_path)
     share = TASK.summarize(rows)["top1[lbfgs]"] / 100
     low, high = TASK.intervals(rows, TASK.summarize, resamples=400)["top1[lbfgs]"]
     assert low < 100 * share < high
     assert high - low == pytest.approx(2 * 196 * math.sqrt(share * (1 - share) / 240), rel=0.15)
 
 
-def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite():
-    rows = drawn()
-    assert TASK.summarize(rows[rows["split"] == "train"]) == {}
-    assert TASK.intervals(rows[rows["split"] == "train"], TASK.summarize) == {}
+def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite(tmp_path):
+    only = {name: v for name, v in drawn().items() if name.startswith("train")}
+    rows = marked(only, tmp_path)
+    assert TASK.summarize(rows) == {} == TASK.intervals(rows, TASK.summarize)
     sample = Sample("a", None, {"source": "", "split": "val", "label": "x"}, "a")
     (row,) = TASK.mark([Answer(sample, np.array([1.0, np.nan]))], {})
     assert "finite" in row["unscored"]
+
+
+def test_parts_of_the_features_are_probed_each_by_itself(tmp_path):
+    """The first part knows nothing, the second the label; the first is what the run is about."""
+    labels = {"train": np.arange(60) % 3, "val": np.arange(30) % 3}
+    both = {k: np.hstack([np.ones((len(v), 2)), np.eye(3)[v]]) for k, v in labels.items()}
+    run = RunFolder(tmp_path)
+    parts = {"blind": [0, 2], "seeing": [2, 5]}
+    with run.locked():
+        run.start({"model": {"settings": {"parts": parts}}, "suite": "mini", "seed": 0})
+        metrics = TASK.summarize(rows_of(both, labels, tmp_path))
+    assert metrics["top1[lbfgs]"] == pytest.approx(100 / 3) and metrics["dimension"] == 2
+    assert metrics["top1[lbfgs]@seeing"] == metrics["top1[knn20]@seeing"] == 100
+    assert headline(TASK, metrics) == "top1[lbfgs]"
+
+
+def test_random_crops_are_views_of_the_same_images_that_lars_alone_sees(tmp_path):
+    """Crops that hold another label than the image spoil the LARS probe and no other."""
+    labels = {"train": np.arange(60) % 3, "val": np.arange(30) % 3}
+    vectors = named({k: np.eye(3)[v] for k, v in labels.items()}, labels)
+    for name in [name for name in vectors if name.startswith("train")]:
+        for view in (1, 2):
+            crop = f"train+{view}/{name.removeprefix('train/')}"
+            vectors[crop] = np.roll(vectors[name], 1)
+    metrics = TASK.summarize(marked(vectors, tmp_path))
+    assert metrics["top1[lbfgs]"] == metrics["top1[knn20]"] == 100
+    assert metrics["top1[lars-cached,2views]"] < 40 and "top1[lars-cached]" not in metrics
+
+
+def test_marks_are_stale_once_a_training_vector_is_another(tmp_path):
+    store = TaskFolder(tmp_path / "linear_probe")
+    before = Probes(store.path).learned_from
+    store.record({"train/a/1.png": np.ones(3)})
+    known = Probes(store.path).learned_from
+    store.record({"train/a/1.png": np.zeros(3)})
+    assert len({before, known, Probes(store.path).learned_from}) == 3
+
+
+def test_memory_does_not_grow_with_the_features(tmp_path, monkeypatch):
+    """Mapped features eight times as many: what the probes allocate grows by bookkeeping only."""
+    for module in (probe_table, probe_knn):
+        monkeypatch.setattr(module, "CHUNK", 64)
+    monkeypatch.setattr(probe_lars, "EPOCHS", 11)
+    monkeypatch.setattr(probe_lbfgs, "ITERATIONS", 3)
+    width, peaks = 256, {}
+    for count in (500, 4000):
+        file = np.memmap(tmp_path / f"{count}.f32", np.float32, "w+", shape=(count, width))
+        file[:] = np.random.default_rng(0).normal(size=(count, width))
+        table = standardised(np.asarray(file), np.arange(count) % 2)
+        tracemalloc.start()
+        probe_lbfgs.fit(table, 2, 1e-3)
+        probe_lars.fit([table], 2, 1.0, 64)
+        knn_ranks(table, table.part(np.arange(64)), 2)
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[4000] - peaks[500] < 0.1 * 4 * width * 3500
 
 
 def test_vectors_of_different_lengths_are_refused():
@@ -270,6 +365,27 @@ def test_a_folder_in_imagenets_layout_is_one_set(tmp_path, folder_suite):
     found = list(TASK.samples(folder_suite()))
     assert [s.id for s in found] == ["train/n01/a.JPEG", "train/n02/b.JPEG", "val/n01/c.JPEG"]
     assert found[2].target == {"source": "", "split": "val", "label": "n01"}
+    assert [Labelled.of(s.id).place for s in found] == [s.id for s in found]
+
+
+def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, folder_suite):
+    for name in ("train/n01/a.png", "train/n02/b.png", "val/n01/c.png"):
+        write(tmp_path / name)
+    task = registry.task("linear_probe:?views=2")
+    found = list(task.samples(folder_suite()))
+    assert [(s.id, s.request.view) for s in found[:3]] == [
+        ("train/n01/a.png", 0), ("train+1/n01/a.png", 1), ("train+2/n01/a.png", 2),
+    ]  # fmt: skip
+    assert len(found) == 7 and found[6].id == "val/n01/c.png"
+    assert {s.group for s in found[:3]} == {"train/n01/a.png"}
+    elsewhere = registry.task(f"linear_probe:{tmp_path}")
+    assert len(list(elsewhere.samples(folder_suite(tmp_path / "nothing")))) == 3
+
+
+@pytest.mark.parametrize("argument", ["?views=0", "?views=x", "?layer=1", "?views=91"])
+def test_other_variants_are_refused(argument):
+    with pytest.raises(UserError, match="views=K"):
+        registry.task(f"linear_probe:{argument}")
 
 
 @pytest.mark.parametrize(

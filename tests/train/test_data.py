@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from harmon_eval.model.config import VAEConfig
+from harmon_eval.model.train import latents
 from harmon_eval.model.train.batches import picture_pixels
 from harmon_eval.model.train.latents import precompute
-from harmon_eval.model.train.loop import train_harmon
+from harmon_eval.model.train.loop import precompute_latents, train_harmon
 from harmon_eval.model.train.recipe import Recipe, Source, TrainingError
 from harmon_eval.model.train.run_folder import newest_state
 from harmon_eval.model.train.scenes import split_scene
@@ -121,6 +122,24 @@ def test_a_stream_of_webdataset_shards_resumes_where_it_was(tmp_path: Path) -> N
     assert texts(resumed, 8, 2) == expected[4]
 
 
+def test_folders_of_pictures_and_streamed_lines_are_read_too(tmp_path: Path) -> None:
+    """``imagefolder`` with its metadata, and a stream of JSON lines of questions."""
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "a red square"}\n')
+    folder = Source(data="imagefolder", files=(str(tmp_path / "**"),), prompt="{text}")
+    row = open_rows(folder, 0).row(0, RNG)  # type: ignore[union-attr]  # not streamed
+    assert row.prompt == "a red square" and row.picture is not None
+    assert row.picture().getpixel((4, 4)) == (255, 0, 0)
+    lines = [{"question": f"How many {i}?", "answer": str(i)} for i in range(3)]
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = Source("text", data="json", files=(str(tmp_path / "text.jsonl"),), streaming=True)
+    rows = open_rows(told, 0)
+    assert isinstance(rows, StreamedRows)
+    window = rows.window(0, 4)
+    turns = [window.row(i, RNG).turns for i in range(4)]
+    assert turns == [((f"How many {i}?", str(i)),) for i in (0, 1, 2, 0)]
+
+
 def test_every_epoch_takes_every_row_once_in_another_order() -> None:
     epochs = [[shuffled(0, 1, e * 9 + i, 9) for i in range(9)] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(9))
@@ -151,6 +170,20 @@ def test_cached_latents_equal_fresh_ones_and_another_vae_has_its_own(
             fresh = vae.encode(pixels)
         assert torch.equal(torch.stack([cached.at(i) for i in range(16)]), fresh)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_training_finds_what_precompute_has_encoded(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precompute_latents(tiny, tmp_path)
+    (encoded,) = (tmp_path / "latents").iterdir()  # both sources show the same pictures
+    assert (encoded / "manifest.json").exists()
+
+    def again(vae: VAE, pixels: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("encoded a second time")
+
+    monkeypatch.setattr(latents, "_encoded", again)
+    train_harmon(replace(tiny, steps=1), tmp_path)
 
 
 def test_combinations_held_out_from_training_are_a_split_of_their_own() -> None:

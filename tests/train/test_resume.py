@@ -16,11 +16,20 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
+from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train import reading
+from harmon_eval.model.train.faults import Alarm
 from harmon_eval.model.train.loop import train_harmon
+from harmon_eval.model.train.optimizers import Average, freeze, optimizers
 from harmon_eval.model.train.recipe import Recipe, RecipeError, TrainingError
 from harmon_eval.model.train.run_folder import checkpoints, newest_state, read_history
+from harmon_eval.model.train.start import begin
+from harmon_eval.model.train.state import Position, Snapshots
 
 LAUNCH = [sys.executable, "-m", "harmon_eval.model.train"]
 
@@ -155,14 +164,18 @@ def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
     train_harmon(as_recipe(values), tmp_path / "one")
     values["steps"] = 3
     train_harmon(as_recipe(values), tmp_path / "two")
-    (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": 6}))
+    evaluated = {"every": 6, "tasks": ["geneval"], "limit": 1}
+    (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": 6, "eval": evaluated}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
                "-m", "harmon_eval.model.train", str(tmp_path / "recipe.toml"),
                "--output", str(tmp_path / "two")]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true",
+                   "HARMON_EVAL_CACHE": str(tmp_path / "cache")}  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    scored = two.pop()  # by the first process alone
+    assert scored["task"] == "geneval" and len(scored["interval"]) == 2
     assert [e["step"] for e in two] == [1, 2, 3, 4, 5, 6]
     for term in ("text2image", "image2text", "text", "norm"):
         assert [e[term] for e in two] == pytest.approx([e[term] for e in one], rel=1e-4), term
@@ -175,3 +188,51 @@ def test_another_recipe_does_not_go_on_in_the_same_folder(tiny: Recipe, tmp_path
     train_harmon(replace(tiny, steps=1), tmp_path)
     with pytest.raises(RecipeError, match=r"another seed: 0, not 1; give another --output"):
         train_harmon(replace(tiny, seed=1), tmp_path)
+
+
+def test_weights_spread_by_fsdp2_are_saved_whole_and_come_back(
+    tiny: Recipe, tmp_path: Path
+) -> None:
+    """One process stands for many: accelerate's FSDP needs GPUs, torch's sharded tensors do not."""
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+
+        def spread() -> tuple[Harmon, torch.optim.Optimizer, Average]:
+            model = begin(tiny).model
+            freeze(model, tiny.optimizer)
+            for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks):
+                fully_shard(block, mesh=mesh)
+            fully_shard(model, mesh=mesh)
+            (stepper,) = optimizers(model, tiny.optimizer)
+            return model, stepper, Average(model, 0.9)
+
+        model, stepper, average = spread()
+        for parameter in model.parameters():
+            assert isinstance(parameter, DTensor)
+            if parameter.requires_grad:
+                parameter.grad = torch.ones_like(parameter)
+        stepper.step()
+        average.update(model, 100)
+        accelerator = Accelerator(cpu=True)
+        snapshots, alarm = Snapshots(tmp_path, 2, accelerator), Alarm(tiny)
+        position = Position(step=7, data={"streams": {}})
+        snapshots.save(position, model, [accelerator.prepare(stepper)], average, alarm, must=True)
+        saved = state(tmp_path)
+        whole = begin(tiny).model.state_dict()
+        assert {n: t.shape for n, t in saved["model"].items()} == {
+            n: t.shape for n, t in whole.items()
+        }
+        kept = (*saved["model"].values(), *saved["average"].values())
+        assert not any(isinstance(tensor, DTensor) for tensor in kept)
+        other, fresh, mean = spread()
+        prepared = [accelerator.prepare(fresh)]
+        # Read once more: torch puts its pieces into the dict that it is given.
+        assert snapshots.restore(state(tmp_path), other, prepared, mean, alarm) == position
+        assert_same(saved["model"], {n: t.full_tensor() for n, t in other.state_dict().items()})
+        assert_same(saved["average"], {n: t.full_tensor() for n, t in mean.weights.items()})
+        snapshots.save(position, other, prepared, mean, alarm, must=True)
+        assert_same(saved["optimizers"], state(tmp_path)["optimizers"])
+    finally:
+        torch.distributed.destroy_process_group()

@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from accelerate.utils import DistributedType
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import HARMON_MINI
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import build_word_tokenizer
 from harmon_eval.model.train import reading
+from harmon_eval.model.train.loop import check_devices
 from harmon_eval.model.train.plan import describe
 from harmon_eval.model.train.recipe import Recipe, RecipeError
 from harmon_eval.model.train.start import begin
-from harmon_eval.model.train.watching import harness_scores, image_grid
 from harmon_eval.model.vae import VAE
 from harmon_eval.suites.mini.language import VOCABULARY
 
@@ -136,28 +139,27 @@ def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
         begin(too_deep)
 
 
-def test_the_harness_scores_a_model_in_training_with_an_interval(tmp_path: Path) -> None:
-    from harmon_eval.model.checkpoint import load
-    from harmon_eval.model.sampling import DrawSettings
-    from harmon_eval.model.train.export import write_model
-
-    pipeline = load("harmon-mini").pipeline
-    quick = DrawSettings(cfg_scale=1.0, iterations=1, diffusion_steps=2)
-    write_model(pipeline, tmp_path / "model", quick, None, {"steps": 12, "seconds": 3})
-    assert load_file(tmp_path / "model" / "model.safetensors")
-    recipe = reading.load("mini", ['watch.tasks=["geneval"]', "watch.limit=12"])
+def test_a_training_begins_from_a_checkpoint_as_it_is(values: dict[str, Any]) -> None:
+    """As stage2 and stage3 do from an exported folder: all weights, and the recipe's dropout."""
+    values["start"] = {"checkpoint": "harmon-mini", "dropout": 0.25}
+    recipe = reading.from_values(values)
     assert isinstance(recipe, Recipe)
-    (score,) = harness_scores(tmp_path, recipe)
-    assert score["task"] == "geneval"
-    assert score["n"] == 48
-    low, high = score["interval"]
-    assert low <= score["score"] <= high
-    manifest = (tmp_path / "run" / "manifest.json").read_text()
-    assert '"steps": 12' in manifest
+    started = begin(recipe)
+    loaded = load("harmon-mini")
+    for name, tensor in loaded.pipeline.model.state_dict().items():
+        assert torch.equal(started.model.state_dict()[name], tensor), name
+    assert started.model.mar.encoder_blocks[0].attn.dropout == 0.25
+    assert set(started.origins.values()) == {f"harmon-mini ({loaded.fingerprint[:12]})"}
 
 
-def test_drawings_make_a_grid() -> None:
-    from PIL import Image
+def test_what_cannot_be_spread_over_devices_is_refused(tiny: Recipe) -> None:
+    def devices(world: int, kind: DistributedType) -> Any:
+        return SimpleNamespace(num_processes=world, distributed_type=kind)
 
-    grid = image_grid([Image.new("RGB", (8, 8))] * 5, gap=2)
-    assert grid.size == (28, 18)
+    check_devices(tiny, devices(2, DistributedType.FSDP))
+    with pytest.raises(RecipeError, match=r"sources[.]0[.]batch = 4 .* a multiple of 3"):
+        check_devices(tiny, devices(3, DistributedType.MULTI_GPU))
+    muon = replace(tiny, optimizer=replace(tiny.optimizer, name="muon"))
+    for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        with pytest.raises(RecipeError, match="muon needs whole matrices"):
+            check_devices(muon, devices(2, kind))

@@ -53,6 +53,10 @@ class MiniSuite:
             return ColorNamer()
         if name == "judge":
             return self._judge
+        if name == "probe":
+            from harmon_eval.scoring.probe import Probes
+
+            return Probes()
         if name == "features":
             from harmon_eval.scoring.features import mini_features
 

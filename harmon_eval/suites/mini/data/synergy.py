@@ -53,7 +53,7 @@ def asked_about(item: Item, k: int) -> tuple[Maker, str, list[str]]:
     if item["tag"] == "counting":
         count = last["count"]
         return questions.count, f"How many {plural(last['class'])} ", [NUMBERS[count], str(count)]
-    if item["tag"] == "colors":
+    if "color" in last:
         return questions.color, f"What color is the {last['class']}?", [last["color"]]
     holds, answer = (last["position"][0], "yes") if k % 2 == 0 else ("", "no")
     return questions.relation, f"Is the {last['class']} {holds}", [answer]

@@ -1,0 +1,74 @@
+"""Any vision encoder of timm: ``timm:NAME``, or ``timm:FOLDER`` with config.json and weights.
+
+The preparation of the images is the weights' own (size, crop, mean, standard deviation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harmon_eval.adapters.harmon import DTYPES, best_device
+from harmon_eval.arguments import refuse, split
+from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.model.weights import hash_weights
+from harmon_eval.scoring.images import viewed
+
+
+class TimmResponder(Responder):
+    """What the network would hand its classifier: pooled as it was trained, or by ``pool``."""
+
+    def __init__(self, name: str, network: Any, prepare: Any) -> None:
+        self.name, self.prepare = name, prepare
+        self.network = network.eval()
+        weight = next(network.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+        self.fingerprint = hash_weights(network.state_dict())
+        config = network.pretrained_cfg
+        self.settings: dict[str, Any] = {
+            "architecture": config.get("architecture"),
+            "pool": str(getattr(network, "global_pool", "") or "the network's own"),
+            "preparation": " | ".join(str(step) for step in prepare.transforms),
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    @torch.inference_mode()
+    def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
+        pixels = torch.stack([self.prepare(viewed(r).convert("RGB")) for r in requests])
+        features = self.network(pixels.to(self.device, self.dtype))  # (B, D)
+        return list(features.float().cpu().numpy())
+
+
+def open_model(argument: str, options: ModelOptions) -> TimmResponder:
+    """``timm:NAME?pool=avg|token|map``. Raises UserError for what cannot be loaded."""
+    try:
+        import timm
+        import timm.data
+    except ModuleNotFoundError:
+        raise UserError(
+            "timm:... needs the package timm: pip install 'harmon-eval[vision]'"
+        ) from None
+    refuse("timm", options, options.given().keys() - {"device", "dtype"})
+    place, given = split("timm", argument, {"pool"})
+    name = f"local-dir:{place}" if Path(place).is_dir() else place
+    chosen = {"global_pool": given["pool"]} if "pool" in given else {}
+    try:
+        # As trained first: asked for without a classifier, timm would let weights be missing.
+        network: Any = timm.create_model(name, pretrained=True)
+        network.reset_classifier(0, **chosen)
+    except (OSError, RuntimeError, ValueError, AssertionError, TypeError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"timm cannot load {place!r} ({line}): give a name with weights, such as "
+            "vit_base_patch14_dinov2.lvd142m, or a folder in timm's format"
+        ) from None
+    prepare = timm.data.create_transform(
+        **timm.data.resolve_model_data_config(network), is_training=False
+    )
+    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    short = place.rstrip("/").rsplit("/", 1)[-1]
+    return TimmResponder(f"timm:{short}", network.to(device, dtype), prepare)

@@ -1,0 +1,62 @@
+"""The latents of Harmon's VAE (KL-16) as features: ``vae:PLACE``, the Harmon checkpoint's place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from harmon_eval.adapters.harmon import DTYPES, best_device
+from harmon_eval.arguments import refuse, split
+from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.model.checkpoint import load
+from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.weights import CheckpointError
+from harmon_eval.scoring.images import viewed
+from harmon_eval.scoring.probe_views import centre_crop
+
+GRID = 16  # 256 pixels; larger ones are pooled to it: 4,096 numbers
+
+
+class LatentResponder(Responder):
+    """What Harmon's encoder reads (the posterior's mode, scaled), averaged over blocks of places to
+    at most ``grid`` x ``grid`` and flattened row by row, (grid^2 * C,)."""
+
+    def __init__(self, name: str, pipeline: HarmonPipeline, fingerprint: str, grid: int) -> None:
+        """Raises UserError for a grid that does not divide the latents' own."""
+        config = pipeline.model.config
+        own = config.image_size // config.vae.stride
+        self.grid = min(grid, own)
+        if own % self.grid:
+            raise UserError(f"vae: grid={grid} does not divide the {own} x {own} latents")
+        self.name, self.pipeline, self.fingerprint = name, pipeline, fingerprint
+        self.settings = {
+            "image_size": [config.image_size, config.image_size],
+            "grid": self.grid,
+            "dtype": str(pipeline.model.dtype).removeprefix("torch."),
+        }
+
+    @torch.inference_mode()
+    def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
+        side = self.pipeline.model.config.image_size
+        images = [centre_crop(viewed(request), side) for request in requests]
+        latents = self.pipeline.latents(images).float().permute(0, 3, 1, 2)  # (B, C, m, n)
+        pooled = F.adaptive_avg_pool2d(latents, self.grid).permute(0, 2, 3, 1)
+        return list(pooled.flatten(1).cpu().numpy())
+
+
+def open_model(argument: str, options: ModelOptions) -> LatentResponder:
+    """``vae:PLACE?grid=G``. Raises UserError for weights unfit for use."""
+    refuse("vae", options, options.given().keys() - {"device", "dtype", "kl16"})
+    place, given = split("vae", argument, {"grid"})
+    grid = given.get("grid", str(GRID))
+    if not (grid.isdecimal() and int(grid)):
+        raise UserError(f"vae: grid={grid}: give a number of places a side, such as {GRID}")
+    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    try:
+        loaded = load(place, kl16=options.kl16, device=device, dtype=dtype)
+    except CheckpointError as error:
+        raise UserError(str(error)) from None
+    return LatentResponder(f"vae:{loaded.name}", loaded.pipeline, loaded.fingerprint, int(grid))

@@ -1,0 +1,88 @@
+"""Any vision encoder of transformers (``AutoModel``): ``vision:FOLDER`` or ``vision:HUB/ID``.
+
+Of a model of pictures and texts (CLIP, SigLIP) the vision tower alone. Images are prepared by the
+weights' own processor; weights are read from safetensors, remote code is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from harmon_eval.adapters.harmon import DTYPES, best_device
+from harmon_eval.arguments import refuse, split
+from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.model.weights import hash_weights
+from harmon_eval.scoring.images import viewed
+
+POOLS = ("mean", "first", "pooler")
+
+
+def pooled(output: Any, pool: str) -> torch.Tensor:
+    """(B, D): the mean over places of the last layer, its first token, or what the encoder itself
+    pools. Raises UserError for a pooling that the encoder does not have."""
+    hidden = output.last_hidden_state  # (B, N, D) of tokens, (B, D, h, w) of a convolution
+    if pool == "pooler":
+        own = getattr(output, "pooler_output", None)
+        if own is None:
+            raise UserError("vision: this encoder has no pooler: give ?pool=mean or ?pool=first")
+        return torch.flatten(own, 1)
+    if hidden.ndim == 4:
+        if pool == "first":
+            raise UserError("vision: a convolution has no first token: give ?pool=mean")
+        return hidden.mean(dim=(2, 3))
+    return hidden.mean(dim=1) if pool == "mean" else hidden[:, 0]
+
+
+class VisionResponder(Responder):
+    def __init__(self, name: str, network: Any, processor: Any, pool: str = "mean") -> None:
+        self.name, self.processor, self.pool = name, processor, pool
+        self.network = network.eval()
+        self.fingerprint = hash_weights(network.state_dict())
+        self.settings = {
+            "architecture": type(network).__name__,
+            "pool": pool,
+            "processor": type(processor).__name__,
+            "dtype": str(network.dtype).removeprefix("torch."),
+        }
+
+    @torch.inference_mode()
+    def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
+        images = [viewed(request).convert("RGB") for request in requests]
+        pixels = self.processor(images=images, return_tensors="pt")["pixel_values"]
+        output = self.network(pixel_values=pixels.to(self.network.device, self.network.dtype))
+        return list(pooled(output, self.pool).float().cpu().numpy())
+
+
+def open_model(argument: str, options: ModelOptions) -> VisionResponder:
+    """``vision:PLACE?pool=mean|first|pooler&revision=COMMIT``. Raises UserError for what cannot be
+    loaded."""
+    from transformers import AutoImageProcessor, AutoModel
+
+    refuse("vision", options, options.given().keys() - {"device", "dtype"})
+    place, given = split("vision", argument, {"pool", "revision"})
+    pool, revision = given.get("pool", POOLS[0]), given.get("revision", "main")
+    if pool not in POOLS:
+        raise UserError(f"vision: pool={pool}: give {', '.join(POOLS)}")
+    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    try:
+        processor = AutoImageProcessor.from_pretrained(
+            place, revision=revision, trust_remote_code=False
+        )
+        network: Any = AutoModel.from_pretrained(
+            place, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    except ImportError as error:
+        line = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{place} needs a package ({line}): pip install 'harmon-eval[vision]'"
+        ) from None
+    except (OSError, ValueError, KeyError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{place} is no vision encoder of transformers: {line}") from None
+    network = getattr(network, "vision_model", network).to(device)
+    name = f"vision:{place.rstrip('/').rsplit('/', 1)[-1]}"
+    return VisionResponder(name, network, processor, pool)

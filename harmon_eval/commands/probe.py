@@ -1,0 +1,64 @@
+"""Probe several encoders, layer by layer: one table, one plot."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", default=MODELS, metavar="A,B",
+                        help="encoders side by side; harmon:PLACE?layer=all is swept over its "
+                             "layers in one pass (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--images", default="", metavar="SOURCE?views=K",
+                        help="a folder or a dataset of the hub instead of the suite's, and K "
+                             "random crops of each training image (docs/probing.md)")  # fmt: skip
+    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N images, of all classes")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="B")
+    parser.add_argument("--device", help="default: the best there is")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--output", type=Path, default=Path("runs/probe"), metavar="DIR",
+                        help="a run folder each, probe.csv, probe.md and probe.png "
+                             "(default: %(default)s); a second call goes on")  # fmt: skip
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Exit code 1 where images of any model are unscored. Raises UserError."""
+    import re
+
+    from harmon_eval import evaluate, tables
+    from harmon_eval.core import ModelOptions, UserError
+    from harmon_eval.progress import open_console, printable
+    from harmon_eval.scoring import probe_study
+
+    models = [name.strip() for name in arguments.models.split(",") if name.strip()]
+    if not models:
+        raise UserError("--models names no model: give A,B")
+    task = f"linear_probe:{arguments.images}" if arguments.images else "linear_probe"
+    runs, codes = [], []
+    for model in models:
+        run = arguments.output / re.sub(r"[^\w.=-]+", "-", model).strip("-.")
+        runs.append(run)
+        codes.append(
+            evaluate.run(
+                evaluate.Request(
+                    model=model,
+                    options=ModelOptions(device=arguments.device, dtype=arguments.dtype),
+                    tasks=task,
+                    suite=arguments.suite,
+                    settings=evaluate.RunSettings(0, arguments.limit, arguments.batch_size),
+                    data=arguments.data,
+                    output=run,
+                )
+            )
+        )
+    study = probe_study.study(runs, task)
+    probe_study.write(study, arguments.output)
+    console = open_console()
+    tables.print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
+    console.print(f"plot: {printable(arguments.output / 'probe.png')}", soft_wrap=True)
+    return max(codes)

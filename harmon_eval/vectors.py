@@ -1,0 +1,78 @@
+"""Feature vectors on disk: one append-only file of float32 a process, read as mapped memory.
+
+A vector that is read is a view of its file: of 1.28 million with 1,024 numbers (5.2 GB) only those
+in use take memory, and the system may take it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harmon_eval.core import UserError
+
+DTYPE = np.dtype("<f4")
+
+
+class VectorFiles:
+    """Those of one folder; ``rank`` is the process whose file is written to."""
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.folder, self.rank = folder, rank
+        self._mapped: dict[int, np.ndarray] = {}
+
+    def _file(self, rank: int) -> Path:
+        file = self.folder / (f"vectors.{rank}.f32" if rank else "vectors.f32")
+        if file.is_symlink():
+            raise UserError(f"{file} is a link: a run folder holds its own files only")
+        return file
+
+    def append(self, vectors: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Store (D,) vectors durably. Gives for each its hash and the place where it lies."""
+        if not vectors:
+            return []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        entries: list[dict[str, Any]] = []
+        with self._file(self.rank).open("ab") as file:
+            # A killed run may have left a piece of a number.
+            file.write(b"\0" * (-file.tell() % DTYPE.itemsize))
+            for vector in vectors:
+                data = np.ascontiguousarray(vector, dtype=DTYPE).tobytes()
+                at = [self.rank, file.tell() // DTYPE.itemsize, len(data) // DTYPE.itemsize]
+                entries.append({"vector": _digest(data), "at": at})
+                file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return entries
+
+    def read(self, entry: Mapping[str, Any]) -> np.ndarray | None:
+        """The vector (D,) of an entry as mapped memory; None where it is not what was stored."""
+        match entry:
+            case {"vector": str(digest), "at": [int(rank), int(start), int(width)]}:
+                if min(rank, start, width) < 0:
+                    return None
+                vector = self._whole(rank, start + width)[start : start + width]
+                sound = len(vector) == width and _digest(vector.data) == digest
+                return vector if sound else None
+        return None
+
+    def _whole(self, rank: int, needed: int) -> np.ndarray:
+        """A process's file (all its numbers,), mapped again where it has grown."""
+        known = self._mapped.get(rank)
+        if known is None or len(known) < needed:
+            file = self._file(rank)
+            count = file.stat().st_size // DTYPE.itemsize if file.exists() else 0
+            known = np.empty(0, DTYPE)
+            if count:
+                known = np.asarray(np.memmap(file, dtype=DTYPE, mode="r", shape=(count,)))
+            self._mapped[rank] = known
+        return known
+
+
+def _digest(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

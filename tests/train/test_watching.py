@@ -1,0 +1,115 @@
+"""What is said, written and drawn while a model trains: origins, scores, trackers, curves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from accelerate import tracking
+from accelerate.utils import LoggerType
+from PIL import Image
+
+from harmon_eval.model.train.curves import loss_curve
+from harmon_eval.model.train.loop import train_harmon
+from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
+from harmon_eval.model.train.run_folder import History, read_history
+from harmon_eval.model.train.watching import image_grid
+
+
+class Listed(tracking.GeneralTracker):
+    """Stands where TensorBoard does, and keeps what it is given."""
+
+    name = "tensorboard"
+    requires_logging_directory = True
+    logged: ClassVar[list[tuple[int, dict[str, float]]]] = []
+    begun: ClassVar[list[Any]] = []
+
+    def __init__(self, run_name: str, logging_dir: str, **options: Any) -> None:
+        super().__init__()
+
+    @property
+    def tracker(self) -> None:
+        return None
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        self.begun.append(values)
+
+    def log(self, values: dict[str, float], step: int | None = None, **options: Any) -> None:
+        self.logged.append((step or 0, values))
+
+
+def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
+    tiny: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two benchmarks with their intervals, in the history and on the curve; no copy of the weights
+    stays. What is fresh and what is not is said first."""
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Listed)
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: [LoggerType("tensorboard")])
+    evaluation = Evaluation(every=2, tasks=("geneval", "pope"), limit=2)
+    watch = replace(tiny.watch, trackers=("tensorboard",))
+    run = tmp_path / "run"
+    train_harmon(replace(tiny, steps=2, eval=evaluation, watch=watch), run)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["part", "trained", "frozen", "from"]
+    assert said[1].startswith("vae") and said[1].endswith(tiny.start.vae)
+    assert said[2].startswith("mar") and said[2].endswith("fresh")
+    scores = {e["task"]: e for e in read_history(run / "history.jsonl") if "task" in e}
+    assert (scores["geneval"]["metric"], scores["pope"]["metric"]) == (
+        "overall", "coco_f1_macro[pope-60]",
+    )  # fmt: skip
+    assert scores["geneval"]["step"] == scores["pope"]["step"] == 2
+    low, high = scores["geneval"]["interval"]
+    assert low <= scores["geneval"]["score"] <= high
+    assert scores["pope"]["interval"] is None  # two images of two sources: none can be resampled
+    place = run / "evaluations" / "step-0000002"
+    assert not (place / "model").exists()
+    made = json.loads((place / "run" / "manifest.json").read_text())["identity"]["model"]
+    assert made["settings"]["training"]["steps"] == 2
+    losses, results = Listed.logged[-2:]
+    assert {"text2image", "image2text", "text", "norm", "rate"} <= losses[1].keys()
+    assert results[0] == 2
+    assert results[1] == pytest.approx({n: e["score"] for n, e in scores.items()}, rel=1e-4)
+    assert "text2image" in Listed.begun[-1]["recipe"]
+
+
+def test_what_could_not_be_watched_is_refused_before_the_first_step(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: [])
+    for changed, message in (
+        (replace(tiny, eval=Evaluation(2, ("genevil",))), "eval.tasks: unknown task 'genevil'"),
+        (
+            replace(tiny, watch=replace(tiny.watch, trackers=("tensorbord",))),
+            "'tensorbord' is none",
+        ),
+        (replace(tiny, watch=replace(tiny.watch, trackers=("wandb",))), "pip install wandb"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            train_harmon(changed, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_curve_has_the_losses_and_a_panel_for_each_task(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl")
+    loss_curve(history.path, tmp_path / "empty.png")
+    for step in (20, 40):
+        history.write(step=step, text2image=0.9, text=0.4, norm=1.0, rate=1e-3)
+    loss_curve(history.path, tmp_path / "losses.png")
+    for step, interval in ((20, [0.2, 0.4]), (40, None)):
+        history.write(step=step, task="geneval", metric="overall", score=0.3, interval=interval)
+    loss_curve(history.path, tmp_path / "scored.png")
+    sizes = [Image.open(tmp_path / f"{n}.png").size for n in ("empty", "losses", "scored")]
+    assert sizes[0] == sizes[1] == (960, 540)
+    assert sizes[2][0] == 960 and sizes[2][1] > 540
+
+
+def test_drawings_make_a_grid() -> None:
+    grid = image_grid([Image.new("RGB", (8, 8))] * 5, gap=2)
+    assert grid.size == (28, 18)
