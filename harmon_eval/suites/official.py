@@ -91,8 +91,8 @@ NEEDED: dict[str, Needed] = {
         "GenEval prompts with pictures and questions of your own (none are published; the format "
         "is in docs/tasks.md) and the pictures",
     ),
-    "held_out": (
-        "held_out.jsonl",
+    "held_out": Needed(
+        ("held_out.jsonl",),
         "prompts with pictures and questions that the model's training showed, and ones that it "
         "left out (they are its own affair; the format is in docs/tasks.md)",
     ),

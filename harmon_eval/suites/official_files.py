@@ -63,8 +63,8 @@ MJHQ_FILES = (
     ),
 )
 FILES: dict[str, tuple[Remote, ...]] = {
-    # Their prompts are made here; those of synergy nobody publishes.
-    **dict.fromkeys(("geneval", "geneval_fresh", "synergy"), DETECTION),
+    # Their prompts are made here; those of synergy and held_out nobody publishes.
+    **dict.fromkeys(("geneval", "geneval_fresh", "synergy", "held_out"), DETECTION),
     **dict.fromkeys(("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"), MJHQ_FILES),
     "coco_fid": (
         _weights("features", ""),
