@@ -102,7 +102,7 @@ def of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Differe
         shifts = (ours.weights * change)[own]
         p = _swap(shifts[shifts != 0], seed)
     scatter, error = None, float("nan")
-    if min(map(len, ours.parts)) < 2:
+    if (picked[:, own] == own).all(axis=0).any():  # alone in its stratum: its spread is unknown
         return Difference(ours.value, theirs.value, p, test, len(own), error, finest=finest)
     if change[own].any():
         scatter = np.sort(theirs.of(picked) - ours.of(picked))

@@ -81,6 +81,16 @@ def test_the_interval_is_that_of_paired_not_of_unpaired_normal_theory(toy: Any) 
     assert found.interval == pytest.approx((found.value - reach, found.value + reach), abs=0.01)
 
 
+def test_a_stratum_with_a_single_group_has_no_spread_to_know(toy: Any) -> None:
+    one, two = np.ones((7, 2)), np.zeros((7, 2))
+    for strata, known in ((7, False), (6, False), (3, True)):  # with 7 of 3, s0 has three groups
+        found = differences(
+            toy, rows(one, strata), rows(two, strata), frozenset({"accuracy", "s0"})
+        )
+        assert (found["accuracy"].interval is not None) == known, "not an interval of no width"
+    assert found["s0"].interval == (-1, -1)
+
+
 def test_swapping_the_runs_changes_the_sign_and_nothing_else(toy: Any) -> None:
     rng = np.random.default_rng(3)
     one, two = (rng.random((20, 3)) < 0.5 for _ in range(2))
