@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harmon_eval import registry
+from harmon_eval.compare.changes import _shown
 from harmon_eval.compare.means import Groups, means
 from harmon_eval.compare.paired import differences
 from harmon_eval.compare.verdict import by_task
@@ -177,6 +178,11 @@ def test_tables_for_people_and_for_ci(call: Call, made_run: Made, tmp_path: Path
     better = call("compare", "b", "a", "--summary", "s.md")
     assert better.code == 0 and "better" in better.out
     assert (tmp_path / "s.md").read_text().count("### harmon_eval") == 2, "appended to"
+
+
+def test_a_cell_that_neither_row_has_is_no_change() -> None:
+    row = pd.Series({"id": "a", "correct": 1, "seconds": float("nan"), "parsed": "yes"})
+    assert _shown(row) == {"correct": 1, "parsed": "yes"}
 
 
 def test_what_a_model_wrote_cannot_break_the_tables(

@@ -106,6 +106,14 @@ def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
     )
 
 
+def test_long_lists_of_numbers_take_one_line_and_replies_are_shown_in_full() -> None:
+    macro = page._environment().get_template("card.html").module.fact
+    numbers = str(macro("detections", "[" + "<0.99>, " * 20 + "]"))
+    assert "<details><summary>[&lt;0.99&gt;, " in numbers and numbers.count("0.99") > 20
+    for name, value in (("reply", "[" * 200), ("judge", "said " * 200), ("box", "[1, 2]")):
+        assert "<details>" not in str(macro(name, value))
+
+
 @pytest.mark.parametrize(
     "details", [None, "{", "[1]", '{"a": [[1, 2]]}', '{"a": [[1, 2, 3, NaN]]}']
 )
