@@ -214,7 +214,8 @@ def measure(case: Case, trials: int) -> dict[str, Any]:
         errors.append(family[0][2].error)
         shifts.append(family[0][2].value)
     span = stats.binomtest(stopped, trials).proportion_ci(0.95)
-    reach = abs(np.mean(shifts)) / np.sqrt(np.mean(np.square(errors)))
+    loss = np.mean(shifts) * (-1 if family[0][0].higher_is_better else 1)
+    reach = loss / np.sqrt(np.mean(np.square(errors)))
     planned = float(stats.norm.cdf(reach - stats.norm.ppf(1 - ALPHA / (2 * size))))
     return {
         "case": case.name, "weights": case.weights, "trials": trials,
