@@ -103,9 +103,12 @@ def write_tables(run: Path) -> None:
 
 
 def cell(value: object) -> str:
-    """Any text as a cell of a Markdown table, one line without markup of its own."""
+    """Any text as a cell of a Markdown table, one line without markup, links or images of its own.
+
+    A backslash is doubled, since one before a pipe would undo the pipe's own."""
     plain = "".join(c if c.isprintable() else " " for c in str(value))
-    return html.escape(plain, quote=False).replace("|", "\\|")
+    safe = html.escape(plain, quote=False).replace("\\", "\\\\").replace("](", "]\\(")
+    return safe.replace("|", "\\|")
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     return decide(
         arguments.baseline,
         arguments.candidate,
-        tasks=arguments.tasks.split(",") if arguments.tasks else None,
+        tasks=[name.strip() for name in arguments.tasks.split(",")] if arguments.tasks else None,
         tolerance=arguments.tolerance,
         effect=arguments.effect,
         every_metric=arguments.every_metric,
@@ -78,6 +78,7 @@ def decide(
                         every_metric)  # fmt: skip
     ours, theirs = RunFolder(baseline), RunFolder(candidate)
     chosen = list(pairs(ours, theirs, tasks, any_settings))
+    settings.check([pair.name for pair in chosen])
     result = compare(chosen, settings)
     changed = [change for pair in chosen for change in changes(pair, ours, theirs)]
     output.show(result, changed, most, open_console())

@@ -39,6 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.leaderboard.tables import board
     from harmon_eval.progress import open_console
     from harmon_eval.store import write_whole
+    from harmon_eval.tables import defused
 
     frames = [measured(arguments.runs)]
     if arguments.baselines:
@@ -52,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
     suffix = output.suffix.removeprefix(".")
     tidy = entries[entries["task"].isin(tasks)] if tasks else entries
     if suffix == "csv":
-        write_whole(output, tidy.to_csv(index=False))
+        write_whole(output, tidy.map(defused).to_csv(index=False))
     elif suffix == "parquet":
         buffer = io.BytesIO()
         tidy.astype({"seed": "Int64", "n": "Int64", "total": "Int64"}).to_parquet(buffer)

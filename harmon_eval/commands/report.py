@@ -15,10 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--published",
         type=Path,
         metavar="CSV",
-        help="published results: columns model, task, metric, value, source",
+        help="published results other than the package's: columns model, task, metric, value, "
+        "source",
     )
     parser.add_argument("--baselines", default="", metavar="A,B",
-                        help="models of --published to plot beside the run")  # fmt: skip
+                        help="published models to plot beside it, such as janus")  # fmt: skip
     parser.add_argument("--history", type=Path, metavar="FILE",
                         help="metrics over training steps (Parquet or CSV with the columns step, "
                              "task, metric, value, and low, high for intervals)")  # fmt: skip

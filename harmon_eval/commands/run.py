@@ -137,7 +137,7 @@ def _against_baseline(arguments: argparse.Namespace, request: Request, code: int
     """Show the comparison; as a gate, its exit code counts, and unscored samples never pass."""
     from harmon_eval.commands.compare import decide
 
-    tasks = None if request.every_task else arguments.tasks.split(",")
+    tasks = None if request.every_task else [t.strip() for t in arguments.tasks.split(",")]
     verdict = decide(arguments.baseline, request.folder.path, tasks=tasks,
                      tolerance=arguments.tolerance)  # fmt: skip
     return (verdict or (2 if code else 0)) if arguments.gate else code

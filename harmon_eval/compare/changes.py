@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,8 @@ def _shown(row: pd.Series) -> dict[str, Any]:
         if name in BOOKKEEPING or name in PROMPT_COLUMNS or name == "metadata":
             continue
         value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+        if isinstance(value, float) and not math.isfinite(value):
+            continue  # a cell that the row does not have
         if isinstance(value, bool | int | float) or (
             isinstance(value, str) and len(value) <= LONGEST
         ):

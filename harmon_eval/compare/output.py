@@ -33,7 +33,7 @@ def signed(value: float) -> str:
     return f"{value:+.4f}"
 
 
-def _probability(p: float) -> str:
+def probability(p: float) -> str:
     return f"{p:.4f}" if p >= 1e-4 else "<0.0001"
 
 
@@ -47,7 +47,7 @@ def cells(line: Line) -> list[str]:
             number(found.candidate),
             signed(found.value),
             interval(low, high) or "–",
-            f"{_probability(line.p or 0.0)} ({found.test})",
+            f"{probability(line.p or 0.0)} ({found.test})",
             number(line.detectable),
         ]
     verdict = line.verdict + (": " + line.reason if line.reason else "")

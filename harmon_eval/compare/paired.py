@@ -30,8 +30,9 @@ TAIL = (1 - LEVEL) / 2
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less baseline in one metric. ``error`` is the standard error (NaN: unknown),
-    ``scatter`` the sorted resampled differences, or ``degrees`` those of a t interval."""
+    """Candidate less baseline in one metric. ``error`` is the standard error (NaN: unknown, as of
+    a part with one group, or where nothing changed), ``scatter`` the sorted resampled differences,
+    or ``degrees`` those of a t interval."""
 
     baseline: float
     candidate: float
@@ -78,18 +79,19 @@ def differences(
         parts = task.replicates(ours.rows), task.replicates(theirs.rows)
         for name in sorted(wanted & parts[0].keys() & parts[1].keys()):
             values = known[0][name], known[1][name]
-            found[name] = _by_replicates(*values, parts[0][name], parts[1][name], len(ours))
+            found[name] = by_replicates(*values, parts[0][name], parts[1][name], len(ours))
         return found
     pairs = means(ours, theirs, task.summarize, wanted, seed)
     picked = ours.resampled(np.random.default_rng(seed), RESAMPLES)
     for name in sorted(wanted & pairs.keys()):
-        found[name] = _of_means(*pairs[name], picked, seed)
+        found[name] = of_means(*pairs[name], picked, seed)
     if others := wanted - found.keys():
         found |= _by_summarizing(ours, theirs, task.summarize, others, seed)
     return {name: found[name] for name in sorted(found)}
 
 
-def _of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Difference:
+def of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Difference:
+    """``picked`` (resamples, groups): groups drawn with replacement within each part."""
     own = np.concatenate(ours.parts)
     change = theirs.total - ours.total
     marks = ours.count[own].max() == 1 and bool(np.isin((ours.total, theirs.total), (0, 1)).all())
@@ -99,10 +101,11 @@ def _of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Differ
     elif change[own].any():
         shifts = (ours.weights * change)[own]
         p = _swap(shifts[shifts != 0], seed)
-    scatter, error = np.sort(theirs.of(picked) - ours.of(picked)), float("nan")
-    if min(map(len, ours.parts)) < 2:
+    scatter, error = None, float("nan")
+    if (picked[:, own] == own).all(axis=0).any():  # alone in its stratum: its spread is unknown
         return Difference(ours.value, theirs.value, p, test, len(own), error, finest=finest)
     if change[own].any():
+        scatter = np.sort(theirs.of(picked) - ours.of(picked))
         error = float(scatter.std(ddof=1))
     elif _of_zeros_and_ones(ours):
         # Nothing changed: at most so many groups would, by the exact (Clopper-Pearson) bound.
@@ -127,21 +130,28 @@ def _swap(shifts: np.ndarray, seed: int) -> float:
     """Two-sided p of a sum of ``shifts`` if each might as well have the other sign."""
     if len(shifts) < 2:
         return 1.0
-    done = stats.permutation_test(
-        (shifts,),
-        lambda values, axis: values.sum(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=SWAPS,
-        batch=max(1, 2_000_000 // len(shifts)),
-        rng=np.random.default_rng(seed),
-    )
+    rng = np.random.default_rng(seed)
+    batch = max(1, 2_000_000 // len(shifts))
+    if 2 ** len(shifts) <= SWAPS:
+        return float(stats.permutation_test((shifts,), _sum, permutation_type="samples",
+                     vectorized=True, n_resamples=SWAPS, batch=batch).pvalue)  # fmt: skip
+
+    def swapped(size: tuple[int, ...]) -> np.ndarray:
+        return np.where(rng.integers(0, 2, size, dtype=np.int8), shifts, -shifts)
+
+    done = stats.monte_carlo_test(shifts, swapped, _sum, vectorized=True, n_resamples=SWAPS,
+                                  batch=batch)  # fmt: skip
     return float(done.pvalue)
 
 
-def _by_replicates(
+def _sum(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.asarray(values.sum(axis=axis))
+
+
+def by_replicates(
     baseline: float, candidate: float, ours: Replicates, theirs: Replicates, groups: int
 ) -> Difference:
+    """Two runs' values, and their replicates over the same parts of the samples."""
     between = theirs.less(ours)
     error, degrees = between.error, between.degrees
     value = candidate - baseline
@@ -166,7 +176,8 @@ def _by_summarizing(
         null = np.array([each[name] for each in swapped])
         extreme = (np.abs(null) >= abs(value) * (1 - 1e-9)) | ~np.isfinite(null)
         p = (1 + int(extreme.sum())) / (1 + len(null))
-        spread = None if alone or len(drawn) < 2 else drawn
+        # Where nothing changed in any resample, how much could have is unknown, not zero.
+        spread = None if alone or len(drawn) < 2 or not np.any(drawn) else drawn
         found[name] = Difference(
             known[0][name],
             known[1][name],

@@ -10,16 +10,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from scipy import stats
 
 from harmon_eval.compare.paired import Difference, differences
 from harmon_eval.compare.runs import TaskPair
 from harmon_eval.core import UserError
+from harmon_eval.registry import did_you_mean
 
 ALPHA, POWER = 0.05, 0.8
 WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"
 NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
+UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or nothing changed)"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Settings:
     tolerance: Mapping[str, float]
     effect: Mapping[str, float]
     every_metric: bool = False
+
+    def check(self, tasks: Sequence[str]) -> None:
+        """Raises UserError where one speaks of a task that is not compared."""
+        for option, values in (("--tolerance", self.tolerance), ("--effect", self.effect)):
+            for name in values.keys() - {"", *tasks}:
+                raise UserError(f"{option} {name}: no such task is compared, "
+                                f"{did_you_mean(name, tasks)}")  # fmt: skip
 
     def tolerated(self, task: str) -> float:
         return self.tolerance.get(task, self.tolerance.get("", 0.0))
@@ -97,10 +105,11 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
                 found = differences(pair.task, pair.baseline, pair.candidate, pair.metrics)
             except UserError as error:
                 reasons = (str(error),)
-            if not reasons and headline not in found:
-                reasons = (f"{headline} has no value in one of the runs",)
-        if reasons:
-            lines.append(Line(pair.name, headline, True, NOT_COMPARABLE, "; ".join(reasons)))
+        missing = {headline} if reasons else pair.metrics - found.keys()
+        for metric in sorted(missing):
+            why = "; ".join(reasons) or f"{metric} has no value in one of the runs"
+            decides = settings.every_metric or metric == headline
+            lines.append(Line(pair.name, metric, decides, NOT_COMPARABLE, why))
         for metric, difference in found.items():
             decides = settings.every_metric or metric == headline
             measured[decides].append((pair, metric, difference))
@@ -145,14 +154,17 @@ def _line(
     if math.isfinite(detectable):
         line = replace(line, detectable=detectable)
     gain = difference.value if pair.higher_is_better else -difference.value
-    if p <= ALPHA and gain:
-        fails = gain < 0 and decides and _beyond(pair, difference, size, settings)
-        return replace(line, verdict=BETTER if gain > 0 else WORSE, fails=fails)
+    if p <= ALPHA and gain > 0:
+        return replace(line, verdict=BETTER)
+    if p <= ALPHA and gain < 0:
+        return _worse(line, pair, size, settings)
     if difference.finest > ALPHA / size:
         least = 1 + math.ceil(math.log2(size / ALPHA))
         reason = f"{difference.groups} groups can show nothing: at least {least} are needed"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=least)
     wanted = settings.wanted(pair.name)
+    if wanted and difference.interval is None:
+        return replace(line, verdict=UNDERPOWERED, reason=UNKNOWN_SPREAD)
     if wanted and detectable > wanted:
         needed = math.ceil(difference.groups * (detectable / wanted) ** 2)
         reason = (f"a difference of {wanted:g} takes {needed} groups, here are "
@@ -166,14 +178,15 @@ def smallest_detectable(error: float, size: int = 1) -> float:
     return float(stats.norm.ppf(1 - ALPHA / (2 * size)) + stats.norm.ppf(POWER)) * error
 
 
-def _beyond(pair: TaskPair, difference: Difference, size: int, settings: Settings) -> bool:
-    """Whether the one-sided bound, simultaneous over the family, is worse than the tolerance."""
-    tolerance = settings.tolerated(pair.name)
+def _worse(line: Line, pair: TaskPair, size: int, settings: Settings) -> Line:
+    """It fails if the one-sided bound, simultaneous over the family, is beyond the tolerance."""
+    tolerance, found = settings.tolerated(pair.name), line.difference
+    assert found is not None
     if not tolerance:
-        return True
+        return replace(line, verdict=WORSE, fails=line.decides)
     share = ALPHA / size
-    if pair.higher_is_better:
-        bound = difference.quantile(1 - share)
-        return bool(np.isfinite(bound)) and bound < -tolerance
-    bound = difference.quantile(share)
-    return bool(np.isfinite(bound)) and bound > tolerance
+    loss = -found.quantile(1 - share) if pair.higher_is_better else found.quantile(share)
+    if not math.isfinite(loss):
+        reason = f"worse, and whether by more than {tolerance:g} cannot be told: {UNKNOWN_SPREAD}"
+        return replace(line, verdict=UNDERPOWERED, reason=reason)
+    return replace(line, verdict=WORSE, fails=line.decides and loss > tolerance)

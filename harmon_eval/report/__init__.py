@@ -3,6 +3,7 @@
 ::
 
     gather      run folders -> cards (a prompt or question with what came of it)
+    scores      metrics.json -> a line a task, and the verdict on two runs
     plots       metrics, history -> bars and lines in per cent of the plot
     thumbnails  image files -> small copies inside the page
     page        all of it through the templates

@@ -17,11 +17,11 @@ import jinja2
 from markupsafe import Markup
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.report import gather, plots
+from harmon_eval.published import FILE
+from harmon_eval.report import gather, plots, scores
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
 from harmon_eval.store import METRICS, RunFolder, read_json, write_whole
-from harmon_eval.tables import figures, frame, interval, number, records
+from harmon_eval.tables import figures, frame, number, records
 
 SYMBOLS = {
     gather.RIGHT: "✓", gather.WRONG: "✗", gather.UNSCORED: "?", gather.MARKED: "•",
@@ -74,6 +74,7 @@ def render(contents: Contents) -> str:
     names = _names(runs)
     labels = LETTERS if against else names
     stored = [_stored(each) for each in runs]
+    verdicts = scores.verdicts(run, against, stored) if against else {}
     thumbnails = Thumbnails(contents.side)
     galleries, remarks = _galleries(runs, stored, contents)
     shown = gather.choose(galleries, contents.items)
@@ -86,7 +87,7 @@ def render(contents: Contents) -> str:
         manifests=[each.manifest for each in runs],
         provenance=[_flat(each.manifest) for each in runs],
         results=stored,
-        scores=_scores(stored),
+        scores=scores.lines(stored, verdicts),
         unfinished=_unfinished(run, stored[0]),
         tables={task: records(frame([result])) for task, result in stored[0].items()},
         plots=_plots(labels, stored, contents),
@@ -166,69 +167,22 @@ def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, st
     return [(name, entry["state"]) for name, entry in tasks.items() if name not in stored]
 
 
-# -- scores ------------------------------------------------------------------------------------
-
-
-def _scores(stored: Sequence[Mapping[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """One line a task: its headline in each run, and how they differ where that means something."""
-    lines = []
-    for task, result in stored[0].items():
-        name = result["headline"]
-        others = [run.get(task) for run in stored[1:]]
-        values = [_score(each, name) for each in (result, *others)]
-        line = {"task": task, "metric": name, "arrow": "↑" if result["higher_is_better"] else "↓"}
-        line |= {"values": values, "paper": result["paper"], "difference": "", "remark": ""}
-        if others:
-            line["difference"], line["remark"] = _difference(result, others[0], name)
-        lines.append(line)
-    return lines
-
-
-def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
-    if result is None:
-        return {"value": "–", "interval": "", "n": "not run", "unscored": ""}
-    low, high = result["intervals"].get(name, (None, None))
-    unscored = sum(result["unscored"].values())
-    return {
-        "value": number(result["metrics"].get(name)),
-        "interval": interval(low, high),
-        "n": f"{result['n']} of {result['total']}",
-        "unscored": f"{unscored} unscored" if unscored else "",
-    }
-
-
-def _difference(
-    result: Mapping[str, Any], other: Mapping[str, Any] | None, name: str
-) -> tuple[str, str]:
-    if other is None:
-        return "", ""
-    here, there = result["provenance"], other["provenance"]
-    if differ := [key for key in IDENTITY if here.get(key) != there.get(key)]:
-        return "", f"not comparable: other {' and '.join(differ)}"
-    values = result["metrics"].get(name), other["metrics"].get(name)
-    if values[0] is None or values[1] is None:
-        return "", ""
-    change = values[0] - values[1]
-    sign = "+" if change > 0 else "−" if change < 0 else "±"
-    ids = "" if result["n"] == other["n"] else "over other samples"
-    return f"{sign}{number(abs(change))}", ids
+# -- plots ------------------------------------------------------------------------------------
 
 
 def _plots(
     names: Sequence[str], stored: Sequence[Mapping[str, dict[str, Any]]], contents: Contents
 ) -> dict[str, list[plots.BarPlot]]:
-    if bool(contents.baselines) != bool(contents.published):
-        raise UserError("--baselines names models of the file --published: give both, or neither")
+    if contents.published and not contents.baselines:
+        raise UserError("--published is a file: name models of it with --baselines A,B")
     quoted = None
-    if contents.published:
-        quoted = plots.read_published(contents.published, contents.baselines)
+    if contents.baselines:
+        quoted = plots.read_published(contents.published or FILE, contents.baselines)
     found = {}
     for task, result in stored[0].items():
         lines = [(names[0], result)]
         for name, run in zip(names[1:], stored[1:], strict=True):
-            if task in run and not _difference(result, run[task], result["headline"])[1].startswith(
-                "not comparable"
-            ):
+            if task in run and not scores.differing(result, run[task]):
                 lines.append((name, run[task]))
         own = None
         # Published numbers are about the official data: beside another suite they mean nothing.

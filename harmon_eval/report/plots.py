@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
+from harmon_eval.leaderboard.entries import chosen_models
 from harmon_eval.tables import interval, number
 
 NOISE_FLOOR = "fid_noise_floor"
@@ -210,18 +211,8 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def read_published(path: Path, names: str) -> pd.DataFrame:
-    """Published values of the models ``names`` (separated by commas; case, blanks and dots are the
-    same to it). Raises UserError for a model that the file does not have."""
-    from harmon_eval.registry import did_you_mean
-
+    """Published values of the models ``names``, as the leaderboard takes them: ``janus-pro-7b``,
+    ``janus`` for every size, ``all``. Raises UserError for a model that the file does not have."""
     table = read_table(path, PUBLISHED_COLUMNS)
-    slugs = table["model"].astype(str).map(_slug)
-    wanted = [_slug(name) for name in names.split(",") if name.strip()]
-    for name in wanted:
-        if name not in set(slugs):
-            raise UserError(f"{path} has no model {name!r}: {did_you_mean(name, set(slugs))}")
-    return pd.concat([table[slugs == name] for name in wanted])
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    table = table.assign(model=table["model"].astype(str))
+    return table[table["model"].isin(chosen_models(names, list(dict.fromkeys(table["model"]))))]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harmon_eval import registry
+from harmon_eval.compare.changes import _shown
 from harmon_eval.compare.means import Groups, means
 from harmon_eval.compare.paired import differences
 from harmon_eval.compare.verdict import by_task
@@ -61,6 +62,16 @@ def test_images_of_one_prompt_are_swapped_together(toy: Any) -> None:
     assert found["accuracy"].p == pytest.approx(2 / 32)
 
 
+def test_the_permutation_test_counts_the_swaps_that_shift_as_much(toy: Any) -> None:
+    # Gains of 3, 1 and 1 with any signs: 2 of 8 sums are as far from 0 as 5; with 3, 1 and -1,
+    # whose sum is 3, six are.
+    for last, share in ((1, 2 / 8), (-1, 6 / 8)):
+        gains = np.array([[3.0], [1.0], [float(last)]])
+        found = differences(toy, rows(0 * gains), rows(gains), frozenset({"accuracy"}))["accuracy"]
+        assert (found.test, found.p) == ("permutation", pytest.approx(share))
+        assert found.value == pytest.approx(gains.mean())
+
+
 def test_the_interval_is_that_of_paired_not_of_unpaired_normal_theory(toy: Any) -> None:
     rng = np.random.default_rng(0)
     hard = rng.random((400, 1))
@@ -69,6 +80,16 @@ def test_the_interval_is_that_of_paired_not_of_unpaired_normal_theory(toy: Any) 
     found = differences(toy, rows(before), rows(after), frozenset({"accuracy"}))["accuracy"]
     reach = 1.96 * (after - before).std(ddof=1) / 20
     assert found.interval == pytest.approx((found.value - reach, found.value + reach), abs=0.01)
+
+
+def test_a_stratum_with_a_single_group_has_no_spread_to_know(toy: Any) -> None:
+    one, two = np.ones((7, 2)), np.zeros((7, 2))
+    for strata, known in ((7, False), (6, False), (3, True)):  # with 7 of 3, s0 has three groups
+        found = differences(
+            toy, rows(one, strata), rows(two, strata), frozenset({"accuracy", "s0"})
+        )
+        assert (found["accuracy"].interval is not None) == known, "not an interval of no width"
+    assert found["s0"].interval == (-1, -1)
 
 
 def test_swapping_the_runs_changes_the_sign_and_nothing_else(toy: Any) -> None:
@@ -116,7 +137,8 @@ def test_a_metric_that_is_no_mean_is_swapped_and_resampled_by_its_own_summary(to
 
     task = replace(toy, summarize=f1)
     same = differences(task, rows(np.eye(8)), rows(np.eye(8)), frozenset({"f1"}))["f1"]
-    assert (same.value, same.p, same.interval) == (0, 1, (0, 0))
+    assert (same.value, same.p) == (0, 1)
+    assert same.interval is None, "nothing changed: how much could have is unknown, not zero"
     worse = differences(task, rows(np.ones((30, 1))), rows(np.zeros((30, 1))), frozenset({"f1"}))
     assert worse["f1"].p == pytest.approx(1 / 1001) and worse["f1"].value == -1
 
@@ -156,6 +178,11 @@ def test_tables_for_people_and_for_ci(call: Call, made_run: Made, tmp_path: Path
     better = call("compare", "b", "a", "--summary", "s.md")
     assert better.code == 0 and "better" in better.out
     assert (tmp_path / "s.md").read_text().count("### harmon_eval") == 2, "appended to"
+
+
+def test_a_cell_that_neither_row_has_is_no_change() -> None:
+    row = pd.Series({"id": "a", "correct": 1, "seconds": float("nan"), "parsed": "yes"})
+    assert _shown(row) == {"correct": 1, "parsed": "yes"}
 
 
 def test_what_a_model_wrote_cannot_break_the_tables(

@@ -142,6 +142,25 @@ def test_hostile_names_break_no_format(made_run: Made, written: Callable[..., st
     assert r"a,b\textbar{}c\textless{}script" in tex and r"\textbackslash{}\_\%\$\&\#\{\}" in tex
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_text(
+    made_run: Made, written: Callable[..., str]
+) -> None:
+    made_run("run", [[1]] * 5, model="=HYPERLINK(1)")
+    assert "\n'=HYPERLINK(1),measured," in written("run", suffix="csv")
+
+
+def test_one_sample_and_the_same_model_with_other_seeds_and_numbers(
+    made_run: Made, written: Callable[..., str]
+) -> None:
+    made_run("one", [[1]])
+    made_run("seed", [[1], [0]] * 5, seed=7)
+    made_run("few", [[1]] * 3, total=10)
+    rows = {row[0]: row[1] for row in lines(written("one", "seed", "few"))[1:]}
+    assert rows == {"model (one)": "**1.000 [0.025, 1.000]**", "model (few)": "(3 of 10)",
+                    "model (seed)": rows["model (seed)"]}  # fmt: skip
+    assert rows["model (seed)"].startswith("<u>0.500 [")
+
+
 def test_a_hundred_runs_nothing_scored_and_numbers_that_are_none(
     made_run: Made, written: Callable[..., str]
 ) -> None:
@@ -219,3 +238,5 @@ def test_provenance_is_complete(call: Call, tmp_path: Path) -> None:
 
 def test_cells_cannot_break_the_table() -> None:
     assert cell("a|b\n<script>\x1b[31m") == "a\\|b &lt;script&gt; [31m"
+    assert cell("a\\|b") == "a\\\\\\|b", "the pipe stays escaped behind the name's own backslash"
+    assert cell("![seen](https://example.org/x.png)") == "![seen]\\(https://example.org/x.png)"

@@ -34,6 +34,7 @@ def test_weights_behind_a_number_are_known_to_be_public_or_not() -> None:
     public = frame.set_index(["model", "task", "text"])["weights_public"]
     assert public["Show-o-256", "coco30k", "26.207"] == "yes"
     assert public["Show-o-256", "coco30k", "9.24"] == "no", "of weights that were not released"
+    assert public["Show-o-512", "coco30k", "9.24"] == "no", "the same number in another list"
     assert public["BLIP3-o-8B (released weights)", "dpg", "80.733"] == "yes"
     pattern = frame[frame["trained_on_pattern"] == "yes"]
     assert {"Harmon-1.5B-o", "BLIP3-o-8B"} <= set(pattern["model"])

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from harmon_eval.model.checkpoint import BUNDLED
+from harmon_eval.tables import interval, number
 from harmon_eval.track import checkpoints, history, settled
 
 Call = Callable[..., Any]
@@ -41,6 +42,11 @@ def test_each_complete_checkpoint_is_evaluated_once_and_noted(
     assert list(heads["checkpoint"]) == ["step-9", "step-10"], "by number, not by letter"
     assert list(heads["against"]) == ["", "step-9"] and (heads["n"] == 6).all()
     assert Image.open(tmp_path / "out/history.png").size[0] > 100
+    assert call("report", "out/step-10", "--history", "out/history.parquet").code == 0
+    page = (tmp_path / "out/step-10/report.html").read_text()
+    for row in heads.itertuples():
+        told = f"step {row.step}: {number(row.value)} {interval(row.low, row.high)}"
+        assert told.strip() in page, "the report draws what the tracking noted"
     before = (tmp_path / "out/history.parquet").read_bytes()
     again = call("track", training, "--output", "out", *QUICK)
     assert "drawing" not in again.err

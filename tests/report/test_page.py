@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmon_eval import cli
-from harmon_eval.report import gather, page, plots
+from harmon_eval import cli, published
+from harmon_eval.core import UserError
+from harmon_eval.report import gather, page, plots, scores
 from harmon_eval.store import RunFolder
 
 Report = Callable[..., str]
@@ -77,13 +78,20 @@ def test_of_too_many_samples_the_changed_ones_come_first_and_the_rest_is_counted
     assert "4 samples are shown, 11 are not" in text
 
 
-def test_runs_that_cannot_be_compared_have_no_difference() -> None:
-    def stored(version: str) -> dict[str, object]:
-        same = {"suite": "mini", "data": "d", "instruments": {}, "version": version}
-        return {"provenance": same, "metrics": {"a": 1.0}, "n": 1}
+def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Path) -> None:
+    text = report("--against", runs / "second")
+    told = re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1].split("</tbody>")[0])
+    told = " ".join(told.split())
+    # One prompt a colour: its spread is unknown, and 4 groups are too few for any p.
+    assert "12 of 12 +0.2500 underpowered 4 groups can show nothing: at least 7" in told
+    assert "not comparable 1 of 3 samples of" in told, "the quiz has an unscored reply"
+    assert "A − B" not in report() and "compare B A" not in report()
 
-    assert page._difference(stored("1"), stored("2"), "a") == ("", "not comparable: other version")
-    assert page._difference(stored("1"), stored("1"), "a")[0] == "±0.000"
+
+def test_values_of_other_versions_stand_on_no_common_axis() -> None:
+    one = {"provenance": {"suite": "mini", "data": "d", "instruments": {}, "version": "1"}}
+    other = {"provenance": {**one["provenance"], "version": "2"}}
+    assert scores.differing(one, other) == ["version"] and not scores.differing(one, one)
 
 
 def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
@@ -96,6 +104,14 @@ def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
     assert (
         gather.outcome({"id": "a", "unscored": "judge failed"}, None, None).reason == "judge failed"
     )
+
+
+def test_long_lists_of_numbers_take_one_line_and_replies_are_shown_in_full() -> None:
+    macro = page._environment().get_template("card.html").module.fact
+    numbers = str(macro("detections", "[" + "<0.99>, " * 20 + "]"))
+    assert "<details><summary>[&lt;0.99&gt;, " in numbers and numbers.count("0.99") > 20
+    for name, value in (("reply", "[" * 200), ("judge", "said " * 200), ("box", "[1, 2]")):
+        assert "<details>" not in str(macro(name, value))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +154,8 @@ def test_usage_is_told_in_one_line(
     table.write_text("model,task,metric,value,source\nShow-o,sketch,accuracy,0.5,x\n")
     for arguments, words in (
         ([str(tmp_path)], "not a run folder"),
-        ([str(runs / "first"), "--baselines", "janus"], "give both, or neither"),
+        ([str(runs / "first"), "--baselines", "no such"], "no published results of 'no such'"),
+        ([str(runs / "first"), "--published", str(table)], "--baselines A,B"),
         ([str(runs / "first"), "--published", str(table), "--baselines", "showo"], "did you mean"),
         ([str(runs / "first"), "--history", str(table)], "has no column 'step'"),
     ):
@@ -176,6 +193,15 @@ def test_published_values_that_disagree_are_a_range_with_both_sources() -> None:
     bar = plot.metrics["overall"][1]
     assert (bar.low, bar.high, bar.quoted) == (0.78, 0.82, True)
     assert bar.text == "0.780 to 0.820 (paper, issue)"
+
+
+def test_published_models_are_named_as_on_the_leaderboard() -> None:
+    own = plots.read_published(published.FILE, "janus, show-o-512")
+    assert {"Janus-1.3B", "Show-o-512"} <= set(own["model"]) and "Show-o-256" not in set(
+        own["model"]
+    )
+    with pytest.raises(UserError, match="did you mean 'Show-o-512'"):
+        plots.read_published(published.FILE, "show-o512")
 
 
 def test_published_values_are_not_drawn_beside_another_suite(

@@ -1,0 +1,132 @@
+"""Stored runs of harmon-mini and of a damaged copy of it, and trials that deal from them.
+
+The runs are the harness's own, so what was drawn stays: the same command goes on where it was
+killed. A trial takes some of the prompts and deals each prompt's stored drawings to two sides by
+chance: of one checkpoint, or one side of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.gate_power import IMAGES, Family, Trial, fid, member, of_marks
+from harmon_eval import registry
+from harmon_eval.core import ModelOptions
+from harmon_eval.evaluate import Request, RunSettings, run
+from harmon_eval.model.checkpoint import BUNDLED
+from harmon_eval.store import ROWS, RunFolder
+
+MODEL = "harmon-mini"
+NOISE = 0.2  # standard deviations of each matrix
+LIMITS = {"geneval": 80, "mjhq": 240}  # prompts
+QUICK = ModelOptions(steps=8, solver="dpm-solver++", diffusion_steps=10, device="cpu")
+SHARE = 0.8  # of each part's prompts, in a trial
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Two runs of one checkpoint with different seeds."""
+
+    fingerprint: str
+    runs: tuple[Path, ...]
+
+
+def pools(folder: Path) -> tuple[Pool, Pool]:
+    """Of harmon-mini and of the damaged copy; draws what is not there yet."""
+    damaged = folder / "damaged-model"
+    if not damaged.exists():
+        damage(damaged)
+    return _pool(folder, "good", MODEL), _pool(folder, "damaged", str(damaged.resolve()))
+
+
+def _pool(folder: Path, name: str, model: str) -> Pool:
+    runs = []
+    for seed in range(2):
+        for task, limit in LIMITS.items():
+            runs.append(folder / f"{name}-{task}-{seed}")
+            settings = RunSettings(seed, limit)
+            code = run(Request(model, QUICK, task, "mini", settings, output=runs[-1]))
+            if code:
+                raise SystemExit(f"{runs[-1]} holds unscored samples: finish it first")
+    return Pool(RunFolder(runs[0]).manifest["identity"]["model"]["fingerprint"], tuple(runs))
+
+
+def damage(folder: Path) -> None:
+    """A copy of harmon-mini with noise on every matrix outside the VAE, written whole."""
+    import shutil
+
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    source, part = BUNDLED / MODEL, folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part)
+    weights = load_file(source / "model.safetensors")
+    with safe_open(source / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    random = torch.Generator().manual_seed(0)
+    for name in sorted(weights):
+        weight = weights[name]
+        if weight.ndim == 2 and not name.startswith("vae."):
+            noise = torch.randn(weight.shape, generator=random)
+            weights[name] = (weight + NOISE * weight.float().std() * noise).to(weight.dtype)
+    save_file(weights, part / "model.safetensors", metadata=metadata)
+    part.rename(folder)
+
+
+def _rows(pool: Pool, task: str) -> list[pd.DataFrame]:
+    """Of both seeds, in the order of ids."""
+    files = [run / task / ROWS for run in pool.runs if (run / task / ROWS).exists()]
+    return [pd.read_parquet(file).sort_values("id", ignore_index=True) for file in files]
+
+
+def some(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Places of SHARE of each part, two at least, in order."""
+    parts = [np.flatnonzero(strata == name) for name in np.unique(strata)]
+    sizes = [min(len(own), max(2, round(SHARE * len(own)))) for own in parts]
+    picked = [rng.choice(own, n, replace=False) for own, n in zip(parts, sizes, strict=True)]
+    return np.sort(np.concatenate(picked))
+
+
+def pooled_geneval(good: Pool, other: Pool) -> Trial:
+    (marks, strata), (others, _) = (_marks(_rows(pool, "geneval")) for pool in (good, other))
+    task = registry.task("geneval")
+
+    def trial(rng: np.random.Generator) -> Family:
+        chosen = some(strata, rng)
+        first = rng.permuted(marks[chosen], axis=1)
+        second = first[:, IMAGES:] if good == other else rng.permuted(others[chosen], axis=1)
+        sides = [dealt[:, :IMAGES] for dealt in (first, second)]
+        return [member(task, of_marks(sides, strata[chosen], rng))]
+
+    return trial
+
+
+def _marks(frames: list[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
+    """Marks (prompts, images of all runs) and numbers of the tags (prompts,) of GenEval."""
+    grouped = pd.concat(frames).groupby("group", sort=True)
+    marks = np.stack([own["correct"].to_numpy(bool) for _, own in grouped])
+    return marks, pd.factorize(grouped["stratum"].first())[0]
+
+
+def pooled_fid(good: Pool, other: Pool) -> Trial:
+    frames = _rows(good, "mjhq") if good == other else [_rows(p, "mjhq")[0] for p in (good, other)]
+    reference = np.stack(frames[0]["reference_features"].to_list())
+    sides = np.stack([np.stack(frame["features"].to_list()) for frame in frames])
+    strata = pd.factorize(frames[0]["stratum"])[0]
+    task = registry.task("mjhq")
+
+    def trial(rng: np.random.Generator) -> Family:
+        chosen = some(strata, rng)
+        # Of one checkpoint: each prompt's two drawings are dealt to the sides by chance.
+        swap = (rng.random(len(chosen)) < 0.5) & (good == other)
+        first, second = (np.where(swap[:, None], sides[1 - n, chosen], sides[n, chosen])
+                         for n in range(2))  # fmt: skip
+        return [member(task, fid(reference[chosen], first, second))]
+
+    return trial

@@ -1,0 +1,73 @@
+"""The headlines of one run or two, and with two a verdict on each: the gate's paired test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harmon_eval.compare.output import probability, signed
+from harmon_eval.compare.runs import pairs
+from harmon_eval.compare.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, Settings, compare
+from harmon_eval.leaderboard.entries import IDENTITY
+from harmon_eval.store import RunFolder
+from harmon_eval.tables import interval, number
+
+SIGNS = (BETTER, WORSE)
+Stored = Mapping[str, dict[str, Any]]
+
+
+def verdicts(run: RunFolder, against: RunFolder, stored: Sequence[Stored]) -> dict[str, Line]:
+    """By task that both have: the headline of ``run`` against that of ``against`` as its baseline.
+
+    Whatever the generation settings: two models or two recipes are what a reader looks at."""
+    common = [task for task in stored[0] if task in stored[1]]
+    if not common:
+        return {}
+    found = compare(list(pairs(against, run, common, any_settings=True)), Settings({}, {}))
+    return {line.task: line for line in found.lines if line.decides}
+
+
+def lines(stored: Sequence[Stored], found: Mapping[str, Line]) -> list[dict[str, Any]]:
+    """One line a task: its headline in each run, and how they differ where that means something."""
+    told = []
+    for task, result in stored[0].items():
+        name = result["headline"]
+        values = [_score(each, name) for each in (result, *(run.get(task) for run in stored[1:]))]
+        told.append(
+            {"task": task, "metric": name, "arrow": "↑" if result["higher_is_better"] else "↓",
+             "values": values, "paper": result["paper"], **_change(found.get(task))}
+        )  # fmt: skip
+    return told
+
+
+def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
+    if result is None:
+        return {"value": "–", "interval": "", "n": "not run", "unscored": ""}
+    low, high = result["intervals"].get(name, (None, None))
+    unscored = sum(result["unscored"].values())
+    return {
+        "value": number(result["metrics"].get(name)),
+        "interval": interval(low, high),
+        "n": f"{result['n']} of {result['total']}",
+        "unscored": f"{unscored} unscored" if unscored else "",
+    }
+
+
+def _change(line: Line | None) -> dict[str, str]:
+    """``sign``: better, worse or nothing, for the eye."""
+    if line is None:
+        return {"difference": "", "span": "", "verdict": "", "remark": "", "sign": ""}
+    told = {"difference": "", "span": "", "verdict": line.verdict, "remark": line.reason}
+    told["sign"] = line.verdict if line.verdict in SIGNS else ""
+    if line.difference and line.verdict != NOT_COMPARABLE:
+        low, high = line.difference.interval or (None, None)
+        told["difference"] = signed(line.difference.value)
+        told["span"] = interval(low, high)
+        told["remark"] = line.reason or f"p {probability(line.p or 0.0)}, {line.difference.test}"
+    return told
+
+
+def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In what the numbers of two runs differ that must be the same on one axis."""
+    here, there = result["provenance"], other["provenance"]
+    return [key for key in IDENTITY if here.get(key) != there.get(key)]
