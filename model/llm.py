@@ -8,6 +8,7 @@ queries share. B batch, T length, H width, S keys seen, d width of an attention 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ def hidden_states(
             layer.input_layernorm(x),
             rotation,
             mask,
-            lambda keys, values, number=number: added(number, keys, values),
+            partial(added, number),
         )
         x = x + layer.mlp(layer.post_attention_layernorm(x))
     return llm.model.norm(x)
@@ -132,12 +133,12 @@ def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tenso
     if group == 1:
         return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
     if count == 1:  # then the queries of a group are like a sequence
-        grouped = queries.view(len(queries), heads, group, -1)
-        return F.scaled_dot_product_attention(grouped, keys, values, mask).view_as(queries)
+        grouped = queries.reshape(len(queries), heads, group, -1)
+        return F.scaled_dot_product_attention(grouped, keys, values, mask).reshape_as(queries)
     parts = []
     for head, of_head in enumerate(queries.split(group, dim=1)):
-        shared = (part[:, head : head + 1].expand(-1, group, -1, -1) for part in (keys, values))
-        parts.append(F.scaled_dot_product_attention(of_head, *shared, mask, is_causal=causal))
+        k, v = (part[:, head : head + 1].expand(-1, group, -1, -1) for part in (keys, values))
+        parts.append(F.scaled_dot_product_attention(of_head, k, v, mask, is_causal=causal))
     return torch.cat(parts, dim=1)
 
 

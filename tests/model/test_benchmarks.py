@@ -17,7 +17,9 @@ from benchmarks.paired import (
     geneval_difference,
     no_evidence_of_loss,
 )
-from harmon_eval.model.sampling import Cheaper, DrawSettings
+from harmon_eval.adapters.harmon import draw_settings
+from harmon_eval.core import ModelOptions
+from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,13 @@ def test_settings_are_named_by_what_they_come_to() -> None:
     # Of the published settings, the same shares.
     published = Cheaper(iterations=0.5, diffusion_steps=0.15).than(DrawSettings())
     assert (published.iterations, published.diffusion_steps) == (32, 15)
+
+
+def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_set() -> None:
+    own = DrawSettings(iterations=16, diffusion_steps=40, cfg_scale=2.0)
+    assert draw_settings(own, ModelOptions(fast=True)) == FAST.than(own) != own
+    assert draw_settings(own, ModelOptions(fast=True, steps=3)).iterations == 3
+    assert draw_settings(own, ModelOptions()) == own
 
 
 def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
