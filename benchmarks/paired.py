@@ -14,7 +14,7 @@ from harmon_eval.statistics import bootstrap_intervals, jackknife_interval
 
 FULL = "full"
 FOLDS = 20
-GENEVAL_MARGIN = 0.03  # of the overall score: about what three drawings of GenEval-mini resolve
+GENEVAL_MARGIN = 0.03  # of the overall score: about what two drawings of GenEval-mini resolve
 FID_MARGIN = 0.1  # share of the full setting's FID
 
 
