@@ -47,6 +47,7 @@ from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.store import ROWS
 
+FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
 BATCH = 16  # pictures at a time when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -283,6 +284,8 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder for the JSON")
     arguments = parser.parse_args(argv)
+    if min(arguments.screen_fid, arguments.fid_limit or FEWEST_FID) < FEWEST_FID:
+        parser.error(f"FID and its interval need at least {FEWEST_FID} prompts of MJHQ")
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings

@@ -20,6 +20,7 @@ from benchmarks.paired import (
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
+from harmon_eval.store import ROWS
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,37 @@ def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_
     assert draw_settings(own, ModelOptions(fast=True)) == FAST.than(own) != own
     assert draw_settings(own, ModelOptions(fast=True, steps=3)).iterations == 3
     assert draw_settings(own, ModelOptions()) == own
+
+
+def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
+    """Rows as the harness leaves them: one setting loses a quarter of one tag, in both seeds."""
+    stage = pareto.Stage("confirm", {"geneval": [1, 2], "mjhq": [1]}, {})
+    rng = np.random.default_rng(0)
+    reference, drawn = rng.normal(size=(2, 120, 3))
+    for name, lost in ((FULL, ""), ("8 iterations", "a")):
+        geneval = pd.DataFrame({"id": list("abcdefgh"), "group": list("abcdefgh")})
+        geneval["tag"] = geneval["stratum"] = ["counting"] * 4 + ["colors"] * 4
+        geneval["correct"] = geneval["id"] != lost
+        mjhq = pd.DataFrame({"id": [str(i) for i in range(120)]})
+        mjhq["features"], mjhq["reference_features"] = list(drawn), list(reference)
+        for task, seed, rows in (
+            ("geneval", 1, geneval),
+            ("geneval", 2, geneval),
+            ("mjhq", 1, mjhq),
+        ):
+            folder = pareto.folder_of(tmp_path, stage, name, task, seed) / "run" / task
+            folder.mkdir(parents=True)
+            rows.to_parquet(folder / ROWS)
+    seconds = {FULL: 1.0, "8 iterations": 0.25}
+    full, half = pareto.measured(lambda _, jobs: jobs, stage, tmp_path, seconds, seconds)
+    assert full["drawings"] == half["drawings"] == {"geneval": 16, "mjhq": 120}
+    assert (full["geneval_change"], half["geneval_change"]) == pytest.approx((0, -1 / 8))
+    assert half["speed"] == 4.0 and half["fid_change"] == pytest.approx(0)
+    assert no_evidence_of_loss(full) and not no_evidence_of_loss(half)
+    text = pareto.page("a model", DrawSettings(), [full, half], [full], FULL)
+    assert "**full**" in text and "| 8 iterations | 4.00× |" in text
+    pareto.plot([full, half], tmp_path / "pareto.png")
+    assert (tmp_path / "pareto.png").stat().st_size > 1000
 
 
 def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
