@@ -47,6 +47,7 @@ from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.store import ROWS
 
+FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
 BATCH = 16  # pictures at a time when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
@@ -286,6 +287,8 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     arguments = parser.parse_args(argv)
     if min(arguments.screen_fid, arguments.fid_limit or FEWEST_FID) < FEWEST_FID:
         parser.error(f"FID and its interval need at least {FEWEST_FID} prompts of MJHQ")
+    if min(arguments.screen, arguments.limit or FEWEST_GENEVAL) < FEWEST_GENEVAL:
+        parser.error(f"an interval needs two prompts of each tag: at least {FEWEST_GENEVAL}")
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings
