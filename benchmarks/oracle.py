@@ -93,11 +93,10 @@ def join(model: Harmon, x: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
     z = model.proj_in(x)
     z = torch.cat([z[:, k:], z[:, :k]], dim=1)
     full = F.pad(mask, (0, z.shape[1]), value=1)
+    positions = (full.cumsum(1) - 1).clamp(min=0)[:, -z.shape[1] :]
+    # By position: the fourth parameter has two names in the versions of transformers allowed.
     hidden = model.llm.model(
-        inputs_embeds=z,
-        attention_mask=full,
-        position_ids=(full.cumsum(1) - 1).clamp(min=0)[:, -z.shape[1] :],
-        past_key_values=cache,
+        *(None, full, positions, cache, z),
         use_cache=True,
     ).last_hidden_state
     cache.crop(-z.shape[1])
@@ -165,7 +164,7 @@ def plain_draw(
     length = orders.shape[1]
     with shares.of("LLM"):
         cache = DynamicCache(config=model.llm.config)
-        model.llm.model(input_ids=input_ids, past_key_values=cache, use_cache=True)
+        model.llm.model(input_ids, None, None, cache, use_cache=True)
     tokens = torch.zeros(len(orders), length, model.config.vae.channels, device=orders.device)
     mask = torch.ones_like(orders, dtype=torch.bool)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):

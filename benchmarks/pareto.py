@@ -2,11 +2,16 @@
 
     python -m benchmarks.pareto --model harmon-mini --output runs/pareto
 
-The same command goes on where it was killed: runs are the harness's own and resume, and timings
-are kept. Differences to the full setting are paired, sample by sample: GenEval by the bootstrap
-over prompts, FID by the jackknife over folds of prompts. Seconds a picture are the process's own on
-one thread, all settings in turn, medians. Writes the table and the plot of docs/speed.md, and names
-the cheapest setting whose intervals stay within the margins: no evidence of loss.
+In two stages. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that lose no
+more than the margins there are then confirmed, the fastest first, on all prompts with seeds of
+their own, until both intervals of one stay within the margins: the cheapest setting with no
+evidence of loss, the preset ``--fast``. As these drawings are fresh, having been picked by the
+first stage does not flatter a setting in the second.
+
+Differences to the full setting are paired, sample by sample: GenEval by the bootstrap over prompts,
+FID by the jackknife over folds of prompts. Seconds a picture are a process's own on one thread, all
+settings in turn, medians. The same command goes on where it was killed: runs are the harness's own
+and resume, and timings are kept. Writes the tables and the plot of docs/speed.md.
 """
 
 from __future__ import annotations
@@ -14,151 +19,188 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks import record
-from harmon_eval.adapters.harmon import DTYPES, draw_settings
-from harmon_eval.core import Interval, ModelOptions
+from benchmarks.paired import (
+    FID_MARGIN,
+    FULL,
+    GENEVAL_MARGIN,
+    candidates,
+    compared,
+    no_evidence_of_loss,
+)
+from harmon_eval.core import ModelOptions
 from harmon_eval.evaluate import Request, RunSettings, run
 from harmon_eval.model.checkpoint import load
-from harmon_eval.scoring.frechet import FrechetStatistics, frechet_distances, without_each_group
-from harmon_eval.statistics import bootstrap_intervals, jackknife_interval
+from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.store import ROWS
 
-TASKS = ("geneval", "mjhq")
-FOLDS = 20
-GENEVAL_MARGIN = 0.02  # points of the overall score
-FID_MARGIN = 0.1  # share of the full setting's FID
+FEWEST_GENEVAL = 12
+FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
+BATCH = 16  # pictures at a time when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def grid(iterations: int, steps: int) -> dict[str, ModelOptions]:
-    """Settings by name, cheaper ones in fractions of the model's own iterations and steps."""
-    half, quarter = max(1, iterations // 2), max(1, iterations // 4)
-    dpm = ModelOptions(solver="dpm-solver++", diffusion_steps=10)
-    return {
-        "full": ModelOptions(),
-        f"{half} iterations": ModelOptions(steps=half),
-        f"{quarter} iterations": ModelOptions(steps=quarter),
-        f"{steps // 2} steps": ModelOptions(diffusion_steps=steps // 2),
-        f"{steps // 4} steps": ModelOptions(diffusion_steps=steps // 4),
-        "ddim, 20 steps": ModelOptions(solver="ddim", diffusion_steps=20),
-        "dpm-solver++, 20 steps": replace(dpm, diffusion_steps=20),
-        "dpm-solver++, 10 steps": dpm,
-        "dpm-solver++, 5 steps": replace(dpm, diffusion_steps=5),
-        "guidance 0:0.5": ModelOptions(guidance=(0.0, 0.5)),
-        "bfloat16": ModelOptions(dtype="bfloat16"),
-        f"{half} iterations, dpm-solver++, 10 steps": replace(dpm, steps=half),
-        f"{quarter} iterations, dpm-solver++, 10 steps": replace(dpm, steps=quarter),
-        f"{half} iterations, dpm-solver++, 10 steps, guidance 0:0.5": replace(
-            dpm, steps=half, guidance=(0.0, 0.5)
+@dataclass(frozen=True)
+class Stage:
+    """How much is drawn: seeds of GenEval and of MJHQ, and how many of their prompts."""
+
+    name: str
+    seeds: Mapping[str, Sequence[int]]
+    prompts: Mapping[str, int | None]
+
+
+def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
+    """To screen and to confirm. No seed is in both."""
+    few = {"geneval": arguments.screen, "mjhq": arguments.screen_fid}
+    most = {"geneval": arguments.limit, "mjhq": arguments.fid_limit}
+    seeds = {"geneval": range(1, 1 + arguments.seeds), "mjhq": [1]}
+    return Stage("screen", {"geneval": [0], "mjhq": [0]}, few), Stage("confirm", seeds, most)
+
+
+def grid(own: DrawSettings) -> dict[str, Cheaper]:
+    """Settings by name, in shares of the model's own; names say what the shares come to."""
+    half_guided = {"guidance": (0.0, 0.5)}
+    dpm, ddim = {"solver": "dpm-solver++"}, {"solver": "ddim"}
+    settings = [
+        Cheaper(),
+        *(Cheaper(iterations=share) for share in (0.75, 0.5, 0.375, 0.25)),
+        *(Cheaper(diffusion_steps=share) for share in (0.5, 0.25, 0.125)),
+        *(
+            Cheaper(diffusion_steps=share, **solver)
+            for solver in (ddim, dpm)
+            for share in (0.5, 0.25, 0.15, 0.1)
         ),
-    }
+        Cheaper(**half_guided),
+        *(Cheaper(share, 0.25) for share in (0.5, 0.375, 0.25)),
+        Cheaper(0.5, 0.125),
+        *(Cheaper(share, steps, **dpm) for share in (0.5, 0.375, 0.25) for steps in (0.25, 0.15)),
+        *(Cheaper(share, 0.25, **half_guided) for share in (0.5, 0.375)),
+        Cheaper(0.5, 0.125, **half_guided),
+        *(Cheaper(share, 0.15, **dpm, **half_guided) for share in (0.5, 0.375)),
+        Cheaper(0.5, 0.15, **ddim, **half_guided),
+    ]
+    return {described(cheaper, own): cheaper for cheaper in settings}
+
+
+def described(cheaper: Cheaper, own: DrawSettings) -> str:
+    how, parts = cheaper.than(own), []
+    if cheaper.iterations != 1:
+        parts.append(f"{how.iterations} iterations")
+    if cheaper.solver:
+        parts.append(cheaper.solver)
+    if cheaper.diffusion_steps != 1:
+        parts.append(f"{how.diffusion_steps} steps")
+    if cheaper.guidance:
+        parts.append("guidance {:g}:{:g}".format(*cheaper.guidance))
+    return ", ".join(parts) or FULL
+
+
+def options(cheaper: Cheaper, own: DrawSettings) -> ModelOptions:
+    how = cheaper.than(own)
+    return ModelOptions(
+        steps=how.iterations,
+        diffusion_steps=how.diffusion_steps,
+        solver=how.solver,
+        guidance=how.guidance,
+    )
+
+
+# -- drawing and timing ----------------------------------------------------------------------
 
 
 def seconds_a_picture(
-    model: str, settings: dict[str, ModelOptions], batch: int, repeats: int
+    model: str, settings: Mapping[str, Cheaper], repeats: int, path: Path
 ) -> dict[str, float]:
-    """Of every setting, all of them in turn."""
-    loaded = {dtype: load(model, dtype=DTYPES[dtype]) for dtype in ("float32", "bfloat16")}
-    prompts = ["a photo of a red circle"] * batch
+    """Of every setting, all of them in turn; those that the file holds are not measured again
+    unless one is new."""
+    if path.exists() and settings.keys() <= (known := json.loads(path.read_text())).keys():
+        return known
+    loaded = load(model)
+    prompts = ["a photo of a red circle"] * BATCH
     spent: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(repeats):
-        for name, options in settings.items():
-            used = loaded[options.dtype or "float32"]
-            how = draw_settings(used.draw_settings, options)
+        for name, cheaper in settings.items():
+            how = cheaper.than(loaded.draw_settings)
             start = time.process_time()
-            used.pipeline.draw(prompts, range(batch), how)
-            spent[name].append((time.process_time() - start) / batch)
-    return {name: median(values) for name, values in spent.items()}
+            loaded.pipeline.draw(prompts, range(BATCH), how)
+            spent[name].append((time.process_time() - start) / BATCH)
+    seconds = {name: median(values) for name, values in spent.items()}
+    path.write_text(json.dumps(seconds, indent=1))
+    return seconds
 
 
-def overall(rows: pd.DataFrame, column: str) -> float:
-    """GenEval's overall score, the mean of the tags' means, of a column of verdicts."""
-    return float(rows.groupby("tag")[column].mean().mean())
+Job = tuple[str, str, int]  # setting, task, seed
 
 
-def geneval_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, Interval]:
-    """Other less full, with the paired interval over prompts."""
-    rows = full.assign(full=full["correct"].astype(float))
-    rows = rows.merge(
-        pd.DataFrame({"id": other["id"], "other": other["correct"].astype(float)}), on="id"
-    )
-
-    def difference(rows: pd.DataFrame) -> dict[str, float]:
-        # Off by 2, since the bootstrap takes a constant 0 or 1 for a proportion.
-        return {"difference": 2 + overall(rows, "other") - overall(rows, "full")}
-
-    value = difference(rows)["difference"] - 2
-    low, high = bootstrap_intervals(rows, difference)["difference"]
-    return value, (low - 2, high - 2)
+def folder_of(output: Path, stage: Stage, name: str, task: str, seed: int) -> Path:
+    plain = name.replace(", ", "-").replace(" ", "-").replace(":", "-")
+    return output / stage.name / plain / f"{task}-{seed}"
 
 
-def fid_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, Interval]:
-    """FID of the other, and other less full with the paired interval over folds of prompts."""
-    other = other.set_index("id").loc[full["id"]]
-    folds = np.arange(len(full)) % FOLDS
-    columns = (full["reference_features"], full["features"], other["features"])
-    arrays = [np.stack(list(column)) for column in columns]
-    reference, *drawn = (FrechetStatistics.of(array) for array in arrays)
-    before, after = frechet_distances(reference, drawn)
-    left = []
-    for out_reference, *out in zip(*(without_each_group(a, folds) for a in arrays), strict=True):
-        one, two = frechet_distances(out_reference, out)
-        left.append(two - one)
-    return after, after - before, jackknife_interval(after - before, left)
+def draw_and_mark(
+    model: str, output: Path, stage: Stage, settings: Mapping[str, ModelOptions], job: Job
+) -> None:
+    """One run of the harness; what it says goes into a file."""
+    torch.set_num_threads(1)
+    name, task, seed = job
+    folder = folder_of(output, stage, *job)
+    folder.mkdir(parents=True, exist_ok=True)
+    how = RunSettings(seed, stage.prompts[task])
+    with (folder / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
+        code = run(Request(model, settings[name], task, "mini", how, output=folder / "run"))
+    if code:
+        raise RuntimeError(f"{name}: {task} is not whole, see {folder / 'said.txt'}")
 
 
-def measure(arguments: argparse.Namespace, settings: dict[str, ModelOptions]) -> list[dict]:
-    rows: dict[str, dict[str, pd.DataFrame]] = {}
-    for name, options in settings.items():
-        folder = arguments.output / name.replace(", ", "-").replace(" ", "-").replace(":", "-")
-        for task in TASKS:
-            limit = arguments.limit if task == "geneval" else arguments.fid_limit
-            how = RunSettings(limit=limit)
-            run(Request(arguments.model, options, task, "mini", how, output=folder))
-        rows[name] = {task: pd.read_parquet(folder / task / ROWS) for task in TASKS}
-    times = arguments.output / "seconds.json"
-    if not times.exists():
-        measured = seconds_a_picture(arguments.model, settings, 16, arguments.repeats)
-        times.write_text(json.dumps(measured))
-    seconds = json.loads(times.read_text())
-    full, table = rows["full"], []
-    for name in settings:
-        change, interval = geneval_difference(full["geneval"], rows[name]["geneval"])
-        fid, fid_change, fid_interval = fid_difference(full["mjhq"], rows[name]["mjhq"])
-        table.append(
-            {
-                "setting": name,
-                "seconds": seconds[name],
-                "speed": seconds["full"] / seconds[name],
-                "geneval": overall(rows[name]["geneval"], "correct"),
-                "geneval_change": change,
-                "geneval_interval": interval,
-                "fid": fid,
-                "fid_change": fid_change,
-                "fid_interval": fid_interval,
-            }
-        )
-    return table
+def all_rows(output: Path, stage: Stage, name: str) -> dict[str, pd.DataFrame]:
+    """Rows of each task, of all its seeds: ids tell them apart, and a prompt stays one group."""
+    found = {}
+    for task, seeds in stage.seeds.items():
+        folders = {seed: folder_of(output, stage, name, task, seed) for seed in seeds}
+        rows = [
+            pd.read_parquet(folder / "run" / task / ROWS).assign(
+                id=lambda r, s=s: f"{s}/" + r["id"]
+            )
+            for s, folder in folders.items()
+        ]
+        found[task] = pd.concat(rows, ignore_index=True)
+    return found
 
 
-def no_evidence_of_loss(row: dict[str, Any], full_fid: float) -> bool:
-    """Both intervals stay within the margins: enough samples, and no loss beyond them."""
-    return bool(
-        row["geneval_interval"][0] >= -GENEVAL_MARGIN
-        and row["fid_interval"][1] <= FID_MARGIN * full_fid
-    )
+def measured(
+    draw: Any, stage: Stage, output: Path, names: Iterable[str], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """The table's rows of these settings, drawn by ``draw`` where they are not yet."""
+    names = list(names)
+    jobs = [
+        (name, task, seed)
+        for name in names
+        for task, seeds in stage.seeds.items()
+        for seed in seeds
+    ]
+    for number, (name, task, seed) in enumerate(draw(stage, jobs), 1):
+        print(f"{stage.name} {number}/{len(jobs)}: {name}, {task}, seed {seed}", flush=True)
+    full = all_rows(output, stage, FULL)
+    return [compared(name, full, all_rows(output, stage, name), seconds) for name in names]
 
 
-def markdown(table: list[dict[str, Any]]) -> str:
+# -- the page ---------------------------------------------------------------------------------
+
+
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "| setting | speed | s a picture | GenEval-mini | change (95 %) | FID-mini "
         "| change (95 %) | no evidence of loss |",
@@ -166,7 +208,7 @@ def markdown(table: list[dict[str, Any]]) -> str:
     ]
     for row in table:
         geneval, fid = row["geneval_interval"], row["fid_interval"]
-        verdict = "yes" if no_evidence_of_loss(row, table[0]["fid"]) else "no"
+        verdict = "yes" if no_evidence_of_loss(row) else "no"
         lines.append(
             f"| {row['setting']} | {row['speed']:.2f}× | {row['seconds']:.3f} "
             f"| {row['geneval']:.3f} | {row['geneval_change']:+.3f} "
@@ -176,7 +218,30 @@ def markdown(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def plot(table: list[dict[str, Any]], path: Path) -> None:
+def page(
+    model: str,
+    own: DrawSettings,
+    screened: Sequence[Mapping[str, Any]],
+    confirmed: Sequence[Mapping[str, Any]],
+    fast: str,
+) -> str:
+    """What stands in docs/speed.md."""
+
+    def drawn(table: Sequence[Mapping[str, Any]]) -> str:
+        counts = table[0]["drawings"]
+        return f"{counts['geneval']} drawings of GenEval-mini and {counts['mjhq']} of MJHQ-mini"
+
+    return (
+        f"{model}; full is {own.iterations} iterations × {own.diffusion_steps} steps, CFG "
+        f"{own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the full "
+        f"one. The cheapest setting with no evidence of loss, the preset `--fast`: **{fast}**.\n\n"
+        f"Confirmed, the fastest first, {drawn(confirmed)} a setting:\n\n{markdown(confirmed)}"
+        f"\n\nScreened, {drawn(screened)} a setting:\n\n{markdown(screened)}"
+        "\n\n![Quality against time](pictures/pareto.png)"
+    )
+
+
+def plot(table: Sequence[Mapping[str, Any]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -205,36 +270,58 @@ def into_docs(text: str, path: Path) -> None:
     path.write_text(f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
-    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval")
+    parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")
+    parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="of MJHQ")
+    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
     parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of GenEval, to confirm")
+    parser.add_argument("--confirm", type=int, default=4, metavar="N", help="at most so many")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")
-    arguments = parser.parse_args()
+    parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder for the JSON")
+    arguments = parser.parse_args(argv)
+    if min(arguments.screen_fid, arguments.fid_limit or FEWEST_FID) < FEWEST_FID:
+        parser.error(f"FID and its interval need at least {FEWEST_FID} prompts of MJHQ")
+    if min(arguments.screen, arguments.limit or FEWEST_GENEVAL) < FEWEST_GENEVAL:
+        parser.error(f"an interval needs two prompts of each tag: at least {FEWEST_GENEVAL}")
     torch.set_num_threads(1)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings
-    settings = grid(own.iterations, own.diffusion_steps)
+    settings = grid(own)
     if arguments.only:
-        settings = {name: settings[name] for name in ("full", *arguments.only.split(";"))}
-    table = measure(arguments, settings)
-    fitting = [row for row in table if no_evidence_of_loss(row, table[0]["fid"])]
-    cheapest = max(fitting, key=lambda row: row["speed"])
-    counts = {task: len(pd.read_parquet(arguments.output / "full" / task / ROWS)) for task in TASKS}
-    text = (
-        f"{arguments.model}, {counts['geneval']} drawings of GenEval-mini and {counts['mjhq']} of "
-        f"MJHQ-mini a setting; full is {own.iterations} iterations × {own.diffusion_steps} steps, "
-        f"CFG {own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the "
-        f"full one. Cheapest with no evidence of loss: **{cheapest['setting']}**.\n\n"
-        f"{markdown(table)}\n\n![Quality against time](pictures/pareto.png)"
-    )
-    into_docs(text, DOCS / "speed.md")
-    plot(table, DOCS / "pictures" / "pareto.png")
-    print(text)
-    ratios = {row["setting"]: row["speed"] for row in table}
-    record.write("pareto", ratios, {"table": table, "own": asdict(own), "samples": counts})
+        settings = {name: settings[name] for name in (FULL, *arguments.only.split(";"))}
+    path = arguments.output / "seconds.json"
+    seconds = seconds_a_picture(arguments.model, settings, arguments.repeats, path)
+    screen, confirm = stages(arguments)
+    given = {name: options(cheaper, own) for name, cheaper in settings.items()}
+    with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
+
+        def draw(stage: Stage, jobs: Sequence[Job]) -> Iterable[Job]:
+            work = partial(draw_and_mark, arguments.model, arguments.output, stage, given)
+            return (job for job, _ in zip(jobs, pool.map(work, jobs), strict=True))
+
+        table = partial(measured, draw, output=arguments.output, seconds=seconds)
+        screened = table(screen, names=settings)
+        confirmed, fast = table(confirm, names=[FULL]), FULL
+        for name in candidates(screened)[: arguments.confirm]:
+            confirmed += table(confirm, names=[name])
+            if no_evidence_of_loss(confirmed[-1]):
+                fast = name
+                break
+    text = page(arguments.model, own, screened, confirmed, fast)
+    into_docs(text, docs / "speed.md")
+    plot(screened, docs / "pictures" / "pareto.png")
+    print(f"{text}\n\nharmon_eval/model/sampling.py: FAST = {settings[fast]}")
+    ratios = {row["setting"]: row["speed"] for row in screened} | {
+        "--fast": seconds[FULL] / seconds[fast]
+    }
+    tables = {"screened": screened, "confirmed": confirmed, "fast": fast}
+    record.write("pareto", ratios, {**tables, "own": asdict(own)}, arguments.results)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
     python -m benchmarks.understanding --batch 8
 
+Two kinds of questions: about a picture each, where a batch spares no picture; and those of a
+benchmark (``--tasks``) in its own order, mostly several about a picture, which a batch sees once.
 The process's own time on one thread, both in turn, medians. Replies are asserted equal.
 """
 
@@ -9,13 +11,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 from PIL import Image
 
 from benchmarks import record
-from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval import registry, suites
+from harmon_eval.adapters.harmon import open_model
+from harmon_eval.core import Ask, ModelOptions, Responder
+from harmon_eval.runner import RunSettings, prepare
+from harmon_eval.scoring.judge import JudgeOptions
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 QUESTIONS = (
@@ -26,41 +35,76 @@ QUESTIONS = (
 )
 
 
+def a_picture_each(folder: Path, count: int, new_tokens: int) -> list[Ask]:
+    asks = []
+    for i in range(count):
+        path = folder / f"{i}.png"
+        Image.new("RGB", (64, 64), COLOURS[i % len(COLOURS)]).save(path)
+        asks.append(Ask(QUESTIONS[i % len(QUESTIONS)], (path,), new_tokens))
+    return asks
+
+
+def of_task(name: str, count: int) -> list[Ask]:
+    """The first questions of a task of the mini suite, as the harness asks them."""
+    suite = suites.load("mini", None, None, JudgeOptions())
+    samples = prepare(name, registry.task(name), suite, RunSettings()).samples
+    return [sample.request for sample in samples if isinstance(sample.request, Ask)][:count]
+
+
+def compared(model: Responder, asks: Sequence[Ask], batch: int, repeats: int) -> dict[str, float]:
+    """Replies a second one by one and in batches, and their ratio."""
+
+    def answer(size: int) -> tuple[float, list[object]]:
+        start, replies = time.process_time(), []
+        for i in range(0, len(asks), size):
+            replies += model.ask(asks[i : i + size])
+        return time.process_time() - start, replies
+
+    answer(batch)
+    singly, together = [], []
+    for _ in range(repeats):
+        (one, alone), (many, batched) = answer(1), answer(batch)
+        assert alone == batched, "a reply depends on its batch"
+        singly.append(one)
+        together.append(many)
+    rates = {
+        "one by one": len(asks) / median(singly),
+        "batched": len(asks) / median(together),
+        "pictures": len({ask.images for ask in asks}),
+    }
+    return rates | {"ratio": rates["batched"] / rates["one by one"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--batch", type=int, default=8, metavar="B")
     parser.add_argument("--questions", type=int, default=64, metavar="N")
     parser.add_argument("--new-tokens", type=int, default=16, metavar="T")
+    parser.add_argument("--tasks", default="pope,gqa,mme", metavar="A,B")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = HarmonPipeline.from_pretrained(arguments.model)
-    count = arguments.questions
-    # Every question has a picture object of its own, so that no picture is spared.
-    images = [Image.new("RGB", (64, 64), COLOURS[i % len(COLOURS)]) for i in range(count)]
-    questions = [QUESTIONS[i % len(QUESTIONS)] for i in range(count)]
-
-    def answer(size: int) -> tuple[float, list[str]]:
-        start, replies = time.process_time(), []
-        for i in range(0, count, size):
-            part = slice(i, i + size)
-            replies += pipeline.answer(images[part], questions[part], arguments.new_tokens)
-        return time.process_time() - start, replies
-
-    answer(arguments.batch)
-    singly, together = [], []
-    for _ in range(arguments.repeats):
-        (one, alone), (many, batched) = answer(1), answer(arguments.batch)
-        assert alone == batched, "a reply depends on its batch"
-        singly.append(one)
-        together.append(many)
-    rates = {"one by one": count / median(singly), "batched": count / median(together)}
-    ratio = rates["batched"] / rates["one by one"]
-    print(f"one by one {rates['one by one']:.1f}, batches of {arguments.batch} "
-          f"{rates['batched']:.1f} replies/s: ratio {ratio:.2f}")  # fmt: skip
-    measured = {"settings": vars(arguments), "replies a second": rates}
-    record.write("understanding", {f"batch {arguments.batch} to 1": ratio}, measured)
+    model = open_model(arguments.model, ModelOptions(device="cpu"))
+    measured = {}
+    with TemporaryDirectory() as folder:
+        own = a_picture_each(Path(folder), arguments.questions, arguments.new_tokens)
+        kinds = {"a picture each": own}
+        for task in filter(None, arguments.tasks.split(",")):
+            kinds[task] = of_task(task, arguments.questions)
+        for kind, asks in kinds.items():
+            found = compared(model, asks, arguments.batch, arguments.repeats)
+            measured[kind] = found
+            print(
+                f"{kind}: {len(asks)} questions about {found['pictures']} pictures, one by one "
+                f"{found['one by one']:.1f}, batches of {arguments.batch} {found['batched']:.1f} "
+                f"replies/s: ratio {found['ratio']:.2f}",
+                flush=True,
+            )
+    ratios = {
+        f"{kind}, batch {arguments.batch} to 1": found["ratio"] for kind, found in measured.items()
+    }
+    record.write("understanding", ratios, {"settings": vars(arguments), "kinds": measured})
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen2ForCausalLM
-from transformers.cache_utils import DynamicCache
 
 from harmon_eval.model import head as heads
 from harmon_eval.model import llm as llms
 from harmon_eval.model import mar as mars
 from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.llm import KeysAndValues
 from harmon_eval.model.mar import Positions
 from harmon_eval.model.masking import visible_places
 from harmon_eval.model.vae import VAE
@@ -130,13 +130,13 @@ class Harmon(nn.Module):
     # -- drawing -----------------------------------------------------------------------------
 
     def join(
-        self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor | DynamicCache
+        self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor | KeysAndValues
     ) -> Tensor:
         """Let the prompt speak into the encoder's output: (B, K+V, D) to (B, K+V, D).
 
-        The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the cache of
-        ``llm.prefill``, which is left as it was found."""
-        if isinstance(prompt, DynamicCache):
+        The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the keys and
+        values of ``llm.prefill``, which are left as they were found."""
+        if isinstance(prompt, KeysAndValues):
             hidden = llms.go_on(self.llm, z_enc, attention_mask, prompt)
         else:
             full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
@@ -242,6 +242,23 @@ class Harmon(nn.Module):
         pictures: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T)
-        with pictures in their places, as in ``embed``. Each row stops by itself."""
+        with pictures in their places, as in ``embed``. Each row stops by itself. What precedes
+        the questions about one picture, and the picture, is read once."""
         embeddings = self.embed(input_ids, latents, pictures=pictures)
-        return llms.greedy(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids)
+        shared = self._shared(input_ids, attention_mask, pictures)
+        beginnings = [] if pictures is None else pictures
+        return llms.greedy(
+            *(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids, beginnings, shared)
+        )
+
+    @staticmethod
+    def _shared(input_ids: Tensor, attention_mask: Tensor, pictures: Sequence[int] | None) -> int:
+        """How many tokens rows about the same picture have in common: all up to its end, where
+        every row has one picture, in the same places, and a picture is asked about repeatedly."""
+        if pictures is None or not len({*pictures}) < len(pictures) == len(input_ids):
+            return 0
+        runs = (input_ids == IMAGE_PLACE).long()
+        end = int((runs[0].cumsum(dim=0) == runs[0].sum()).long().argmax()) + 1
+        same = bool((input_ids[:, :end] == input_ids[0, :end]).all())
+        whole = bool((runs[:, end:].sum() == 0) & (attention_mask.sum(dim=1) > end).all())
+        return end if same and whole else 0

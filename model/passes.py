@@ -1,4 +1,5 @@
-"""The two passes of one iteration of drawing: backbone and head; as usual, or as captured graphs.
+"""The passes of drawing: prompts once, then backbone and head in each iteration; as usual, or as
+captured graphs.
 
 B pictures, with guidance 2B rows; V visible tokens, P places drawn, C channels, S diffusion steps.
 """
@@ -11,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.llm import keys_and_values
+from harmon_eval.model.llm import KeysAndValues, prefill
 from harmon_eval.model.mar import Grid
 
 if TYPE_CHECKING:
@@ -26,17 +26,42 @@ PROMPT_SIZE = 16
 
 
 class Passes:
-    """What is constant for a model, a grid and settings, computed once, and the two passes."""
+    """What is constant for a model, a grid and settings, computed once, and the passes.
+
+    Kept over a run, it also keeps what the unconditional prompt comes to."""
 
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         self.model = model
         self.settings = settings
         self.schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
-        self.times = model.head.step_embeddings(self.schedule)
-        self.positions = model.mar.positions(grid)
+        with torch.no_grad():
+            self.times = model.head.step_embeddings(self.schedule)
+            self.positions = model.mar.positions(grid)
+        self.unconditional: dict[tuple[int, ...], KeysAndValues] = {}
+
+    def prompts(self, input_ids: Tensor, mask: Tensor, batch: int) -> KeysAndValues:
+        """Keys and values of right-padded prompts (R, T): of the B conditional ones, each distinct
+        one once, and of unconditional ones behind them, once for all drawings with these passes.
+
+        An unconditional prompt is computed by itself, so that it does not matter in which drawing
+        it was."""
+        llm = self.model.llm
+        conditional = prefill(llm, input_ids[:batch])
+        lengths = mask[batch:].sum(dim=1).tolist()
+        rows = [
+            tuple(row[:length])
+            for row, length in zip(input_ids[batch:].tolist(), lengths, strict=True)
+        ]
+        for ids in {*rows} - self.unconditional.keys():
+            self.unconditional[ids] = prefill(llm, torch.tensor([ids], device=input_ids.device))
+        behind = [
+            F.pad(self.unconditional[ids].held, (0, 0, 0, input_ids.shape[1] - len(ids)))
+            for ids in rows
+        ]
+        return KeysAndValues(torch.cat([conditional.held, *behind], dim=2))
 
     def condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: DynamicCache
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
     ) -> tuple[Tensor, Tensor]:
         """Encoder, LLM, decoder: x_enc (R, K + V, D) after the LLM, and the condition
         z (R, P, D) of the tokens to draw, where R = B, or 2B with guidance, is that of the prompt's
@@ -80,19 +105,15 @@ class CapturedPasses(Passes):
         self._head = Captured(lambda *inputs: (self._loop(*inputs),))
 
     def condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: DynamicCache
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
     ) -> tuple[Tensor, Tensor]:
-        cached = [part for layer in keys_and_values(prompt) for part in layer]
-        x_enc, z = self._backbone(tokens, visible, places, mask, *cached)
+        x_enc, z = self._backbone(tokens, visible, places, mask, prompt.held)
         return x_enc, z
 
     def _flat_condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, *cached: Tensor
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, held: Tensor
     ) -> tuple[Tensor, Tensor]:
-        prompt = DynamicCache(config=self.model.llm.config)
-        for layer, (keys, values) in enumerate(zip(cached[::2], cached[1::2], strict=True)):
-            prompt.update(keys, values, layer)
-        return super().condition(tokens, visible, places, mask, prompt)
+        return super().condition(tokens, visible, places, mask, KeysAndValues(held))
 
     def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
         rows = len(noise_init)
@@ -169,7 +190,10 @@ class _Graph:
 
 
 def compile_blocks(model: Harmon) -> None:
-    """Compile the blocks of MAR and LLM in place, once for all lengths, to fuse what lies between
-    their matrix products. Weights and their names stay."""
-    for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks, *model.llm.model.layers):
+    """Compile the blocks of MAR, and the norms and MLPs of the LLM, in place and once for all
+    lengths, to fuse what lies between their matrix products. Weights and their names stay."""
+    for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks):
         block.compile(dynamic=True)
+    for layer in model.llm.model.layers:
+        for part in (layer.input_layernorm, layer.post_attention_layernorm, layer.mlp):
+            part.compile(dynamic=True)

@@ -8,23 +8,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.llm import first_rows, prefill
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.masking import hidden_counts
 from harmon_eval.model.passes import Passes
 from harmon_eval.model.solvers import SOLVERS
 
 CFG_SCHEDULES = ("constant", "linear")
-# The cheapest settings without evidence of loss in the small run of docs/speed.md: only 1.16x.
-FAST: dict[str, Any] = {"guidance": (0.0, 0.5)}
 Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -83,6 +79,31 @@ class DrawSettings:
         if height < 1 or width < 1 or height % stride or width % stride:
             raise ValueError(f"image size {height}x{width} must be a multiple of {stride} pixels")
         return height // stride, width // stride
+
+
+@dataclass(frozen=True)
+class Cheaper:
+    """What speed is bought with: shares of a model's own iterations and diffusion steps, another
+    solver, guidance in a part of the iterations (None: the model's own)."""
+
+    iterations: float = 1.0
+    diffusion_steps: float = 1.0
+    solver: str | None = None
+    guidance: tuple[float, float] | None = None
+
+    def than(self, own: DrawSettings) -> DrawSettings:
+        """The model's own settings, made cheaper. Raises ValueError where they do not allow it."""
+        return replace(
+            own,
+            iterations=max(1, round(self.iterations * own.iterations)),
+            diffusion_steps=max(1, round(self.diffusion_steps * own.diffusion_steps)),
+            solver=self.solver or own.solver,
+            guidance=self.guidance or own.guidance,
+        )
+
+
+# The cheapest without evidence of loss by ``benchmarks.pareto``: see docs/speed.md.
+FAST = Cheaper(guidance=(0.0, 0.5))
 
 
 def draw_orders_and_noise(
@@ -152,8 +173,8 @@ def mar_iterations(
         )
     passes = passes or Passes(model, settings, grid)
     input_ids, attention_mask = passes.padded(input_ids, attention_mask)
-    both = prefill(model.llm, input_ids)
-    conditional = first_rows(both, batch) if copies == 2 else both
+    both = passes.prompts(input_ids, attention_mask, batch)
+    conditional = both.rows(slice(batch))
     counts = hidden_counts(length, settings.iterations)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
     for k, (hidden, hidden_next) in enumerate(pairwise(counts)):

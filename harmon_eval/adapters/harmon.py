@@ -13,7 +13,7 @@ from PIL import Image
 from harmon_eval.arguments import split
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.model.checkpoint import load
-from harmon_eval.model.memory import FittingBatches
+from harmon_eval.model.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
 from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
@@ -50,9 +50,9 @@ def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
         "solver": options.solver,
         "guidance": options.guidance,
     }
-    if options.fast:
-        base = replace(base, **FAST)
     try:
+        if options.fast:
+            base = FAST.than(base)
         return replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -107,8 +107,9 @@ class HarmonResponder(Responder):
             size = settings.grid(model)
         except ValueError as error:
             raise UserError(str(error)) from None
-        self._fitting = FittingBatches()
-        self._passes: Passes | None = None
+        each = bytes_a_picture(model.config, size, model.dtype)
+        self._fitting = FittingBatches(fitting_size(free_memory(model.device), each))
+        self._passes = Passes(model, settings, size)
         if compiled:
             # On a CPU there are no graphs; what is left are their buffers.
             if model.device.type == "cuda":

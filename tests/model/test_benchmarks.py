@@ -9,8 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import compare
-from benchmarks.pareto import fid_difference, geneval_difference, no_evidence_of_loss
+from benchmarks import compare, pareto
+from benchmarks.paired import (
+    FULL,
+    candidates,
+    fid_difference,
+    geneval_difference,
+    no_evidence_of_loss,
+)
+from harmon_eval.adapters.harmon import draw_settings
+from harmon_eval.core import ModelOptions
+from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
+from harmon_eval.store import ROWS
 
 
 @pytest.mark.parametrize(
@@ -61,8 +71,91 @@ def test_fid_is_paired_by_sample() -> None:
     assert low < change < high
 
 
+def row(name: str, **changed: object) -> dict[str, object]:
+    same = {
+        "setting": name, "speed": 2.0, "full_fid": 2.0,
+        "geneval_change": 0.0, "geneval_interval": (-0.01, 0.02),
+        "fid_change": 0.0, "fid_interval": (-0.1, 0.1),
+    }  # fmt: skip
+    return same | changed
+
+
 def test_no_evidence_of_loss_needs_both_intervals_within_the_margins() -> None:
-    row = {"geneval_interval": (-0.01, 0.02), "fid_interval": (-0.1, 0.1)}
-    assert no_evidence_of_loss(row, full_fid=2.0)
-    assert not no_evidence_of_loss({**row, "geneval_interval": (-0.03, 0.05)}, 2.0)
-    assert not no_evidence_of_loss({**row, "fid_interval": (-0.1, 0.3)}, 2.0)
+    assert no_evidence_of_loss(row("a"))
+    assert not no_evidence_of_loss(row("a", geneval_interval=(-0.04, 0.05)))
+    assert not no_evidence_of_loss(row("a", fid_interval=(-0.1, 0.3)))
+
+
+def test_what_lost_too_much_on_the_part_is_not_confirmed_and_the_fastest_comes_first() -> None:
+    screened = [
+        row(FULL, speed=1.0),
+        row("slower", speed=0.9),
+        row("twice", geneval_interval=(-0.2, 0.2)),
+        row("four times", speed=4.0, fid_change=0.2),
+        row("worse", speed=5.0, geneval_change=-0.04),
+        row("other pictures", speed=5.0, fid_change=0.21),
+    ]
+    assert candidates(screened) == ["four times", "twice"]
+
+
+def test_settings_are_named_by_what_they_come_to() -> None:
+    own = DrawSettings(iterations=16, diffusion_steps=40)
+    settings = pareto.grid(own)
+    assert next(iter(settings)) == FULL and settings[FULL].than(own) == own
+    assert {f"{n} iterations" for n in (12, 8, 6, 4)} | {f"{n} steps" for n in (20, 10, 5)} <= {
+        *settings
+    }
+    for solver in ("ddim", "dpm-solver++"):
+        assert {f"{solver}, {n} steps" for n in (20, 10, 6, 4)} <= {*settings}
+    fast = settings["8 iterations, dpm-solver++, 6 steps, guidance 0:0.5"].than(own)
+    assert (fast.iterations, fast.diffusion_steps, fast.solver) == (8, 6, "dpm-solver++")
+    assert fast.guidance == (0.0, 0.5)
+    # Of the published settings, the same shares.
+    published = Cheaper(iterations=0.5, diffusion_steps=0.15).than(DrawSettings())
+    assert (published.iterations, published.diffusion_steps) == (32, 15)
+
+
+def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_set() -> None:
+    own = DrawSettings(iterations=16, diffusion_steps=40, cfg_scale=2.0)
+    assert draw_settings(own, ModelOptions(fast=True)) == FAST.than(own) != own
+    assert draw_settings(own, ModelOptions(fast=True, steps=3)).iterations == 3
+    assert draw_settings(own, ModelOptions()) == own
+
+
+def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
+    """Rows as the harness leaves them: one setting loses a quarter of one tag, in both seeds."""
+    stage = pareto.Stage("confirm", {"geneval": [1, 2], "mjhq": [1]}, {})
+    rng = np.random.default_rng(0)
+    reference, drawn = rng.normal(size=(2, 120, 3))
+    for name, lost in ((FULL, ""), ("8 iterations", "a")):
+        geneval = pd.DataFrame({"id": list("abcdefgh"), "group": list("abcdefgh")})
+        geneval["tag"] = geneval["stratum"] = ["counting"] * 4 + ["colors"] * 4
+        geneval["correct"] = geneval["id"] != lost
+        mjhq = pd.DataFrame({"id": [str(i) for i in range(120)]})
+        mjhq["features"], mjhq["reference_features"] = list(drawn), list(reference)
+        for task, seed, rows in (
+            ("geneval", 1, geneval),
+            ("geneval", 2, geneval),
+            ("mjhq", 1, mjhq),
+        ):
+            folder = pareto.folder_of(tmp_path, stage, name, task, seed) / "run" / task
+            folder.mkdir(parents=True)
+            rows.to_parquet(folder / ROWS)
+    seconds = {FULL: 1.0, "8 iterations": 0.25}
+    full, half = pareto.measured(lambda _, jobs: jobs, stage, tmp_path, seconds, seconds)
+    assert full["drawings"] == half["drawings"] == {"geneval": 16, "mjhq": 120}
+    assert (full["geneval_change"], half["geneval_change"]) == pytest.approx((0, -1 / 8))
+    assert half["speed"] == 4.0 and half["fid_change"] == pytest.approx(0)
+    assert no_evidence_of_loss(full) and not no_evidence_of_loss(half)
+    text = pareto.page("a model", DrawSettings(), [full, half], [full], FULL)
+    assert "**full**" in text and "| 8 iterations | 4.00× |" in text
+    pareto.plot([full, half], tmp_path / "pareto.png")
+    assert (tmp_path / "pareto.png").stat().st_size > 1000
+
+
+def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "speed.md"
+    path.write_text("before\n<!-- pareto -->\nold\n<!-- /pareto -->\nafter\n")
+    for text in ("one", "two"):
+        pareto.into_docs(text, path)
+    assert path.read_text() == "before\n<!-- pareto -->\n\ntwo\n\n<!-- /pareto -->\nafter\n"

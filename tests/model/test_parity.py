@@ -78,8 +78,8 @@ def llm_cache(ref: Reference, input_ids: Tensor, attention_mask: Tensor, x: Tens
     yield "inputs_embeds", embeddings
     yield "prefill_hidden", whole.hidden_states[-1]
     yield "prefill_logits", whole.logits
-    yield "keys", [layer.keys for layer in cache.layers]
-    yield "values", [layer.values for layer in cache.layers]
+    yield "keys", list(cache.held[:, 0])
+    yield "values", list(cache.held[:, 1])
     full = F.pad(attention_mask, (0, x.shape[1]), value=1)
     yield "full_attention_mask", full.bool()
     yield "position_ids", counted_positions(full)[:, length:]
@@ -93,7 +93,7 @@ def llm_cache(ref: Reference, input_ids: Tensor, attention_mask: Tensor, x: Tens
         model.join(x.new_zeros(*x.shape[:2], ref.config.mar.width), x, attention_mask, prompt)
         hook.remove()
         yield name, seen[0].roll(-ref.config.mar.buffers, dims=1)
-    yield "cache_length_after_curtail", cache.get_seq_length()
+    yield "cache_length_after_curtail", cache.length
 
 
 def position_ids(ref: Reference, attention_mask: Tensor, image_length: int) -> Got:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch import Tensor
 from benchmarks.oracle import plain_draw
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.llm import KeysAndValues, grouped_attention
 from harmon_eval.model.passes import Captured, CapturedPasses, Passes, padded_rows
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
 from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
@@ -76,6 +79,17 @@ def test_captured_passes_pad_and_reuse_buffers_without_a_trace(tiny: Harmon, nam
         assert difference.abs().max() <= 3e-5
 
 
+def test_the_unconditional_prompt_is_computed_once_for_all_drawings(tiny: Harmon) -> None:
+    """Kept passes draw what new ones do, and hold the one prompt that all rows share."""
+    passes = Passes(tiny, GUIDED, (4, 4))
+    first = draw(tiny, GUIDED, [1, 2], passes)
+    (held,) = passes.unconditional.values()
+    second = draw(tiny, GUIDED, [3], passes)
+    assert list(passes.unconditional) == [(1, 2)] and passes.unconditional[1, 2] is held
+    for seeds, drawn in (([1, 2], first), ([3], second)):
+        assert torch.equal(drawn, draw(tiny, GUIDED, seeds))
+
+
 def test_what_a_captured_function_gives_is_not_overwritten() -> None:
     double = Captured(lambda x: (2 * x,))
     results = [double(torch.full((3,), float(i)))[0] for i in range(4)]
@@ -101,6 +115,39 @@ def test_the_last_decoder_block_at_some_places_is_the_whole_one_there(tiny: Harm
         some = tiny.mar.decode_at(x, visible, positions, places)
     expected = whole.gather(1, places[..., None].expand_as(some))
     assert torch.allclose(some, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("heads", "tokens"), [(6, 5), (2, 5), (2, 1), (3, 1)])
+def test_shared_keys_are_read_as_if_repeated(heads: int, tokens: int) -> None:
+    """Causal, with a mask, and a single token; groups of one, two and three queries."""
+    torch.manual_seed(0)
+    queries = torch.randn(2, 6, tokens, 8)
+    keys, values = torch.randn(2, 2, heads, tokens, 8)
+    mask = torch.zeros(2, 1, tokens, tokens)
+    mask[1, :, :, -1] = -torch.inf if tokens > 1 else 0.0
+    repeated = [part.repeat_interleave(6 // heads, dim=1) for part in (keys, values)]
+    for added, causal in ((None, tokens > 1), (mask, False)):
+        got = grouped_attention(queries, keys, values, added)
+        expected = F.scaled_dot_product_attention(queries, *repeated, added, is_causal=causal)
+        assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_a_cache_that_is_full_grows_and_keeps_what_it_holds() -> None:
+    held = KeysAndValues(torch.randn(1, 2, 2, 1, 3, 4))
+    before = held.held.clone()
+    held.grow()
+    keys, values = held.add(0, torch.ones(2, 1, 1, 4), torch.zeros(2, 1, 1, 4))
+    assert torch.equal(torch.stack([keys, values])[..., :3, :], before[0])
+    assert bool((keys[..., 3, :] == 1).all()) and bool((values[..., 3, :] == 0).all())
+    assert torch.equal(held.rows(slice(1)).held[..., :3, :], before[:, :, :1])
+
+
+def test_answering_and_drawing_warn_of_nothing(tiny: Harmon) -> None:
+    """transformers renames what it is given from version to version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(tiny, replace(GUIDED, iterations=2, diffusion_steps=2), [1])
+        tiny.generate(torch.tensor([[3, 4]]), torch.ones(1, 2), None, 3, frozenset())
 
 
 # -- bought speed ----------------------------------------------------------------------------
@@ -205,6 +252,28 @@ def test_eight_questions_at_once_get_the_replies_of_one_by_one(tiny: Harmon) -> 
         alone = tiny.generate(*own, latents[pictures[i]][None], budgets[i], stop)
         assert alone == [together[i]]
         assert len(together[i]) <= budgets[i]
+
+
+def test_what_questions_about_one_picture_share_is_read_once(tiny: Harmon) -> None:
+    generator = torch.Generator().manual_seed(4)
+    latents = torch.randn(2, 2, 2, 16, generator=generator)
+    ids = torch.tensor([[9, *[IMAGE_PLACE] * 12, 20 + i, 30, 31] for i in range(5)])
+    mask, pictures = torch.ones_like(ids), [0, 1, 0, 0, 1]
+    mask[2, -2:] = 0
+    read: list[int] = []
+    hook = tiny.llm.model.layers[0].mlp.register_forward_hook(
+        lambda _, inputs, __: read.append(inputs[0].shape[:2].numel())
+    )
+    together = tiny.generate(ids, mask, latents, 3, frozenset(), pictures)
+    hook.remove()
+    assert read[:2] == [2 * 13, 5 * 3]
+    for i, picture in enumerate(pictures):
+        row, own = ids[i : i + 1, : int(mask[i].sum())], latents[picture][None]
+        assert tiny.generate(row, torch.ones_like(row), own, 3, frozenset()) == [together[i]]
+    # Nothing is shared where the words before the picture differ.
+    ids[3, 0] = 8
+    assert tiny._shared(ids, mask, pictures) == 0
+    assert len(tiny.generate(ids, mask, latents, 3, frozenset(), pictures)) == 5
 
 
 @given(st.lists(st.integers(1, 2000), max_size=40))
