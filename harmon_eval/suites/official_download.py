@@ -1,11 +1,18 @@
-"""Fetching published files: resumed where it stopped, checked, whole or absent."""
+"""Fetching published files: resumed where it stopped, checked, whole or absent.
+
+Not by pooch (1.9), which takes a checksum of the whole file or none, where publishers state the
+first digits, and deletes what it received when a transfer breaks off: a downloader that goes on
+would have to keep the part, the check and the move to itself, which is all that is here.
+"""
 
 from __future__ import annotations
 
 import re
+import stat
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -20,6 +27,7 @@ BLOCK = 2**20
 TIMEOUT = 60  # seconds without a byte
 MEMBER = re.compile(r"mjhq30k_imgs/[\w-]+/[\w-]+\.(jpg|jpeg|png|webp)")
 MAX_MEMBER = 2**26
+MAX_UNPACKED = 2**36  # all members together: 30,000 pictures take less than a tenth
 HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main/"
 
 
@@ -138,15 +146,16 @@ def _copy(
 def unpack_images(archive: Path, progress: Progress) -> int:
     """Images of MJHQ's archive beside it, each whole or absent; how many were missing.
 
-    Only ``mjhq30k_imgs/CATEGORY/KEY.jpg`` is unpacked, whatever else the archive holds. Raises
-    UserError for a damaged archive."""
+    Only ``mjhq30k_imgs/CATEGORY/KEY.jpg`` is unpacked, whatever else the archive holds: no other
+    path, no link, no device. Raises UserError for an archive that is damaged or a bomb."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            wanted = [
-                member
-                for member in packed.infolist()
-                if MEMBER.fullmatch(member.filename) and member.file_size <= MAX_MEMBER
-            ]
+            wanted = [member for member in packed.infolist() if _is_picture(member)]
+            if sum(member.file_size for member in wanted) > MAX_UNPACKED:
+                raise UserError(
+                    f"{archive} unpacks to {MAX_UNPACKED / 1e9:.0f} GB and more, it is not MJHQ's: "
+                    "delete it and prepare again"
+                )
             missing = [m for m in wanted if not _has(archive.parent / m.filename, m.file_size)]
             with progress.bar("unpacking", len(missing)) as advance:
                 for member in missing:
@@ -156,9 +165,16 @@ def unpack_images(archive: Path, progress: Progress) -> int:
                     part.write_bytes(packed.read(member))
                     part.replace(target)
                     advance(1)
-    except (zipfile.BadZipFile, EOFError) as error:
+    # A member that is encrypted or packed in an unknown way raises one of the last two.
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
         raise UserError(f"{archive} is damaged ({error}): delete it and prepare again") from None
     return len(missing)
+
+
+def _is_picture(member: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    named = MEMBER.fullmatch(member.filename) is not None
+    return named and kind in (0, stat.S_IFREG) and member.file_size <= MAX_MEMBER
 
 
 def _has(path: Path, size: int) -> bool:
