@@ -128,9 +128,7 @@ class Processor:
         reply = [*self._plain(answer), self._special(TURN_END)]
         return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
 
-    def batch(
-        self, rows: Sequence[Sequence[int]], multiple: int = 1
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: Sequence[Sequence[int]], multiple: int = 1) -> tuple[Tensor, Tensor]:
         """Right-padded ids and attention mask, each (B, T); T is a multiple of ``multiple``."""
         mask = pad_right([[1] * len(row) for row in rows], 0, multiple)
         return pad_right(rows, self.pad_id, multiple), mask
