@@ -23,11 +23,13 @@ TASKS = ("geneval", "geneval_fresh")
 
 def protocol(threshold: float | None, counting: float | None) -> Protocol:
     """The published one but for these scores. Raises UserError where nothing is changed by them."""
-    given = {"threshold": threshold, "counting_threshold": counting}
-    changed = {name: value for name, value in given.items() if value is not None}
-    if not all(0 < value < 1 for value in changed.values()):
+    if not all(0 < score < 1 for score in (threshold, counting) if score is not None):
         raise UserError("a GenEval threshold is a score between 0 and 1")
-    made = replace(PUBLISHED, **changed)
+    made = replace(
+        PUBLISHED,
+        threshold=PUBLISHED.threshold if threshold is None else threshold,
+        counting_threshold=PUBLISHED.counting_threshold if counting is None else counting,
+    )
     if made == PUBLISHED:
         raise UserError("these are the published thresholds: `mark RUN` without them does that")
     return made
