@@ -22,6 +22,31 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+IMAGES = """
+import io, sys, time
+from pathlib import Path
+from harmon_eval.adapters.scripted import ScriptedResponder
+from harmon_eval.core import Draw
+from harmon_eval.store import TaskFolder
+model = ScriptedResponder()
+for side in (64, 512):
+    drawn = model.draw([Draw(f"picture {i}", i) for i in range(32)])
+    pictures = {f"{i:04d}": image.resize((side, side)) for i, image in enumerate(drawn)}
+    folder = TaskFolder(Path(sys.argv[1]) / f"images{side}")
+    encode = store = wall = 0.0
+    for _ in range(6):
+        start = time.process_time()
+        for image in pictures.values():
+            image.save(io.BytesIO(), "PNG")
+        encode += time.process_time() - start
+        start, begun = time.process_time(), time.monotonic()
+        folder.record(pictures, 0.1)
+        store += time.process_time() - start
+        wall += time.monotonic() - begun
+    a_picture = 1000 / (6 * len(pictures))
+    print(f"| {side} x {side} | {encode * a_picture:.2f} ms | {store * a_picture:.2f} ms | "
+          f"{(store - encode) * a_picture:.2f} ms | {wall * a_picture:.1f} ms |")
+"""
 TASK = """
 import os
 from harmon_eval.core import Ask, Draw, Sample, Task
@@ -102,20 +127,22 @@ def ours(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(site), root])}
 
 
-def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost]) -> None:
+def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost], middle: str = "") -> None:
     slope = (large[1].cpu - small[1].cpu) / (large[0] - small[0]) * 1000
     start = small[1].cpu - slope * small[0] / 1000
     print(f"| {name} | {start:.1f} s | {slope:.3f} ms | {small[1].memory:.0f} MB at {small[0]:,}, "
-          f"{large[1].memory:.0f} MB at {large[0]:,} |", flush=True)  # fmt: skip
+          f"{middle}{large[1].memory:.0f} MB at {large[0]:,} |", flush=True)  # fmt: skip
 
 
 def measure_ours(folder: Path, largest: int) -> None:
     python, environment = sys.executable, ours(folder)
     run = [python, "-m", "harmon_eval", "--model", "scripted", "--tasks", "overhead", "--output"]
     sizes = (1000, largest)
+    between = cost([*run, str(folder / "between")], folder, OVERHEAD_N="10000", **environment)
+    middle = f"{between.memory:.0f} MB at 10,000, "
     costs = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
              for n in sizes]  # fmt: skip
-    row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]))
+    row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]), middle)
     again = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
              for n in sizes]  # fmt: skip
     row("harmon_eval, all stored already", (sizes[0], again[0]), (sizes[1], again[1]))
@@ -140,6 +167,14 @@ def measure_opening(folder: Path, largest: int) -> None:
     cost(command, folder, OVERHEAD_N=str(largest), **site)
     found, damaged, seconds = (folder / "output.txt").read_text().split()
     print(f"\nopening a run of {int(found):,} replies ({damaged} damaged): {float(seconds):.1f} s")
+
+
+def measure_images(folder: Path) -> None:
+    """Storing pictures durably beside encoding the same pictures, in turns."""
+    root = str(Path(__file__).resolve().parents[1])
+    cost([sys.executable, "-c", IMAGES, str(folder)], folder, PYTHONPATH=root)
+    print("\n| pictures | PNG encoding alone | stored | beyond encoding | stored, wall clock |\n"
+          "|---|---|---|---|---|\n" + (folder / "output.txt").read_text(), end="")  # fmt: skip
 
 
 def measure_peers(folder: Path, peers: str, largest: int) -> None:
@@ -194,6 +229,7 @@ def main() -> None:
         if arguments.peers:
             measure_peers(folder, arguments.peers, arguments.largest)
         measure_opening(folder, arguments.largest)
+        measure_images(folder)
         measure_starts(folder, arguments.peers)
 
 

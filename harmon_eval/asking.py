@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 from harmon_eval.core import Answer, Ask, Draw, Embed, Responder, Sample, Unscorable, UserError
 from harmon_eval.processes import ALONE, Team
 from harmon_eval.progress import Progress
+from harmon_eval.samples import Numbers
 from harmon_eval.store import TaskFolder
 
 T = TypeVar("T")
@@ -29,26 +33,58 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+class Stored:
+    """Which samples have a sound stored response, and those responses, read when asked for."""
+
+    def __init__(
+        self, folder: TaskFolder, recorded: Mapping[str, Mapping[str, Any]], sound: Numbers
+    ) -> None:
+        self.folder, self.recorded, self.sound = folder, recorded, sound
+
+    def __contains__(self, sample_id: str) -> bool:
+        return sample_id in self.sound
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+    def answer(self, sample: Sample) -> Answer | None:
+        """None for one that is not stored, or was not sound."""
+        entry = self.recorded.get(sample.id) if sample.id in self else None
+        return None if entry is None else self.folder.answer(sample, entry, checked=True)
+
+
 def stored_answers(
     folder: TaskFolder,
     recorded: Mapping[str, Mapping[str, Any]],
-    samples: Sequence[Sample],
-    checked: Mapping[str, Answer] | None = None,
-) -> tuple[dict[str, Answer], int]:
-    """Sound stored responses by sample id, and how many were found damaged or lost.
+    samples: Iterable[Sample],
+    checked: Stored | None = None,
+) -> tuple[Stored, int]:
+    """Sound stored responses, each with a stamp of what was answered, and how many were found
+    damaged or lost.
 
     ``checked`` are those known to be sound already."""
-    answers, damaged = dict(checked or {}), 0
-    for sample in samples:
-        if sample.id in answers or sample.id not in recorded:
-            continue
-        entry = recorded[sample.id]
-        answer = folder.answer(sample, entry)
-        if answer is not None:
-            answers[sample.id] = answer
-        elif "error" not in entry:
-            damaged += 1
-    return answers, damaged
+    damaged = 0
+
+    def sound() -> Iterator[tuple[str, int]]:
+        nonlocal damaged
+        for sample in samples:
+            if (entry := recorded.get(sample.id)) is None:
+                continue
+            stamped = stamp(entry)
+            known = checked is not None and checked.sound.get(sample.id) == stamped
+            if known or folder.answer(sample, entry) is not None:
+                yield sample.id, stamped
+            elif "error" not in entry:
+                damaged += 1
+
+    return Stored(folder, recorded, Numbers(sound() if recorded else ())), damaged
+
+
+def stamp(entry: Mapping[str, Any]) -> int:
+    """64 bits of what was answered, whoever asked how often and wherever it lies."""
+    content = {name: value for name, value in entry.items() if name not in ("attempt", "at")}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+    return int.from_bytes(digest[:8])
 
 
 def unable(responder: Responder, samples: Sequence[Sample]) -> str:
@@ -71,27 +107,30 @@ def ask_missing(
     batch_size: int,
     progress: Progress,
     team: Team = ALONE,
-) -> dict[str, Answer]:
+) -> Stored:
     """Ask for every response that is not stored yet, together with the other processes.
 
     Batches lie at fixed places in the list of samples, so that one has the same content whoever
     asks it and whenever. Returns the stored responses that were found sound."""
     entries = folder.recorded()
     answers, damaged = stored_answers(folder, entries, samples)
-    shares: dict[str, list[Sample]] = {}
+    shares: dict[str, tuple[int, type, int]] = {}
+    verb = "asking"
     for number, batch in enumerate(batches(samples, batch_size)):
-        missing = [sample for sample in batch if sample.id not in answers]
-        for kind in dict.fromkeys(type(sample.request) for sample in missing):
-            name = f"{folder.path.name}.{kind.__name__}.{number}"
-            shares[name] = [sample for sample in missing if type(sample.request) is kind]
+        missing = [type(sample.request) for sample in batch if sample.id not in answers]
+        for kind, count in Counter(missing).items():
+            shares[f"{folder.path.name}.{kind.__name__}.{number}"] = number, kind, count
+        if number == 0 and isinstance(batch[0].request, Draw):
+            verb = "drawing"
     if damaged:
         progress.say(f"{damaged} stored responses were damaged and are made again")
     if answers:
         progress.say(f"reused {len(answers)} of {len(samples)} stored responses")
-    verb = "drawing" if isinstance(samples[0].request, Draw) else "asking"
-    with progress.bar(verb, sum(map(len, shares.values()))) as advance:
+    with progress.bar(verb, sum(count for _, _, count in shares.values())) as advance:
         for name, begun in team.shares(list(shares)):
-            batch = shares[name]
+            number, kind, count = shares[name]
+            planned = samples[number * batch_size : (number + 1) * batch_size]
+            batch = [s for s in planned if type(s.request) is kind and s.id not in answers]
             if begun:  # by a process that died: what it stored is not asked again
                 entries = folder.recorded()
                 stored, _ = stored_answers(folder, entries, batch)
@@ -100,7 +139,7 @@ def ask_missing(
                 start = time.monotonic()
                 responses = respond(responder, batch, progress)
                 folder.record(responses, time.monotonic() - start, entries)
-            advance(len(shares[name]))
+            advance(count)
     return answers
 
 

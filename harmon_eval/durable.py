@@ -8,6 +8,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,31 @@ CRC = ', "crc32": "'
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write through a temporary name in the same folder, flushed to disk before the rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    write_all({path: data.encode() if isinstance(data, str) else data})
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Each file as in ``write_whole``. All are written before the first is flushed: the disk then
+    takes them in one go, where a flush after each would wait for it every time."""
+    temporary: dict[Path, Path] = {}
     try:
-        with temporary.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with ExitStack() as opened:
+            written = []
+            for path, data in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+                file = opened.enter_context(temporary[path].open("wb"))
+                file.write(data)
+                file.flush()
+                written.append(file)
+            for file in written:
+                os.fsync(file.fileno())
+        for path in files:
+            temporary[path].replace(path)
+            del temporary[path]
     finally:
-        temporary.unlink(missing_ok=True)
+        for left in temporary.values():
+            left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

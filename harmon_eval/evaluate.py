@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval import machine, registry, suites, tables
-from harmon_eval.asking import stored_answers, unable
+from harmon_eval.asking import Stored, stored_answers, unable
 from harmon_eval.core import (
-    Answer,
     InstrumentMissing,
     ModelOptions,
     Responder,
@@ -225,7 +224,7 @@ def dry_run(request: Request) -> int:
     names = task_list(request.tasks)
     for job in plan(names, suite, request.settings, request.every_task):
         task_folder = folder.task(job.name)
-        recorded = task_folder.recorded() if job.name in before else {}
+        recorded: Mapping[str, Any] = task_folder.recorded() if job.name in before else {}
         stored, _ = stored_answers(task_folder, recorded, job.samples)
         left = [type(s.request).__name__ for s in job.samples if s.id not in stored]
         seconds = task_folder.seconds_asking() if recorded else 0.0
@@ -247,7 +246,7 @@ def dry_run(request: Request) -> int:
 
 
 def _judging(
-    job: Job, suite: Suite, request: Request, stored: Mapping[str, Answer], folder: Path
+    job: Job, suite: Suite, request: Request, stored: Stored, folder: Path
 ) -> dict[str, str]:
     """What is left to ask the judge; a local one is not loaded for that."""
     open_here = request.judge.served or not request.judge.model
@@ -255,7 +254,9 @@ def _judging(
     if job.task.judged and open_here:
         with suppress(InstrumentMissing):
             judge = suite.instrument("judge").bound_to(folder)
-    plan = planned(job.task, job.samples, stored, judge)
+    found = {s.id: stored.answer(s) for s in job.samples if job.task.judged}
+    drawn = {name: answer for name, answer in found.items() if answer is not None}
+    plan = planned(job.task, job.samples, drawn, judge)
     unpriced = plan.dollars is None or not request.judge.served
     cost = "" if not plan.requests else "?" if unpriced else f"{plan.dollars:.2f} USD"
     return {
@@ -279,13 +280,12 @@ def mark(
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
-    before = Path(manifest["data"]) if manifest.get("data") else None
     judge = judge or JudgeOptions(**manifest.get("judge", {}))
     if budget is not None:
         judge = replace(judge, budget=budget)
     suite = suites.load(
         manifest["identity"]["suite"],
-        data or before,
+        data or data_of(manifest),
         detector or manifest.get("detector"),
         judge,
     )
@@ -309,3 +309,24 @@ def mark(
 
         team = _together(seat, begin)
         return _run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))
+
+
+def mark_by_thresholds(
+    path: Path, data: Path | None, threshold: float | None, counting: float | None
+) -> int:
+    """GenEval by other thresholds from the stored detections of a run. Returns the exit code."""
+    from harmon_eval.scoring import geneval_thresholds
+
+    folder = RunFolder(path)
+    rules = geneval_thresholds.protocol(threshold, counting)
+    suite = suites.load(folder.manifest["identity"]["suite"], data or data_of(folder.manifest))
+    with folder.locked():
+        results = geneval_thresholds.mark_again(folder, suite, rules)
+        tables.write_tables(folder.path)
+    tables.show(folder.path, open_console())
+    return 1 if any(result.unscored for result in results) else 0
+
+
+def data_of(manifest: Mapping[str, Any]) -> Path | None:
+    """The folder that a run was given as ``--data``."""
+    return Path(manifest["data"]) if manifest.get("data") else None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.asking import SAMPLE_FAILURES, batches, stored_answers
+import numpy as np
+
+from harmon_eval.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
 from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, UserError
 from harmon_eval.processes import ALONE, Team
 from harmon_eval.progress import Progress
+from harmon_eval.samples import Numbers
 from harmon_eval.store import TaskFolder
 
 if TYPE_CHECKING:
@@ -47,39 +49,35 @@ def mark_missing(
     instruments: Instruments,
     folder: TaskFolder,
     samples: Sequence[Sample],
-    checked: Mapping[str, Answer],
+    checked: Stored | None,
     progress: Progress,
     team: Team = ALONE,
     batch_size: int = MARK_BATCH,
-) -> dict[str, str]:
+) -> Numbers:
     """Mark every sound response that is not marked yet, together with the other processes.
 
     ``checked`` are responses known to be sound; the other stored ones are checked here. Batches
-    lie at fixed places in the list of samples, as in ``ask_missing``. Returns a hash of each sound
+    lie at fixed places in the list of samples, as in ``ask_missing``. Returns a stamp of each sound
     response by sample id."""
     key = mark_key(task, instruments)
-    recorded = folder.recorded()
-    answers, _ = stored_answers(folder, recorded, samples, checked)
-    stamps = {sample_id: _stamp(recorded[sample_id]) for sample_id in answers}
-    del recorded
+    answers, _ = stored_answers(folder, folder.recorded(), samples, checked)
+    stamps = answers.sound
     done = _marked(folder, key, stamps)
     shares = {}
     for number, planned in enumerate(batches(samples, batch_size)):
-        missing = [answers[s.id] for s in planned if s.id in answers and s.id not in done]
-        if missing:
-            shares[f"{number:06d}"] = missing
+        if count := sum(s.id in answers and s.id not in done for s in planned):
+            shares[f"{number:06d}"] = count
     if done:
         progress.say(f"reused {len(done)} of {len(samples)} marks")
     names = {f"{folder.path.name}.mark.{share}": share for share in shares}
     waiting: list[pd.DataFrame] = []
     flushed = time.monotonic()
-    with progress.bar("marking", sum(map(len, shares.values()))) as advance:
+    with progress.bar("marking", sum(shares.values())) as advance:
         for name, begun in team.shares(list(names)):
-            share, batch = names[name], shares[names[name]]
-            if begun:
-                stored = _marked(folder, key, stamps)
-                batch = [answer for answer in batch if answer.sample.id not in stored]
-            if batch:
+            share, first = names[name], int(names[name]) * batch_size
+            marked_now = _marked(folder, key, stamps) if begun else done
+            left = [s for s in samples[first : first + batch_size] if s.id not in marked_now]
+            if batch := [answer for s in left if (answer := answers.answer(s)) is not None]:
                 rows = mark_batch(task, instruments, batch)
                 marked = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
                 waiting.append(_frame(marked, stamps))
@@ -87,22 +85,29 @@ def mark_missing(
             if waiting and (team.size > 1 or time.monotonic() - flushed > FLUSH_SECONDS):
                 folder.add_marks(key, share, _joined(waiting))
                 waiting, flushed = [], time.monotonic()
-            advance(len(shares[share]))
+            advance(shares[share])
         if waiting:
             folder.add_marks(key, "last", _joined(waiting))
     return stamps
 
 
-def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Mapping[str, str]) -> set[str]:
+def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
     """Samples with a mark of the response that is stored now."""
-    rows = folder.marks(key)
+    rows = folder.marks(key, ["id", "unscored", "response"])
     if rows is None:
-        return set()
-    return set(rows.loc[_sound(rows, stamps), "id"])
+        return Numbers()
+    sound = rows["unscored"].isna() & _current(rows, stamps)
+    return Numbers((name, 1) for name in rows.loc[sound, "id"])
 
 
-def _sound(rows: pd.DataFrame, stamps: Mapping[str, str]) -> pd.Series:
-    return rows["unscored"].isna() & (rows["response"] == rows["id"].map(stamps))
+def _current(rows: pd.DataFrame, stamps: Numbers) -> pd.Series:
+    """Whether each row marks the response that is stored now."""
+    return rows["response"] == rows["id"].map(partial(_stamp_of, stamps=stamps))
+
+
+def _stamp_of(sample_id: str, stamps: Numbers) -> str:
+    found = stamps.get(sample_id)
+    return "" if found is None else f"{found:016x}"
 
 
 def collect_rows(
@@ -110,41 +115,41 @@ def collect_rows(
     instruments: Instruments,
     folder: TaskFolder,
     samples: Sequence[Sample],
-    stamps: Mapping[str, str],
+    stamps: Numbers,
 ) -> pd.DataFrame:
     """Rows of all samples in order, from what was marked by any process, stored as one file.
 
     Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
     key = mark_key(task, instruments)
-    recorded = folder.recorded()
     marked = folder.marks(key)
     parts = []
     if marked is not None:
-        current = marked[marked["response"] == marked["id"].map(stamps)]
+        current = marked[(marked["response"] != "") & _current(marked, stamps)]
         # A row without a mark gives way to one that has it.
         current = current.sort_values("unscored", na_position="last", kind="stable")
         parts.append(current.drop_duplicates("id", keep="last"))
-    done = set(parts[0]["id"]) if parts else set()
-    reasons = [
-        (sample, {"unscored": _reason(recorded.get(sample.id))})
-        for sample in samples
-        if sample.id not in done
-    ]
+        del marked, current
+    done = Numbers((name, 1) for name in parts[0]["id"]) if parts else Numbers()
+    reasons = []
+    if len(done) < len(samples):
+        recorded = folder.recorded()
+        reasons = [
+            (sample, {"unscored": _reason(recorded.get(sample.id))})
+            for sample in samples
+            if sample.id not in done
+        ]
     if reasons:
-        parts.append(_frame(reasons, {}))
-    rows = _joined(parts).set_index("id", drop=False)
-    frame = rows.loc[[sample.id for sample in samples]].reset_index(drop=True)
+        parts.append(_frame(reasons, Numbers()))
+    place = Numbers((sample.id, number) for number, sample in enumerate(samples))
+    rows = _joined(parts)
+    order = np.argsort(rows["id"].map(place.get).to_numpy(), kind="stable")
+    frame = rows.take(order).reset_index(drop=True)
+    del rows, parts
     # What files of no reasons, of some or of reasons only make of the column is no matter.
     missing = frame["unscored"].astype(object)
     frame = frame.assign(unscored=missing.where(missing.notna(), None))
     folder.finish_marks(key, frame)
     return frame
-
-
-def _stamp(entry: Mapping[str, Any]) -> str:
-    """Of what was answered, whoever asked how often and wherever it lies."""
-    content = {name: value for name, value in entry.items() if name not in ("attempt", "at")}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _reason(entry: Mapping[str, Any] | None) -> str:
@@ -153,7 +158,7 @@ def _reason(entry: Mapping[str, Any] | None) -> str:
     return str(entry["error"]) if "error" in entry else "the stored response is damaged or lost"
 
 
-def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Mapping[str, str]) -> pd.DataFrame:
+def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
@@ -161,7 +166,7 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Mapping[str, str]) -> p
             "id": sample.id,
             "group": sample.group,
             "stratum": sample.stratum,
-            "response": stamps.get(sample.id, ""),
+            "response": _stamp_of(sample.id, stamps),
             "unscored": None,
             **row,
         }

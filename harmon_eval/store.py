@@ -33,16 +33,10 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Sample, Unscorable, UserError
-from harmon_eval.durable import (
-    checksum,
-    log_line,
-    read_json,
-    read_log_line,
-    write_json,
-    write_whole,
-)
+from harmon_eval.durable import checksum, log_line, read_json, write_all, write_json, write_whole
 from harmon_eval.processes import Launch, Seat, joined
 from harmon_eval.progress import Progress
+from harmon_eval.recorded import Recorded, log_entries
 from harmon_eval.redact import redacted
 from harmon_eval.vectors import VectorFiles
 
@@ -104,35 +98,22 @@ class TaskFolder:
     # -- responses ---------------------------------------------------------------------------
 
     def logs(self) -> list[Path]:
-        return sorted(self.path.glob("responses*.jsonl"))
+        found = sorted(self.path.glob("responses*.jsonl"))
+        if links := [log for log in found if log.is_symlink()]:
+            raise UserError(f"{links[0]} is a link: a run folder holds its own files only")
+        return found
 
-    def recorded(self) -> dict[str, dict[str, Any]]:
+    def recorded(self) -> Recorded:
         """Log entries by sample id: of all processes, the latest attempt at each.
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        entries: dict[str, dict[str, Any]] = {}
-        for entry in self._entries():
-            name = entry.get("id")
-            if not isinstance(name, str):
-                continue
-            before = entries.get(name)
-            if before is None or entry.get("attempt", 0) >= before.get("attempt", 0):
-                entries[name] = entry
-        return entries
+        return Recorded(self.logs())
 
     def seconds_asking(self) -> float:
         """Of all processes together."""
-        return sum(float(entry.get("seconds", 0)) for entry in self._entries())
-
-    def _entries(self) -> Iterator[dict[str, Any]]:
-        for log in self.logs():
-            if log.is_symlink():
-                raise UserError(f"{log} is a link: a run folder holds its own files only")
-            with log.open("rb") as file:
-                for line in file:
-                    if (entry := read_log_line(line)) is not None:
-                        yield entry
+        entries = (entry for log in self.logs() for _, entry in log_entries(log))
+        return sum(float(entry.get("seconds", 0)) for entry in entries)
 
     def record(
         self,
@@ -144,19 +125,21 @@ class TaskFolder:
 
         ``before`` are the entries that these replace."""
         lines = []
+        images: dict[Path, bytes] = {}
         vectors = [r for r in responses.values() if isinstance(r, np.ndarray)]
         places = iter(self.vectors.append(vectors))
         for name, response in responses.items():
             if isinstance(response, np.ndarray):
                 entry = {"id": name, **next(places)}
             else:
-                entry = self._entry(name, response)
+                entry = self._entry(name, response, images)
             if before and name in before:
                 entry["attempt"] = int(before[name].get("attempt", 0)) + 1
             lines.append(log_line(entry))
         if seconds is not None:
             lines.append(log_line({"batch": len(responses), "seconds": round(seconds, 6)}))
         self.path.mkdir(parents=True, exist_ok=True)
+        write_all(images)
         with self.log.open("ab+") as file:
             if file.tell() and _last_byte(file) != b"\n":
                 file.write(b"\n")  # ends the torn line of a killed run
@@ -164,7 +147,8 @@ class TaskFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def _entry(self, sample_id: str, response: Any) -> dict[str, Any]:
+    def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
+        """The line of a response; what belongs into a file of its own is added to ``images``."""
         if isinstance(response, BaseException):
             reason = str(response)
             if not isinstance(response, Unscorable):
@@ -173,7 +157,7 @@ class TaskFolder:
         if isinstance(response, str):
             return {"id": sample_id, "reply": _encodable(response)}
         data = _png(response)
-        write_whole(self._own(self.image_file(sample_id)), data)
+        images[self._own(self.image_file(sample_id))] = data
         return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
 
     def _own(self, file: Path) -> Path:
@@ -185,8 +169,11 @@ class TaskFolder:
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
 
-    def answer(self, sample: Sample, entry: Mapping[str, Any]) -> Answer | None:
-        """The stored response, or None where it is missing, damaged or an error."""
+    def answer(
+        self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
+    ) -> Answer | None:
+        """The stored response, or None where it is missing, damaged or an error; of an image that
+        is ``checked`` only its place is looked up."""
         if isinstance(entry.get("reply"), str):
             return Answer(sample, entry["reply"])
         if "vector" in entry:
@@ -195,6 +182,8 @@ class TaskFolder:
         if "sha256" not in entry:
             return None
         file = self.image_file(sample.id)
+        if checked:
+            return Answer(sample, file)
         try:
             data = b"" if file.is_symlink() else self._own(file).read_bytes()
         except OSError:
@@ -203,7 +192,9 @@ class TaskFolder:
 
     # -- marks -------------------------------------------------------------------------------
 
-    def marks(self, key: Mapping[str, Any]) -> pd.DataFrame | None:
+    def marks(
+        self, key: Mapping[str, Any], columns: list[str] | None = None
+    ) -> pd.DataFrame | None:
         """Sound rows marked so far under ``key`` (task version, instruments); None without any."""
         import pandas as pd
 
@@ -216,7 +207,8 @@ class TaskFolder:
             pass  # not finished, or damaged: then the parts count, or all is marked again
         for part in sorted(self.parts(key).glob("*.parquet")):
             files.append((part, part.stem.rpartition("-")[2]))
-        frames = [rows for rows in (self._sound_rows(*file) for file in files) if rows is not None]
+        found = (self._sound_rows(*file, columns) for file in files)
+        frames = [rows for rows in found if rows is not None]
         if not frames:
             return None
         return pd.concat(frames, ignore_index=True)
@@ -226,7 +218,7 @@ class TaskFolder:
         return self.path / f"rows-{checksum(key)}"
 
     @staticmethod
-    def _sound_rows(path: Path, sha256: str) -> pd.DataFrame | None:
+    def _sound_rows(path: Path, sha256: str, columns: list[str] | None) -> pd.DataFrame | None:
         """None for a file that is not what was written, or would not fit into any memory."""
         import pandas as pd
         import pyarrow.parquet as pq
@@ -239,7 +231,7 @@ class TaskFolder:
             groups = range(about.num_row_groups)
             if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
                 return None
-            return pd.read_parquet(io.BytesIO(data))
+            return pd.read_parquet(io.BytesIO(data), columns=columns)
         except (OSError, ValueError):
             return None
 

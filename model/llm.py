@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from harmon_eval.model.config import LLMConfig
+from harmon_eval.model.rows import whole_rows
 
 ROOM = 64  # tokens that a cache grows by
 
@@ -228,8 +229,13 @@ def greedy(
     hidden = states[torch.arange(count, device=position.device), position - shared]
     mask = _added_mask(attention_mask.bool(), embeddings)[:, None, None]
     replies: list[list[int]] = [[] for _ in range(count)]
-    rows = list(range(count))  # which question each row of the batch belongs to
+    rows = list(range(count))  # which question each row of the batch belongs to; -1: to none
     running = {row for row in rows if budgets[row] > 0}
+    kept = whole_rows(rows, position.device)
+    if len(kept) > count:
+        held = held.rows(torch.tensor(kept))
+        hidden, mask, position = hidden[kept], mask[kept], position[kept]
+        rows += [-1] * (len(kept) - count)
     while running:
         token = llm.lm_head(hidden).argmax(dim=-1)
         for row, value in zip(rows, token.tolist(), strict=True):
@@ -241,9 +247,10 @@ def greedy(
                     running.remove(row)
         if not running:
             break
-        if 2 * len(running) <= len(rows):
-            kept = [i for i, row in enumerate(rows) if row in running]
-            rows = [rows[i] for i in kept]
+        going = [i for i, row in enumerate(rows) if row in running]
+        kept = whole_rows(going, token.device)
+        if 2 * len(kept) <= len(rows):
+            rows = [rows[i] for i in going] + [-1] * (len(kept) - len(going))
             index = torch.tensor(kept, device=token.device)
             held = held.rows(index)
             token, mask, position = token[index], mask[index], position[index]

@@ -13,6 +13,7 @@ from PIL import Image
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.passes import Passes
 from harmon_eval.model.processor import Processor
+from harmon_eval.model.rows import LANES, one_by_one
 from harmon_eval.model.sampling import DrawSettings, draw_latents
 
 
@@ -66,14 +67,16 @@ class HarmonPipeline:
         rows = [self.processor.generation_ids(prompt) for prompt in prompts]
         if settings.cfg_scale != 1.0:
             rows += [self.processor.unconditional_ids()] * len(prompts)
-        ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows))
+        ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows, LANES))
         latents = draw_latents(self.model, ids, mask, seeds, settings, passes)
-        return self.processor.to_images(self.model.vae.decode(latents.to(self.model.dtype)))
+        latents = latents.to(self.model.dtype)
+        return self.processor.to_images(one_by_one(self.model.vae.decode, latents))
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Pictures of any size to latents (B, m, n, C) of the model's own size."""
         pixels = self.processor.pixels(images, self.model.config.image_size)
-        return self.model.vae.encode(pixels.to(self.model.device, self.model.dtype))
+        pixels = pixels.to(self.model.device, self.model.dtype)
+        return one_by_one(self.model.vae.encode, pixels)
 
     @torch.inference_mode()
     def answer(
@@ -111,7 +114,7 @@ class HarmonPipeline:
     ) -> list[str]:
         distinct = list({id(image): image for image in shown}.values())
         numbers = {id(image): i for i, image in enumerate(distinct)}
-        ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows))
+        ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows, LANES))
         replies = self.model.generate(
             ids,
             mask,

@@ -45,9 +45,10 @@ def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def pad_right(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Rows of ids to one tensor (B, T), short rows filled at the right."""
+def pad_right(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:
+    """Rows of ids to one tensor (B, T), short rows filled at the right, T a multiple of that."""
     width = max(len(row) for row in rows)
+    width += -width % multiple
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
@@ -127,10 +128,10 @@ class Processor:
         reply = [*self._plain(answer), self._special(TURN_END)]
         return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
 
-    def batch(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Right-padded ids and attention mask, each (B, T)."""
-        mask = pad_right([[1] * len(row) for row in rows], 0)
-        return pad_right(rows, self.pad_id), mask
+    def batch(self, rows: Sequence[Sequence[int]], multiple: int = 1) -> tuple[Tensor, Tensor]:
+        """Right-padded ids and attention mask, each (B, T); T is a multiple of ``multiple``."""
+        mask = pad_right([[1] * len(row) for row in rows], 0, multiple)
+        return pad_right(rows, self.pad_id, multiple), mask
 
     def decode(self, ids: Sequence[int]) -> str:
         text = self.tokenizer.decode(

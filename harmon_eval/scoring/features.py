@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -147,6 +148,29 @@ def mini_features() -> MiniFeatures:
 def inception_features(weights: Path | None = None, device: str | None = None) -> InceptionFeatures:
     """``InceptionFeatures``, loaded once."""
     return InceptionFeatures(weights, device)
+
+
+def self_test(features: InceptionFeatures) -> None:
+    """Refuse a network whose features of a photograph are no numbers, do not tell it from its
+    negative, or differ within one batch, as on a faulty device. Raises UserError."""
+    from harmon_eval.scoring.mask2former import known_photograph
+
+    side = features.side
+    photograph = Image.fromarray(known_photograph()).resize((side, side), Image.Resampling.BICUBIC)
+    pixels = np.asarray(photograph, dtype=np.float32).transpose(2, 0, 1)
+    seen, negative, again = features(np.stack([pixels, 255 - pixels, pixels]))
+    fault = ""
+    if not (np.isfinite(seen).all() and np.isfinite(negative).all()):
+        fault = "its features of a photograph are no numbers"
+    elif np.allclose(seen, negative, rtol=1e-3):
+        fault = "it does not tell a photograph from its negative"
+    elif not np.allclose(seen, again, rtol=1e-3, atol=1e-3 * float(np.abs(seen).max())):
+        fault = "one photograph has two features in one batch"
+    if fault:
+        raise UserError(
+            f"the feature network fails its self-test: {fault}; nothing is marked "
+            f"({features.identity}). Try another driver or the CPU, or get the weights again"
+        )
 
 
 def _find_inception(weights: Path | None) -> Path:

@@ -165,7 +165,7 @@ class OfficialSuite:
         return open_instrument()
 
     def _features(self) -> Any:
-        from harmon_eval.scoring.features import INCEPTION_FILE, inception_features
+        from harmon_eval.scoring.features import INCEPTION_FILE, inception_features, self_test
 
         # Where clean-fid itself keeps it, beside the places of all weights.
         folders = (cache_folder(), Path(tempfile.gettempdir()), Path("/tmp"))
@@ -176,7 +176,9 @@ class OfficialSuite:
             if not found:
                 raise
             path = found[0]
-        return inception_features(path)
+        features = inception_features(path)
+        self_test(features)
+        return features
 
     def _open_detector(self) -> Any:
         from harmon_eval.scoring import mask2former

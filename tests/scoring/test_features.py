@@ -7,7 +7,12 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.scoring.features import MINI_WEIGHTS, InceptionFeatures, MiniFeatures
+from harmon_eval.scoring.features import (
+    MINI_WEIGHTS,
+    InceptionFeatures,
+    MiniFeatures,
+    self_test,
+)
 from harmon_eval.scoring.fid_images import image_statistics
 from harmon_eval.scoring.frechet import frechet_distance
 from harmon_eval.suites.mini.scenes import Item, Scene, render, sample_scene
@@ -236,3 +241,20 @@ def test_another_file_under_that_name_is_a_clear_error(tmp_path):
     (tmp_path / "inception-2015-12-05.pt").write_bytes(b"not found")
     with pytest.raises(UserError, match="is not clean-fid's Inception network"):
         InceptionFeatures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gives", "words"),
+    [
+        (lambda x: np.full((len(x), 4), np.nan), "no numbers"),
+        (lambda x: np.ones((len(x), 4)), "does not tell a photograph from its negative"),
+        (lambda x: np.arange(4.0 * len(x)).reshape(-1, 4), "two features in one batch"),
+    ],
+)
+def test_a_network_that_gives_nonsense_fails_its_self_test(
+    inception_file, monkeypatch: pytest.MonkeyPatch, gives, words: str
+) -> None:
+    features = InceptionFeatures(inception_file, "cpu")
+    monkeypatch.setattr(InceptionFeatures, "__call__", lambda self, pixels: gives(pixels))
+    with pytest.raises(UserError, match=f"self-test: .*{words}"):
+        self_test(features)

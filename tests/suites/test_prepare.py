@@ -3,6 +3,7 @@ missing where there is no network."""
 
 import hashlib
 import re
+import stat
 import threading
 import zipfile
 from dataclasses import replace
@@ -14,12 +15,13 @@ import pytest
 from harmon_eval import cli
 from harmon_eval.core import UserError
 from harmon_eval.progress import Progress
-from harmon_eval.suites import official_files
+from harmon_eval.suites import official_download, official_files
 from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
 from harmon_eval.suites.official_download import fetch, unpack
 from harmon_eval.suites.official_files import FILES, Remote
 
 CONTENT = bytes(range(256)) * 20_000
+PICTURES = next(remote.unpack for remote in FILES["mjhq"] if remote.unpack)
 
 
 class Server(ThreadingHTTPServer):
@@ -214,3 +216,70 @@ def test_what_a_task_reads_leaves_the_archive_and_never_its_folder(
     assert sum(unpack(archive, pattern, Progress()) for pattern in patterns) == 0
     found = {str(p.relative_to(archive.parent)) for p in tmp_path.rglob("*") if p.is_file()}
     assert found == wanted | {"files.zip"}
+    archive.write_bytes(archive.read_bytes()[:50])
+    with pytest.raises(UserError, match="damaged"):
+        unpack(archive, PICTURES, Progress())
+
+
+def packed_as(archive: Path, mode: int, content: bytes, name: str = "ab12.jpg") -> Path:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        member = zipfile.ZipInfo(f"mjhq30k_imgs/food/{name}")
+        member.external_attr = mode << 16
+        packed.writestr(member, content, zipfile.ZIP_DEFLATED)
+    return archive
+
+
+@pytest.mark.parametrize("name", ["../../x.jpg", "/x.jpg", "C:\\x.jpg", "a/b.jpg", "x.jpg/",
+                                  "x.jpg\n"])  # fmt: skip
+def test_a_member_that_is_no_plain_file_of_a_category_stays_packed(tmp_path: Path, name: str):
+    archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, b"x", name)
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr(name, b"x")
+    assert unpack(archive, PICTURES, Progress()) == 0
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO])
+def test_links_and_devices_in_an_archive_stay_packed(tmp_path: Path, kind: int) -> None:
+    archive = packed_as(tmp_path / "a.zip", kind | 0o777, b"/etc/passwd")
+    assert unpack(archive, PICTURES, Progress()) == 0
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_an_archive_that_unpacks_to_more_than_a_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand zeros a byte, in one member or over all members together."""
+    archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, bytes(2**20))
+    monkeypatch.setattr(official_download, "MAX_MEMBER", 2**19)
+    assert unpack(archive, PICTURES, Progress()) == 0
+    monkeypatch.setattr(official_download, "MAX_MEMBER", 2**26)
+    monkeypatch.setattr(official_download, "MAX_UNPACKED", 2**19)
+    with pytest.raises(UserError, match="delete it and prepare again"):
+        unpack(archive, PICTURES, Progress())
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_member_that_holds_more_than_it_says_is_damage(tmp_path: Path) -> None:
+    archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, bytes(2**20))
+    content = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
+        place = content.index(signature) + offset
+        content[place : place + 4] = (1000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        unpack(archive, PICTURES, Progress())
+    assert not list(tmp_path.rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 97)])
+def test_an_encrypted_or_strangely_packed_member_is_one_line(
+    tmp_path: Path, offset: int, value: int
+) -> None:
+    archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, b"picture")
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\1\2") + offset] = value
+    content[content.index(b"PK\3\4") + offset - 2] = value
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        unpack(archive, PICTURES, Progress())
