@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ def _shown(row: pd.Series) -> dict[str, Any]:
     return plain
 
 
-def _response(run: RunFolder, task: str, name: str, log: dict[str, dict[str, Any]]) -> str:
+def _response(run: RunFolder, task: str, name: str, log: Mapping[str, dict[str, Any]]) -> str:
     entry = log.get(name, {})
     if isinstance(entry.get("reply"), str):
         return str(entry["reply"])
