@@ -9,8 +9,9 @@ demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
 	$(BIN)/python -m harmon_eval report runs/harmon-mini-mini
 
+# A worker a core, each with one thread, a file's tests in one worker.
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed-test
 	$(BIN)/ruff check .
@@ -18,7 +19,7 @@ check: .venv/installed-test
 	$(BIN)/mypy
 
 cover: .venv/installed-test
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
 
 # Thirty kills at random moments instead of the six of `make test`.
 faults: .venv/installed-test
