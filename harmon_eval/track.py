@@ -1,16 +1,19 @@
 """The checkpoints of a training: each new one is evaluated, noted in a history and gated.
 
 A checkpoint is a model folder (``config.json`` and ``*.safetensors``) or a ``.pth`` file in the
-tracked folder. Its run folder is ``OUTPUT/NAME``, so a tracking that was stopped goes on where it
-was. A trainer may call ``track`` itself after each checkpoint it has written.
+tracked folder, or one of a training of ours, whose folder is tracked. Its run folder is
+``OUTPUT/NAME``, so a tracking that was stopped goes on where it was. A trainer may call ``track``
+itself after each checkpoint it has written.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ import pandas as pd
 from harmon_eval import evaluate
 from harmon_eval.commands.compare import decide
 from harmon_eval.core import UserError
+from harmon_eval.model.train.export import export_checkpoint
+from harmon_eval.model.train.recipe import RecipeError
+from harmon_eval.model.train.run_folder import STATE
 from harmon_eval.progress import Progress
 from harmon_eval.store import RunFolder, write_whole
 from harmon_eval.tables import frame, stored_metrics
@@ -44,11 +50,13 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give the one that holds the checkpoints")
     found = []
-    for path in folder.iterdir():
+    own = folder / "checkpoints"
+    for path in (own if own.is_dir() else folder).iterdir():
         files = sorted(path.glob("*")) if path.is_dir() else [path]
         names = [file.name for file in files]
         weights = any(name.endswith(".safetensors") for name in names) and "config.json" in names
-        if path.name.startswith(".") or not (weights or path.suffix == ".pth"):
+        complete = weights or path.suffix == ".pth" or (path.is_dir() and STATE in names)
+        if path.name.startswith(".") or not complete:
             continue
         if any(name.endswith((".tmp", ".part")) for name in names):
             continue
@@ -91,7 +99,8 @@ def track(
             continue
         run = output / checkpoint.name
         try:
-            evaluate.run(replace(request, model=str(checkpoint.path.resolve()), output=run))
+            with _model_folder(checkpoint, output) as model:
+                evaluate.run(replace(request, model=str(model.resolve()), output=run))
         except UserError as error:
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
@@ -102,6 +111,26 @@ def track(
         _append(output, checkpoint, run, reference, code)
         draw_history(history(output), output / PLOT)
     return code
+
+
+@contextmanager
+def _model_folder(checkpoint: Checkpoint, output: Path) -> Iterator[Path]:
+    """What can be evaluated. Of a training's checkpoint a copy is made, which goes once that is
+    done; an evaluation that was stopped finds it where it was."""
+    if not (checkpoint.path / STATE).exists():
+        yield checkpoint.path
+        return
+    exported = output / "models" / checkpoint.name
+    if not exported.exists():
+        part = exported.with_name(exported.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            export_checkpoint(checkpoint.path, part)
+        except (OSError, RecipeError) as error:  # the training may just have removed it
+            raise UserError(f"{checkpoint.path} could not be read: {error}") from error
+        part.replace(exported)
+    yield exported
+    shutil.rmtree(exported)
 
 
 def _reference(known: pd.DataFrame, against: str) -> str | None:

@@ -83,9 +83,10 @@ def train(argv: list[str], only_latents: bool = False) -> int:
 def export(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m harmon_eval.model.train export",
-        description="Write the (averaged) weights of a run's newest checkpoint as a model folder.",
+        description="Write the (averaged) weights of a run's newest checkpoint, or of the one "
+        "given, as a model folder.",
     )
-    parser.add_argument("run", type=Path, help="the training's --output")
+    parser.add_argument("run", type=Path, help="the training's --output, or a checkpoint in it")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
     arguments = parser.parse_args(argv)

@@ -16,7 +16,7 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.recipe import RecipeError
-from harmon_eval.model.train.run_folder import newest_state, write_text
+from harmon_eval.model.train.run_folder import STATE, newest_state, write_text
 
 # Chosen for harmon-mini on prompts that are not in the mini suite.
 MINI_DRAWING = DrawSettings(cfg_scale=2.0, iterations=16, diffusion_steps=40)
@@ -41,10 +41,12 @@ def write_model(
 
 
 def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.float16) -> None:
-    """The weights of a run's newest checkpoint, averaged ones where there are any, as a folder.
+    """The weights of a checkpoint, averaged ones where there are any, as a model folder.
 
-    ``place`` is the run's folder. Raises RecipeError where there is no checkpoint."""
-    record, tokenizer = place / "recipe.json", place / "tokenizer"
+    ``place`` is a run's folder (its newest checkpoint) or one of its ``checkpoints/step-N``. Raises
+    RecipeError where there is no checkpoint."""
+    run = place.parent.parent if (place / STATE).exists() else place
+    record, tokenizer = run / "recipe.json", run / "tokenizer"
     state = newest_state(place) if record.exists() else None
     if state is None:
         raise RecipeError(f"{place} holds no finished checkpoint of a training")

@@ -12,11 +12,14 @@ from accelerate import tracking
 from accelerate.utils import LoggerType
 from PIL import Image
 
+from harmon_eval.core import ModelOptions
+from harmon_eval.evaluate import Request, RunSettings
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History, read_history
 from harmon_eval.model.train.watching import image_grid
+from harmon_eval.track import history, track
 
 
 class Listed(tracking.GeneralTracker):
@@ -77,6 +80,23 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     assert results[0] == 2
     assert results[1] == pytest.approx({n: e["score"] for n, e in scores.items()}, rel=1e-4)
     assert "text2image" in Listed.begun[-1]["recipe"]
+
+
+def test_the_checkpoints_of_a_training_are_tracked_by_its_folder(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is evaluated and gated against the one before; no copy of the weights stays."""
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    run, out = tmp_path / "run", tmp_path / "tracked"
+    train_harmon(replace(tiny, steps=4), run)
+    options = ModelOptions(device="cpu", steps=1, diffusion_steps=2)
+    request = Request("", options, "geneval", "mini", RunSettings(limit=2))
+    track(run, out, request, "previous", settle=0)
+    heads = history(out)
+    heads = heads[heads["headline"]]
+    assert list(heads["step"]) == [2, 4] and list(heads["against"]) == ["", "step-0000002"]
+    assert heads["fingerprint"].nunique() == 2
+    assert not list((out / "models").iterdir())
 
 
 def test_what_could_not_be_watched_is_refused_before_the_first_step(
