@@ -18,13 +18,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.train.batches import BatchMaker, MicroBatch
+from harmon_eval.model.train.batches import BatchMaker
 from harmon_eval.model.train.loop import Training
 from harmon_eval.model.train.losses import Losses
 from harmon_eval.model.train.reading import load
@@ -58,17 +59,20 @@ class PlainLoop:
         self.optimizer.zero_grad()
 
 
+P, T = ParamSpec("P"), TypeVar("T")
+
+
 class Clock:
     """Processor seconds by what they went to."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
 
-    def timed(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
-        def run(*arguments: object) -> object:
+    def timed(self, name: str, call: Callable[P, T]) -> Callable[P, T]:
+        def run(*arguments: P.args, **named: P.kwargs) -> T:
             begun = time.process_time()
             try:
-                return call(*arguments)
+                return call(*arguments, **named)
             finally:
                 self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begun
 
@@ -77,8 +81,7 @@ class Clock:
 
 def trainer_step(training: Training, clock: Clock, number: int) -> None:
     make = clock.timed("data", training.feed._make)
-    batches, _ = make(number)  # type: ignore[misc]  # what ``_make`` returns, timed
-    assert isinstance(batches, list) and all(isinstance(b, MicroBatch) for b in batches)
+    batches, _ = make(number)
     clock.timed("gradients", training.gradients.of)(batches)
 
     def apply() -> None:

@@ -48,8 +48,8 @@ def crop(image: np.ndarray, box: np.ndarray, mask: np.ndarray | None) -> Image.I
     Corners are rounded to whole pixels, halves to even, as Pillow does."""
     if mask is not None:
         image = np.where(mask[:, :, None], image, np.uint8(BACKGROUND))
-    x0, y0, x1, y1 = (float(value) for value in box[:4])
-    return Image.fromarray(image).crop((x0, y0, x1, y1))  # type: ignore[arg-type]  # rounds floats
+    x0, y0, x1, y1 = (round(float(value)) for value in box[:4])
+    return Image.fromarray(image).crop((x0, y0, x1, y1))
 
 
 class ClipColors:

@@ -148,8 +148,8 @@ def unpack(archive: Path, pattern: str, progress: Progress) -> int:
                     part.write_bytes(packed.read(member))
                     part.replace(target)
                     advance(1)
-    # A member that is encrypted or packed in an unknown way raises one of the last two.
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
+    # A member that is encrypted or packed in an unknown way raises a RuntimeError.
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise UserError(f"{archive} is damaged ({error}): delete it and prepare again") from None
     return len(missing)
 

@@ -52,11 +52,10 @@ def test_an_image_that_a_safety_checker_withheld_is_unscored(
     model = opened(pipeline_folder)
     images = model.draw(REQUESTS)
 
-    class Withholding(type(model.pipeline)):  # type: ignore[misc]  # the class is found at run time
-        def __call__(self, *args: object, **kwargs: object) -> SimpleNamespace:
-            return SimpleNamespace(images=images, nsfw_content_detected=[False, True, False])
+    def withhold(self: object, *args: object, **kwargs: object) -> SimpleNamespace:
+        return SimpleNamespace(images=images, nsfw_content_detected=[False, True, False])
 
-    monkeypatch.setattr(model.pipeline, "__class__", Withholding)
+    monkeypatch.setattr(type(model.pipeline), "__call__", withhold)
     first, second, third = model.draw(REQUESTS)
     assert isinstance(second, Unscorable) and "safety checker" in str(second)
     assert (first, third) == (images[0], images[2])

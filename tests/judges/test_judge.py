@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judge_server import GOOD, Act, completion, serving
@@ -37,9 +38,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(wise, "bootstrap_intervals", few)
 
 
-def judge(url: str, folder: Path, **options: object) -> Judge:
-    opened = JudgeOptions(model="m", url=url, **options)  # type: ignore[arg-type]  # by name
-    return open_judge(opened).bound_to(folder)
+def judge(url: str, folder: Path, **options: Any) -> Judge:
+    return open_judge(JudgeOptions(model="m", url=url, **options)).bound_to(folder)
 
 
 def asks(count: int, tokens: int = 8) -> list[Ask]:

@@ -127,7 +127,9 @@ def test_folders_of_pictures_and_streamed_lines_are_read_too(tmp_path: Path) -> 
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "a red square"}\n')
     folder = Source(data="imagefolder", files=(str(tmp_path / "**"),), prompt="{text}")
-    row = open_rows(folder, 0).row(0, RNG)  # type: ignore[union-attr]  # not streamed
+    rows = open_rows(folder, 0)
+    assert not isinstance(rows, StreamedRows)
+    row = rows.row(0, RNG)
     assert row.prompt == "a red square" and row.picture is not None
     assert row.picture().getpixel((4, 4)) == (255, 0, 0)
     lines = [{"question": f"How many {i}?", "answer": str(i)} for i in range(3)]
