@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Interval
-from harmon_eval.scoring.frechet import FrechetStatistics, frechet_distances, without_each_group
-from harmon_eval.statistics import bootstrap_intervals, jackknife_interval
+from harmon_eval import registry
+from harmon_eval.compare.paired import Difference, differences
+from harmon_eval.runner import headline
 
 FULL = "full"
-FOLDS = 20
 GENEVAL_MARGIN = 0.03  # of the overall score: about what two drawings of GenEval-mini resolve
 FID_MARGIN = 0.1  # share of the full setting's FID
 
@@ -24,62 +22,34 @@ def compared(
     other: Mapping[str, pd.DataFrame],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    change, interval = geneval_difference(full["geneval"], other["geneval"])
-    fid, fid_change, fid_interval = fid_difference(full["mjhq"], other["mjhq"])
+    """A line of the table: the headlines of both tasks, and how far they are from the full ones."""
+    geneval, fid = (difference(task, full[task], other[task]) for task in ("geneval", "mjhq"))
     return {
         "setting": name,
         "seconds": seconds[name],
         "speed": seconds[FULL] / seconds[name],
-        "geneval": overall(other["geneval"], "correct"),
-        "geneval_change": change,
-        "geneval_interval": interval,
-        "fid": fid,
-        "fid_change": fid_change,
-        "fid_interval": fid_interval,
-        "full_fid": fid - fid_change,
+        "geneval": geneval.candidate,
+        "geneval_change": geneval.value,
+        "geneval_interval": geneval.interval,
+        "fid": fid.candidate,
+        "fid_change": fid.value,
+        "fid_interval": fid.interval,
+        "full_fid": fid.baseline,
         "drawings": {task: len(rows) for task, rows in other.items()},
     }
 
 
-def overall(rows: pd.DataFrame, column: str) -> float:
-    """GenEval's overall score, the mean of the tags' means, of a column of verdicts."""
-    return float(rows.groupby("tag")[column].mean().mean())
-
-
-def geneval_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, Interval]:
-    """Other less full, with the paired interval over prompts."""
-    rows = full.assign(full=full["correct"].astype(float))
-    rows = rows.merge(
-        pd.DataFrame({"id": other["id"], "other": other["correct"].astype(float)}), on="id"
-    )
-
-    def difference(rows: pd.DataFrame) -> dict[str, float]:
-        # Off by 2, since the bootstrap takes a constant 0 or 1 for a proportion.
-        return {"difference": 2 + overall(rows, "other") - overall(rows, "full")}
-
-    value = difference(rows)["difference"] - 2
-    low, high = bootstrap_intervals(rows, difference)["difference"]
-    return value, (low - 2, high - 2)
-
-
-def fid_difference(full: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, Interval]:
-    """FID of the other, and other less full with the paired interval over folds of prompts."""
-    other = other.set_index("id").loc[full["id"]]
-    folds = np.arange(len(full)) % FOLDS
-    columns = (full["reference_features"], full["features"], other["features"])
-    arrays = [np.stack(list(column)) for column in columns]
-    reference, *drawn = (FrechetStatistics.of(array) for array in arrays)
-    before, after = frechet_distances(reference, drawn)
-    left = []
-    for out_reference, *out in zip(*(without_each_group(a, folds) for a in arrays), strict=True):
-        one, two = frechet_distances(out_reference, out)
-        left.append(two - one)
-    return after, after - before, jackknife_interval(after - before, left)
+def difference(name: str, full: pd.DataFrame, other: pd.DataFrame) -> Difference:
+    """What ``compare`` finds in a task's headline, other less full. Raises UserError for rows of
+    different protocols."""
+    task = registry.task(name)
+    metric = headline(task, task.summarize(full))
+    return differences(task, full, other, frozenset({metric}))[metric]
 
 
 def no_evidence_of_loss(row: Mapping[str, Any]) -> bool:
     """Both intervals stay within the margins: enough samples, and no loss beyond them."""
-    return bool(
+    return row["setting"] == FULL or bool(
         row["geneval_interval"][0] >= -GENEVAL_MARGIN
         and row["fid_interval"][1] <= FID_MARGIN * row["full_fid"]
     )

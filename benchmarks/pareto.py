@@ -8,10 +8,11 @@ their own, until both intervals of one stay within the margins: the cheapest set
 evidence of loss, the preset ``--fast``. As these drawings are fresh, having been picked by the
 first stage does not flatter a setting in the second.
 
-Differences to the full setting are paired, sample by sample: GenEval by the bootstrap over prompts,
-FID by the jackknife over folds of prompts. Seconds a picture are a process's own on one thread, all
-settings in turn, medians. The same command goes on where it was killed: runs are the harness's own
-and resume, and timings are kept. Writes the tables and the plot of docs/speed.md.
+Differences to the full setting are those of ``compare``, paired sample by sample: GenEval by the
+bootstrap over prompts, FID by the jackknife over groups of drawings. Seconds a picture are a
+process's own on one thread, all settings in turn, medians. The same command goes on where it was
+killed: runs are the harness's own and resume, and timings are kept. Writes the tables and the plot
+of docs/speed.md.
 """
 
 from __future__ import annotations

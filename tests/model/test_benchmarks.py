@@ -10,13 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import compare, pareto
-from benchmarks.paired import (
-    FULL,
-    candidates,
-    fid_difference,
-    geneval_difference,
-    no_evidence_of_loss,
-)
+from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
@@ -41,34 +35,43 @@ def test_a_ratio_that_fell_or_is_gone_fails(
     assert compare.main([str(tmp_path / "before.json"), str(tmp_path / "after.json")]) == code
 
 
+def geneval_rows() -> pd.DataFrame:
+    """All right: four prompts of each of two tags."""
+    tags = ["counting"] * 4 + ["colors"] * 4
+    names = list("abcdefgh")
+    return pd.DataFrame(
+        {"id": names, "group": names, "tag": tags, "stratum": tags, "correct": [True] * 8}
+    )
+
+
+def mjhq_rows() -> pd.DataFrame:
+    reference, drawn = np.random.default_rng(0).normal(size=(2, 120, 3))
+    names = [f"{i:03d}" for i in range(120)]
+    return pd.DataFrame({
+        "id": names, "group": names, "stratum": "people", "setting": "playground,mini",
+        "features": list(drawn), "reference_features": list(reference),
+    })  # fmt: skip
+
+
 def test_geneval_is_paired_by_sample() -> None:
     """Worked by hand: one of four prompts of a tag is lost, so the tag falls by 1/4 and the mean
-    of the two tags by 1/8; a setting loses nothing against itself."""
-    rows = pd.DataFrame({
-        "id": list("abcdefgh"), "group": list("abcdefgh"), "correct": [True] * 8,
-        "tag": ["counting"] * 4 + ["colors"] * 4, "stratum": ["counting"] * 4 + ["colors"] * 4,
-    })  # fmt: skip
+    of the two tags by 1/8."""
+    rows = geneval_rows()
     worse = rows.assign(correct=rows["id"] != "a").sample(frac=1, random_state=0)
-    value, (low, high) = geneval_difference(rows, worse)
-    assert value == pytest.approx(-1 / 8)
-    assert low <= value <= high <= 0
-    assert geneval_difference(rows, rows) == (0.0, (0.0, 0.0))
+    lost = difference("geneval", rows, worse)
+    assert (lost.baseline, lost.value) == pytest.approx((1, -1 / 8))
+    assert lost.interval is not None and lost.interval[0] <= lost.value <= lost.interval[1] <= 0
 
 
 def test_fid_is_paired_by_sample() -> None:
-    rng = np.random.default_rng(0)
-    reference, drawn = rng.normal(size=(2, 120, 3))
-    full = pd.DataFrame({
-        "id": [str(i) for i in range(120)],
-        "features": list(drawn), "reference_features": list(reference),
-    })  # fmt: skip
-    same = full.sample(frac=1, random_state=1)
-    _, change, interval = fid_difference(full, same)
-    assert (change, *interval) == pytest.approx((0, 0, 0), abs=1e-9)
-    moved = full.assign(features=list(drawn + 1.0))
-    fid, change, (low, high) = fid_difference(full, moved)
-    assert 2 < change <= fid
-    assert low < change < high
+    full = mjhq_rows()
+    same = difference("mjhq", full, full.sample(frac=1, random_state=1))
+    assert same.interval is not None
+    assert (same.value, *same.interval) == pytest.approx((0, 0, 0), abs=1e-9)
+    moved = full.assign(features=[features + 1.0 for features in full["features"]])
+    more = difference("mjhq", full, moved)
+    assert 2 < more.value <= more.candidate
+    assert more.interval is not None and more.interval[0] < more.value < more.interval[1]
 
 
 def row(name: str, **changed: object) -> dict[str, object]:
@@ -125,14 +128,9 @@ def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_
 def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
     """Rows as the harness leaves them: one setting loses a quarter of one tag, in both seeds."""
     stage = pareto.Stage("confirm", {"geneval": [1, 2], "mjhq": [1]}, {})
-    rng = np.random.default_rng(0)
-    reference, drawn = rng.normal(size=(2, 120, 3))
     for name, lost in ((FULL, ""), ("8 iterations", "a")):
-        geneval = pd.DataFrame({"id": list("abcdefgh"), "group": list("abcdefgh")})
-        geneval["tag"] = geneval["stratum"] = ["counting"] * 4 + ["colors"] * 4
+        geneval, mjhq = geneval_rows(), mjhq_rows()
         geneval["correct"] = geneval["id"] != lost
-        mjhq = pd.DataFrame({"id": [str(i) for i in range(120)]})
-        mjhq["features"], mjhq["reference_features"] = list(drawn), list(reference)
         for task, seed, rows in (
             ("geneval", 1, geneval),
             ("geneval", 2, geneval),
