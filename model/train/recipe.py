@@ -96,8 +96,10 @@ class Source:
     pictures to be seen are padded with grey. ``cache``: encode all pictures once, in advance.
     ``max_tokens`` cuts text (ids without picture places); 0: never.
 
-    Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``full_captions``
-    of the captions name everything; ``split`` is train, seen or unseen.
+    Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``lettered`` of
+    those with wrong answers offering options; ``open_pairs`` of the captions of two shapes leave
+    their places open, ``full_captions`` of the others name everything; ``split`` is train, seen or
+    unseen.
     """
 
     task: str = "text2image"
@@ -120,7 +122,9 @@ class Source:
     max_tokens: int = 0
     scenes: int = 40_000
     turns: int = 3
+    lettered: float = 0.25
     full_captions: float = 0.5
+    open_pairs: float = 0.0
 
 
 @dataclass(frozen=True)

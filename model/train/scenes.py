@@ -67,12 +67,12 @@ class SceneRows:
         source = self.source
         if source.task == "text":
             scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
-            return Row(turns=tuple(questions.told(scene, rng, source.turns)))
+            return Row(turns=tuple(questions.told(scene, rng, source.turns, source.lettered)))
         scene = split_scene(self.seed, source.split, index)
         if source.task == "text2image":
-            caption = language.caption(scene, rng, source.full_captions)
+            caption = language.caption(scene, rng, source.full_captions, source.open_pairs)
             return Row(caption, picture=lambda: self.picture(index))
-        turns = questions.questions(scene, rng, source.turns)
+        turns = questions.questions(scene, rng, source.turns, lettered=source.lettered)
         return Row(turns=tuple(turns), picture=lambda: self.picture(index))
 
     def picture(self, index: int) -> Image.Image:

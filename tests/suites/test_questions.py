@@ -93,6 +93,18 @@ def test_multiple_choice_has_four_options_and_the_letter_of_the_right_one(seed: 
     assert text.endswith(questions.LETTER_ANSWER)
 
 
+def test_lettered_questions_come_as_often_as_asked_some_after_the_answer_in_words() -> None:
+    rng = np.random.default_rng(0)
+    question = questions.Question("What color is the ring?", "red", ("blue", "green", "pink"))
+    asked = [questions.phrased(question, rng, lettered=0.6) for _ in range(800)]
+    lettered = [turns for turns in asked if turns[-1][0].endswith(questions.LETTER_ANSWER)]
+    before = [turns[0] for turns in lettered if len(turns) == 2]
+    assert 0.5 < len(lettered) / len(asked) < 0.7
+    assert 0.4 < len(before) / len(lettered) < 0.6
+    assert set(before) == {(question.text, question.answer)}
+    assert len(questions.questions(scene_of(1), rng, 3, lettered=1.0)) == 3
+
+
 @given(seeds)
 @settings(max_examples=80, deadline=None)
 def test_what_is_told_suffices_for_the_answers(seed: int) -> None:

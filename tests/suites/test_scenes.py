@@ -68,6 +68,18 @@ def test_every_word_is_in_the_closed_vocabulary(seed: int) -> None:
         assert set(re.findall(r"\w+|[^\w\s]", text)) <= set(language.VOCABULARY)
 
 
+@given(seeds)
+@settings(max_examples=100, deadline=None)
+def test_pairs_with_open_places_are_captioned_in_genevals_words(seed: int) -> None:
+    scene, rng = scene_of(seed), np.random.default_rng(seed)
+    caption = language.caption(scene, rng, full_share=1.0, open_share=1.0)
+    if len({item.shape for item in scene.items}) == len(scene.items) == 2:
+        assert caption in language.geneval_captions(scene)
+        assert not any(f" {relation} " in caption for relation in scenes.RELATIONS)
+    else:
+        assert all(item.color in caption for item in scene.items)
+
+
 @pytest.mark.parametrize("item", geneval_items(7)[::17], ids=lambda item: item["prompt"])
 def test_a_scene_for_a_prompt_shows_exactly_what_it_asks(item: dict) -> None:
     scene = scenes.scene_for(item, np.random.default_rng(1))

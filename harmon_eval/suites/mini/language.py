@@ -98,8 +98,18 @@ def geneval_captions(scene: Scene) -> list[str]:
     return captions
 
 
-def caption(scene: Scene, rng: np.random.Generator, full_share: float = 0.5) -> str:
-    """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern."""
+def caption(
+    scene: Scene, rng: np.random.Generator, full_share: float = 0.5, open_share: float = 0.0
+) -> str:
+    """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern.
+
+    Before that, ``open_share`` of the pairs of two shapes get one that leaves their places open."""
+    if len({item.shape for item in scene.items}) == len(scene.items) == 2:
+        if rng.random() < open_share:
+            a, b = (scene.items[i] for i in rng.permutation(2))
+            if rng.random() < 0.25:
+                return f"a photo of {article(a.shape)} and {article(b.shape)}"
+            return f"a photo of {article(named(a))} and {article(named(b))}"
     short = geneval_captions(scene)
     if short and rng.random() >= full_share:
         # Colours that bind and sides are the hard part: more of them than of bare names.

@@ -195,7 +195,7 @@ def color_holds(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 MAKERS: dict[Maker, float] = {
-    describe: 0.16, color: 0.10, shape: 0.07, count: 0.12, exists: 0.17, relation: 0.14,
+    describe: 0.14, color: 0.10, shape: 0.07, count: 0.10, exists: 0.17, relation: 0.18,
     beside: 0.06, place: 0.06, count_holds: 0.06, color_holds: 0.06,
 }  # fmt: skip
 ABOUT_PLACES: tuple[Maker, ...] = (relation, beside, place)
@@ -213,20 +213,32 @@ def multiple_choice(
     return "\n".join([question.text, *lines, LETTER_ANSWER]), LETTERS[right]
 
 
-def phrased(question: Question, rng: np.random.Generator) -> tuple[str, str]:
-    """A question as a benchmark would put it, and the answer in the form it asks for."""
-    form = rng.random()
-    if question.text == DESCRIBE or form < 0.3:
-        return question.text, question.answer
-    if len(question.wrong) >= 3 and form < 0.55:
-        return multiple_choice(question, rng, parentheses=bool(rng.random() < 0.25))
-    if not question.wrong and form < 0.5:
-        return f"{question.text} {YES_OR_NO}", question.answer
-    return f"{question.text}\n{SHORT_ANSWER}", question.answer
+def phrased(
+    question: Question, rng: np.random.Generator, lettered: float = 0.25
+) -> list[tuple[str, str]]:
+    """A question as a benchmark would put it, and the answer in the form it asks for.
+
+    ``lettered`` of those with wrong answers offer options; before half of them the same question
+    is asked without, so that the right one can be learnt from the answer in words."""
+    form, plain = rng.random(), (question.text, question.answer)
+    if question.text == DESCRIBE:
+        return [plain]
+    if len(question.wrong) >= 3 and form < lettered:
+        choice = multiple_choice(question, rng, parentheses=bool(rng.random() < 0.25))
+        return [plain, choice] if rng.random() < 0.5 else [choice]
+    if rng.random() < 0.4:
+        return [plain]
+    if not question.wrong and rng.random() < 0.3:
+        return [(f"{question.text} {YES_OR_NO}", question.answer)]
+    return [(f"{question.text}\n{SHORT_ANSWER}", question.answer)]
 
 
 def questions(
-    scene: Scene, rng: np.random.Generator, number: int = 3, without: Sequence[Maker] = ()
+    scene: Scene,
+    rng: np.random.Generator,
+    number: int = 3,
+    without: Sequence[Maker] = (),
+    lettered: float = 0.25,
 ) -> list[tuple[str, str]]:
     """``number`` question-answer turns about the scene; yes and no about equally often."""
     makers = [maker for maker in MAKERS if maker not in without]
@@ -235,11 +247,13 @@ def questions(
     while len(turns) < number:
         maker = makers[rng.choice(len(makers), p=weights / weights.sum())]
         if question := maker(scene, rng):
-            turns.append(phrased(question, rng))
-    return turns
+            turns += phrased(question, rng, lettered)
+    return turns[:number]
 
 
-def told(scene: Scene, rng: np.random.Generator, number: int = 3) -> list[tuple[str, str]]:
+def told(
+    scene: Scene, rng: np.random.Generator, number: int = 3, lettered: float = 0.25
+) -> list[tuple[str, str]]:
     """Turns that need no picture: the scene is told in words, as a prompt or before a question.
 
     Only what the words say is asked."""
@@ -248,7 +262,7 @@ def told(scene: Scene, rng: np.random.Generator, number: int = 3) -> list[tuple[
     ordered = len(kinds) == 1 or any(relation in caption for relation in RELATIONS)
     hidden: tuple[Maker, ...] = () if any(r in caption for r in RELATIONS) else ABOUT_PLACES
     without = hidden if ordered else (*hidden, describe)
-    turns = questions(scene, rng, number, without)
+    turns = questions(scene, rng, number, without, lettered)
     if ordered and rng.random() < 0.4:
         return [(f"Generate an image: {caption}", description(scene)), *turns[1:]]
     first, answer = turns[0]
