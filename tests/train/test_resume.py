@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,40 @@ def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
     weights = state(tmp_path / "one")["model"], state(tmp_path / "two")["model"]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed")
+def test_deepspeed_sees_the_losses_of_a_plain_training_and_resumes(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    """ZeRO stage 2, as its users set it up; accelerate gives a CPU one process of DeepSpeed."""
+    values["schedule"] = {"constant": 1.0}
+    train_harmon(as_recipe(values), tmp_path / "plain")
+    environment = {
+        **os.environ, "ACCELERATE_USE_DEEPSPEED": "true", "DS_ACCELERATOR": "cpu",
+        "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+    }  # fmt: skip
+    environment.pop("ACCELERATE_USE_CPU", None)
+
+    def launch(steps: int, **changed: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": steps}))
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                   "--nproc-per-node=1", "-m", "harmon_eval.model.train",
+                   str(tmp_path / "recipe.toml"), "--output", str(tmp_path / "deep")]  # fmt: skip
+        return subprocess.run(
+            command, capture_output=True, text=True, env={**environment, **changed}
+        )
+
+    for steps in (4, 6):
+        done = launch(steps)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert (checkpoints(tmp_path / "deep")[-1] / "deepspeed").is_dir()
+    one, other = history(tmp_path / "plain"), history(tmp_path / "deep")
+    assert [entry["step"] for entry in other] == [1, 2, 3, 4, 5, 6]
+    for term in ("text2image", "image2text", "text", "norm"):
+        assert [e[term] for e in other] == pytest.approx([e[term] for e in one], rel=1e-3), term
+    refused = launch(8, ACCELERATE_DEEPSPEED_ZERO_STAGE="3")
+    assert "use --zero_stage 2, or FSDP2" in refused.stderr
 
 
 def test_another_recipe_does_not_go_on_in_the_same_folder(tiny: Recipe, tmp_path: Path) -> None:
