@@ -104,12 +104,12 @@ def caption(
     """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern.
 
     Before that, ``open_share`` of the pairs of two shapes get one that leaves their places open."""
-    if len({item.shape for item in scene.items}) == len(scene.items) == 2:
-        if rng.random() < open_share:
-            a, b = (scene.items[i] for i in rng.permutation(2))
-            if rng.random() < 0.25:
-                return f"a photo of {article(a.shape)} and {article(b.shape)}"
-            return f"a photo of {article(named(a))} and {article(named(b))}"
+    pair = len({item.shape for item in scene.items}) == len(scene.items) == 2
+    if pair and rng.random() < open_share:
+        a, b = (scene.items[i] for i in rng.permutation(2))
+        if rng.random() < 0.25:
+            return f"a photo of {article(a.shape)} and {article(b.shape)}"
+        return f"a photo of {article(named(a))} and {article(named(b))}"
     short = geneval_captions(scene)
     if short and rng.random() >= full_share:
         # Colours that bind and sides are the hard part: more of them than of bare names.
