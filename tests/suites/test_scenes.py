@@ -76,6 +76,8 @@ def test_pairs_with_open_places_are_captioned_in_genevals_words(seed: int) -> No
     if len({item.shape for item in scene.items}) == len(scene.items) == 2:
         assert caption in language.geneval_captions(scene)
         assert not any(f" {relation} " in caption for relation in scenes.RELATIONS)
+        first, second = sorted(scene.items, key=lambda item: (round(item.y / 24), item.x))
+        assert caption.index(first.shape) < caption.index(second.shape)
     else:
         assert all(item.color in caption for item in scene.items)
 

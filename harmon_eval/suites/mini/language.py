@@ -6,6 +6,7 @@ Every sentence is true of its scene; all words are in ``VOCABULARY``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -54,6 +55,10 @@ def article(phrase: str) -> str:
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
+def shaped(item: Item) -> str:
+    return item.shape
+
+
 def named(item: Item) -> str:
     return f"{item.color} {item.shape}"
 
@@ -62,9 +67,14 @@ def enumeration(phrases: list[str]) -> str:
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
+def in_reading_order(items: Sequence[Item]) -> list[Item]:
+    """From left to right in rows from top to bottom."""
+    return sorted(items, key=lambda item: (round(item.y / 24), item.x))
+
+
 def description(scene: Scene) -> str:
-    """The whole scene in one fixed wording, objects from top left to bottom right."""
-    items = sorted(scene.items, key=lambda item: (round(item.y / 24), item.x))
+    """The whole scene in one fixed wording, objects in reading order."""
+    items = in_reading_order(scene.items)
     if len({(item.shape, item.color) for item in items}) == 1 and len(items) > 1:
         return f"{NUMBERS[len(items)]} {items[0].color} {plural(items[0].shape)}"
     if len(items) == 2 and (relation := main_relation(*items)):
@@ -103,14 +113,16 @@ def caption(
 ) -> str:
     """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern.
 
-    Before that, ``open_share`` of the pairs of two shapes get one that leaves their places open."""
-    pair = len({item.shape for item in scene.items}) == len(scene.items) == 2
+    Before that, ``open_share`` of the pairs of two shapes get one that leaves their places open.
+    Objects without a said place are named in reading order, as people do: which of two colours
+    belongs to which shape is learnt much sooner so."""
+    items = in_reading_order(scene.items)
+    ordered = [f"a photo of {enumeration([article(name(item)) for item in items])}"
+               for name in (shaped, named)]  # fmt: skip
+    pair = len({item.shape for item in items}) == len(items) == 2
     if pair and rng.random() < open_share:
-        a, b = (scene.items[i] for i in rng.permutation(2))
-        if rng.random() < 0.25:
-            return f"a photo of {article(a.shape)} and {article(b.shape)}"
-        return f"a photo of {article(named(a))} and {article(named(b))}"
-    short = geneval_captions(scene)
+        return ordered[int(rng.random() < 0.75)]
+    short = [text for text in geneval_captions(scene) if " and " not in text or text in ordered]
     if short and rng.random() >= full_share:
         # Colours that bind and sides are the hard part: more of them than of bare names.
         weights = np.array([0.5 if _bare(text) else 1.5 for text in short])
@@ -134,5 +146,5 @@ def full_caption(scene: Scene, rng: np.random.Generator) -> str:
     elif len({(item.shape, item.color) for item in items}) == 1:
         full = description(scene)
     else:
-        full = enumeration([article(named(items[i])) for i in rng.permutation(len(items))])
+        full = enumeration([article(named(item)) for item in in_reading_order(items)])
     return f"a photo of {full}"
