@@ -66,7 +66,7 @@ def load(
     fingerprint = hash_weights(weights)
     model = build(config, weights, str(path)).to(device=device, dtype=dtype).eval()
     processor = _processor(path if path.is_dir() else path.parent, config)
-    settings = _draw_settings(path)
+    settings = read_drawing(path)
     record = path / TRAINING
     training = read_json(record) if path.is_dir() and record.exists() else {}
     return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint, training)
@@ -113,9 +113,10 @@ def _processor(folder: Path, config: HarmonConfig) -> Processor:
         ) from None
 
 
-def _draw_settings(path: Path) -> DrawSettings:
-    file = path / DRAWING
-    if not (path.is_dir() and file.exists()):
+def read_drawing(folder: Path) -> DrawSettings:
+    """How to draw with the model in a folder: as published where it does not say."""
+    file = folder / DRAWING
+    if not file.exists():
         return DrawSettings()
     known = DrawSettings.__dataclass_fields__
     stored: dict[str, Any] = {k: v for k, v in read_json(file).items() if k in known}
@@ -125,6 +126,10 @@ def _draw_settings(path: Path) -> DrawSettings:
 
 
 # -- writing ---------------------------------------------------------------------------------
+
+
+def write_drawing(settings: DrawSettings, folder: Path) -> None:
+    (folder / DRAWING).write_text(json.dumps(asdict(settings), indent=2) + "\n")
 
 
 def save(
@@ -147,8 +152,7 @@ def save(
         config = {"format": FORMAT, **model.config.to_dict()}
         (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         if settings:
-            text = json.dumps(asdict(settings), indent=2)
-            (temporary / DRAWING).write_text(text + "\n")
+            write_drawing(settings, temporary)
         processor.save(temporary)
         folder.mkdir(exist_ok=True)
         # The weights come last: a folder without them is seen as unfinished, not as a model.

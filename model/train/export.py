@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harmon_eval.model.checkpoint import TRAINING
+from harmon_eval.model.checkpoint import TRAINING, read_drawing
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
@@ -17,15 +17,6 @@ from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE, newest_state, write_text
-
-# Chosen for harmon-mini on prompts that are not in the mini suite.
-MINI_DRAWING = DrawSettings(cfg_scale=2.0, iterations=16, diffusion_steps=40)
-
-
-def drawing_settings(start: Mapping[str, Any]) -> DrawSettings:
-    """How to draw with what a training with this ``start`` table makes."""
-    mini = (start["checkpoint"] or start["preset"]) == "harmon-mini"
-    return MINI_DRAWING if mini else DrawSettings()
 
 
 def write_model(
@@ -64,6 +55,5 @@ def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.floa
         "commit": recorded["commit"],
         "recipe": recipe,
     }
-    settings = drawing_settings(recipe["start"])
     pipeline = HarmonPipeline(model.eval(), Processor.from_folder(tokenizer))
-    write_model(pipeline, folder, settings, dtype, training)
+    write_model(pipeline, folder, read_drawing(run), dtype, training)

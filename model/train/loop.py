@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from harmon_eval.model.checkpoint import write_drawing
 from harmon_eval.model.train.batches import BatchMaker, MicroBatch
 from harmon_eval.model.train.evaluation import check_tasks
 from harmon_eval.model.train.faults import Alarm, Faults
@@ -84,10 +85,11 @@ class Training:
         if accelerator.is_main_process:
             check_recipe(folder, asdict(recipe), dict(started.origins))
             started.processor.save(folder / "tokenizer")
+            write_drawing(started.drawing, folder)
             print(*parts_table(model, started.origins), sep="\n", flush=True)
         accelerator.wait_for_everyone()
         self.feed = Feed(self._maker(started), recipe.steps)
-        if plugin := accelerator.state.deepspeed_plugin:
+        if plugin := accelerator.deepspeed_plugin:
             # DeepSpeed wants a number; what a micro-batch holds is up to its source.
             plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = 1
             plugin.deepspeed_config.setdefault("gradient_clipping", recipe.optimizer.clip)
@@ -237,13 +239,13 @@ def check_devices(recipe: Recipe, accelerator: Accelerator) -> None:
                 f"sources.{number}.batch = {source.batch} cannot be shared by {world} processes: "
                 f"make it a multiple of {world}"
             )
-    plugin = accelerator.state.deepspeed_plugin
+    if recipe.optimizer.name == "muon" and accelerator.distributed_type in SHARDED:
+        raise RecipeError(
+            'muon needs whole matrices: use plain data parallelism, or optimizer.name = "adamw"'
+        )
+    plugin = accelerator.deepspeed_plugin
     if plugin and plugin.zero_stage == 3:
         raise RecipeError(
             "averages and drawings need the weights whole on every device, which ZeRO stage 3 does "
             "not keep: use --zero_stage 2, or FSDP2"
-        )
-    if recipe.optimizer.name == "muon" and accelerator.distributed_type in SHARDED:
-        raise RecipeError(
-            'muon needs whole matrices: use plain data parallelism, or optimizer.name = "adamw"'
         )

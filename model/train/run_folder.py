@@ -3,6 +3,7 @@
 ::
 
     RUN/recipe.json                  what is trained, and from what (origins)
+    RUN/tokenizer/, generation_config.json  as in the model's folder that an export makes
     RUN/checkpoints/step-0001000/    state.pt: all that resuming needs; the newest counts
     RUN/history.jsonl                losses, rates, samples and scores, one JSON object a line
     RUN/losses.png, samples/, evaluations/, latents/

@@ -19,19 +19,25 @@ from harmon_eval.model.config import PRESETS, HarmonConfig, LLMConfig, VAEConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import MLP, Attention, initialize_positions
 from harmon_eval.model.processor import Processor, build_word_tokenizer
+from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Start, VAERecipe
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
 from harmon_eval.model.weights import CONFIG, CheckpointError, read, read_kl16
 
+# Chosen for harmon-mini on prompts that are not in the mini suite.
+MINI_DRAWING = DrawSettings(cfg_scale=2.0, iterations=16, diffusion_steps=40)
+
 
 @dataclass(frozen=True)
 class Started:
-    """A model with its processor; ``origins`` says of every part where its weights come from."""
+    """A model with its processor; ``origins`` says of every part where its weights come from,
+    ``drawing`` how to draw with what comes of it."""
 
     model: Harmon
     processor: Processor
     origins: Mapping[str, str]
+    drawing: DrawSettings
 
 
 def begin(recipe: Recipe) -> Started:
@@ -55,7 +61,8 @@ def _from_checkpoint(start: Start) -> Started:
     for module in model.mar.modules():
         if isinstance(module, Attention | MLP):
             module.dropout = start.dropout
-    return Started(model, loaded.pipeline.processor, dict.fromkeys(PARTS, origin))
+    origins = dict.fromkeys(PARTS, origin)
+    return Started(model, loaded.pipeline.processor, origins, loaded.draw_settings)
 
 
 PARTS = ("vae", "mar", "head", "llm", "proj_in", "proj_out")
@@ -91,7 +98,8 @@ def _from_parts(start: Start) -> Started:
         _fill(model.mar, _below(weights, "mar."), start.mar)
         _fill(model.head, _below(weights, "head."), start.mar)
         origins["mar"] = origins["head"] = start.mar
-    return Started(model, processor, origins)
+    drawing = MINI_DRAWING if start.preset == "harmon-mini" else DrawSettings()
+    return Started(model, processor, origins, drawing)
 
 
 def _sized(config: HarmonConfig, start: Start) -> HarmonConfig:

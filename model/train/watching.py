@@ -19,7 +19,7 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.evaluation import harness_scores
-from harmon_eval.model.train.export import drawing_settings, write_model
+from harmon_eval.model.train.export import write_model
 from harmon_eval.model.train.recipe import Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History
 from harmon_eval.model.train.start import Started
@@ -112,7 +112,7 @@ class Watcher:
             model = Harmon(self.started.model.config)
             model.load_state_dict(whole)
             pipeline = HarmonPipeline(model.eval(), self.started.processor)
-            settings = drawing_settings(vars(self.recipe.start))
+            settings = self.started.drawing
             state = torch.get_rng_state()
             if draw:
                 self._draw(pipeline, settings, step)

@@ -44,6 +44,7 @@ from harmon_eval.model.train.recipe import (
 from harmon_eval.model.train.run_folder import newest_state, read_history
 from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.train.sources import open_rows
+from harmon_eval.model.train.start import MINI_DRAWING, begin
 from harmon_eval.suites.mini.language import DESCRIBE, VOCABULARY, article
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, Item, Scene, render
 
@@ -105,7 +106,6 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_frozen_parts_stay(
     entries = read_history(tmp_path / "history.jsonl")
     assert entries[-1]["image2text"] < 0.5 * entries[0]["image2text"]
     assert entries[-1]["text2image"] < 0.8 * entries[0]["text2image"]
-    from harmon_eval.model.train.start import begin
 
     before = begin(recipe).model.state_dict()
     state = newest_state(tmp_path)
@@ -117,6 +117,7 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_frozen_parts_stay(
     loaded = load(str(tmp_path / "model"))
     assert loaded.training["steps"] == 100
     assert loaded.training["origins"]["mar"] == "fresh"
+    assert loaded.draw_settings == MINI_DRAWING
     assert loaded.pipeline.draw(["a photo of a star"], [0], loaded.draw_settings)[0].size == (
         64,
         64,

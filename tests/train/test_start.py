@@ -19,6 +19,7 @@ from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import HARMON_MINI
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import build_word_tokenizer
+from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train import reading
 from harmon_eval.model.train.loop import check_devices
 from harmon_eval.model.train.plan import describe
@@ -57,7 +58,8 @@ def test_latents_of_random_crops_are_not_cached() -> None:
 
 
 def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
-    names = ["finetune", "finetune-decoder", "mini", "mini-vae", "stage1", "stage2", "stage3"]
+    names = ["finetune", "finetune-decoder", "mini", "mini-refine", "mini-vae",
+             "stage1", "stage2", "stage3"]  # fmt: skip
     assert reading.shipped_recipes() == names
     loaded: dict[str, Any] = {name: reading.load(name) for name in names}
     assert loaded["stage1"].optimizer.frozen == ("llm",)
@@ -149,12 +151,13 @@ def test_a_training_begins_from_a_checkpoint_as_it_is(values: dict[str, Any]) ->
     for name, tensor in loaded.pipeline.model.state_dict().items():
         assert torch.equal(started.model.state_dict()[name], tensor), name
     assert started.model.mar.encoder_blocks[0].attn.dropout == 0.25
+    assert started.drawing == loaded.draw_settings != DrawSettings()
     assert set(started.origins.values()) == {f"harmon-mini ({loaded.fingerprint[:12]})"}
 
 
 def test_what_cannot_be_spread_over_devices_is_refused(tiny: Recipe) -> None:
     def devices(world: int, kind: DistributedType) -> Any:
-        return SimpleNamespace(num_processes=world, distributed_type=kind)
+        return SimpleNamespace(num_processes=world, distributed_type=kind, deepspeed_plugin=None)
 
     check_devices(tiny, devices(2, DistributedType.FSDP))
     with pytest.raises(RecipeError, match=r"sources[.]0[.]batch = 4 .* a multiple of 3"):
