@@ -67,8 +67,9 @@ def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
     """To screen and to confirm. No seed is in both."""
     few = {"geneval": arguments.screen, "mjhq": arguments.screen_fid}
     most = {"geneval": arguments.limit, "mjhq": arguments.fid_limit}
-    seeds = {"geneval": range(1, 1 + arguments.seeds), "mjhq": [1]}
-    return Stage("screen", {"geneval": [0], "mjhq": [0]}, few), Stage("confirm", seeds, most)
+    seeds = range(1, 1 + arguments.seeds)
+    screen = Stage("screen", {"geneval": [0], "mjhq": [0]}, few)
+    return screen, Stage("confirm", {"geneval": seeds, "mjhq": seeds}, most)
 
 
 def grid(own: DrawSettings) -> dict[str, Cheaper]:
@@ -279,7 +280,7 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="of MJHQ")
     parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
     parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
-    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of GenEval, to confirm")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of each, to confirm")
     parser.add_argument("--confirm", type=int, default=4, metavar="N", help="at most so many")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
