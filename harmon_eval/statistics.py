@@ -57,7 +57,9 @@ def bootstrap_intervals(
     whole groups are drawn with replacement; strata keep the sizes that the benchmark fixes. A
     proportion of exactly 0 or 1 has no spread to resample: it gets the exact (Clopper-Pearson)
     interval over its groups instead, as if each group were one trial. A metric has no interval
-    where it rests on a stratum with a single group. The order of rows does not matter.
+    where it rests on a stratum with a single group, or where it is another number and no resample
+    changes it, as a mean over strata that are each unanimous: its spread is unknown, not zero. The
+    order of rows does not matter.
     Source: Davison & Hinkley 1997, sections 2.4 and 3.2.
     """
     value = summarize(rows)
@@ -118,7 +120,7 @@ def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Int
         groups = sum(sizes)
         exact = stats.binomtest(round(value * groups), groups).proportion_ci(LEVEL, "exact")
         return float(exact.low), float(exact.high)
-    return (float(low), float(high)) if min(sizes) > 1 else None
+    return (float(low), float(high)) if low < high and min(sizes) > 1 else None
 
 
 def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:

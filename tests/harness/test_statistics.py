@@ -45,9 +45,16 @@ def test_images_of_one_prompt_are_not_independent_evidence() -> None:
 
 
 def test_strata_keep_their_sizes() -> None:
-    # Two strata that differ and do not vary: nothing is uncertain about their mean.
-    marks = np.tile([[1], [0]], (20, 1)) * np.array([0.75])
-    assert bootstrap_intervals(frame(marks, strata=2), macro)["overall"] == (0.375, 0.375)
+    # Two strata that differ widely and hardly vary: little is uncertain about their mean.
+    marks = np.tile([[0.75], [0.0]], (20, 1)) + np.linspace(-0.01, 0.01, 40)[:, None]
+    low, high = bootstrap_intervals(frame(marks, strata=2), macro)["overall"]
+    assert 0.37 < low < 0.375 < high < 0.38
+
+
+def test_a_mean_over_unanimous_parts_has_an_unknown_spread_not_none() -> None:
+    found = bootstrap_intervals(frame(np.tile([[1], [0]], (20, 1)), strata=2), macro)
+    assert "overall" not in found  # 0.5, in every resample
+    assert found["s0"][0] < 1.0 and found["s1"][1] > 0.0
 
 
 def test_about_95_of_100_intervals_cover_the_truth() -> None:
