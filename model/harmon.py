@@ -20,6 +20,7 @@ from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.llm import KeysAndValues
 from harmon_eval.model.mar import Positions
 from harmon_eval.model.masking import visible_places
+from harmon_eval.model.rows import Linear
 from harmon_eval.model.vae import VAE
 
 IMAGE_PLACE = -200
@@ -27,7 +28,7 @@ IGNORED_LABEL = -100
 
 
 def _projector(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width_in, hidden), nn.SiLU(), nn.Linear(hidden, width_out))
+    return nn.Sequential(Linear(width_in, hidden), nn.SiLU(), Linear(hidden, width_out))
 
 
 class Harmon(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from harmon_eval.model.config import LLMConfig
-from harmon_eval.model.rows import whole_rows
+from harmon_eval.model.rows import by_rows
 
 ROOM = 64  # tokens that a cache grows by
 
@@ -97,7 +97,7 @@ def hidden_states(
             mask,
             partial(added, number),
         )
-        x = x + layer.mlp(layer.post_attention_layernorm(x))
+        x = x + by_rows(layer.mlp, layer.post_attention_layernorm(x))
     return llm.model.norm(x)
 
 
@@ -110,12 +110,12 @@ def _attention(
 ) -> Tensor:
     width = rotation[0].shape[-1]
     queries, keys, values = (
-        project(x).unflatten(2, (-1, width)).transpose(1, 2)  # (B, heads, T, d)
+        by_rows(project, x).unflatten(2, (-1, width)).transpose(1, 2)  # (B, heads, T, d)
         for project in (module.q_proj, module.k_proj, module.v_proj)
     )
     queries, keys = _rotated(queries, *rotation), _rotated(keys, *rotation)
     out = grouped_attention(queries, *added(keys, values), mask)
-    return module.o_proj(out.transpose(1, 2).flatten(2))
+    return by_rows(module.o_proj, out.transpose(1, 2).flatten(2))
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -229,15 +229,10 @@ def greedy(
     hidden = states[torch.arange(count, device=position.device), position - shared]
     mask = _added_mask(attention_mask.bool(), embeddings)[:, None, None]
     replies: list[list[int]] = [[] for _ in range(count)]
-    rows = list(range(count))  # which question each row of the batch belongs to; -1: to none
+    rows = list(range(count))  # which question each row of the batch belongs to
     running = {row for row in rows if budgets[row] > 0}
-    kept = whole_rows(rows, position.device)
-    if len(kept) > count:
-        held = held.rows(torch.tensor(kept))
-        hidden, mask, position = hidden[kept], mask[kept], position[kept]
-        rows += [-1] * (len(kept) - count)
     while running:
-        token = llm.lm_head(hidden).argmax(dim=-1)
+        token = by_rows(llm.lm_head, hidden).argmax(dim=-1)
         for row, value in zip(rows, token.tolist(), strict=True):
             if row in running and value in stop_ids:
                 running.remove(row)
@@ -248,10 +243,8 @@ def greedy(
         if not running:
             break
         going = [i for i, row in enumerate(rows) if row in running]
-        kept = whole_rows(going, token.device)
-        if 2 * len(kept) <= len(rows):
-            rows = [rows[i] for i in going] + [-1] * (len(kept) - len(going))
-            index = torch.tensor(kept, device=token.device)
+        if 2 * len(going) <= len(rows):
+            rows, index = [rows[i] for i in going], torch.tensor(going, device=token.device)
             held = held.rows(index)
             token, mask, position = token[index], mask[index], position[index]
         if held.length == held.held.shape[-2]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harmon_eval.model.config import MARConfig
+from harmon_eval.model.rows import Linear, by_rows
 
 Grid = tuple[int, int]
 
@@ -26,8 +28,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
@@ -42,8 +44,10 @@ class Attention(nn.Module):
         (to_q, to_kv), (add_q, add_kv) = (
             part.split([d, 2 * d]) for part in (self.qkv.weight, self.qkv.bias)
         )
-        k, v = F.linear(x, to_kv, add_kv).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q = F.linear(x.gather(1, rows), to_q, add_q).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        kv = by_rows(partial(F.linear, weight=to_kv, bias=add_kv), x)
+        k, v = kv.unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = by_rows(partial(F.linear, weight=to_q, bias=add_q), x.gather(1, rows))
+        q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
         out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, p, d)
         return self.proj(out.transpose(1, 2).flatten(2))
 
@@ -52,8 +56,8 @@ class MLP(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.dropout(F.gelu(self.fc1(x)), self.dropout, self.training)
@@ -95,7 +99,7 @@ class MAR(nn.Module):
         d, native = config.width, config.grid**2
         self.config = config
         self.checkpointing = False  # recompute blocks in the backward pass to save memory
-        self.z_proj = nn.Linear(channels, d)
+        self.z_proj = Linear(channels, d)
         self.z_proj_ln = nn.LayerNorm(d, eps=1e-6)
         self.fake_latent = nn.Parameter(torch.zeros(1, d))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, d))
@@ -106,7 +110,7 @@ class MAR(nn.Module):
             self.class_emb = nn.Embedding(config.classes, d)
         self.encoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(d, eps=1e-6)
-        self.decoder_embed = nn.Linear(d, d)
+        self.decoder_embed = Linear(d, d)
         self.decoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.decoder_norm = nn.LayerNorm(d, eps=1e-6)
 

@@ -17,6 +17,7 @@ from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.llm import KeysAndValues, prefill
 from harmon_eval.model.mar import Grid
+from harmon_eval.model.rows import ROWS
 
 if TYPE_CHECKING:
     from harmon_eval.model.sampling import DrawSettings
@@ -75,13 +76,24 @@ class Passes:
     def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
         """The head's diffusion loop: tokens (N, C) from conditions (N, D), or with guidance
         (2N, D)."""
-        return self._loop(z, noise_init, noise_steps, scale)
+        rows = len(noise_init)
+        more = self.head_rows(rows, len(z) // rows) - rows
+        return self._head(
+            torch.cat([F.pad(half, (0, 0, 0, more)) for half in z.split(rows)]),
+            F.pad(noise_init, (0, 0, 0, more)),
+            F.pad(noise_steps, (0, 0, 0, more)),
+            scale,
+        )[:rows]
+
+    def head_rows(self, rows: int, copies: int) -> int:
+        """How many rows of each half the head computes: on a CPU, whole blocks in all."""
+        return rows + (-rows % (ROWS // copies) if self.model.device.type == "cpu" else 0)
 
     def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Right-padded prompts and mask (R, T), as long as these passes like them."""
         return input_ids, mask
 
-    def _loop(
+    def _head(
         self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
     ) -> Tensor:
         how = self.settings
@@ -102,7 +114,8 @@ class CapturedPasses(Passes):
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         super().__init__(model, settings, grid)
         self._backbone = Captured(self._flat_condition)
-        self._head = Captured(lambda *inputs: (self._loop(*inputs),))
+        plain = super()._head
+        self._captured_head = Captured(lambda *inputs: (plain(*inputs),))
 
     def condition(
         self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
@@ -115,27 +128,20 @@ class CapturedPasses(Passes):
     ) -> tuple[Tensor, Tensor]:
         return super().condition(tokens, visible, places, mask, KeysAndValues(held))
 
-    def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
-        rows = len(noise_init)
-        more = padded_rows(rows) - rows
-        halves = [F.pad(half, (0, 0, 0, more)) for half in z.split(rows)]
-        (drawn,) = self._head(
-            torch.cat(halves),
-            F.pad(noise_init, (0, 0, 0, more)),
-            F.pad(noise_steps, (0, 0, 0, more)),
-            torch.full((), scale, device=z.device),
-        )
-        return drawn[:rows]
+    def head_rows(self, rows: int, copies: int) -> int:
+        """A size that the rows of a batch are padded to."""
+        fitting = (size for size in ROW_SIZES if size >= rows)
+        return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
+
+    def _head(
+        self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
+    ) -> Tensor:
+        filled = torch.full((), float(scale), device=z.device)  # waits for nothing, unlike a copy
+        return self._captured_head(z, noise_init, noise_steps, filled)[0]
 
     def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         more = -input_ids.shape[1] % PROMPT_SIZE
         return F.pad(input_ids, (0, more)), F.pad(mask, (0, more))
-
-
-def padded_rows(rows: int) -> int:
-    """The size that a batch of so many rows is padded to."""
-    fitting = (size for size in ROW_SIZES if size >= rows)
-    return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
 
 
 class Captured:

@@ -9,21 +9,31 @@ the lanes of a vector (8 with AVX2, 16 with AVX-512): padding must not move a ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-T = TypeVar("T")
 ROWS = 4
 LANES = 16
 
 
-def whole_rows(items: Sequence[T], device: torch.device) -> list[T]:
-    """The items; on a CPU the last is repeated until their number is a multiple of ROWS."""
-    more = -len(items) % ROWS if device.type == "cpu" else 0
-    return [*items, *([items[-1]] * more if more else [])]
+def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of each row of (..., D): (..., E). On a CPU, unless it is to be differentiated,
+    the rows are filled with zeros to a multiple of ROWS."""
+    more = -(x.numel() // x.shape[-1]) % ROWS
+    if not more or x.device.type != "cpu" or torch.is_grad_enabled():
+        return function(x)
+    filled = F.pad(x.reshape(-1, x.shape[-1]), (0, 0, 0, more))
+    return function(filled)[:-more].unflatten(0, x.shape[:-1])
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` by rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return by_rows(super().forward, x)
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from harmon_eval.model.checkpoint import load
 from harmon_eval.model.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
 from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
 from harmon_eval.model.pipeline import HarmonPipeline
-from harmon_eval.model.rows import whole_rows
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
@@ -134,10 +133,8 @@ class HarmonResponder(Responder):
         return self._fitting.run(self._draw, requests)
 
     def _draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
-        whole = whole_rows(requests, self.pipeline.model.device)
-        prompts, seeds = [r.prompt for r in whole], [r.seed for r in whole]
-        drawn = self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
-        return drawn[: len(requests)]
+        prompts, seeds = [r.prompt for r in requests], [r.seed for r in requests]
+        return self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         return self._fitting.run(self._ask, requests)

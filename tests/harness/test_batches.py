@@ -17,7 +17,7 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder
-from harmon_eval.model.rows import ROWS, one_by_one, whole_rows
+from harmon_eval.model.rows import by_rows, one_by_one
 
 PROMPTS = ("a red circle", "a blue square above a green circle on a white background", "red")
 QUESTIONS = ("Is there a red circle in the picture?", "How many?", "What is the colour of it?")
@@ -65,17 +65,22 @@ def test_a_response_is_the_same_in_a_batch_of_any_size(
         assert all(np.array_equal(*pair) for pair in zip(given, together, strict=True)), size
 
 
-def test_only_a_batch_on_a_cpu_is_filled_to_whole_blocks_of_rows() -> None:
-    cpu, other = torch.device("cpu"), torch.device("meta")
-    assert whole_rows("abcde", cpu) == list("abcdeeee") and whole_rows("abcd", cpu) == list("abcd")
-    assert whole_rows("a", cpu) == ["a"] * ROWS and whole_rows("a", other) == ["a"]
-    assert whole_rows([], cpu) == []
+def test_on_a_cpu_rows_are_filled_to_whole_blocks_and_pictures_go_one_by_one() -> None:
     sizes: list[int] = []
 
-    def seen(pictures: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(pictures))
-        return pictures
+    def seen(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return 2 * x
 
-    one_by_one(seen, torch.zeros(3, 1, device=cpu))
-    one_by_one(seen, torch.zeros(3, 1, device=other))
+    x = torch.ones(5, 3, 2)
+    with torch.no_grad():
+        assert torch.equal(by_rows(seen, x), 2 * x) and sizes.pop() == 16
+        by_rows(seen, x[:4])
+        assert sizes.pop() == 4, "nothing is filled where rows make whole blocks"
+        by_rows(seen, x.to("meta"))
+        assert sizes.pop() == 5
+    by_rows(seen, x.requires_grad_())
+    assert sizes.pop() == 5, "training is left as it is"
+    one_by_one(seen, torch.zeros(3, 1))
+    one_by_one(seen, torch.zeros(3, 1, device="meta"))
     assert sizes == [1, 1, 1, 3]

@@ -18,7 +18,7 @@ from benchmarks.oracle import plain_draw
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
 from harmon_eval.model.llm import KeysAndValues, grouped_attention
-from harmon_eval.model.passes import Captured, CapturedPasses, Passes, padded_rows
+from harmon_eval.model.passes import Captured, CapturedPasses, Passes
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
 from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
 from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
@@ -100,10 +100,11 @@ def test_what_a_captured_function_gives_is_not_overwritten() -> None:
 
 
 @given(st.integers(1, 3000))
-def test_rows_are_padded_to_few_sizes(rows: int) -> None:
-    size = padded_rows(rows)
+def test_captured_rows_are_padded_to_few_sizes(tiny: Harmon, rows: int) -> None:
+    passes = CapturedPasses(tiny, GUIDED, (4, 4))
+    size = passes.head_rows(rows, copies=2)
     assert rows <= size < max(rows + 64, 9)
-    assert padded_rows(size) == size
+    assert passes.head_rows(size, copies=2) == size
 
 
 def test_the_last_decoder_block_at_some_places_is_the_whole_one_there(tiny: Harmon) -> None:
@@ -261,7 +262,7 @@ def test_what_questions_about_one_picture_share_is_read_once(tiny: Harmon) -> No
     mask, pictures = torch.ones_like(ids), [0, 1, 0, 0, 1]
     mask[2, -2:] = 0
     read: list[int] = []
-    hook = tiny.llm.model.layers[0].mlp.register_forward_hook(
+    hook = tiny.llm.model.layers[0].input_layernorm.register_forward_hook(
         lambda _, inputs, __: read.append(inputs[0].shape[:2].numel())
     )
     together = tiny.generate(ids, mask, latents, 3, frozenset(), pictures)
