@@ -24,7 +24,7 @@ from harmon_eval.model.diffusion import (
 from harmon_eval.model.solvers import solver_steps
 
 SINUSOIDS = 256
-MODULATION_FLOATS = 2**25  # kept at once while sampling: 128 MiB in float32
+MODULATION_FLOATS = 2**24  # kept at once while sampling: 64 MiB in float32
 
 
 def sinusoids(t: Tensor) -> Tensor:
