@@ -2,11 +2,13 @@
 
     python -m benchmarks.pareto --model harmon-mini --output runs/pareto
 
-In two stages. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that lose no
-more than the margins there are then confirmed, the fastest first, on all prompts with seeds of
-their own, until both intervals of one stay within the margins: the cheapest setting with no
-evidence of loss, the preset ``--fast``. As these drawings are fresh, having been picked by the
-first stage does not flatter a setting in the second.
+In three stages, each with seeds of its own, so that having been picked by one does not flatter a
+setting in the next. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that
+lose no more than the margins there are shortlisted on all prompts, the fastest first, until both
+intervals of one stay within the margins. Those that lose no more than two thirds of the margins
+there, so that a larger sample may tell, are confirmed with twice the drawings of GenEval and four
+times those of MJHQ, again until one's intervals stay within the margins: the cheapest setting with
+no evidence of loss, the preset ``--fast``.
 
 Differences to the full setting are those of ``compare``, paired sample by sample: GenEval by the
 bootstrap over prompts, FID by the jackknife over groups of drawings. Seconds a picture are a
@@ -33,15 +35,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import record
+from benchmarks import pareto_page, record
 from benchmarks.paired import (
-    FID_MARGIN,
     FULL,
-    GENEVAL_MARGIN,
     candidates,
     compared,
     no_evidence_of_loss,
 )
+from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.evaluate import Request, RunSettings, run
 from harmon_eval.model.checkpoint import load
@@ -50,6 +51,7 @@ from harmon_eval.store import ROWS
 
 FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
+BFLOAT16 = "bfloat16"  # of the weights and all arithmetic, no part of a preset
 BATCH = 16  # pictures at a time when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -63,17 +65,21 @@ class Stage:
     prompts: Mapping[str, int | None]
 
 
-def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
-    """To screen and to confirm. No seed is in both."""
+def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage, Stage]:
+    """To screen, to shortlist and to confirm. No seed is in two of them."""
     few = {"geneval": arguments.screen, "mjhq": arguments.screen_fid}
     most = {"geneval": arguments.limit, "mjhq": arguments.fid_limit}
+
+    def seeds(first: int, geneval: int, mjhq: int) -> dict[str, range]:
+        return {"geneval": range(first, first + geneval), "mjhq": range(first, first + mjhq)}
+
     # FID's margin is the narrower one beside its noise.
-    seeds = {
-        "geneval": range(1, 1 + arguments.seeds),
-        "mjhq": range(1, 1 + 2 * arguments.seeds),
-    }
-    screen = Stage("screen", {"geneval": [0], "mjhq": [0]}, few)
-    return screen, Stage("confirm", seeds, most)
+    n = arguments.seeds
+    return (
+        Stage("screen", seeds(0, 1, 1), few),
+        Stage("shortlist", seeds(1, n, 2 * n), most),
+        Stage("confirm", seeds(101, 2 * n, 8 * n), most),
+    )
 
 
 def grid(own: DrawSettings) -> dict[str, Cheaper]:
@@ -129,22 +135,26 @@ def options(cheaper: Cheaper, own: DrawSettings) -> ModelOptions:
 
 
 def seconds_a_picture(
-    model: str, settings: Mapping[str, Cheaper], repeats: int, path: Path
+    model: str, settings: Mapping[str, ModelOptions], repeats: int, path: Path
 ) -> dict[str, float]:
-    """Of every setting, all of them in turn; those that the file holds are not measured again
-    unless one is new."""
-    if path.exists() and settings.keys() <= (known := json.loads(path.read_text())).keys():
+    """Of every setting, all of them in turn. What the file holds is not measured again: new ones
+    are timed beside the full setting, whose seconds they are scaled to."""
+    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    if not (missing := settings.keys() - known.keys()):
         return known
-    loaded = load(model)
+    loaded = {None: load(model), BFLOAT16: load(model, dtype=torch.bfloat16)}
     prompts = ["a photo of a red circle"] * BATCH
-    spent: dict[str, list[float]] = {name: [] for name in settings}
+    spent: dict[str, list[float]] = {name: [] for name in settings if name in {FULL, *missing}}
     for _ in range(repeats):
-        for name, cheaper in settings.items():
-            how = cheaper.than(loaded.draw_settings)
+        for name in spent:
+            opened = loaded[settings[name].dtype]
+            how = draw_settings(opened.draw_settings, settings[name])
             start = time.process_time()
-            loaded.pipeline.draw(prompts, range(BATCH), how)
+            opened.pipeline.draw(prompts, range(BATCH), how)
             spent[name].append((time.process_time() - start) / BATCH)
-    seconds = {name: median(values) for name, values in spent.items()}
+    found = {name: median(values) for name, values in spent.items()}
+    scale = known.get(FULL, found[FULL]) / found[FULL]
+    seconds = known | {name: value * scale for name, value in found.items() if name not in known}
     path.write_text(json.dumps(seconds, indent=1))
     return seconds
 
@@ -204,77 +214,15 @@ def measured(
     return [compared(name, full, all_rows(output, stage, name), seconds) for name in names]
 
 
-# -- the page ---------------------------------------------------------------------------------
-
-
-def markdown(table: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        "| setting | speed | s a picture | GenEval-mini | change (95 %) | FID-mini "
-        "| change (95 %) | no evidence of loss |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in table:
-        geneval, fid = row["geneval_interval"], row["fid_interval"]
-        verdict = "yes" if no_evidence_of_loss(row) else "no"
-        lines.append(
-            f"| {row['setting']} | {row['speed']:.2f}× | {row['seconds']:.3f} "
-            f"| {row['geneval']:.3f} | {row['geneval_change']:+.3f} "
-            f"[{geneval[0]:+.3f}, {geneval[1]:+.3f}] | {row['fid']:.2f} "
-            f"| {row['fid_change']:+.2f} [{fid[0]:+.2f}, {fid[1]:+.2f}] | {verdict} |"
-        )
-    return "\n".join(lines)
-
-
-def page(
-    model: str,
-    own: DrawSettings,
-    screened: Sequence[Mapping[str, Any]],
-    confirmed: Sequence[Mapping[str, Any]],
-    fast: str,
-) -> str:
-    """What stands in docs/speed.md."""
-
-    def drawn(table: Sequence[Mapping[str, Any]]) -> str:
-        counts = table[0]["drawings"]
-        return f"{counts['geneval']} drawings of GenEval-mini and {counts['mjhq']} of MJHQ-mini"
-
-    return (
-        f"{model}; full is {own.iterations} iterations × {own.diffusion_steps} steps, CFG "
-        f"{own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the full "
-        f"one. The cheapest setting with no evidence of loss, the preset `--fast`: **{fast}**.\n\n"
-        f"Confirmed, the fastest first, {drawn(confirmed)} a setting:\n\n{markdown(confirmed)}"
-        f"\n\nScreened, {drawn(screened)} a setting:\n\n{markdown(screened)}"
-        "\n\n![Quality against time](pictures/pareto.png)"
-    )
-
-
-def plot(table: Sequence[Mapping[str, Any]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    for axis, metric, name in zip(
-        axes, ("geneval", "fid"), ("GenEval-mini", "FID-mini"), strict=True
-    ):
-        for row in table:
-            low, high = row[f"{metric}_interval"]
-            value, change = row[metric], row[f"{metric}_change"]
-            reach = [[max(0.0, change - low)], [max(0.0, high - change)]]
-            axis.errorbar(row["seconds"], value, yerr=reach, fmt="o", capsize=2)
-            axis.annotate(row["setting"], (row["seconds"], value), fontsize=6)
-        axis.set(xscale="log", xlabel="seconds a picture (one CPU thread)", ylabel=name)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def into_docs(text: str, path: Path) -> None:
-    """Replace what stands between the two marks of the document."""
-    begin, end = "<!-- pareto -->\n", "<!-- /pareto -->"
-    document = path.read_text()
-    before, _, rest = document.partition(begin)
-    path.write_text(f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}")
+def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dict[str, Any]]:
+    """The table's rows of the full setting and of these, up to the first without evidence of
+    loss."""
+    rows = table(stage, names=[FULL])
+    for name in names:
+        rows += table(stage, names=[name])
+        if no_evidence_of_loss(rows[-1]):
+            break
+    return rows
 
 
 def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
@@ -283,10 +231,10 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
     parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")
     parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="of MJHQ")
-    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
-    parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
-    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of GenEval; MJHQ twice")
-    parser.add_argument("--confirm", type=int, default=20, metavar="N", help="at most so many")
+    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval after that")
+    parser.add_argument("--fid-limit", type=int, metavar="N", help="of MJHQ")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="to shortlist GenEval")
+    parser.add_argument("--shortlist", type=int, default=20, metavar="N", help="at most so many")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")
@@ -300,12 +248,13 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings
     settings = grid(own)
-    if arguments.only:
-        settings = {name: settings[name] for name in (FULL, *arguments.only.split(";"))}
-    path = arguments.output / "seconds.json"
-    seconds = seconds_a_picture(arguments.model, settings, arguments.repeats, path)
-    screen, confirm = stages(arguments)
     given = {name: options(cheaper, own) for name, cheaper in settings.items()}
+    given[BFLOAT16] = ModelOptions(dtype=BFLOAT16)
+    if arguments.only:
+        given = {name: given[name] for name in (FULL, *arguments.only.split(";"))}
+    path = arguments.output / "seconds.json"
+    seconds = seconds_a_picture(arguments.model, given, arguments.repeats, path)
+    screen, shortlist, confirm = stages(arguments)
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
 
         def draw(stage: Stage, jobs: Sequence[Job]) -> Iterable[Job]:
@@ -313,22 +262,21 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
             return (job for job, _ in zip(jobs, pool.map(work, jobs), strict=True))
 
         table = partial(measured, draw, output=arguments.output, seconds=seconds)
-        screened = table(screen, names=settings)
-        confirmed, fast = table(confirm, names=[FULL]), FULL
-        for name in candidates(screened)[: arguments.confirm]:
-            confirmed += table(confirm, names=[name])
-            if no_evidence_of_loss(confirmed[-1]):
-                fast = name
-                break
-    text = page(arguments.model, own, screened, confirmed, fast)
-    into_docs(text, docs / "speed.md")
-    plot(screened, docs / "pictures" / "pareto.png")
+        screened = table(screen, names=given)
+        names = [name for name in candidates(screened, 1.0) if name in settings]
+        shortlisted = until_one_passes(table, shortlist, names[: arguments.shortlist])
+        confirmed = until_one_passes(table, confirm, candidates(shortlisted, 2 / 3))
+    fast = confirmed[-1]["setting"] if no_evidence_of_loss(confirmed[-1]) else FULL
+    tables = {"screened": screened, "shortlisted": shortlisted, "confirmed": confirmed}
+    text = pareto_page.page(arguments.model, own, tables, fast)
+    pareto_page.into_docs(text, docs / "speed.md")
+    pareto_page.plot(tables, docs / "pictures" / "pareto.png")
     print(f"{text}\n\nharmon_eval/model/sampling.py: FAST = {settings[fast]}")
     ratios = {row["setting"]: row["speed"] for row in screened} | {
         "--fast": seconds[FULL] / seconds[fast]
     }
-    tables = {"screened": screened, "confirmed": confirmed, "fast": fast}
-    record.write("pareto", ratios, {**tables, "own": asdict(own)}, arguments.results)
+    found = {**tables, "fast": fast, "own": asdict(own)}
+    record.write("pareto", ratios, found, arguments.results)
 
 
 if __name__ == "__main__":

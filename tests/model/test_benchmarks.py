@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import compare, pareto
+from benchmarks import compare, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
@@ -98,7 +99,47 @@ def test_what_lost_too_much_on_the_part_is_not_confirmed_and_the_fastest_comes_f
         row("worse", speed=5.0, geneval_change=-0.04),
         row("other pictures", speed=5.0, fid_change=0.21),
     ]
-    assert candidates(screened) == ["four times", "twice"]
+    assert candidates(screened, 1.0) == ["four times", "twice"]
+    # Two thirds of FID's margin are 0.13 here.
+    assert candidates(screened, 2 / 3) == ["twice"]
+
+
+def test_a_new_setting_is_timed_beside_the_full_one_and_known_seconds_are_kept(
+    tmp_path: Path,
+) -> None:
+    """A file of a much slower machine: the new setting's seconds are of that machine."""
+    path = tmp_path / "seconds.json"
+    path.write_text(json.dumps({FULL: 1000.0, "8 iterations": 500.0}))
+    quick = ModelOptions(steps=1, diffusion_steps=1)
+    settings = {name: quick for name in (FULL, "8 iterations", "new")}
+    seconds = pareto.seconds_a_picture("harmon-mini", settings, 1, path)
+    assert seconds == json.loads(path.read_text()) and [*seconds] == [*settings]
+    assert (seconds[FULL], seconds["8 iterations"]) == (1000.0, 500.0) and seconds["new"] > 10
+
+
+def test_a_stage_ends_with_the_first_setting_without_evidence_of_loss() -> None:
+    found = {
+        "lost": row("lost", geneval_interval=(-0.2, 0.2)),
+        "kept": row("kept"),
+        "slower": row("slower"),
+        FULL: row(FULL),
+    }
+
+    def table(_: pareto.Stage, names: list[str]) -> list[dict[str, object]]:
+        return [found[name] for name in names]
+
+    stage = pareto.Stage("confirm", {}, {})
+    tried = pareto.until_one_passes(table, stage, ["lost", "kept", "slower"])
+    assert [each["setting"] for each in tried] == [FULL, "lost", "kept"]
+
+
+def test_no_drawing_serves_in_two_stages() -> None:
+    stages = pareto.stages(
+        Namespace(screen=50, screen_fid=200, limit=None, fid_limit=None, seeds=2)
+    )
+    for task in ("geneval", "mjhq"):
+        seeds = [seed for stage in stages for seed in stage.seeds[task]]
+        assert len(seeds) == len({*seeds})
 
 
 def test_settings_are_named_by_what_they_come_to() -> None:
@@ -145,9 +186,10 @@ def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Pa
     assert (full["geneval_change"], half["geneval_change"]) == pytest.approx((0, -1 / 8))
     assert half["speed"] == 4.0 and half["fid_change"] == pytest.approx(0)
     assert no_evidence_of_loss(full) and not no_evidence_of_loss(half)
-    text = pareto.page("a model", DrawSettings(), [full, half], [full], FULL)
+    tables = {"screened": [full, half], "shortlisted": [full, half], "confirmed": [full]}
+    text = pareto_page.page("a model", DrawSettings(), tables, FULL)
     assert "**full**" in text and "| 8 iterations | 4.00× |" in text
-    pareto.plot([full, half], tmp_path / "pareto.png")
+    pareto_page.plot(tables, tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 1000
 
 
@@ -155,5 +197,5 @@ def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None
     path = tmp_path / "speed.md"
     path.write_text("before\n<!-- pareto -->\nold\n<!-- /pareto -->\nafter\n")
     for text in ("one", "two"):
-        pareto.into_docs(text, path)
+        pareto_page.into_docs(text, path)
     assert path.read_text() == "before\n<!-- pareto -->\n\ntwo\n\n<!-- /pareto -->\nafter\n"
