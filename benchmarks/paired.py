@@ -55,14 +55,13 @@ def no_evidence_of_loss(row: Mapping[str, Any]) -> bool:
     )
 
 
-def candidates(tried: Sequence[Mapping[str, Any]], share: float) -> list[str]:
-    """Settings that are faster and lose no more than this share of the margins so far, the fastest
-    first."""
+def candidates(screened: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings that are faster and lose no more than the margins so far, the fastest first."""
     kept = [
         row
-        for row in tried
+        for row in screened
         if row["speed"] > 1
-        and row["geneval_change"] >= -share * GENEVAL_MARGIN
-        and row["fid_change"] <= share * FID_MARGIN * row["full_fid"]
+        and row["geneval_change"] >= -GENEVAL_MARGIN
+        and row["fid_change"] <= FID_MARGIN * row["full_fid"]
     ]
     return [row["setting"] for row in sorted(kept, key=lambda row: -row["speed"])]

@@ -2,13 +2,11 @@
 
     python -m benchmarks.pareto --model harmon-mini --output runs/pareto
 
-In three stages, each with seeds of its own, so that having been picked by one does not flatter a
-setting in the next. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that
-lose no more than the margins there are shortlisted on all prompts, the fastest first, until both
-intervals of one stay within the margins. Those that lose no more than two thirds of the margins
-there, so that a larger sample may tell, are confirmed with twice the drawings of GenEval and four
-times those of MJHQ, again until one's intervals stay within the margins: the cheapest setting with
-no evidence of loss, the preset ``--fast``.
+In two stages. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that lose no
+more than the margins there are then confirmed, the fastest first, on all prompts with seeds of
+their own, until both intervals of one stay within the margins: the cheapest setting with no
+evidence of loss, the preset ``--fast``. As these drawings are fresh, having been picked by the
+first stage does not flatter a setting in the second.
 
 Differences to the full setting are those of ``compare``, paired sample by sample: GenEval by the
 bootstrap over prompts, FID by the jackknife over groups of drawings. Seconds a picture are a
@@ -65,21 +63,17 @@ class Stage:
     prompts: Mapping[str, int | None]
 
 
-def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage, Stage]:
-    """To screen, to shortlist and to confirm. No seed is in two of them."""
+def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
+    """To screen and to confirm. No seed is in both."""
     few = {"geneval": arguments.screen, "mjhq": arguments.screen_fid}
     most = {"geneval": arguments.limit, "mjhq": arguments.fid_limit}
-
-    def seeds(first: int, geneval: int, mjhq: int) -> dict[str, range]:
-        return {"geneval": range(first, first + geneval), "mjhq": range(first, first + mjhq)}
-
     # FID's margin is the narrower one beside its noise.
-    n = arguments.seeds
-    return (
-        Stage("screen", seeds(0, 1, 1), few),
-        Stage("shortlist", seeds(1, n, 2 * n), most),
-        Stage("confirm", seeds(101, 2 * n, 8 * n), most),
-    )
+    seeds = {
+        "geneval": range(1, 1 + arguments.seeds),
+        "mjhq": range(1, 1 + 2 * arguments.seeds),
+    }
+    screen = Stage("screen", {"geneval": [0], "mjhq": [0]}, few)
+    return screen, Stage("confirm", seeds, most)
 
 
 def grid(own: DrawSettings) -> dict[str, Cheaper]:
@@ -99,7 +93,11 @@ def grid(own: DrawSettings) -> dict[str, Cheaper]:
         *(Cheaper(share, 0.25) for share in (0.5, 0.375, 0.25)),
         Cheaper(0.5, 0.125),
         *(Cheaper(share, steps, **dpm) for share in (0.5, 0.375, 0.25) for steps in (0.25, 0.15)),
-        *(Cheaper(share, steps, **ddim) for share in (0.75, 0.5, 0.375) for steps in (0.15, 0.1)),
+        *(
+            Cheaper(share, steps, **ddim)
+            for share in (0.75, 0.5, 0.375)
+            for steps in (0.25, 0.15, 0.1)
+        ),
         *(Cheaper(share, 0.25, **half_guided) for share in (0.5, 0.375)),
         Cheaper(0.5, 0.125, **half_guided),
         *(Cheaper(share, 0.15, **dpm, **half_guided) for share in (0.5, 0.375)),
@@ -231,10 +229,10 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
     parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")
     parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="of MJHQ")
-    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval after that")
-    parser.add_argument("--fid-limit", type=int, metavar="N", help="of MJHQ")
-    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="to shortlist GenEval")
-    parser.add_argument("--shortlist", type=int, default=20, metavar="N", help="at most so many")
+    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
+    parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of GenEval; MJHQ twice")
+    parser.add_argument("--confirm", type=int, default=30, metavar="N", help="at most so many")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")
@@ -254,7 +252,7 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
         given = {name: given[name] for name in (FULL, *arguments.only.split(";"))}
     path = arguments.output / "seconds.json"
     seconds = seconds_a_picture(arguments.model, given, arguments.repeats, path)
-    screen, shortlist, confirm = stages(arguments)
+    screen, confirm = stages(arguments)
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
 
         def draw(stage: Stage, jobs: Sequence[Job]) -> Iterable[Job]:
@@ -263,11 +261,10 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
 
         table = partial(measured, draw, output=arguments.output, seconds=seconds)
         screened = table(screen, names=given)
-        names = [name for name in candidates(screened, 1.0) if name in settings]
-        shortlisted = until_one_passes(table, shortlist, names[: arguments.shortlist])
-        confirmed = until_one_passes(table, confirm, candidates(shortlisted, 2 / 3))
+        names = [name for name in candidates(screened) if name in settings]
+        confirmed = until_one_passes(table, confirm, names[: arguments.confirm])
     fast = confirmed[-1]["setting"] if no_evidence_of_loss(confirmed[-1]) else FULL
-    tables = {"screened": screened, "shortlisted": shortlisted, "confirmed": confirmed}
+    tables = {"screened": screened, "confirmed": confirmed}
     text = pareto_page.page(arguments.model, own, tables, fast)
     pareto_page.into_docs(text, docs / "speed.md")
     pareto_page.plot(tables, docs / "pictures" / "pareto.png")

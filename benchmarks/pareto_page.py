@@ -55,8 +55,8 @@ def plot(tables: Tables, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
-    looks = {"screened": "silver", "shortlisted": "tab:blue", "confirmed": "tab:red"}
-    margins = {"geneval": -GENEVAL_MARGIN, "fid": FID_MARGIN * tables["shortlisted"][0]["full_fid"]}
+    looks = {"screened": "silver", "confirmed": "tab:blue"}
+    margins = {"geneval": -GENEVAL_MARGIN, "fid": FID_MARGIN * tables["confirmed"][0]["full_fid"]}
     for axis, (metric, margin) in zip(axes, margins.items(), strict=True):
         for stage, colour in looks.items():
             rows = [row for row in tables[stage] if row["setting"] != FULL]
@@ -66,10 +66,10 @@ def plot(tables: Tables, path: Path) -> None:
             if stage != "screened" and rows:
                 ends = zip(*(row[f"{metric}_interval"] for row in rows), strict=True)
                 axis.vlines(speeds, *ends, color=colour)
-        for row in tables["shortlisted"][1:]:
+        for row in tables["confirmed"][1:]:
             place = (row["speed"], row[f"{metric}_interval"][1])
             axis.annotate(short(row["setting"]), place, fontsize=7, rotation=75)
-        ends = (end for row in tables["shortlisted"] for end in row[f"{metric}_interval"])
+        ends = (end for row in tables["confirmed"] for end in row[f"{metric}_interval"])
         far = 1.6 * max(abs(end) for end in (margin, *ends))
         axis.set_ylim(-far, far)
         axis.axhline(margin, color="tab:red", linestyle="--", linewidth=1, label="margin")
