@@ -61,7 +61,10 @@ class DrawSettings:
         if self.solver not in SOLVERS:
             raise ValueError(f"the solver must be one of {', '.join(SOLVERS)}, not {self.solver!r}")
         if self.solver != "ancestral" and self.temperature != 1:
-            raise ValueError(f"{self.solver} adds no noise: it has no temperature but 1")
+            raise ValueError(
+                f"{self.solver} adds no noise, so its temperature is 1: for another, take the "
+                "solver ancestral"
+            )
         if not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
             start, stop = self.guidance
             raise ValueError(f"guidance must span a part of 0..1, not {start:g}..{stop:g}")
