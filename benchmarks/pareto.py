@@ -34,12 +34,7 @@ import pandas as pd
 import torch
 
 from benchmarks import pareto_page, record
-from benchmarks.paired import (
-    FULL,
-    candidates,
-    compared,
-    no_evidence_of_loss,
-)
+from benchmarks.paired import FULL, candidates, compared, no_evidence_of_loss
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.evaluate import Request, RunSettings, run
@@ -249,7 +244,10 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     given = {name: options(cheaper, own) for name, cheaper in settings.items()}
     given[BFLOAT16] = ModelOptions(dtype=BFLOAT16)
     if arguments.only:
-        given = {name: given[name] for name in (FULL, *arguments.only.split(";"))}
+        wanted = (FULL, *arguments.only.split(";"))
+        if unknown := {*wanted} - given.keys():
+            parser.error(f"--only: no setting {'; '.join(unknown)}; there are {'; '.join(given)}")
+        given = {name: given[name] for name in wanted}
     path = arguments.output / "seconds.json"
     seconds = seconds_a_picture(arguments.model, given, arguments.repeats, path)
     screen, confirm = stages(arguments)

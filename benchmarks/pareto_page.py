@@ -63,12 +63,10 @@ def plot(tables: Tables, path: Path) -> None:
             speeds = [row["speed"] for row in rows]
             changes = [row[f"{metric}_change"] for row in rows]
             axis.plot(speeds, changes, "o", color=colour, markersize=4, label=stage)
-            if stage != "screened" and rows:
-                ends = zip(*(row[f"{metric}_interval"] for row in rows), strict=True)
-                axis.vlines(speeds, *ends, color=colour)
         for row in tables["confirmed"][1:]:
-            place = (row["speed"], row[f"{metric}_interval"][1])
-            axis.annotate(short(row["setting"]), place, fontsize=7, rotation=75)
+            speed, (low, high) = row["speed"], row[f"{metric}_interval"]
+            axis.vlines(speed, low, high, color=looks["confirmed"])
+            axis.annotate(short(row["setting"]), (speed, high), fontsize=7, rotation=75)
         ends = (end for row in tables["confirmed"] for end in row[f"{metric}_interval"])
         far = 1.6 * max(abs(end) for end in (margin, *ends))
         axis.set_ylim(-far, far)

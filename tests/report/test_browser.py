@@ -17,7 +17,9 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed here")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium here: install the system's package, pip has none"
+)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 WIDTHS = {"wide": (1280, 900, "light"), "phone": (390, 844, "dark")}
 

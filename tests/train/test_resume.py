@@ -185,7 +185,10 @@ def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed")
+@pytest.mark.skipif(
+    find_spec("deepspeed") is None,
+    reason="not installed: pip install deepspeed (it compiles, so no dependency of the tests)",
+)
 def test_deepspeed_sees_the_losses_of_a_plain_training_and_resumes(
     values: dict[str, Any], tmp_path: Path
 ) -> None:
