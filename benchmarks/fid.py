@@ -35,8 +35,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from benchmarks import record
-from harmon_eval.scoring.features import INCEPTION_FILE, InceptionFeatures
-from harmon_eval.scoring.fid_images import feature_batches, find_images, usable_cores
+from harmon_eval.instruments.features import INCEPTION_FILE, InceptionFeatures
+from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
 
 BATCH = 16
 TOLERANCE = 1e-3  # of the features' standard deviation

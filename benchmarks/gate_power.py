@@ -32,10 +32,10 @@ from harmon_eval.compare.paired import RESAMPLES, Difference, by_replicates, of_
 from harmon_eval.compare.runs import TaskPair
 from harmon_eval.compare.verdict import ALPHA, Settings, judge
 from harmon_eval.core import Task
-from harmon_eval.scoring.fid_task import JACKKNIFE_GROUPS
-from harmon_eval.scoring.frechet import FrechetStatistics, frechet_distances, without_each_group
-from harmon_eval.scoring.kid import kid_replicates
-from harmon_eval.statistics import Replicates
+from harmon_eval.metrics.fid_task import JACKKNIFE_GROUPS
+from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distances, without_each_group
+from harmon_eval.metrics.kid import kid_replicates
+from harmon_eval.metrics.statistics import Replicates
 
 IMAGES, STRATA, FEATURES = 4, 6, 16
 FOR_ALARMS, FOR_POWER = 400, 150  # trials

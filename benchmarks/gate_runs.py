@@ -16,9 +16,9 @@ import pandas as pd
 from benchmarks.gate_power import IMAGES, Family, Trial, fid, member, of_marks
 from harmon_eval import registry
 from harmon_eval.core import ModelOptions
-from harmon_eval.evaluate import Request, RunSettings, run
 from harmon_eval.model.checkpoint import BUNDLED
-from harmon_eval.store import ROWS, RunFolder
+from harmon_eval.running.evaluate import Request, RunSettings, run
+from harmon_eval.store.run_folder import ROWS, RunFolder
 
 MODEL = "harmon-mini"
 NOISE = 0.2  # standard deviations of each matrix

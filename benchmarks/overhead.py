@@ -27,7 +27,7 @@ import io, sys, time
 from pathlib import Path
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import Draw
-from harmon_eval.store import TaskFolder
+from harmon_eval.store.run_folder import TaskFolder
 model = ScriptedResponder()
 for side in (64, 512):
     drawn = model.draw([Draw(f"picture {i}", i) for i in range(32)])
@@ -155,7 +155,7 @@ def measure_ours(folder: Path, largest: int) -> None:
 def measure_opening(folder: Path, largest: int) -> None:
     """Reading and checking all stored replies, before the first question would be asked."""
     code = ("import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
-            "from harmon_eval.asking import stored_answers\nfrom harmon_eval.runner import *\n"
+            "from harmon_eval.running.asking import stored_answers\nfrom harmon_eval.running.runner import *\n"
             "from harmon_eval.suites import load\n"
             "job = prepare('overhead', overhead_task.TASK, load('mini'), RunSettings())\n"
             "start = time.process_time()\nfolder = RunFolder(Path(sys.argv[1])).task('overhead')\n"

@@ -37,10 +37,10 @@ from benchmarks import pareto_page, record
 from benchmarks.paired import FULL, candidates, compared, no_evidence_of_loss
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
-from harmon_eval.evaluate import Request, RunSettings, run
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
-from harmon_eval.store import ROWS
+from harmon_eval.running.evaluate import Request, RunSettings, run
+from harmon_eval.store.run_folder import ROWS
 
 FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too

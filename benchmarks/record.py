@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harmon_eval.provenance import environment
+from harmon_eval.running.provenance import environment
 
 RESULTS = Path(__file__).with_name("results")
 

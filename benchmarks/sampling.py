@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import record
-from benchmarks.oracle import Clock, Shares, diffuse, plain_draw
 from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI, HarmonConfig
+from harmon_eval.model.fast.passes import CapturedPasses, Passes, compile_blocks
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.reference import Clock, Shares, diffuse, plain_draw
 from harmon_eval.model.sampling import FAST, DrawSettings, draw_orders_and_noise, mar_iterations
 
 SIZES = {"mini": HARMON_MINI, "0.5b": HARMON_0_5B}

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     """One line on standard error, whatever the message came from."""
-    from harmon_eval.redact import redacted
+    from harmon_eval.store.redact import redacted
 
     message = redacted(message)
     line = " ".join("".join(c if c.isprintable() else " " for c in message).split())

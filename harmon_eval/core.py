@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-    from harmon_eval.floors import Floor
-    from harmon_eval.statistics import Replicates
+    from harmon_eval.metrics.floors import Floor
+    from harmon_eval.metrics.statistics import Replicates
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
@@ -78,7 +78,7 @@ class Ask:
 class Embed:
     """Give the feature vector of the image file ``image``.
 
-    ``view`` 0 is the image as it is, k >= 1 its k-th random crop: ``scoring.images.viewed`` opens
+    ``view`` 0 is the image as it is, k >= 1 its k-th random crop: ``files.images.viewed`` opens
     either."""
 
     image: Path

@@ -45,6 +45,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
+def _task_module(name: str) -> str:
+    from harmon_eval import tasks
+
+    folder = any(m.ispkg for m in pkgutil.iter_modules(tasks.__path__) if m.name == name)
+    return f"harmon_eval.tasks.{name}" + (".task" if folder else "")
+
+
 def _files(package: ModuleType) -> set[str]:
     return {module.name for module in pkgutil.iter_modules(package.__path__)}
 
@@ -108,7 +115,7 @@ def task(name: str) -> Task:
     head, colon, argument = name.partition(":")
     if head in _files(tasks):
         found = getattr(
-            _import(f"harmon_eval.tasks.{head}"), "open_task" if colon else "TASK", None
+            _import(_task_module(head)), "open_task" if colon else "TASK", None
         )
         if colon and found is None:
             raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")

@@ -17,10 +17,10 @@ from harmon_eval.model import head as heads
 from harmon_eval.model import llm as llms
 from harmon_eval.model import mar as mars
 from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.fast.rows import Linear
 from harmon_eval.model.llm import KeysAndValues
 from harmon_eval.model.mar import Positions
 from harmon_eval.model.masking import visible_places
-from harmon_eval.model.rows import Linear
 from harmon_eval.model.vae import VAE
 
 IMAGE_PLACE = -200

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from harmon_eval.model.config import LLMConfig
-from harmon_eval.model.rows import by_rows
+from harmon_eval.model.fast.rows import by_rows
 
 ROOM = 64  # tokens that a cache grows by
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harmon_eval.model.config import MARConfig
-from harmon_eval.model.rows import Linear, by_rows
+from harmon_eval.model.fast.rows import Linear, by_rows
 
 Grid = tuple[int, int]
 

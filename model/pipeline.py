@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.rows import LANES, one_by_one
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.passes import Passes
 from harmon_eval.model.processor import Processor
-from harmon_eval.model.rows import LANES, one_by_one
 from harmon_eval.model.sampling import DrawSettings, draw_latents
 
 

@@ -14,10 +14,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.masking import hidden_counts
-from harmon_eval.model.passes import Passes
 from harmon_eval.model.solvers import SOLVERS
 
 CFG_SCHEDULES = ("constant", "linear")

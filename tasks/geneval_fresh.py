@@ -8,7 +8,7 @@ are the same 80 classes by construction; in the other tags few prompts coincide.
 from dataclasses import replace
 from functools import partial
 
-from harmon_eval.tasks import geneval
+from harmon_eval.tasks.geneval import task as geneval
 
 TASK = replace(
     geneval.TASK,

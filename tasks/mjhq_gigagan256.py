@@ -2,6 +2,6 @@
 
 Prompts, references and metrics are those of ``mjhq``."""
 
-from harmon_eval.tasks.mjhq import task
+from harmon_eval.tasks.mjhq.task import task
 
 TASK = task("gigagan256", data="mjhq_gigagan256")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, Unscorable
-from harmon_eval.scoring import wise
+from harmon_eval.tasks.wise import rules as wise
 
 
 def samples(suite: Suite) -> Iterator[Sample]:

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.arguments import refuse, split
 from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
 from harmon_eval.model.weights import hash_weights
+from harmon_eval.settings import refuse, split
 
 # A DiffusionPipeline: the library gives its pipelines no common type of call.
 Pipeline = Any

@@ -12,8 +12,8 @@ from typing import Any
 from PIL import Image
 
 from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
-from harmon_eval.scoring.geneval_folder import read_folder
-from harmon_eval.scoring.images import open_image
+from harmon_eval.files.images import open_image
+from harmon_eval.tasks.geneval.layout import read_folder
 
 LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "meta_data.json")
 FILE_FIELDS = ("file", "file_name", "filename", "image")

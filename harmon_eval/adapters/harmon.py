@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harmon_eval.arguments import split
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.files.images import open_image, viewed
+from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
-from harmon_eval.model.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
-from harmon_eval.model.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.fast.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
+from harmon_eval.model.fast.passes import CapturedPasses, Passes, compile_blocks
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
-from harmon_eval.scoring.images import open_image, viewed
-from harmon_eval.scoring.probe_views import centre_crop
+from harmon_eval.settings import split
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 POOLS = ("image", "buffers", "both")

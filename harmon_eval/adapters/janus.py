@@ -26,10 +26,10 @@ from transformers import (
 )
 
 from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.arguments import refuse, split
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, UserError
+from harmon_eval.files.images import open_image, viewed
 from harmon_eval.model.weights import hash_weights
-from harmon_eval.scoring.images import open_image, viewed
+from harmon_eval.settings import refuse, split
 
 # Written into the prompt as they are; the wrong ones cost Janus-Pro-1B its GenEval score.
 ROLES = {"pro": ("<|User|>", "<|Assistant|>"), "plain": ("User", "Assistant")}

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from harmon_eval.core import Ask, ModelOptions, Reply, Responder, Unscorable, UserError
-from harmon_eval.scoring.images import open_image
+from harmon_eval.files.images import open_image
 
 DEFAULT_URL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harmon_eval.arguments import refuse
 from harmon_eval.core import Embed, ModelOptions, Responder, UserError
-from harmon_eval.scoring.images import viewed
-from harmon_eval.scoring.probe_views import centre_crop
+from harmon_eval.files.images import viewed
+from harmon_eval.files.views import centre_crop
+from harmon_eval.settings import refuse
 
 SIDE = 32
 

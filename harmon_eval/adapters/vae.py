@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.arguments import refuse, split
 from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.files.images import viewed
+from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.weights import CheckpointError
-from harmon_eval.scoring.images import viewed
-from harmon_eval.scoring.probe_views import centre_crop
+from harmon_eval.settings import refuse, split
 
 GRID = 16  # 256 pixels; larger ones are pooled to it: 4,096 numbers
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.arguments import refuse, split
 from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.files.images import viewed
 from harmon_eval.model.weights import hash_weights
-from harmon_eval.scoring.images import viewed
+from harmon_eval.settings import refuse, split
 
 POOLS = ("mean", "first", "pooler")
 

@@ -15,7 +15,7 @@ import torch
 
 from harmon_eval.adapters.harmon import DTYPES, best_device
 from harmon_eval.core import Ask, ModelOptions, Responder, Unscorable, UserError
-from harmon_eval.scoring.images import open_image
+from harmon_eval.files.images import open_image
 
 
 class VisionLanguageResponder(Responder):

@@ -71,8 +71,8 @@ def decide(
     from harmon_eval.compare.changes import changes
     from harmon_eval.compare.runs import pairs
     from harmon_eval.compare.verdict import Settings, by_task, compare
-    from harmon_eval.progress import open_console
-    from harmon_eval.store import RunFolder, write_json, write_whole
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.run_folder import RunFolder, write_json, write_whole
 
     settings = Settings(by_task(tolerance, "--tolerance"), by_task(effect, "--effect"),
                         every_metric)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harmon_eval.core import UserError
 
 if TYPE_CHECKING:
-    from harmon_eval.scoring.judge import JudgeOptions
+    from harmon_eval.instruments.judge import JudgeOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 def judge_options(arguments: argparse.Namespace, device: str | None = None) -> JudgeOptions:
     """Raises UserError for options that contradict each other."""
-    from harmon_eval.scoring.judge import JudgeOptions
+    from harmon_eval.instruments.judge import JudgeOptions
 
     if not arguments.judge_model and arguments.judge_concurrency != 8:
         raise UserError("--judge-concurrency is for a judge that is served: add --judge-model")

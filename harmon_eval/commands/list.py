@@ -14,13 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """A broken plug-in is said and does not hinder the others."""
-    from harmon_eval import registry, tables
+    from harmon_eval import registry
     from harmon_eval.core import UserError
-    from harmon_eval.progress import open_console, printable
+    from harmon_eval.report import tables
+    from harmon_eval.running.progress import open_console, printable
 
     if arguments.pages:
-        from harmon_eval.store import write_whole
-        from harmon_eval.task_pages import pages
+        from harmon_eval.report.task_pages import pages
+        from harmon_eval.store.run_folder import write_whole
 
         write_whole(arguments.pages, pages())
         return 0

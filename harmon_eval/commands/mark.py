@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.evaluate import mark, mark_by_thresholds
+    from harmon_eval.running.evaluate import mark, mark_by_thresholds
 
     thresholds = arguments.geneval_threshold, arguments.geneval_counting_threshold
     if thresholds != (None, None):

@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Every file is tried; those that cannot be had are said, and make the exit code 2."""
     from harmon_eval.core import UserError
-    from harmon_eval.evaluate import task_list
-    from harmon_eval.progress import Progress
+    from harmon_eval.running.evaluate import task_list
+    from harmon_eval.running.progress import Progress
     from harmon_eval.suites.official import NEEDED, SHARED, OfficialSuite
     from harmon_eval.suites.official_download import fetch, unpack
     from harmon_eval.suites.official_files import FILES

@@ -30,10 +30,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code 1 where images of any model are unscored. Raises UserError."""
     import re
 
-    from harmon_eval import evaluate, tables
     from harmon_eval.core import ModelOptions, UserError
-    from harmon_eval.progress import open_console, printable
-    from harmon_eval.scoring import probe_study
+    from harmon_eval.report import probe_study, tables
+    from harmon_eval.running import evaluate
+    from harmon_eval.running.progress import open_console, printable
 
     models = [name.strip() for name in arguments.models.split(",") if name.strip()]
     if not models:

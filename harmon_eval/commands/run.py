@@ -11,7 +11,7 @@ from harmon_eval.commands.compare import add_decision_arguments
 from harmon_eval.core import ModelOptions, UserError
 
 if TYPE_CHECKING:
-    from harmon_eval.evaluate import Request
+    from harmon_eval.running.evaluate import Request
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def model_options(arguments: argparse.Namespace) -> ModelOptions:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.evaluate import Request, RunSettings, dry_run, run
+    from harmon_eval.running.evaluate import Request, RunSettings, dry_run, run
 
     request = Request(
         model=arguments.model,

@@ -12,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError where there is no run folder."""
-    from harmon_eval import tables
-    from harmon_eval.progress import Progress, open_console
-    from harmon_eval.store import RunFolder
+    from harmon_eval.report import tables
+    from harmon_eval.running.progress import Progress, open_console
+    from harmon_eval.store.run_folder import RunFolder
 
     for name, task in RunFolder(arguments.run).manifest["tasks"].items():
         if task["state"] != "done":

@@ -13,7 +13,7 @@ import pandas as pd
 from harmon_eval.compare.means import BOOKKEEPING, mark_columns
 from harmon_eval.compare.runs import TaskPair
 from harmon_eval.core import Ask, Draw, UserError
-from harmon_eval.store import RunFolder
+from harmon_eval.store.run_folder import RunFolder
 
 PROMPT_COLUMNS = ("prompt", "question")
 LONGEST = 2000

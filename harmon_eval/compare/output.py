@@ -20,8 +20,8 @@ from harmon_eval.compare.verdict import (
     Comparison,
     Line,
 )
-from harmon_eval.progress import printable
-from harmon_eval.tables import cell, interval, number
+from harmon_eval.report.tables import cell, interval, number
+from harmon_eval.running.progress import printable
 
 HEAD = ("task", "metric", "baseline", "candidate", "difference", "95 % interval", "p",
         "detectable", "verdict")  # fmt: skip

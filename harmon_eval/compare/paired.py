@@ -19,7 +19,7 @@ from scipy import stats
 
 from harmon_eval.compare.means import Groups, Mean, means, mixed
 from harmon_eval.core import Interval, Summarize, Task
-from harmon_eval.statistics import LEVEL, Replicates
+from harmon_eval.metrics.statistics import LEVEL, Replicates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from harmon_eval.compare.paired import differences
 from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import smallest_detectable
 from harmon_eval.core import Sample, Suite, UserError
-from harmon_eval.runner import RunSettings, prepare
-from harmon_eval.store import METRICS, RunFolder, read_json
+from harmon_eval.running.runner import RunSettings, prepare
+from harmon_eval.store.run_folder import METRICS, RunFolder, read_json
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
@@ -87,7 +87,7 @@ def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
 def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
     import pandas as pd
 
-    from harmon_eval.store import ROWS
+    from harmon_eval.store.run_folder import ROWS
 
     file = run.path / task / METRICS
     if not file.exists() or not (rows := run.path / task / ROWS).exists():

@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval import published
 from harmon_eval.core import UserError
+from harmon_eval.leaderboard import published
 from harmon_eval.registry import did_you_mean
-from harmon_eval.store import METRICS, RunFolder, read_json
+from harmon_eval.store.run_folder import METRICS, RunFolder, read_json
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")

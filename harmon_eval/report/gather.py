@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Ask, Draw, Embed, Sample, UserError
-from harmon_eval.runner import RunSettings, data_hash, prepare
-from harmon_eval.store import ROWS, RunFolder
-from harmon_eval.tables import number
+from harmon_eval.report.tables import number
+from harmon_eval.running.runner import RunSettings, data_hash, prepare
+from harmon_eval.store.run_folder import ROWS, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

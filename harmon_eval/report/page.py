@@ -17,11 +17,11 @@ import jinja2
 from markupsafe import Markup
 
 from harmon_eval.core import UserError
-from harmon_eval.published import FILE
+from harmon_eval.leaderboard.published import FILE
 from harmon_eval.report import gather, plots, scores
+from harmon_eval.report.tables import figures, frame, number, records
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
-from harmon_eval.store import METRICS, RunFolder, read_json, write_whole
-from harmon_eval.tables import figures, frame, number, records
+from harmon_eval.store.run_folder import METRICS, RunFolder, read_json, write_whole
 
 SYMBOLS = {
     gather.RIGHT: "✓", gather.WRONG: "✗", gather.UNSCORED: "?", gather.MARKED: "•",

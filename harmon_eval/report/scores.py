@@ -9,8 +9,8 @@ from harmon_eval.compare.output import probability, signed
 from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, Settings, compare
 from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.store import RunFolder
-from harmon_eval.tables import interval, number
+from harmon_eval.report.tables import interval, number
+from harmon_eval.store.run_folder import RunFolder
 
 SIGNS = (BETTER, WORSE)
 Stored = Mapping[str, dict[str, Any]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from harmon_eval.core import Unscorable
-from harmon_eval.scoring.images import open_image
+from harmon_eval.files.images import open_image
 
 QUALITY = 82
 

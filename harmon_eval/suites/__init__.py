@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harmon_eval.core import Suite, UserError
+from harmon_eval.instruments.judge import JudgeOptions
 from harmon_eval.registry import did_you_mean
-from harmon_eval.scoring.judge import JudgeOptions
 
 NAMES = ("mini", "official")
 

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.scoring import (
-    gqa_files,
-    mmbench_files,
-    mme_folder,
-    mmmu_files,
-    pope_files,
-    seed_files,
-)
-from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
+from harmon_eval.instruments.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites import official_weights
 from harmon_eval.suites.cache import cache_folder, made_once
 from harmon_eval.suites.official_files import FILES
+from harmon_eval.tasks.gqa import files as gqa_files
+from harmon_eval.tasks.mmbench import files as mmbench_files
+from harmon_eval.tasks.mme import files as mme_folder
+from harmon_eval.tasks.mmmu import files as mmmu_files
+from harmon_eval.tasks.pope import files as pope_files
+from harmon_eval.tasks.seed import files as seed_files
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class OfficialSuite:
         return open_instrument()
 
     def _features(self) -> Any:
-        from harmon_eval.scoring.features import INCEPTION_FILE, inception_features, self_test
+        from harmon_eval.instruments.features import INCEPTION_FILE, inception_features, self_test
 
         # Where clean-fid itself keeps it, beside the places of all weights.
         folders = (cache_folder(), Path(tempfile.gettempdir()), Path("/tmp"))
@@ -181,14 +179,14 @@ class OfficialSuite:
         return features
 
     def _open_detector(self) -> Any:
-        from harmon_eval.scoring import mask2former
+        from harmon_eval.instruments.mask2former import detector as mask2former
 
         weights = "detector-hf" if self._detector == "hf" else "detector"
         path = official_weights.find(weights, self._data)
         if self._detector == "hf":
             detector: mask2former.Detector = mask2former.hub_detector(path.parent)
         elif self._detector == "mmdet":
-            from harmon_eval.scoring.mask2former_mmdet import mmdet_detector
+            from harmon_eval.instruments.mask2former.mmdet import mmdet_detector
 
             detector = mmdet_detector(path)
         else:
@@ -197,7 +195,7 @@ class OfficialSuite:
         return detector
 
     def _color(self) -> Any:
-        from harmon_eval.scoring import clip_colors
+        from harmon_eval.instruments import clip_colors
 
         colors = clip_colors.official_colors(official_weights.find("color", self._data))
         clip_colors.self_test(colors)
@@ -205,7 +203,7 @@ class OfficialSuite:
 
 
 def _probes() -> Any:
-    from harmon_eval.scoring.probe import Probes
+    from harmon_eval.instruments.probe.probes import Probes
 
     return Probes()
 
@@ -216,13 +214,13 @@ def prepared_folder(task: str) -> Path:
 
 
 def _official_prompts(folder: Path) -> None:
-    from harmon_eval.scoring.geneval_prompts import official_metadata
+    from harmon_eval.tasks.geneval.prompts import official_metadata
 
     (folder / "evaluation_metadata.jsonl").write_text(official_metadata(), encoding="utf-8")
 
 
 def _fresh_prompts(folder: Path) -> None:
-    from harmon_eval.scoring.geneval_prompts import fresh_metadata
+    from harmon_eval.tasks.geneval.prompts import fresh_metadata
 
     (folder / "evaluation_metadata.jsonl").write_text(fresh_metadata(), encoding="utf-8")
 

@@ -96,7 +96,7 @@ def check_recipe(folder: Path, values: dict[str, Any], origins: dict[str, str]) 
                     f"{folder} holds a run with another {key}: {str(before.get(key))[:200]}, not "
                     f"{str(values.get(key))[:200]}; give another --output"
                 )
-    from harmon_eval.provenance import git_commit
+    from harmon_eval.running.provenance import git_commit
 
     record = {"recipe": values, "origins": origins, "commit": git_commit()}
     write_text(path, json.dumps(record, indent=2) + "\n")

@@ -29,9 +29,9 @@ from transformers import (
 from harmon_eval import registry
 from harmon_eval.adapters.harmon import HarmonResponder
 from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.files.views import centre_crop
 from harmon_eval.model import HarmonPipeline
 from harmon_eval.model.weights import hash_weights
-from harmon_eval.scoring.probe_views import centre_crop
 
 CPU = ModelOptions(device="cpu")
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder
-from harmon_eval.model.rows import by_rows, one_by_one
+from harmon_eval.model.fast.rows import by_rows, one_by_one
 
 PROMPTS = ("a red circle", "a blue square above a green circle on a white background", "red")
 QUESTIONS = ("Is there a red circle in the picture?", "How many?", "What is the colour of it?")

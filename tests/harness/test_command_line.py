@@ -13,7 +13,7 @@ import pytest
 from harmon_eval import cli
 from harmon_eval.commands.run import model_options
 from harmon_eval.core import ModelOptions
-from harmon_eval.progress import Progress, open_console, printable
+from harmon_eval.running.progress import Progress, open_console, printable
 
 Call = Callable[..., Any]
 HEAVY = ("torch", "transformers", "pandas", "numpy", "PIL", "scipy", "rich", "pyarrow")
@@ -125,7 +125,7 @@ def test_a_full_disk_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) ->
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device", "run/x.png")
 
-    monkeypatch.setattr("harmon_eval.durable.write_whole", full)
+    monkeypatch.setattr("harmon_eval.store.durable.write_whole", full)
     refused = call("--model", "scripted", "--tasks", "toy_draw", "--output", "run")
     assert refused.code == 2
     assert refused.err.startswith("error: no space left (run/x.png)")

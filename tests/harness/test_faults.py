@@ -79,9 +79,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 def test_pictures_and_vectors_of_nan_are_unscored_with_their_reason() -> None:
     import toy_benchmark
 
-    from harmon_eval.asking import respond
     from harmon_eval.core import Sample
-    from harmon_eval.progress import Progress
+    from harmon_eval.running.asking import respond
+    from harmon_eval.running.progress import Progress
 
     class Broken(toy_benchmark.Flaky):
         def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -134,7 +134,7 @@ def test_exact_asks_and_marks_one_at_a_time_and_is_never_mixed_with_batches(
 ) -> None:
     import toy_benchmark
 
-    from harmon_eval import machine
+    from harmon_eval.running import machine
 
     sizes = []
     draw = toy_benchmark.Flaky.draw

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harmon_eval.store import RunFolder
+from harmon_eval.store.run_folder import RunFolder
 
 Call = Callable[..., Any]
 Made = Callable[..., Path]

@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Draw, Sample, UserError
-from harmon_eval.durable import log_line, read_json, read_log_line, write_json
-from harmon_eval.redact import redacted
-from harmon_eval.store import RunFolder, TaskFolder
-from harmon_eval.tables import defused
+from harmon_eval.report.tables import defused
+from harmon_eval.store.durable import log_line, read_json, read_log_line, write_json
+from harmon_eval.store.redact import redacted
+from harmon_eval.store.run_folder import RunFolder, TaskFolder
 
 Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def test_rows_that_would_not_fit_into_memory_are_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten million equal numbers are a few kilobytes of Parquet."""
-    monkeypatch.setattr("harmon_eval.store.MAX_ROWS_BYTES", 2**20)
+    monkeypatch.setattr("harmon_eval.store.run_folder.MAX_ROWS_BYTES", 2**20)
     monkeypatch.setattr(pd, "read_parquet", None)
     folder = TaskFolder(tmp_path)
     table = pa.table({"id": pa.array(range(1_000_000)), "unscored": [None] * 1_000_000})
@@ -159,7 +159,7 @@ def test_escape_sequences_of_a_run_never_reach_terminal_or_tables(
     shown = [call("show", "run"), call("leaderboard", "run")]
     for done in shown:
         assert "\x1b" not in done.out + done.err and "\x07" not in done.out + done.err
-    from harmon_eval import tables
+    from harmon_eval.report import tables
 
     tables.write_tables(tmp_path / "run")
     assert all("\x1b" not in line for line in tables.bounds(tmp_path / "run"))

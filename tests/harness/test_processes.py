@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from harmon_eval import processes
 from harmon_eval.core import UserError
-from harmon_eval.processes import Launch, Members, Team, joined
+from harmon_eval.running import processes
+from harmon_eval.running.processes import Launch, Members, Team, joined
 
 Call = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Draw, Sample, UserError
-from harmon_eval.store import RunFolder, TaskFolder, check_sample_id, differing, write_whole
+from harmon_eval.store.run_folder import (
+    RunFolder,
+    TaskFolder,
+    check_sample_id,
+    differing,
+    write_whole,
+)
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -119,7 +125,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     def failing(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harmon_eval.durable.os.fsync", failing)
+    monkeypatch.setattr("harmon_eval.store.durable.os.fsync", failing)
     with pytest.raises(OSError, match="No space"):
         write_whole(tmp_path / "f", "after")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]

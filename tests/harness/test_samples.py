@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmon_eval import runner
 from harmon_eval.core import Ask, Sample
-from harmon_eval.durable import log_line
-from harmon_eval.recorded import Recorded
-from harmon_eval.samples import MadeAgain, Numbers, repeated
+from harmon_eval.running import runner
+from harmon_eval.store.durable import log_line
+from harmon_eval.store.index import MadeAgain, Numbers, repeated
+from harmon_eval.store.log import Recorded
 
 Call = Callable[..., Any]
 NUMBERS = st.integers(0, 2**64 - 1)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harmon_eval.statistics import bootstrap_intervals, jackknife_interval
+from harmon_eval.metrics.statistics import bootstrap_intervals, jackknife_interval
 
 
 def frame(correct: np.ndarray, strata: int = 1) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from harmon_eval.model.checkpoint import BUNDLED
-from harmon_eval.tables import interval, number
+from harmon_eval.report.tables import interval, number
 from harmon_eval.track import checkpoints, history, settled
 
 Call = Callable[..., Any]

@@ -27,8 +27,8 @@ from harmon_eval.core import (
     Task,
     Unscorable,
 )
-from harmon_eval.scoring.images import read_rgb
-from harmon_eval.statistics import bootstrap_intervals
+from harmon_eval.files.images import read_rgb
+from harmon_eval.metrics.statistics import bootstrap_intervals
 
 COLORS = ("red", "green", "blue")
 PROMPTS_A_COLOR, IMAGES_A_PROMPT = 12, 2

@@ -17,13 +17,14 @@ import pytest
 from judge_server import GOOD, Act, completion, serving
 from PIL import Image
 
-from harmon_eval import cli, statistics
+from harmon_eval import cli
 from harmon_eval.core import Ask, InstrumentMissing, Unscorable, UserError
-from harmon_eval.scoring import wise
-from harmon_eval.scoring.judge import BudgetSpent, Judge, JudgeOptions, estimate, open_judge
-from harmon_eval.scoring.judge_log import JUDGE_LOG, JudgeLog, request_key
-from harmon_eval.scoring.wise import parse_legacy
-from harmon_eval.store import read_json
+from harmon_eval.instruments.judge import BudgetSpent, Judge, JudgeOptions, estimate, open_judge
+from harmon_eval.metrics import statistics
+from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, request_key
+from harmon_eval.store.run_folder import read_json
+from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.rules import parse_legacy
 
 SECRET = "sk-very-secret"
 PRICE = (1000.0, 0.0)  # a thousand tokens in cost a dollar

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from judge_server import Act, completion, serving
 
-from harmon_eval import cli, statistics
+from harmon_eval import cli
 from harmon_eval.adapters import openai
-from harmon_eval.scoring import wise
-from harmon_eval.scoring.judge_log import JUDGE_LOG
-from harmon_eval.store import read_json
+from harmon_eval.metrics import statistics
+from harmon_eval.store.judge_log import JUDGE_LOG
+from harmon_eval.store.run_folder import read_json
+from harmon_eval.tasks.wise import rules as wise
 
 TROUBLES = (
     Act(b"slow down", 429, {"Retry-After": "0"}), Act(b"oops", 500), Act(b"\x00\xffgarbage"),

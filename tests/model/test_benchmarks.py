@@ -15,7 +15,7 @@ from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
 from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
-from harmon_eval.store import ROWS
+from harmon_eval.store.run_folder import ROWS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI
-from harmon_eval.model.memory import (
+from harmon_eval.model.fast.memory import (
     FittingBatches,
     _available,
     _left_in_group,

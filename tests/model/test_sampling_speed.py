@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmarks.oracle import plain_draw
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
+from harmon_eval.model.fast.passes import Captured, CapturedPasses, Passes
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
 from harmon_eval.model.llm import KeysAndValues, grouped_attention
-from harmon_eval.model.passes import Captured, CapturedPasses, Passes
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
+from harmon_eval.model.reference import plain_draw
 from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
 from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
 

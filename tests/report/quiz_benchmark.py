@@ -27,7 +27,7 @@ from harmon_eval.core import (
     Suite,
     Task,
 )
-from harmon_eval.statistics import bootstrap_intervals
+from harmon_eval.metrics.statistics import bootstrap_intervals
 
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"alert(1)\">"
 HOSTILE = f"{ATTACK} | a, \\LaTeX_$ \x07 \u202e backwards \x00"

@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring import clip_colors
-from harmon_eval.scoring.clip_colors import ClipColors, crop, self_test, texts
-from harmon_eval.scoring.geneval_rules import PALETTE
+from harmon_eval.instruments import clip_colors
+from harmon_eval.instruments.clip_colors import ClipColors, crop, self_test, texts
+from harmon_eval.tasks.geneval.rules import PALETTE
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VISION = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16}

@@ -7,14 +7,14 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.scoring.features import (
+from harmon_eval.instruments.features import (
     MINI_WEIGHTS,
     InceptionFeatures,
     MiniFeatures,
     self_test,
 )
-from harmon_eval.scoring.fid_images import image_statistics
-from harmon_eval.scoring.frechet import frechet_distance
+from harmon_eval.metrics.fid_images import image_statistics
+from harmon_eval.metrics.frechet import frechet_distance
 from harmon_eval.suites.mini.scenes import Item, Scene, render, sample_scene
 
 COUNT = 200

@@ -11,7 +11,7 @@ from cleanfid.resize import build_resizer
 from PIL import Image
 
 from harmon_eval.core import Unscorable, UserError
-from harmon_eval.scoring.fid_images import (
+from harmon_eval.metrics.fid_images import (
     PROTOCOLS,
     centre_crop_256,
     feature_batches,
@@ -19,7 +19,7 @@ from harmon_eval.scoring.fid_images import (
     image_statistics,
     prepare,
 )
-from harmon_eval.scoring.frechet import frechet_distance
+from harmon_eval.metrics.frechet import frechet_distance
 
 WIDTH = 24
 COUNT = 120  # a set

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.frechet import (
+from harmon_eval.metrics.frechet import (
     FrechetStatistics,
     TooFewSamples,
     frechet_distance,

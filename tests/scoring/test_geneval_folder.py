@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.geneval_folder import fault, read_folder, read_metadata
-from harmon_eval.scoring.geneval_prompts import counting, position, single
+from harmon_eval.tasks.geneval.layout import fault, read_folder, read_metadata
+from harmon_eval.tasks.geneval.prompts import counting, position, single
 
 DOG, CATS = single("dog"), counting("cat", 2)
 

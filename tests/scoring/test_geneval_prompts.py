@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring import geneval_prompts as prompts
-from harmon_eval.scoring.geneval_folder import fault
+from harmon_eval.tasks.geneval import prompts
+from harmon_eval.tasks.geneval.layout import fault
 
 SHARED = Path(__file__).parents[2] / "../shared/data/geneval"
 TEXTS = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmon_eval.scoring.geneval_prompts import RELATIONS, clause, color_attr, counting
-from harmon_eval.scoring.geneval_rules import PALETTE, Protocol, relative_position, surviving
-from harmon_eval.tasks.geneval import verdict
+from harmon_eval.tasks.geneval.prompts import RELATIONS, clause, color_attr, counting
+from harmon_eval.tasks.geneval.rules import PALETTE, Protocol, relative_position, surviving
+from harmon_eval.tasks.geneval.task import verdict
 
 LOW, HIGH = [10, 10, 100, 100], [300, 300, 400, 400]
 

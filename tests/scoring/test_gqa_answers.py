@@ -2,7 +2,7 @@
 
 import pytest
 
-from harmon_eval.scoring import gqa_answers
+from harmon_eval.replies import gqa_answers
 
 # gqa.md, section 7: answer, reply, official, llava, lmms-eval, vlmevalkit
 EXAMPLES = [

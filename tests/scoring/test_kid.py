@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.kid import kid, squared_mmd
+from harmon_eval.metrics.kid import kid, squared_mmd
 
 
 def test_by_hand_for_two_vectors_of_one_number():

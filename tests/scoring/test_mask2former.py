@@ -19,11 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring import mask2former_checkpoint as checkpoint
-from harmon_eval.scoring import mask2former_keys as keys
-from harmon_eval.scoring import mask2former_pixels as pixels
-from harmon_eval.scoring.geneval_prompts import OBJECT_NAMES
-from harmon_eval.scoring.mask2former import Mask2FormerDetector, official_detector, self_test
+from harmon_eval.instruments.mask2former import checkpoint, keys, pixels
+from harmon_eval.instruments.mask2former.detector import (
+    Mask2FormerDetector,
+    official_detector,
+    self_test,
+)
+from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SHARED = Path(__file__).parents[3] / "shared" / "fixtures" / "mask2former_mmdet.pt"
@@ -265,7 +267,7 @@ def test_mmdetection_itself_gives_the_same_detections_or_says_how_to_install_it(
     recorded, network, pipeline, tmp_path: Path
 ) -> None:
     """Compared where mmdet 2.28.2 is installed (docs/official.md); else the error names the way."""
-    from harmon_eval.scoring import mask2former_mmdet
+    from harmon_eval.instruments.mask2former import mmdet as mask2former_mmdet
 
     if importlib.util.find_spec("mmdet") is None:
         with pytest.raises(UserError, match=r"mmcv 1\.7\.2 and mmdet 2\.28\.2.*official\.md"):

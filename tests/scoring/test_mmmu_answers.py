@@ -3,7 +3,7 @@
 import pytest
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring.mmmu_answers import (
+from harmon_eval.replies.mmmu_answers import (
     letter,
     literal_list,
     open_correct,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmon_eval.scoring.multiple_choice import (
+from harmon_eval.replies.multiple_choice import (
     first_character,
     given_options,
     lmms_eval_rule,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmon_eval.core import Embed, Unscorable
-from harmon_eval.scoring.images import viewed
-from harmon_eval.scoring.probe_views import centre_crop, crop_box, random_view
+from harmon_eval.files.images import viewed
+from harmon_eval.files.views import centre_crop, crop_box, random_view
 
 SIDES = st.integers(1, 400)
 

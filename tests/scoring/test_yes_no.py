@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmon_eval.scoring import yes_no
-from harmon_eval.scoring.yes_no import scores
+from harmon_eval.replies import yes_no
+from harmon_eval.replies.yes_no import scores
 
 Y, N, U = "yes", "no", None
 

@@ -19,10 +19,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harmon_eval import cli
-from harmon_eval.scoring import clip_colors, mask2former_checkpoint, mask2former_pixels
-from harmon_eval.scoring import geneval_prompts as prompts
-from harmon_eval.scoring.clip_colors import ClipColors
-from harmon_eval.scoring.features import sha256_of
+from harmon_eval.instruments import clip_colors
+from harmon_eval.instruments.clip_colors import ClipColors
+from harmon_eval.instruments.features import sha256_of
+from harmon_eval.instruments.mask2former import checkpoint as mask2former_checkpoint
+from harmon_eval.instruments.mask2former import pixels as mask2former_pixels
+from harmon_eval.tasks.geneval import prompts
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "mask2former_mmdet_trimmed.pt.xz"
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
@@ -151,7 +153,7 @@ def test_missing_weights_are_named_and_marking_goes_on_when_they_are_there(
 def test_a_detector_that_fails_its_self_test_marks_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("harmon_eval.scoring.mask2former.KNOWN_OBJECT", "zebra")
+    monkeypatch.setattr("harmon_eval.instruments.mask2former.detector.KNOWN_OBJECT", "zebra")
     run = tmp_path / "run"
     command = ["--model", "scripted", "--suite", "official", "--tasks", "geneval", "--limit", "1",
                "--data", str(data), "--output", str(run)]  # fmt: skip

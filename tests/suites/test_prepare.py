@@ -14,7 +14,7 @@ import pytest
 
 from harmon_eval import cli
 from harmon_eval.core import UserError
-from harmon_eval.progress import Progress
+from harmon_eval.running.progress import Progress
 from harmon_eval.suites import official_download, official_files
 from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
 from harmon_eval.suites.official_download import fetch, unpack

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmon_eval.scoring.geneval_rules import relative_position
 from harmon_eval.suites.mini import language, measure, questions, scenes
-from harmon_eval.suites.mini.data.geneval import geneval_items
-from harmon_eval.suites.mini.data.mjhq import CATEGORIES
 from harmon_eval.suites.mini.scenes import Item, Scene
+from harmon_eval.tasks.geneval.mini import geneval_items
+from harmon_eval.tasks.geneval.rules import relative_position
+from harmon_eval.tasks.mjhq.mini import CATEGORIES
 
 seeds = st.integers(0, 2**32 - 1)
 

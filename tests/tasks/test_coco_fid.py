@@ -10,7 +10,8 @@ from PIL import Image
 
 from harmon_eval.core import UserError
 from harmon_eval.suites import load
-from harmon_eval.tasks import coco_fid, mjhq
+from harmon_eval.tasks.coco_fid import task as coco_fid
+from harmon_eval.tasks.mjhq import task as mjhq
 
 
 @pytest.fixture

@@ -16,9 +16,12 @@ from pyarrow import parquet
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.scoring import mmbench_files, mme_folder, pope_files, seed_files
-from harmon_eval.scoring.mmmu_files import SUBJECTS
 from harmon_eval.suites.official import OfficialSuite
+from harmon_eval.tasks.mmbench import files as mmbench_files
+from harmon_eval.tasks.mme import files as mme_folder
+from harmon_eval.tasks.mmmu.files import SUBJECTS
+from harmon_eval.tasks.pope import files as pope_files
+from harmon_eval.tasks.seed import files as seed_files
 
 
 def base64_of(file):

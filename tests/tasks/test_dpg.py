@@ -11,8 +11,15 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Answer, Responder, Sample, UserError
-from harmon_eval.runner import Job, score_bounds
-from harmon_eval.scoring.dpg import (
+from harmon_eval.instruments.judge import Judge
+from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.running.runner import Job, score_bounds
+from harmon_eval.suites import load
+from harmon_eval.suites.mini.judge import RuleJudge
+from harmon_eval.suites.mini.scenes import Item, Scene, render
+from harmon_eval.tasks.dpg import task as dpg
+from harmon_eval.tasks.dpg.mini import COLUMNS, make
+from harmon_eval.tasks.dpg.rules import (
     Question,
     mark_image,
     parse_yes_no,
@@ -20,13 +27,6 @@ from harmon_eval.scoring.dpg import (
     read_questions,
     score,
 )
-from harmon_eval.scoring.judge import Judge
-from harmon_eval.statistics import scaled_intervals
-from harmon_eval.suites import load
-from harmon_eval.suites.mini.data.dpg import COLUMNS, make
-from harmon_eval.suites.mini.judge import RuleJudge
-from harmon_eval.suites.mini.scenes import Item, Scene, render
-from harmon_eval.tasks import dpg
 
 CAT = [
     Question(1, "cat?", (), "entity - whole"),

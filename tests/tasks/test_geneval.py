@@ -13,18 +13,18 @@ from PIL import Image
 
 from harmon_eval.adapters.folder import FolderResponder
 from harmon_eval.core import Answer, Responder, Sample, Unscorable, UserError
-from harmon_eval.progress import Progress
-from harmon_eval.runner import RunSettings, prepare, run_job
-from harmon_eval.scoring import geneval_prompts as prompts
-from harmon_eval.scoring.geneval_folder import read_folder
-from harmon_eval.scoring.geneval_rules import PUBLISHED, Protocol
-from harmon_eval.store import RunFolder
+from harmon_eval.running.progress import Progress
+from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector
 from harmon_eval.suites.mini.scenes import Item, Scene, render, scene_for
 from harmon_eval.suites.mini.suite import MiniSuite
-from harmon_eval.tasks import geneval
-from harmon_eval.tasks.geneval import TASK, details, intervals, mark, summarize
+from harmon_eval.tasks.geneval import prompts
+from harmon_eval.tasks.geneval import task as geneval
+from harmon_eval.tasks.geneval.layout import read_folder
+from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
+from harmon_eval.tasks.geneval.task import TASK, details, intervals, mark, summarize
 
 INSTRUMENTS = {"detector": ShapeDetector(), "color": ColorNamer()}
 BESIDE = Scene((Item("circle", "red", 16, 32, 9.5), Item("square", "blue", 48, 32, 9.5)))

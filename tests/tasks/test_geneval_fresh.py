@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from harmon_eval.core import UserError
-from harmon_eval.scoring import geneval_prompts as prompts
 from harmon_eval.suites import load
-from harmon_eval.tasks import geneval, geneval_fresh
+from harmon_eval.tasks import geneval_fresh
+from harmon_eval.tasks.geneval import prompts
+from harmon_eval.tasks.geneval import task as geneval
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from harmon_eval import cli
-from harmon_eval.durable import read_json
 from harmon_eval.leaderboard.entries import measured
-from harmon_eval.scoring.geneval_marks import verdicts
-from harmon_eval.scoring.geneval_rules import Protocol
+from harmon_eval.store.durable import read_json
 from harmon_eval.suites.mini.suite import MiniSuite
+from harmon_eval.tasks.geneval.marks import verdicts
+from harmon_eval.tasks.geneval.rules import Protocol
 
 
 @pytest.fixture

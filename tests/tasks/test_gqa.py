@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harmon_eval.scoring.gqa_answers import distribution
-from harmon_eval.tasks.gqa import TASK, exports, summarize
+from harmon_eval.replies.gqa_answers import distribution
+from harmon_eval.tasks.gqa.task import TASK, exports, summarize
 
 
 def write(folder, structural, **changes):

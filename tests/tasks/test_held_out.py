@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Draw, Responder, UserError
-from harmon_eval.progress import Progress
-from harmon_eval.runner import RunSettings, prepare, run_job
-from harmon_eval.store import RunFolder
+from harmon_eval.running.progress import Progress
+from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.colors import ColorNamer
-from harmon_eval.suites.mini.data.held_out import pools
 from harmon_eval.suites.mini.detector import ShapeDetector
 from harmon_eval.suites.mini.scenes import (
     UNSEEN_COUNTS,
@@ -27,7 +26,8 @@ from harmon_eval.suites.mini.scenes import (
     scene_for,
     unseen,
 )
-from harmon_eval.tasks.held_out import TASK, summarize, table
+from harmon_eval.tasks.held_out.mini import pools
+from harmon_eval.tasks.held_out.task import TASK, summarize, table
 
 TAGS = ("counting", "colors", "position", "color_attr")
 

@@ -14,13 +14,16 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from harmon_eval import registry
 from harmon_eval.core import Answer, Embed, Sample, UserError
-from harmon_eval.runner import headline
-from harmon_eval.scoring import probe_knn, probe_lars, probe_lbfgs, probe_table
-from harmon_eval.scoring.probe import Probes
-from harmon_eval.scoring.probe_folder import Labelled
-from harmon_eval.scoring.probe_knn import knn_ranks
-from harmon_eval.scoring.probe_table import Table, hold_out, ranks, standardised
-from harmon_eval.store import RunFolder, TaskFolder
+from harmon_eval.instruments.probe import knn as probe_knn
+from harmon_eval.instruments.probe import lars as probe_lars
+from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
+from harmon_eval.instruments.probe import table as probe_table
+from harmon_eval.instruments.probe.knn import knn_ranks
+from harmon_eval.instruments.probe.probes import Probes
+from harmon_eval.instruments.probe.table import Table, hold_out, ranks, standardised
+from harmon_eval.running.runner import headline
+from harmon_eval.store.run_folder import RunFolder, TaskFolder
+from harmon_eval.tasks.linear_probe.folder import Labelled
 
 TASK = registry.task("linear_probe")
 PROBES = ("lbfgs", "lars-cached", "knn20")

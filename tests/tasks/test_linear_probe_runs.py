@@ -12,13 +12,13 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import Responder, UserError
-from harmon_eval.progress import Progress
-from harmon_eval.runner import RunSettings, headline, prepare, run_job
-from harmon_eval.scoring import probe_table
-from harmon_eval.scoring.probe_folder import Labelled
-from harmon_eval.scoring.probe_table import Head, standardised
-from harmon_eval.store import RunFolder
+from harmon_eval.instruments.probe import table as probe_table
+from harmon_eval.instruments.probe.table import Head, standardised
+from harmon_eval.running.progress import Progress
+from harmon_eval.running.runner import RunSettings, headline, prepare, run_job
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.scenes import SHAPES
+from harmon_eval.tasks.linear_probe.folder import Labelled
 
 TASK = registry.task("linear_probe")
 

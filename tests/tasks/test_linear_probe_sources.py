@@ -15,8 +15,9 @@ from PIL import Image
 
 from harmon_eval import cli, registry
 from harmon_eval.core import Unscorable, UserError
-from harmon_eval.scoring import image_tables, probe_hub
-from harmon_eval.scoring.images import open_image
+from harmon_eval.files import image_tables
+from harmon_eval.files.images import open_image
+from harmon_eval.tasks.linear_probe import hub as probe_hub
 
 TASK = registry.task("linear_probe")
 SPLITS = {"train": 12, "validation": 6}

@@ -12,8 +12,8 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.scoring.submission import excel
-from harmon_eval.tasks.mmbench import TASK, exports, summarize
+from harmon_eval.tasks.mmbench.submission import excel
+from harmon_eval.tasks.mmbench.task import TASK, exports, summarize
 
 COLUMNS = "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\tl2-category\timage"
 

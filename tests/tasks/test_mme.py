@@ -9,8 +9,8 @@ import pytest
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.scoring.mme_folder import SUBTASKS, subtask_scores, sums
-from harmon_eval.tasks.mme import TASK, exports, phrased, summarize
+from harmon_eval.tasks.mme.files import SUBTASKS, subtask_scores, sums
+from harmon_eval.tasks.mme.task import TASK, exports, phrased, summarize
 
 
 def of(pairs, images=None):

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from harmon_eval import registry
-from harmon_eval.scoring.mmmu_files import DISCIPLINES, SUBJECTS, ordered_images, phrased
-from harmon_eval.tasks.mmmu import TASK, exports, summarize
+from harmon_eval.tasks.mmmu.files import DISCIPLINES, SUBJECTS, ordered_images, phrased
+from harmon_eval.tasks.mmmu.task import TASK, exports, summarize
 
 
 def rows(**changes):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.tasks.pope import TASK, exports, summarize
+from harmon_eval.tasks.pope.task import TASK, exports, summarize
 
 SPLITS = ("random", "popular", "adversarial")
 

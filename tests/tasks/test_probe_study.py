@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from harmon_eval import cli
-from harmon_eval.scoring import probe_lars, probe_lbfgs
-from harmon_eval.tasks import linear_probe
+from harmon_eval.instruments.probe import lars as probe_lars
+from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
+from harmon_eval.tasks.linear_probe import task as linear_probe
 
 
 def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(

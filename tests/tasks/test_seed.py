@@ -10,8 +10,8 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.runner import RunSettings, prepare
-from harmon_eval.tasks.seed import TASK, summarize
+from harmon_eval.running.runner import RunSettings, prepare
+from harmon_eval.tasks.seed.task import TASK, summarize
 
 
 def entry(number, kind=1, **changes):

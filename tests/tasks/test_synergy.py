@@ -15,13 +15,13 @@ from PIL import Image
 from sklearn.metrics import matthews_corrcoef
 
 from harmon_eval.core import Draw, Responder, UserError
-from harmon_eval.progress import Progress
-from harmon_eval.runner import RunSettings, prepare, run_job
-from harmon_eval.scoring.two_by_two import CELLS, asymmetric, intervals, phi
-from harmon_eval.store import RunFolder
+from harmon_eval.running.progress import Progress
+from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import load
 from harmon_eval.suites.mini.scenes import render, scene_for
-from harmon_eval.tasks.synergy import TASK, summarize
+from harmon_eval.tasks.synergy.task import TASK, summarize
+from harmon_eval.tasks.synergy.two_by_two import CELLS, asymmetric, intervals, phi
 
 TAGS = ("single_object", "colors", "counting", "position")
 

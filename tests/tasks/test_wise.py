@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Responder, UserError
+from harmon_eval.instruments.judge import Judge, judge_of
 from harmon_eval.registry import task
-from harmon_eval.runner import Job, score_bounds
-from harmon_eval.scoring import wise
-from harmon_eval.scoring.judge import Judge, judge_of
-from harmon_eval.scoring.wise import LEGACY, VERIFIED, parse_legacy, parse_verified, wiscore
-from harmon_eval.suites.mini.data.wise import make, records
+from harmon_eval.running.runner import Job, score_bounds
 from harmon_eval.suites.mini.judge import RuleJudge
 from harmon_eval.suites.mini.language import VOCABULARY
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, compose, render
+from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.mini import make, records
+from harmon_eval.tasks.wise.rules import LEGACY, VERIFIED, parse_legacy, parse_verified, wiscore
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ class Says(Responder):
 
 def answers_to(folder, edition, seed, draw):
     """Answers with the image that ``draw`` makes of each sample."""
-    from harmon_eval.suites.mini.data.wise import write
+    from harmon_eval.tasks.wise.mini import write
 
     write(folder, edition, seed)
     found = []

@@ -13,12 +13,12 @@ from accelerate.utils import LoggerType
 from PIL import Image
 
 from harmon_eval.core import ModelOptions
-from harmon_eval.evaluate import Request, RunSettings
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History, read_history
 from harmon_eval.model.train.watching import image_grid
+from harmon_eval.running.evaluate import Request, RunSettings
 from harmon_eval.track import history, track
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from harmon_eval.core import Ask, Responder
-from harmon_eval.scoring.geneval_rules import PUBLISHED
-from harmon_eval.scoring.images import read_rgb
+from harmon_eval.files.images import read_rgb
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
 from harmon_eval.suites.mini.language import NUMBERS, plural
 from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES, Item, relations
+from harmon_eval.tasks.geneval.rules import PUBLISHED
 
 CLEAR = 0.9
 _SHAPE = "|".join(sorted((*SHAPES, *map(plural, SHAPES)), key=len, reverse=True))

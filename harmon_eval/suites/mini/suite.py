@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.scoring.judge import Judge, JudgeOptions, open_judge
+from harmon_eval.instruments.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites.cache import cache_folder, made_once
 
 VERSION = "3"
@@ -36,8 +36,10 @@ class MiniSuite:
         if self._data is not None:
             folder = self._data / task
             return folder if folder.is_dir() else self._data
-        name = f"harmon_eval.suites.mini.data.{task}"
-        if importlib.util.find_spec(name) is None:
+        twins = {"geneval_fresh": "geneval.mini_fresh", "mjhq_gigagan256": "mjhq.mini_gigagan256",
+                 "mjhq_pytorch_fid": "mjhq.mini_pytorch_fid", "wise_verified": "wise.mini_verified"}
+        name = f"harmon_eval.tasks.{twins.get(task, task + '.mini')}"
+        if importlib.util.find_spec(name.rpartition(".")[0]) is None:
             raise UserError(f"the mini suite has no data for task {task!r}: pass --data DIR")
         make = importlib.import_module(name).make
         return made_once(cache_folder() / f"mini-{VERSION}" / task, make)
@@ -54,11 +56,11 @@ class MiniSuite:
         if name == "judge":
             return self._judge
         if name == "probe":
-            from harmon_eval.scoring.probe import Probes
+            from harmon_eval.instruments.probe.probes import Probes
 
             return Probes()
         if name == "features":
-            from harmon_eval.scoring.features import mini_features
+            from harmon_eval.instruments.features import mini_features
 
             return mini_features()
         raise InstrumentMissing(f"the mini suite has no instrument {name!r}")

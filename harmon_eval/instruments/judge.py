@@ -1,0 +1,299 @@
+"""A judge: a model that is asked about responses, whose replies are parsed strictly and kept.
+
+Any ``Responder`` that answers questions can judge: an OpenAI-compatible endpoint, a local
+vision-language model, the mini suite's rules. A reply that does not parse is asked for again, then
+the sample is unscored. A judge's name is part of the metric's name: other judge, other metric.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from harmon_eval.core import (
+    Answer,
+    Ask,
+    InstrumentMissing,
+    ModelOptions,
+    Reply,
+    Responder,
+    Sample,
+    Task,
+    Unscorable,
+    UserError,
+)
+from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+JUDGE_KEYS = ("JUDGE_API_KEY", "OPENAI_API_KEY")
+# US dollars for a million tokens in and out; of the one judge that WISE's published numbers share.
+PRICES = {"gpt-4o-2024-05-13": (5.0, 15.0)}
+# For estimates: English text, a 1024 x 1024 image as OpenAI counts it, a reply of three scores.
+CHARACTERS_A_TOKEN, IMAGE_TOKENS, REPLY_TOKENS = 4.0, 765, 16
+
+
+class BudgetSpent(InstrumentMissing):
+    """The next request could cost more than is left; ``mark`` goes on with a larger budget."""
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """Which judge marks, and what it may cost.
+
+    ``model``: the name of a model at ``url``, or anything that ``--model`` takes. ``price``: US
+    dollars for a million tokens in and out. ``budget``: US dollars that the judges of a run folder
+    may cost in all. ``body``: further fields of each request to an endpoint."""
+
+    model: str | None = None
+    url: str | None = None
+    price: tuple[float, float] | None = None
+    budget: float | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int = 8
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url and not self.model:
+            raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
+        if self.concurrency < 1:
+            raise UserError(f"--judge-concurrency {self.concurrency}: must be at least 1")
+        if not self.served and (self.budget is not None or self.price or self.body):
+            raise UserError("--budget, --judge-price and --judge-body are for a judge that is "
+                            "served: add --judge-url and --judge-model")  # fmt: skip
+        if self.budget is not None and self.known_price is None:
+            raise UserError(f"--budget needs --judge-price IN OUT: the price of {self.model!r} is "
+                            "not known")  # fmt: skip
+
+    @property
+    def served(self) -> bool:
+        """Whether the judge is an endpoint, which may cost money."""
+        return bool(self.url or (self.model or "").startswith("openai:"))
+
+    @property
+    def known_price(self) -> tuple[float, float] | None:
+        name = (self.model or "").removeprefix("openai:").partition("@http")[0]
+        return self.price or PRICES.get(name)
+
+
+@dataclass(frozen=True)
+class Verdict(Generic[T]):
+    """What the judge's last reply says; ``attempts`` counts the replies it took."""
+
+    value: T
+    reply: str
+    model: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    dollars: float | None
+
+
+class Judge:
+    """Asks ``responder``, ``workers`` batches at a time, and logs each reply as it arrives."""
+
+    def __init__(
+        self,
+        responder: Responder,
+        *,
+        name: str | None = None,
+        attempts: int = 1,
+        workers: int = 1,
+        batch: int = 8,
+        price: tuple[float, float] | None = None,
+        budget: float | None = None,
+    ) -> None:
+        self.responder = responder
+        self.name = name or responder.name
+        settings = json.dumps(dict(responder.settings), sort_keys=True)
+        self.identity = f"{responder.name} {responder.fingerprint} {settings}"
+        self.attempts, self.workers, self.batch = attempts, workers, batch
+        self.price, self.budget = price, budget
+        self.log = JudgeLog()
+        self._lock = threading.Lock()
+        self._spent = self._reserved = 0.0
+
+    def bound_to(self, folder: Path) -> Judge:
+        """This judge with its replies kept in a task's folder; the budget is its run folder's."""
+        bound = Judge(self.responder, name=self.name, attempts=self.attempts, workers=self.workers,
+                      batch=self.batch, price=self.price, budget=self.budget)  # fmt: skip
+        bound.log = JudgeLog(folder / JUDGE_LOG)
+        if self.budget is not None:
+            logs = folder.parent.glob(f"*/{JUDGE_LOG}")
+            bound._spent = sum(self._dollars(e["tokens_in"], e["tokens_out"])
+                               for path in logs for e in entries(path))  # fmt: skip
+        return bound
+
+    def verdicts(
+        self, requests: Sequence[Ask], parse: Callable[[str], T | None]
+    ) -> list[Verdict[T] | Unscorable]:
+        """What the replies say, in order; ``parse`` gives None for a reply it cannot read.
+
+        Equal requests are asked once. Raises BudgetSpent before a request that may exceed it."""
+        keys = [request_key(self.identity, request) for request in requests]
+        unsettled = dict(zip(keys, requests, strict=True))
+        settled: dict[str, Verdict[T] | Unscorable] = {}
+        for attempt in range(self.attempts):
+            missing = {k: r for k, r in unsettled.items() if len(self.log.replies(k)) <= attempt}
+            for key, failure in self._ask(missing).items():
+                settled[key] = Unscorable(f"the judge failed: {failure}")
+            for key in [k for k in unsettled if k not in settled]:
+                reply = self.log.replies(key)[attempt]
+                if (value := parse(reply)) is not None:
+                    settled[key] = Verdict(value, str(reply), reply.model, attempt + 1)
+            unsettled = {k: r for k, r in unsettled.items() if k not in settled}
+        for key in unsettled:
+            last = self.log.replies(key)[-1]
+            settled[key] = Unscorable(
+                f"the judge's reply does not parse ({self.attempts} attempts): {last[:200]!r}"
+            )
+        return [settled[key] for key in keys]
+
+    def unanswered(self, requests: Sequence[Ask]) -> list[Ask]:
+        """Those that have no reply yet."""
+        return [r for r in requests if not self.log.replies(request_key(self.identity, r))]
+
+    def _ask(self, requests: Mapping[str, Ask]) -> dict[str, Exception]:
+        """Ask and log; what failed, by key. Replies under way are waited for and kept."""
+        items = list(requests.items())
+        batches = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
+        failures: dict[str, Exception] = {}
+        with ThreadPoolExecutor(self.workers) as pool:
+            futures = [pool.submit(self._pay, batch) for batch in batches]
+            try:
+                for future in futures:
+                    failures |= future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+        return failures
+
+    def _pay(self, batch: Sequence[tuple[str, Ask]]) -> dict[str, Exception]:
+        worst = sum(self._dollars(tokens(r), r.max_new_tokens) for _, r in batch)
+        with self._lock:
+            if self.budget is not None and self._spent + self._reserved + worst > self.budget:
+                raise BudgetSpent(
+                    f"the budget of {self.budget:.2f} USD is used up ({self._spent:.2f} USD spent, "
+                    f"{worst:.3f} needed at most for the next request): "
+                    "`mark RUN` with a larger --budget goes on"
+                )
+            self._reserved += worst
+        failures = {}
+        paid = 0.0
+        try:
+            replies = self.responder.ask([request for _, request in batch])
+            for (key, request), reply in zip(batch, replies, strict=True):
+                if isinstance(reply, Exception):
+                    failures[key] = reply
+                    continue
+                self.log.add(key, self.identity, counted(reply, request))
+                last = self.log.replies(key)[-1]
+                paid += self._dollars(last.tokens_in, last.tokens_out)
+        finally:
+            with self._lock:
+                self._reserved -= worst
+                self._spent += paid
+        return failures
+
+    def _dollars(self, tokens_in: int, tokens_out: int) -> float:
+        per_in, per_out = self.price or (0.0, 0.0)
+        return (tokens_in * per_in + tokens_out * per_out) / 1e6
+
+
+def judge_of(rows: pd.DataFrame) -> str:
+    """The one judge of all rows, for the metric's name; rows that are only assumed have none."""
+    names = rows["judge"].dropna().unique()
+    if len(names) > 1:
+        raise UserError(f"these rows are of several judges ({', '.join(names)}): mark them again")
+    return str(names[0]) if len(names) else "none"
+
+
+def tokens(request: Ask) -> int:
+    """About how many tokens a request takes in."""
+    characters = len(request.system) + len(request.question)
+    return round(characters / CHARACTERS_A_TOKEN) + IMAGE_TOKENS * max(1, len(request.images))
+
+
+def counted(reply: str, request: Ask) -> Reply:
+    """The reply with its tokens; estimated ones where the endpoint does not say."""
+    found = reply if isinstance(reply, Reply) else Reply(reply)
+    if not found.tokens_in:
+        found.tokens_in = tokens(request)
+        found.tokens_out = round(len(found) / CHARACTERS_A_TOKEN)
+    return found
+
+
+def estimate(requests: Sequence[Ask], price: tuple[float, float] | None) -> Estimate:
+    """About what these requests take, at a price of US dollars for a million tokens in and out."""
+    into, out = sum(map(tokens, requests)), REPLY_TOKENS * len(requests)
+    dollars = (into * price[0] + out * price[1]) / 1e6 if price else None
+    return Estimate(len(requests), into, out, dollars)
+
+
+def open_judge(options: JudgeOptions, default: Responder | None = None) -> Judge:
+    """The judge that was asked for, or ``default``.
+
+    Raises InstrumentMissing where there is none, UserError for one that cannot be opened."""
+    if options.model is None:
+        if default is None:
+            raise InstrumentMissing(
+                "no judge was named: `mark RUN` with --judge-url URL --judge-model NAME (an "
+                "OpenAI-compatible endpoint), or --judge-model vlm:PATH (a local model), goes on"
+            )
+        return Judge(default)
+    if options.served:
+        return _served(options)
+    from harmon_eval import registry
+
+    responder = registry.model(options.model, ModelOptions(device=options.device))
+    if type(responder).ask is Responder.ask:
+        raise UserError(f"{responder.name} cannot answer questions: choose another --judge-model")
+    digest = hashlib.sha256(responder.fingerprint.encode()).hexdigest()[:8]
+    return Judge(responder, name=f"{responder.name}-{digest}")
+
+
+def _served(options: JudgeOptions) -> Judge:
+    from harmon_eval.adapters import openai
+
+    model, url = str(options.model), options.url
+    if url is None:
+        url, model = openai.place(model.removeprefix("openai:"))
+    responder = openai.OpenAIResponder(
+        url,
+        model,
+        keys=JUDGE_KEYS,
+        body=options.body,
+        text_first=True,
+        patience=openai.Patience(concurrency=options.concurrency),
+    )
+    return Judge(responder, attempts=ATTEMPTS, workers=options.concurrency, batch=1,
+                 price=options.known_price, budget=options.budget)  # fmt: skip
+
+
+def planned(
+    task: Task, samples: Sequence[Sample], drawn: Mapping[str, Answer], judge: Judge | None
+) -> Estimate:
+    """What judging is still to come for these samples, drawn or not."""
+    if task.judged is None:
+        return Estimate(0, 0, 0, 0.0)
+    requests: list[Ask] = []
+    for sample in samples:
+        answer = drawn.get(sample.id)
+        asks = list(task.judged(sample, answer.image if answer else None))
+        requests += judge.unanswered(asks) if judge and answer else asks
+    return estimate(requests, judge.price if judge else None)

@@ -1,0 +1,109 @@
+"""Linear probe ``lars-cached``: MAE's recipe (He et al. 2022, arXiv 2111.06377) on stored features.
+
+facebookresearch/mae @ efb2a80: LARS, momentum 0.9, no weight decay, trust coefficient 0.001, 90
+epochs, 10 of them warm-up, then half a cosine; learning rate base * batch / 256; head of standard
+deviation 0.01. Features are standardised exactly, as its BatchNorm without affine would come to.
+Where features of several random crops are stored, each epoch reads the next of them; MAE itself
+draws a new crop every epoch, so this is not MAE's own number and is not called so.
+
+The recipe is not free of scale: the weights move by at most about lr * 0.001 a step. Base 0.1 with
+batches of 16,384 belongs to ImageNet; a smaller set takes batches of 128, and its base learning
+rate is chosen on a hold-out of the training part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harmon_eval.instruments.probe.table import Head, Table, hold_out, top1
+
+EPOCHS, WARM_UP, BASE_LR = 90, 10, 0.1
+MOMENTUM, TRUST = 0.9, 0.001
+IMAGENET_BATCH, SMALL_BATCH = 16_384, 128
+IMAGENET_SIZE = 1_000_000
+SWEEP = (0.1, 1.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True)
+class LarsFit:
+    head: Head
+    base_lr: float
+
+
+class Lars:
+    """LARS (You et al. 2017, arXiv 1708.03888) as in MAE: tensors of more than one dimension get
+    decay and the trust ratio, others neither. The learning rate stays out of the momentum."""
+
+    def __init__(self, parameters: Iterable[Tensor], weight_decay: float = 0.0) -> None:
+        self.parameters = list(parameters)
+        self.weight_decay = weight_decay
+        self.momentum = [torch.zeros_like(p) for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        for p, m in zip(self.parameters, self.momentum, strict=True):
+            assert p.grad is not None
+            g = p.grad
+            if p.ndim > 1:
+                g = g + self.weight_decay * p
+                size, slope = p.norm(), g.norm()
+                if size > 0 and slope > 0:
+                    g = g * (TRUST * size / slope)
+            m.mul_(MOMENTUM).add_(g)
+            p.sub_(lr * m)
+
+
+def learning_rate(epoch: float, peak: float, epochs: int = EPOCHS) -> float:
+    """At a fractional epoch: linear from 0 to ``peak`` over ten epochs, then half a cosine to 0."""
+    if epoch < WARM_UP:
+        return peak * epoch / WARM_UP
+    return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (epochs - WARM_UP)))
+
+
+def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int, seed: int = 0) -> Head:
+    """Train a head on minibatches that are read as they come; the last partial one is dropped.
+
+    ``views`` are the same images, each in another random crop (or as they are): epochs take them
+    in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    count, width = len(views[0]), views[0].width
+    weight = torch.empty(classes, width)
+    nn.init.trunc_normal_(weight, std=0.01, generator=generator)
+    weight.requires_grad_()
+    bias = torch.zeros(classes, requires_grad=True)
+    optimiser = Lars([weight, bias])
+    batch = min(batch, count)
+    steps = count // batch
+    for epoch in range(EPOCHS):
+        table = views[epoch % len(views)]
+        order = torch.randperm(count, generator=generator).numpy()
+        for step in range(steps):
+            # In rising order, which a mapped file reads faster; a mean does not mind.
+            x, labels = table.take(np.sort(order[step * batch : (step + 1) * batch]))
+            logits = F.linear(torch.from_numpy(x).float(), weight, bias)
+            loss = F.cross_entropy(logits, torch.from_numpy(labels))
+            weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
+            optimiser.step(learning_rate(epoch + step / steps, base_lr * batch / 256))
+    return Head(weight.detach().T.double().numpy(), bias.detach().double().numpy())
+
+
+def probe(plain: Table, views: Sequence[Table], classes: int) -> LarsFit:
+    """As published for a set of ImageNet's size; else with the base rate of the best hold-out.
+
+    ``plain`` are the images as they are, which judge the hold-out, as they do the test images."""
+    if len(plain) >= IMAGENET_SIZE:
+        return LarsFit(fit(views, classes, BASE_LR, IMAGENET_BATCH), BASE_LR)
+    kept = [hold_out(view, classes)[0] for view in views]  # of every view the same images
+    held = hold_out(plain, classes)[1]
+    chosen = BASE_LR
+    if len(held):
+        scores = {lr: top1(fit(kept, classes, lr, SMALL_BATCH), held) for lr in SWEEP}
+        chosen = max(scores, key=scores.__getitem__)
+    return LarsFit(fit(views, classes, chosen, SMALL_BATCH), chosen)

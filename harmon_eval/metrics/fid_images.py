@@ -1,0 +1,168 @@
+"""From image files or arrays to features, by the FID protocol asked for.
+
+A protocol prepares an image (H, W, 3) uint8 as (side, side, 3) float32 pixels in 0..255:
+
+- ``playground``: clean-fid's ``clean`` mode (Parmar et al. 2022, arXiv 2104.11222): each channel
+  as a float image, antialiased bicubic, clipped, never rounded. The default of the MJHQ-30K card.
+- ``gigagan256``: centre crop, Lanczos to 256 in 8 bit, then as above (so enlarged to 299).
+- ``pytorch-fid``: bilinear without antialiasing, and a network input of 2x/255 - 1.
+
+Numbers of different protocols are not comparable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from harmon_eval.core import UserError
+from harmon_eval.files.images import read_rgb
+from harmon_eval.metrics.frechet import FrechetStatistics
+
+# Small enough that decoding keeps step with the network within the few images marked at a time.
+FEATURE_BATCH = 16
+
+# clean-fid's list: it matches these as written, so "PNG" is found and "Png" is not.
+SUFFIXES = {
+    *(".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", ".npy"),
+    *(".JPEG", ".JPG", ".PNG"),
+}
+
+
+class FeatureNet(Protocol):
+    """A feature network: (N, 3, side, side) float32 pixels in 0..255 -> (N, d) float32.
+
+    ``name`` becomes part of the metric's name; ``identity`` holds the hash of the weights."""
+
+    name: str
+    identity: str
+    side: int
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
+
+
+def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) in 0..255 -> (side, side, 3) float32: antialiased bicubic, clipped, unrounded."""
+    channels = [Image.fromarray(c.astype(np.float32)) for c in np.moveaxis(image, -1, 0)]
+    resized = [channel.resize((side, side), Image.Resampling.BICUBIC) for channel in channels]
+    pixels = np.stack([np.asarray(channel) for channel in resized], axis=-1)
+    return pixels.clip(0, 255, out=pixels)
+
+
+def centre_crop_256(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (256, 256, 3) uint8: the middle square, then Lanczos (GigaGAN's FID)."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    square = Image.fromarray(image[top : top + short, left : left + short])
+    return np.asarray(square.resize((256, 256), Image.Resampling.LANCZOS))
+
+
+def _bilinear_weights(size: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper source index and weight of the upper one, pixel centres at i + 1/2."""
+    source = ((np.arange(side, dtype=np.float32) + 0.5) * np.float32(size / side) - 0.5).clip(0)
+    low = source.astype(np.int64)
+    high = np.minimum(low + 1, size - 1)
+    return low, high, source - low
+
+
+def bilinear_resize(image: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) -> (side, side, 3) float32: two taps an axis, whatever the reduction, clipped."""
+    low, high, weight = _bilinear_weights(image.shape[0], side)
+    weight = weight[:, None, None]
+    rows = image[low] * (1 - weight) + image[high] * weight
+    low, high, weight = _bilinear_weights(image.shape[1], side)
+    weight = weight[:, None]
+    return (rows[:, low] * (1 - weight) + rows[:, high] * weight).clip(0, 255).astype(np.float32)
+
+
+def _gigagan(image: np.ndarray, side: int) -> np.ndarray:
+    return clean_resize(centre_crop_256(image), side)
+
+
+def _pytorch_fid(image: np.ndarray, side: int) -> np.ndarray:
+    # Feature networks take (x - 128) / 128; of 256/255 x that is pytorch-fid's 2x/255 - 1.
+    return bilinear_resize(image, side) * np.float32(256 / 255)
+
+
+PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "playground": clean_resize,
+    "gigagan256": _gigagan,
+    "pytorch-fid": _pytorch_fid,
+}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3). As clean-fid: .npy as it is; alpha is dropped, EXIF orientation not applied.
+
+    Raises Unscorable for what is no sound picture."""
+    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
+
+
+def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:
+    """One file or (H, W, 3) uint8 array -> (3, side, side) float32 pixels by ``protocol``.
+
+    In memory the channels come last, and so they do in a batch that ``np.stack`` makes of them.
+    Raises Unscorable for an unreadable file, KeyError for an unknown protocol."""
+    pixels = read_image(image) if isinstance(image, Path) else image
+    return PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a container or taskset may leave it fewer than all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def feature_batches(
+    images: Sequence[Path | np.ndarray],
+    net: FeatureNet,
+    protocol: str,
+    batch_size: int = FEATURE_BATCH,
+) -> Iterator[np.ndarray]:
+    """Features of ``images`` in order, batch by batch, (n, d) float32.
+
+    Threads decode and resize the next batch while the network runs: Pillow and the network both
+    let go of the interpreter. No more than two batches of pixels are held."""
+    pool = ThreadPoolExecutor(usable_cores())
+
+    def begin(start: int) -> list[Future[np.ndarray]]:
+        batch = images[start : start + batch_size]
+        return [pool.submit(prepare, image, protocol, net.side) for image in batch]
+
+    try:
+        ahead = begin(0)
+        for start in range(0, len(images), batch_size):
+            pixels = np.stack([future.result() for future in ahead])
+            ahead = begin(start + batch_size)
+            yield net(pixels)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def image_statistics(
+    images: Sequence[Path | np.ndarray],
+    net: FeatureNet,
+    protocol: str,
+    batch_size: int = FEATURE_BATCH,
+) -> FrechetStatistics:
+    """FID statistics of files or arrays, in memory that does not grow with their number."""
+    statistics = FrechetStatistics(f"{protocol}, {net.identity}")
+    for features in feature_batches(images, net, protocol, batch_size):
+        statistics.update(features)
+    return statistics
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files below ``folder`` that clean-fid would count, sorted by path.
+
+    Raises UserError where there are none."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    if not files:
+        raise UserError(f"{folder} holds no images")
+    return files

@@ -1,0 +1,194 @@
+"""Mark stored responses batch by batch; needs no model, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.running.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
+from harmon_eval.running.processes import ALONE, Team
+from harmon_eval.running.progress import Progress
+from harmon_eval.store.index import Numbers
+from harmon_eval.store.run_folder import TaskFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARK_BATCH = 32
+FLUSH_SECONDS = 1.0
+
+
+def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
+    """What marks depend on besides the response: other versions or instruments mark again.
+
+    An instrument that learned from the responses of a run says from which (``learned_from``)."""
+    identities = {name: instrument.identity for name, instrument in instruments.items()}
+    key = {"version": task.version, "instruments": identities}
+    learned = {n: i.learned_from for n, i in instruments.items() if hasattr(i, "learned_from")}
+    return {**key, "learned_from": learned} if learned else key
+
+
+def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instruments:
+    """Those that keep something, as a judge its replies, keep it in the task's folder.
+
+    Raises InstrumentMissing."""
+    loaded = {name: suite.instrument(name) for name in task.instruments}
+    return {
+        name: instrument.bound_to(folder.path) if hasattr(instrument, "bound_to") else instrument
+        for name, instrument in loaded.items()
+    }
+
+
+def mark_missing(
+    task: Task,
+    instruments: Instruments,
+    folder: TaskFolder,
+    samples: Sequence[Sample],
+    checked: Stored | None,
+    progress: Progress,
+    team: Team = ALONE,
+    batch_size: int = MARK_BATCH,
+) -> Numbers:
+    """Mark every sound response that is not marked yet, together with the other processes.
+
+    ``checked`` are responses known to be sound; the other stored ones are checked here. Batches
+    lie at fixed places in the list of samples, as in ``ask_missing``. Returns a stamp of each sound
+    response by sample id."""
+    key = mark_key(task, instruments)
+    answers, _ = stored_answers(folder, folder.recorded(), samples, checked)
+    stamps = answers.sound
+    done = _marked(folder, key, stamps)
+    shares = {}
+    for number, planned in enumerate(batches(samples, batch_size)):
+        if count := sum(s.id in answers and s.id not in done for s in planned):
+            shares[f"{number:06d}"] = count
+    if done:
+        progress.say(f"reused {len(done)} of {len(samples)} marks")
+    names = {f"{folder.path.name}.mark.{share}": share for share in shares}
+    waiting: list[pd.DataFrame] = []
+    flushed = time.monotonic()
+    with progress.bar("marking", sum(shares.values())) as advance:
+        for name, begun in team.shares(list(names)):
+            share, first = names[name], int(names[name]) * batch_size
+            marked_now = _marked(folder, key, stamps) if begun else done
+            left = [s for s in samples[first : first + batch_size] if s.id not in marked_now]
+            if batch := [answer for s in left if (answer := answers.answer(s)) is not None]:
+                rows = mark_batch(task, instruments, batch)
+                marked = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+                waiting.append(_frame(marked, stamps))
+            # Others count on a share that is done; alone, a part holds what a second brought.
+            if waiting and (team.size > 1 or time.monotonic() - flushed > FLUSH_SECONDS):
+                folder.add_marks(key, share, _joined(waiting))
+                waiting, flushed = [], time.monotonic()
+            advance(shares[share])
+        if waiting:
+            folder.add_marks(key, "last", _joined(waiting))
+    return stamps
+
+
+def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
+    """Samples with a mark of the response that is stored now."""
+    rows = folder.marks(key, ["id", "unscored", "response"])
+    if rows is None:
+        return Numbers()
+    sound = rows["unscored"].isna() & _current(rows, stamps)
+    return Numbers((name, 1) for name in rows.loc[sound, "id"])
+
+
+def _current(rows: pd.DataFrame, stamps: Numbers) -> pd.Series:
+    """Whether each row marks the response that is stored now."""
+    return rows["response"] == rows["id"].map(partial(_stamp_of, stamps=stamps))
+
+
+def _stamp_of(sample_id: str, stamps: Numbers) -> str:
+    found = stamps.get(sample_id)
+    return "" if found is None else f"{found:016x}"
+
+
+def collect_rows(
+    task: Task,
+    instruments: Instruments,
+    folder: TaskFolder,
+    samples: Sequence[Sample],
+    stamps: Numbers,
+) -> pd.DataFrame:
+    """Rows of all samples in order, from what was marked by any process, stored as one file.
+
+    Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
+    key = mark_key(task, instruments)
+    marked = folder.marks(key)
+    parts = []
+    if marked is not None:
+        current = marked[(marked["response"] != "") & _current(marked, stamps)]
+        # A row without a mark gives way to one that has it.
+        current = current.sort_values("unscored", na_position="last", kind="stable")
+        parts.append(current.drop_duplicates("id", keep="last"))
+        del marked, current
+    done = Numbers((name, 1) for name in parts[0]["id"]) if parts else Numbers()
+    reasons = []
+    if len(done) < len(samples):
+        recorded = folder.recorded()
+        reasons = [
+            (sample, {"unscored": _reason(recorded.get(sample.id))})
+            for sample in samples
+            if sample.id not in done
+        ]
+    if reasons:
+        parts.append(_frame(reasons, Numbers()))
+    place = Numbers((sample.id, number) for number, sample in enumerate(samples))
+    rows = _joined(parts)
+    order = np.argsort(rows["id"].map(place.get).to_numpy(), kind="stable")
+    frame = rows.take(order).reset_index(drop=True)
+    del rows, parts
+    # What files of no reasons, of some or of reasons only make of the column is no matter.
+    missing = frame["unscored"].astype(object)
+    frame = frame.assign(unscored=missing.where(missing.notna(), None))
+    folder.finish_marks(key, frame)
+    return frame
+
+
+def _reason(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return "no response"
+    return str(entry["error"]) if "error" in entry else "the stored response is damaged or lost"
+
+
+def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        {
+            "id": sample.id,
+            "group": sample.group,
+            "stratum": sample.stratum,
+            "response": _stamp_of(sample.id, stamps),
+            "unscored": None,
+            **row,
+        }
+        for sample, row in marked
+    ]
+    return pd.DataFrame(rows).astype({"unscored": object})
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(parts, ignore_index=True)
+
+
+def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:
+    """Rows in the order of the answers; one that cannot be marked does not spoil the others."""
+    try:
+        rows = task.mark(answers, instruments)
+    except SAMPLE_FAILURES as error:
+        if len(answers) == 1:
+            return [{"unscored": str(error) or type(error).__name__}]
+        return [row for answer in answers for row in mark_batch(task, instruments, [answer])]
+    if len(rows) != len(answers):
+        raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: mend its mark")
+    return rows

@@ -1,0 +1,402 @@
+"""The run folder. Every file is whole or absent, and what was answered once is never lost.
+
+::
+
+    RUN/manifest.json           what was run: settings, model, suite, versions, times, state
+    RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
+                                (responses.1.jsonl ... of further processes)
+    RUN/TASK/images/ID.png      drawn images
+    RUN/TASK/vectors.f32        feature vectors, memory-mapped (a file a process, as the log)
+    RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
+    RUN/TASK/marks.json         what the rows depend on, and their sha256
+    RUN/TASK/metrics.json       what the marks come to
+    RUN/table.csv, table.md     all tasks in one table
+
+Everything read again has a checksum: images and rows a sha256, JSON files one of their content,
+lines of a log a CRC. What does not match is made again, or said where it cannot be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.running.processes import Launch, Seat, joined
+from harmon_eval.running.progress import Progress
+from harmon_eval.store.durable import (
+    checksum,
+    log_line,
+    read_json,
+    write_all,
+    write_json,
+    write_whole,
+)
+from harmon_eval.store.log import Recorded, log_entries
+from harmon_eval.store.redact import redacted
+from harmon_eval.store.vectors import VectorFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
+MARKS, COPY = "marks.json", ".manifest-copy.json"
+MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
+
+
+def check_sample_id(sample_id: str) -> None:
+    """An id becomes a path below the run folder. Raises UserError for anything that is more."""
+    segments = sample_id.split("/")
+    plain = all(
+        re.fullmatch(r"[\w .+=@()-]+", s) and s.strip(". ") and len(s.encode()) <= 200
+        for s in segments
+    )
+    if not plain or len(sample_id) > 400:
+        raise UserError(
+            f"sample id {sample_id[:80]!r} is not a plain relative path: use letters, digits, "
+            "and . _ - + = @ ( ) in short segments between single slashes"
+        )
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair, which JSON from an endpoint can hold, fits into no UTF-8 file."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def _parquet(rows: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    if image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    buffer = io.BytesIO()
+    # An orientation that came with the file is for the benchmark to apply or to ignore.
+    image.save(buffer, "PNG", exif=image.info.get("exif", b""))
+    return buffer.getvalue()
+
+
+class TaskFolder:
+    """Responses and marks of one task; each process has a log of its own."""
+
+    def __init__(self, path: Path, rank: int = 0) -> None:
+        self.path = path
+        self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
+        self.vectors = VectorFiles(path, rank)
+
+    # -- responses ---------------------------------------------------------------------------
+
+    def logs(self) -> list[Path]:
+        found = sorted(self.path.glob("responses*.jsonl"))
+        if links := [log for log in found if log.is_symlink()]:
+            raise UserError(f"{links[0]} is a link: a run folder holds its own files only")
+        return found
+
+    def recorded(self) -> Recorded:
+        """Log entries by sample id: of all processes, the latest attempt at each.
+
+        A damaged line, such as the torn last one of a killed run, is a response to ask for again.
+        """
+        return Recorded(self.logs())
+
+    def seconds_asking(self) -> float:
+        """Of all processes together."""
+        entries = (entry for log in self.logs() for _, entry in log_entries(log))
+        return sum(float(entry.get("seconds", 0)) for entry in entries)
+
+    def record(
+        self,
+        responses: Mapping[str, Any],
+        seconds: float | None = None,
+        before: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Store responses (image, reply, vector or exception) by sample id, durably.
+
+        ``before`` are the entries that these replace."""
+        lines = []
+        images: dict[Path, bytes] = {}
+        vectors = [r for r in responses.values() if isinstance(r, np.ndarray)]
+        places = iter(self.vectors.append(vectors))
+        for name, response in responses.items():
+            if isinstance(response, np.ndarray):
+                entry = {"id": name, **next(places)}
+            else:
+                entry = self._entry(name, response, images)
+            if before and name in before:
+                entry["attempt"] = int(before[name].get("attempt", 0)) + 1
+            lines.append(log_line(entry))
+        if seconds is not None:
+            lines.append(log_line({"batch": len(responses), "seconds": round(seconds, 6)}))
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_all(images)
+        with self.log.open("ab+") as file:
+            if file.tell() and _last_byte(file) != b"\n":
+                file.write(b"\n")  # ends the torn line of a killed run
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
+        """The line of a response; what belongs into a file of its own is added to ``images``."""
+        if isinstance(response, BaseException):
+            reason = str(response)
+            if not isinstance(response, Unscorable):
+                reason = f"{type(response).__name__}: {reason}"
+            return {"id": sample_id, "error": redacted(_encodable(reason))}
+        if isinstance(response, str):
+            return {"id": sample_id, "reply": _encodable(response)}
+        data = _png(response)
+        images[self._own(self.image_file(sample_id))] = data
+        return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
+
+    def _own(self, file: Path) -> Path:
+        """The file, unless a link leads it out of this folder. Raises UserError."""
+        if not file.parent.resolve().is_relative_to(self.path.resolve()):
+            raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
+        return file
+
+    def image_file(self, sample_id: str) -> Path:
+        return self.path / "images" / f"{sample_id}.png"
+
+    def answer(
+        self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
+    ) -> Answer | None:
+        """The stored response, or None where it is missing, damaged or an error; of an image that
+        is ``checked`` only its place is looked up."""
+        if isinstance(entry.get("reply"), str):
+            return Answer(sample, entry["reply"])
+        if "vector" in entry:
+            vector = self.vectors.read(entry)
+            return None if vector is None else Answer(sample, vector)
+        if "sha256" not in entry:
+            return None
+        file = self.image_file(sample.id)
+        if checked:
+            return Answer(sample, file)
+        try:
+            data = b"" if file.is_symlink() else self._own(file).read_bytes()
+        except OSError:
+            return None
+        return Answer(sample, file) if hashlib.sha256(data).hexdigest() == entry["sha256"] else None
+
+    # -- marks -------------------------------------------------------------------------------
+
+    def marks(
+        self, key: Mapping[str, Any], columns: list[str] | None = None
+    ) -> pd.DataFrame | None:
+        """Sound rows marked so far under ``key`` (task version, instruments); None without any."""
+        import pandas as pd
+
+        files = []
+        try:
+            written = read_json(self.path / MARKS)
+            if written.get("key") == dict(key):
+                files.append((self.path / ROWS, str(written["sha256"])))
+        except (OSError, UserError, KeyError, AttributeError):
+            pass  # not finished, or damaged: then the parts count, or all is marked again
+        for part in sorted(self.parts(key).glob("*.parquet")):
+            files.append((part, part.stem.rpartition("-")[2]))
+        found = (self._sound_rows(*file, columns) for file in files)
+        frames = [rows for rows in found if rows is not None]
+        if not frames:
+            return None
+        return pd.concat(frames, ignore_index=True)
+
+    def parts(self, key: Mapping[str, Any]) -> Path:
+        """Where rows are kept while marking: marks of another key never meet there."""
+        return self.path / f"rows-{checksum(key)}"
+
+    @staticmethod
+    def _sound_rows(path: Path, sha256: str, columns: list[str] | None) -> pd.DataFrame | None:
+        """None for a file that is not what was written, or would not fit into any memory."""
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        try:
+            data = b"" if path.is_symlink() else path.read_bytes()
+            if not hashlib.sha256(data).hexdigest().startswith(sha256) or len(sha256) < 16:
+                return None
+            about = pq.read_metadata(io.BytesIO(data))
+            groups = range(about.num_row_groups)
+            if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
+                return None
+            return pd.read_parquet(io.BytesIO(data), columns=columns)
+        except (OSError, ValueError):
+            return None
+
+    def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
+        data = _parquet(rows)
+        name = f"{share}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        write_whole(self.parts(key) / name, data)
+
+    def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
+        data = _parquet(rows)
+        write_whole(self.path / ROWS, data)
+        written = {"key": dict(key), "sha256": hashlib.sha256(data).hexdigest()}
+        write_json(self.path / MARKS, written)
+        for parts in self.path.glob("rows-*"):
+            shutil.rmtree(parts, ignore_errors=True)
+
+    def export(self, files: Mapping[str, str | bytes]) -> None:
+        for name, content in files.items():
+            path, data = self.path / name, content.encode() if isinstance(content, str) else content
+            if not path.exists() or path.read_bytes() != data:
+                write_whole(path, data)
+
+
+class RunFolder:
+    """One model on one suite with one set of settings; any number of tasks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / MANIFEST).exists()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Raises UserError when this is no run folder."""
+        if not self.exists:
+            raise UserError(f"{self.path} is not a run folder: it has no {MANIFEST}")
+        file, copy = self.path / MANIFEST, self.path / COPY
+        try:
+            manifest = read_json(file)
+        except UserError:
+            if not copy.exists():
+                raise
+            manifest = read_json(copy)
+            Progress().say(f"{file} was damaged and is restored from its copy")
+            write_whole(file, copy.read_bytes())
+        if not _is_manifest(manifest):
+            raise UserError(f"{file} is not the manifest of a run: choose another folder")
+        found: dict[str, Any] = manifest
+        return found
+
+    def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
+        """Begin this run, or go on with it. Raises UserError where another run lies here."""
+        identity = json.loads(json.dumps(identity))
+        if fresh:
+            self._clear()
+        if self.exists:
+            self.expect(identity)
+            for leftover in self.path.rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)  # of a killed run
+            return
+        if foreign := [p.name for p in self.path.iterdir() if not p.name.startswith(".")]:
+            raise UserError(
+                f"{self.path} is no run folder and holds other things ({foreign[0]} ...): "
+                "choose another --output"
+            )
+        self._write({"identity": identity, "state": "started", "tasks": {}})
+
+    def expect(self, identity: Mapping[str, Any]) -> None:
+        """Raises UserError where this is a run with other settings."""
+        identity = redacted(json.loads(json.dumps(identity)))
+        self._same("settings", self.manifest["identity"], identity)
+
+    def start_task(self, name: str, version: str, data: str, limit: int | None) -> None:
+        """Note what the task asks. Raises UserError where that, or more, was asked before."""
+        tasks = self.manifest["tasks"]
+        before = tasks.get(name, {})
+        if before:
+            self._same(f"data of task {name}", before["data"], data)
+            if limit and (before["limit"] is None or before["limit"] > limit):
+                raise UserError(
+                    f"{self.path} holds a larger run of {name} (--limit {before['limit']}), which "
+                    f"--limit {limit} would replace: choose another --output"
+                )
+        now = {"version": version, "data": data, "limit": limit, "state": "started"}
+        self.update(tasks={**tasks, name: {**before, **now}})
+
+    def update_task(self, name: str, **values: Any) -> None:
+        tasks = self.manifest["tasks"]
+        self.update(tasks={**tasks, name: {**tasks[name], **values}})
+
+    def _same(self, what: str, before: Any, now: Any) -> None:
+        if differences := list(differing(before, now)):
+            raise UserError(
+                f"{self.path} holds a run with other {what} ({'; '.join(differences)}): "
+                "choose another --output, or --fresh to start over"
+            )
+
+    def _clear(self) -> None:
+        for entry in list(self.path.iterdir()):
+            if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
+                # First out of sight, so that a kill leaves no half of it.
+                entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
+        for name in (COPY, MANIFEST, "table.csv", "table.md"):
+            (self.path / name).unlink(missing_ok=True)
+        for discarded in self.path.glob(".discarded-*"):
+            shutil.rmtree(discarded, ignore_errors=True)
+
+    def update(self, **values: Any) -> None:
+        self._write({**self.manifest, **values})
+
+    def _write(self, manifest: Mapping[str, Any]) -> None:
+        for name in (MANIFEST, COPY):
+            write_json(self.path / name, manifest)
+
+    def task(self, name: str, rank: int = 0) -> TaskFolder:
+        """The folder of a task; what stands after a colon may be any text, such as a path."""
+        folder = self.path / (re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task")
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link: a run folder holds its own files only")
+        return TaskFolder(folder, rank)
+
+    @contextmanager
+    def joined(self, launch: Launch) -> Iterator[Seat]:
+        """Only the processes of one launch write. Raises UserError while another one does."""
+        try:
+            with joined(self.path, launch) as seat:
+                yield seat
+        finally:
+            # A run that never began leaves nothing behind.
+            if not self.exists and not (self.path / ".processes").exists():
+                with suppress(OSError):
+                    (self.path / ".lock").unlink(missing_ok=True)
+                    self.path.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """As ``joined``, for a process alone."""
+        with self.joined(Launch()):
+            yield
+
+
+def _is_manifest(value: object) -> bool:
+    """Whether what lies in a folder, which anybody may have made, has the fields of a manifest."""
+    match value:
+        case {"identity": dict(identity), "tasks": dict(tasks)}:
+            known = isinstance(identity.get("suite", ""), str)
+            known &= isinstance(identity.get("seed", 0), int)
+            limits = [t.get("limit") if isinstance(t, dict) else "" for t in tasks.values()]
+            return known and all(limit is None or isinstance(limit, int) for limit in limits)
+    return False
+
+
+def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Leaves that differ between two trees of JSON values, as "name: old -> new"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name}: {old} -> {new}" if name else f"{old} -> {new}"

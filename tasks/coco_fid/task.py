@@ -1,0 +1,99 @@
+"""FID on COCO 2014's validation captions: how far drawings are from the photographs described.
+
+Protocol: "COCO-30k" of the text-to-image papers: 30,000 captions of val2014, one image drawn for
+each, both sides prepared as in GigaGAN's script (centre crop, Lanczos to 256), then clean-fid's
+Inception; so the headline is ``fid[gigagan256,inception]``. No list of captions is published with
+the papers. ``captions_30k.txt`` (caption ids, one a line) beside the annotations gives yours;
+without it one caption of each of 30,000 images is taken, by the hash of their ids, the same
+everywhere. References are the photographs of the captions drawn. All metrics are those of ``mjhq``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harmon_eval.core import Draw, Sample, Suite, UserError
+from harmon_eval.tasks.mjhq.task import task as fid_task
+
+CAPTIONS, CHOSEN, IMAGES = "captions_val2014.json", "captions_30k.txt", "val2014"
+SIZE = 30_000
+
+
+def samples(suite: Suite) -> Iterator[Sample]:
+    """One drawing a caption; ids are caption ids. Raises UserError for broken or missing files."""
+    folder = suite.data("coco_fid")
+    files, captions = load_captions(folder / CAPTIONS)
+    for caption_id in chosen(folder / CHOSEN, captions):
+        image_id, text = captions[caption_id]
+        reference = folder / IMAGES / files[image_id]
+        if not reference.is_file():
+            raise UserError(f"{reference} is missing: unpack COCO's val2014.zip beside {CAPTIONS}")
+        yield Sample(
+            id=f"{caption_id:07d}",
+            request=Draw(text),
+            target={"reference": reference},
+            group=str(image_id),
+            stratum="val2014",
+        )
+
+
+def load_captions(path: Path) -> tuple[dict[int, str], dict[int, tuple[int, str]]]:
+    """COCO's annotation file: image id -> file name, and caption id -> (image id, caption)."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files = {int(i["id"]): str(i["file_name"]) for i in content["images"]}
+        captions = {
+            int(a["id"]): (int(a["image_id"]), " ".join(str(a["caption"]).split()))
+            for a in content["annotations"]
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no caption file of COCO: {error}") from None
+    for name in files.values():
+        if not re.fullmatch(r"[\w-]+\.(jpg|jpeg|png)", name):
+            raise UserError(f"{path}: {name!r} is no plain name of an image file")
+    if lost := {image for image, _ in captions.values()} - set(files):
+        raise UserError(f"{path}: captions of images that it does not list, such as {min(lost)}")
+    return files, captions
+
+
+def chosen(path: Path, captions: dict[int, tuple[int, str]]) -> list[int]:
+    """Caption ids to draw: those listed in ``path``, or one an image, at most SIZE, by hash."""
+    if path.is_file():
+        try:
+            listed = [int(line) for line in path.read_text().split()]
+        except ValueError as error:
+            raise UserError(f"{path} must hold caption ids, one a line: {error}") from None
+        if unknown := [number for number in listed if number not in captions]:
+            raise UserError(f"{path}: no caption has the id {unknown[0]}")
+        return list(dict.fromkeys(listed))
+
+    def order(number: int) -> bytes:
+        return hashlib.sha256(str(number).encode()).digest()
+
+    first: dict[int, int] = {}
+    for caption in sorted(captions, key=order):
+        first.setdefault(captions[caption][0], caption)
+    images = sorted(first, key=order)[:SIZE]
+    return sorted(first[image] for image in images)
+
+
+TASK = replace(
+    fid_task("gigagan256"),
+    samples=samples,
+    exports=None,
+    paper="arXiv 2303.05511",
+    protocol="mingukkang/GigaGAN @ b2d3716 (preparation of both sides) and clean-fid's Inception",
+    differs="No list of captions is published: one of each of 30,000 images is taken, by the hash "
+    "of their ids, unless you give a list. Symmetric eigenvalues in float64 instead of a matrix "
+    "square root.",
+    compares="Neither lmms-eval nor VLMEvalKit has it. Papers draw other captions and take other "
+    "references: differences of some tenths mean nothing.",
+    licence="captions CC BY 4.0; images under their Flickr licences",
+    size="30,000 captions",
+)

@@ -1,0 +1,93 @@
+"""GenEval's row of one image: its verdict, and the objects that another threshold would need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import Row, UserError
+from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
+from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol, surviving, verdict
+
+# Objects above this score are stored with each mark; no threshold of use lies below it.
+LOWEST_SCORE = 0.05
+STORED = Protocol(threshold=LOWEST_SCORE, counting_threshold=LOWEST_SCORE)
+
+
+def mark_image(
+    metadata: Mapping[str, Any],
+    image: np.ndarray,
+    detections: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
+    name_colors: Any,
+) -> Row:
+    """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool.
+
+    ``detections`` and ``colors`` in the row are all that ``verdicts`` needs."""
+    boxes, colors = {}, {}
+    colored = {c["class"] for c in metadata["include"] if "color" in c}
+    for name, (found, masks) in detections.items():
+        # In the detector's order: equal scores are told apart by it.
+        kept = sorted(each.row for each in surviving(found, metadata["tag"], STORED))
+        if not kept:
+            continue
+        boxes[name] = found[kept]
+        if name in colored:
+            colors[name] = name_colors(
+                image, found[kept], None if masks is None else masks[kept], name
+            )
+    return {
+        **judge(metadata, boxes, colors, PUBLISHED),
+        "detections": json.dumps({name: found.tolist() for name, found in boxes.items()}),
+        "colors": json.dumps(colors),
+    }
+
+
+def judge(
+    metadata: Mapping[str, Any],
+    boxes: Mapping[str, np.ndarray],
+    colors: Mapping[str, Sequence[str]],
+    protocol: Protocol,
+) -> Row:
+    """The official row of one image from its objects and their colours."""
+    correct, reason = verdict(metadata, boxes, lambda name, i: colors[name][i], protocol)
+    return {
+        "tag": metadata["tag"],
+        "prompt": metadata["prompt"],
+        "correct": correct,
+        "reason": reason,
+        "metadata": json.dumps(dict(metadata)),
+        "details": json.dumps(details(boxes, metadata["tag"], protocol)),
+    }
+
+
+def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Stored rows marked again by other thresholds, without detector and images.
+
+    Raises UserError for a threshold below what was stored, or rows that hold no objects."""
+    if min(protocol.threshold, protocol.counting_threshold) < LOWEST_SCORE:
+        raise UserError(f"objects below {LOWEST_SCORE} are not stored: choose a higher threshold")
+    if protocol.max_objects > STORED.max_objects:
+        raise UserError(f"no more than {STORED.max_objects} objects of a class are stored")
+    if "detections" not in rows:
+        raise UserError("these rows hold no objects: mark the run again")
+    again = []
+    for metadata, found, colors in zip(
+        rows["metadata"], rows["detections"], rows["colors"], strict=True
+    ):
+        boxes = {name: np.array(b, dtype=np.float32) for name, b in json.loads(found).items()}
+        again.append(judge(json.loads(metadata), boxes, json.loads(colors), protocol))
+    return rows.assign(**pd.DataFrame(again, index=rows.index))
+
+
+def details(
+    boxes: Mapping[str, np.ndarray], tag: str, protocol: Protocol = PUBLISHED
+) -> dict[str, list[list[float]]]:
+    """All objects that count, in COCO's class order (other classes last, by name), best first."""
+    place = {name: i for i, name in enumerate(OBJECT_NAMES)}
+    names = sorted(boxes, key=lambda name: (place.get(name, len(place)), name))
+    survivors = {name: surviving(boxes[name], tag, protocol) for name in names}
+    return {name: [f.box.tolist() for f in each] for name, each in survivors.items() if each}

@@ -1,0 +1,153 @@
+"""GenEval's prompts: the official 553 made again by their own procedure, and fresh ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harmon_eval.core import UserError
+from harmon_eval.tasks.geneval.rules import PALETTE
+
+OFFICIAL_SEED = 43
+OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"
+FRESH_SEED = 250321979
+FRESH_SHA256 = "99afeaba7f6ce7e7ff093c8f21348f98f393437e4943d94f589813c283a9c86e"
+TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+RELATIONS = ("left of", "right of", "above", "below")
+NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
+# COCO's 80 classes in their order, with GenEval's own names for three of them.
+_NAMES = """
+person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear,
+zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports
+ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine
+glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
+dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
+computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink,
+refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
+"""
+OBJECT_NAMES = tuple(" ".join(_NAMES.split()).split(", "))
+
+
+def with_article(phrase: str) -> str:
+    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
+
+
+def plural(name: str) -> str:
+    """The official rule, quirks included: "es" after a final s, else "s" (toothbrushs, sheeps)."""
+    return name + ("es" if name.endswith("s") else "s")
+
+
+def clause(name: str, count: int = 1, **attribute: Any) -> dict[str, Any]:
+    return {"class": name, "count": count, **attribute}
+
+
+def single(name: str) -> dict[str, Any]:
+    prompt = f"a photo of {with_article(name)}"
+    return {"tag": "single_object", "include": [clause(name)], "prompt": prompt}
+
+
+def two(a: str, b: str) -> dict[str, Any]:
+    prompt = f"a photo of {with_article(a)} and {with_article(b)}"
+    return {"tag": "two_object", "include": [clause(a), clause(b)], "prompt": prompt}
+
+
+def counting(name: str, count: int) -> dict[str, Any]:
+    return {
+        "tag": "counting",
+        "include": [clause(name, count)],
+        "exclude": [clause(name, count + 1)],
+        "prompt": f"a photo of {NUMBER_WORDS[count]} {plural(name)}",
+    }
+
+
+def colors(name: str, color: str) -> dict[str, Any]:
+    prompt = f"a photo of {with_article(f'{color} {name}')}"
+    return {"tag": "colors", "include": [clause(name, color=color)], "prompt": prompt}
+
+
+def position(subject: str, relation: str, reference: str) -> dict[str, Any]:
+    include = [clause(reference), clause(subject, position=[relation, 0])]
+    prompt = f"a photo of {with_article(subject)} {relation} {with_article(reference)}"
+    return {"tag": "position", "include": include, "prompt": prompt}
+
+
+def color_attr(a: str, color_a: str, b: str, color_b: str) -> dict[str, Any]:
+    include = [clause(a, color=color_a), clause(b, color=color_b)]
+    both = f"{with_article(f'{color_a} {a}')} and {with_article(f'{color_b} {b}')}"
+    return {"tag": "color_attr", "include": include, "prompt": f"a photo of {both}"}
+
+
+def without_repeats(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the first of equal objects."""
+    return list({json.dumps(item): item for item in items}.values())
+
+
+def generate(seed: int, samples: int = 100) -> list[dict[str, Any]]:
+    """Prompts by the official procedure; seed 43 gives the official file, others fresh prompts."""
+    rng = np.random.default_rng(seed)
+    n, person = len(OBJECT_NAMES), OBJECT_NAMES.index("person")
+
+    def things(size: int) -> list[str]:
+        """Distinct objects that have a colour: anything but a person."""
+        picked = rng.choice(n - 1, size=size, replace=False) if size > 1 else [rng.choice(n - 1)]
+        return [OBJECT_NAMES[(int(i) + 1 + person) % n] for i in picked]
+
+    items = [single(OBJECT_NAMES[i]) for i in rng.choice(n, size=n, replace=False)]
+    for _ in range(samples):
+        a, b = rng.choice(n, size=2, replace=False)
+        items.append(two(OBJECT_NAMES[a], OBJECT_NAMES[b]))
+    for _ in range(samples):
+        name = OBJECT_NAMES[rng.choice(n)]
+        items.append(counting(name, int(rng.integers(2, 4, endpoint=True))))
+    for _ in range(samples):
+        (name,) = things(1)
+        items.append(colors(name, PALETTE[rng.choice(len(PALETTE))]))
+    for _ in range(samples):
+        subject, reference = rng.choice(n, size=2, replace=False)
+        relation = RELATIONS[rng.choice(len(RELATIONS))]
+        items.append(position(OBJECT_NAMES[subject], relation, OBJECT_NAMES[reference]))
+    for _ in range(samples):
+        a_name, b_name = things(2)
+        color_a, color_b = rng.choice(len(PALETTE), size=2, replace=False)
+        items.append(color_attr(a_name, PALETTE[color_a], b_name, PALETTE[color_b]))
+    return without_repeats(items)
+
+
+def fresh_metadata() -> str:
+    """Prompts of the same distribution from another seed, as text like ``official_metadata``.
+
+    Raises UserError when this NumPy draws other numbers."""
+    text = to_jsonl(generate(FRESH_SEED))
+    if hashlib.sha256(text.encode()).hexdigest() != FRESH_SHA256:
+        raise UserError(
+            f"NumPy {np.__version__} does not draw the fresh prompts again: use another version, "
+            "or pass --data DIR with geneval_fresh/evaluation_metadata.jsonl in it"
+        )
+    return text
+
+
+def to_jsonl(items: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(item) + "\n" for item in items)
+
+
+def to_text(items: Sequence[dict[str, Any]]) -> str:
+    """The prompts alone, one a line, as in ``generation_prompts.txt``."""
+    return "".join(item["prompt"] + "\n" for item in items)
+
+
+def official_metadata() -> str:
+    """Text of the official ``evaluation_metadata.jsonl``, 553 lines.
+
+    Raises UserError when this NumPy draws other numbers, which its authors do not rule out."""
+    text = to_jsonl(generate(OFFICIAL_SEED))
+    if hashlib.sha256(text.encode()).hexdigest() != OFFICIAL_SHA256:
+        raise UserError(
+            f"NumPy {np.__version__} does not draw GenEval's prompts again; get "
+            "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"
+        )
+    return text

@@ -1,0 +1,109 @@
+"""Held out: does the model draw and name combinations that its training never showed?
+
+Paper: none, this benchmark is ours. Protocol: this file. Prompts of four of GenEval's kinds (a
+coloured object, two of them, a count, a relation) come in two splits: ``seen`` combinations were in
+the training data, ``unseen`` ones were left out of it, though each of their parts was there. The
+model draws each prompt and is asked, about pictures that show it, for what the prompt names.
+
+``held_out.jsonl`` has the format of ``synergy.jsonl`` and a field ``split`` in each line. The mini
+suite's splits are those of the trainer's scenes: six coloured shapes, two counts, two relations.
+``splits.md`` in the run's folder is the table of both splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from harmon_eval.core import Interval, Sample, Suite, Summarize, Task, UserError
+from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.report.tables import interval, number
+from harmon_eval.tasks.geneval.layout import read_metadata
+from harmon_eval.tasks.geneval.prompts import TAGS
+from harmon_eval.tasks.synergy import task as synergy
+
+SPLITS, SIDES = ("seen", "unseen"), ("drawn", "named")
+
+
+def samples(suite: Suite) -> Iterator[Sample]:
+    """Those of synergy; a stratum is a tag of a split."""
+    file = suite.data("held_out") / "held_out.jsonl"
+    splits = [item.get("split") for item in read_metadata(file)]
+    for line, split in enumerate(splits, start=1):
+        if split not in SPLITS:
+            raise UserError(f"{file}, line {line}: the field 'split' must be seen or unseen")
+    for sample in synergy.samples(suite, "held_out"):
+        split = splits[int(sample.group)]
+        yield replace(sample, stratum=f"{split}_{sample.stratum}")
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """``seen`` and ``unseen`` are means of their two sides; ``SPLIT_SIDE`` is the unweighted mean
+    of ``SPLIT_TAG_SIDE``, the shares of right drawings or replies; ``unreadable`` as in synergy."""
+    cells = rows["correct"].astype(float).groupby(rows["stratum"] + "_" + rows["side"]).mean()
+    found = {str(name): float(share) for name, share in cells.items()}
+    means = {}
+    for split in SPLITS:
+        for side in SIDES:
+            names = [f"{split}_{tag}_{side}" for tag in TAGS]
+            shares = [found[name] for name in names if name in found]
+            if shares:
+                means[f"{split}_{side}"] = sum(shares) / len(shares)
+        sides = [means[name] for side in SIDES if (name := f"{split}_{side}") in means]
+        if sides:
+            means[split] = sum(sides) / len(sides)
+    unreadable = {"unreadable": float(rows["unreadable"].sum())} if "unreadable" in rows else {}
+    return {**means, **found, **unreadable}
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over prompts within each tag of a split."""
+    return bootstrap_intervals(rows[["group", "stratum", "side", "correct"]], summarize)
+
+
+def exports(chosen: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
+    """GenEval's metadata beside the images; once marked, both splits side by side."""
+    if rows is None:
+        return synergy.exports(chosen, None)
+    return {"splits.md": table(rows)} if len(rows) else {}
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Shares of right drawings and replies with their intervals, in Markdown."""
+    found, spans = summarize(rows), intervals(rows, summarize)
+
+    def cell(name: str) -> str:
+        return f"{number(found.get(name))} {interval(*spans.get(name, (None, None)))}".rstrip()
+
+    columns = [(side, split) for side in SIDES for split in SPLITS]
+    lines = ["| | " + " | ".join(f"{side}, {split}" for side, split in columns) + " |",
+             "|---|" + "---|" * len(columns)]  # fmt: skip
+    for tag in (*(tag for tag in TAGS if any(f"_{tag}_" in name for name in found)), ""):
+        names = ["_".join(filter(None, (split, tag, side))) for side, split in columns]
+        lines.append(f"| {tag or '**mean**'} | " + " | ".join(map(cell, names)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+TASK = Task(
+    samples=samples,
+    mark=synergy.mark,
+    summarize=summarize,
+    headline="unseen",
+    higher_is_better=True,
+    paper="none",
+    version="1",
+    instruments=synergy.TASK.instruments,
+    intervals=intervals,
+    exports=exports,
+    assume=synergy.assume,
+    licence="that of your pictures; the mini suite's are made here",
+    size="as many prompts as the file has; mini: 96, each with 4 questions and 4 drawings",
+    protocol="this file; replies and drawings are marked as in synergy",
+    differs="There is no original. What was held out is a property of one training: the mini "
+    "suite's splits say something about models trained on its scenes only, as harmon-mini is.",
+    compares="With no other toolkit's numbers. Both splits have the same kinds of prompts and, for "
+    "counts, the same numbers of objects; half of yes-or-no replies are right by chance.",
+    cost="mini: 384 drawings and 384 short replies",
+)

@@ -1,0 +1,107 @@
+"""Labelled images: ImageNet's folders, or tables of the hub's datasets, read where they lie.
+
+::
+
+    train/CLASS/IMAGE, val/CLASS/IMAGE           ImageNet's layout
+    train-*.parquet, validation-*.parquet        the hub's, also below data/
+    train/*.arrow, validation/*.arrow            datasets' save_to_disk
+
+Of the hub's splits ``validation`` is taken for val, else ``val``, else ``test``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harmon_eval.core import UserError
+
+SPLITS = ("train", "val")
+SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
+NAMES = {"train": ("train",), "val": ("validation", "val", "test")}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """``source`` names the set of images; empty where the folder holds one only. ``name`` is the
+    image's own in its class, ``view`` the number of a random crop (0: the whole image)."""
+
+    source: str
+    split: str
+    label: str
+    name: str
+    view: int = 0
+
+    @property
+    def place(self) -> str:
+        """``SET/SPLIT/CLASS/NAME``, of a crop ``SET/SPLIT+VIEW/CLASS/NAME``."""
+        split = f"{self.split}+{self.view}" if self.view else self.split
+        return "/".join(filter(None, (self.source, split, self.label, self.name)))
+
+    @classmethod
+    def of(cls, place: str) -> Labelled:
+        """The way back from ``place``."""
+        *source, split, label, name = place.split("/")
+        split, _, view = split.partition("+")
+        return cls("/".join(source), split, label, name, int(view or 0))
+
+
+def labelled_images(folder: Path) -> Iterator[tuple[Labelled, Path]]:
+    """All images with their files, of the folder or of each of its subfolders that is such a set.
+
+    Classes come in order, of tables rows as they lie. Raises UserError for a split that is missing,
+    a class of val that train does not have, and fewer than two classes."""
+    sources = {"": folder} if _is_set(folder) else {}
+    if not sources:
+        sources = {p.name: p for p in sorted(folder.glob("*")) if p.is_dir() and _is_set(p)}
+    if not sources:
+        raise UserError(f"{folder} has no train/: put images at train/CLASS/* and val/CLASS/*, or "
+                        "train-*.parquet and validation-*.parquet there")  # fmt: skip
+    for source, place in sources.items():
+        found = {split: list(_images(place, split)) for split in SPLITS}
+        known = {split: {label for label, _, _ in own} for split, own in found.items()}
+        if len(known["train"]) < 2:
+            raise UserError(f"{place / 'train'} holds fewer than two folders with images")
+        if unknown := sorted(known["val"] - known["train"]):
+            raise UserError(f"{place / 'val'} has the class {unknown[0]!r}, train/ has not")
+        for split, own in found.items():
+            yield from ((Labelled(source, split, label, name), file) for label, name, file in own)
+
+
+def _is_set(folder: Path) -> bool:
+    return (folder / "train").is_dir() or bool(_tables(folder, "train"))
+
+
+def _tables(folder: Path, split: str) -> list[Path]:
+    """The tables of the first of the split's names that has any."""
+    for name in NAMES[split]:
+        patterns = [f"{name}-*.parquet", f"{name}.parquet", f"data/{name}-*.parquet",
+                    f"{name}/*.parquet", f"{name}/*.arrow"]  # fmt: skip
+        if files := sorted(file for pattern in patterns for file in folder.glob(pattern)):
+            return files
+    return []
+
+
+def _images(folder: Path, split: str) -> Iterator[tuple[str, str, Path]]:
+    """(label, name, file) of each image of a split."""
+    if tables := _tables(folder, split):
+        from harmon_eval.files.image_tables import labels_of
+
+        for file in tables:
+            for path, label in labels_of(file):
+                yield label, f"{file.stem}-{int(path.name):06d}", path
+        return
+    place = folder / split
+    if not place.is_dir():
+        raise UserError(f"{place} is missing: put images at {split}/CLASS/*")
+    files = [
+        file
+        for label in sorted(place.iterdir())
+        if label.is_dir()
+        for file in sorted(label.iterdir())
+        if file.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise UserError(f"{place} holds no images: sort them into one folder a class")
+    yield from ((file.parent.name, file.name, file) for file in files)

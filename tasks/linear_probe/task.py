@@ -1,0 +1,134 @@
+"""Linear probe: how well do a model's frozen features tell classes apart?
+
+Images in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, or in the hub's tables; several
+such folders side by side are several sets. Each image is embedded once; the vectors stay in the run
+folder as mapped memory, and three probes learn from those of train. Their numbers are not
+comparable, so each metric names its probe:
+
+- ``top1[lbfgs]``: logistic regression as a convex problem; the penalty is chosen in the training
+  part. The same for every machine up to rounding.
+- ``top1[lars-cached]``: MAE's recipe (arXiv 2111.06377) without its random crops;
+  ``top1[lars-cached,4views]``: with four random crops and flips of each training image.
+- ``top1[knn20]``: the vote of the 20 nearest training images; nothing is learned.
+
+``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` of
+another layer or pooling; ``majority`` is what the most frequent class alone would get. Width and
+pooling decide much: report ``dimension``, too.
+
+``--tasks linear_probe:SOURCE?views=K``: SOURCE is a folder or a dataset of the hub, which is
+streamed into the cache once; K random crops of each training image are embedded beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import (
+    Answer,
+    Embed,
+    Instruments,
+    Interval,
+    Row,
+    Sample,
+    Suite,
+    Summarize,
+    Task,
+    UserError,
+)
+from harmon_eval.instruments.probe.shares import FACT, RANK, judged, shares
+from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.tasks.linear_probe.folder import labelled_images
+from harmon_eval.tasks.linear_probe.hub import streamed
+
+
+def samples(suite: Suite, source: str = "", views: int = 0) -> Iterator[Sample]:
+    """An image or a crop a sample; ids are ``SET/SPLIT/CLASS/NAME``, which the probes read."""
+    folder = suite.data("linear_probe")
+    if source:
+        folder = Path(source) if Path(source).is_dir() else streamed(source)
+    for image, file in labelled_images(folder):
+        for view in range(views + 1 if image.split == "train" else 1):
+            yield Sample(
+                id=replace(image, view=view).place,
+                request=Embed(file, view),
+                target={"source": image.source, "split": image.split, "label": image.label},
+                group=image.place,
+                stratum="/".join(filter(None, (image.source, image.label, image.split))),
+            )
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+    """Set, split and label; of a test image also how many classes each probe puts before its own,
+    and what the fits say of themselves."""
+    rows: list[Row] = []
+    for answer in answers:
+        row: Row = dict(answer.sample.target)
+        if not np.isfinite(np.asarray(answer.response)).all():
+            row = {"unscored": "features that are not finite"}
+        elif row["split"] == "val":
+            row |= instruments["probe"].verdict(answer.sample.id)
+        rows.append(row)
+    return rows
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    frame = judged(rows)
+    metrics = shares(frame)
+    sets = list(frame.groupby("stratum")) if len(frame) else []
+    for source, own in sets:
+        end = f"/{source}" if len(sets) > 1 else ""
+        facts = own.iloc[0].filter(like=FACT).dropna()
+        metrics |= {str(n).removeprefix(FACT) + end: float(value) for n, value in facts.items()}
+    return metrics
+
+
+def intervals(
+    rows: pd.DataFrame, summarize: Summarize, resamples: int = 1000
+) -> dict[str, Interval]:
+    """Bootstrap over the test images of each set; the probes, once fitted, stay as they are."""
+    frame = judged(rows)
+    columns = [str(n) for n in frame if str(n).startswith(RANK) or n == f"{FACT}classes"]
+    percent = partial(scaled_intervals, maximum=lambda name: 100.0, columns=columns)
+    return percent(frame, shares, resamples=resamples) if len(frame) else {}
+
+
+def open_task(argument: str) -> Task:
+    """``SOURCE?views=K``, either alone or both. Raises UserError for any other setting."""
+    source, _, query = argument.partition("?")
+    given = dict(parse_qsl(query))
+    views = given.pop("views", "0")
+    if given or not views.isdecimal() or int(views) > 90 or (query and views == "0"):
+        raise UserError(f"linear_probe:{argument}: give SOURCE?views=K with K from 1 to 90")
+    return replace(TASK, samples=partial(samples, source=source, views=int(views)))
+
+
+TASK = Task(
+    samples=samples,
+    mark=mark,
+    summarize=summarize,
+    intervals=intervals,
+    headline="top1",
+    higher_is_better=True,
+    paper="arXiv 2111.06377",
+    version="2",
+    instruments=("probe",),
+    licence="ImageNet: for non-commercial research by its terms of access; digits: CC BY 4.0 (UCI)",
+    size="ImageNet-1k: 1,281,167 training and 50,000 validation images in 1,000 classes",
+    protocol="Logistic regression in the way of CLIP's probe; MAE's LARS (facebookresearch/mae @ "
+    "efb2a80); DINO's k-NN with 20 neighbours",
+    differs="Features are computed once: MAE's recipe sees K stored random crops and flips of an "
+    "image in turn (none by default) instead of a new one each epoch, with exact standardisation "
+    "for BatchNorm; outside of ImageNet's size its base learning rate is chosen on a hold-out of "
+    "train. The convex probe standardises features, CLIP's does not.",
+    compares="Neither lmms-eval nor VLMEvalKit has it. MAE's published numbers use about 90 random "
+    "views an image; a MAR encoder has seen ImageNet's labels in its training. Harmon published "
+    "no code of its probe, so its figures are no target.",
+    cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions is about 4 TFLOP",
+)

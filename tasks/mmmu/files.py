@@ -1,0 +1,126 @@
+"""MMMU's tables: one folder of Parquet files a subject, as the hub has them, or a copy.
+
+Copies: the hub's files without subjects (lmms-lab/MMMU) and VLMEvalKit's MMMU_DEV_VAL.tsv, which
+writes an open question as one with two options.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harmon_eval.core import UserError
+from harmon_eval.files.packed_questions import find_files, read_tsv_images
+from harmon_eval.files.question_files import field, read_parquet, unpacked
+from harmon_eval.replies.mmmu_answers import literal_list
+from harmon_eval.replies.prompts import LETTER, SHORT_ANSWER, listed, vlmevalkit_choice
+
+DISCIPLINES = {
+    "Art_and_Design": ("Art", "Art_Theory", "Design", "Music"),
+    "Business": ("Accounting", "Economics", "Finance", "Manage", "Marketing"),
+    "Science": ("Biology", "Chemistry", "Geography", "Math", "Physics"),
+    "Health_and_Medicine": (
+        "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
+        "Pharmacy", "Public_Health",
+    ),
+    "Humanities_and_Social_Science": ("History", "Literature", "Sociology", "Psychology"),
+    "Tech_and_Engineering": (
+        "Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics",
+        "Energy_and_Power", "Materials", "Mechanical_Engineering",
+    ),
+}  # fmt: skip
+SUBJECTS = {subject: name for name, subjects in DISCIPLINES.items() for subject in subjects}
+MARKER = re.compile(r"<image (\d)>")
+IMAGES = range(1, 8)
+
+
+TSV, HUB = "MMMU_DEV_VAL.tsv", ("data/{}-*.parquet", "{}-*.parquet")
+PATTERNS = ("Accounting", TSV, *(pattern.format("validation") for pattern in HUB))
+OTHER_ANSWERS = "Other Answers"
+Read = Iterator[tuple[str, dict[str, Any], dict[int, Path]]]
+
+
+def read_questions(folder: Path, split: str) -> Read:
+    """(subject, row, image number -> file) of every question. Raises UserError."""
+    if not (folder / PATTERNS[0]).is_dir():
+        if (file := folder / TSV).is_file():
+            yield from _of_tsv(file, split)
+            return
+        if files := find_files(folder, [pattern.format(split) for pattern in HUB]):
+            yield from _of_tables(files)
+            return
+    for subject in SUBJECTS:
+        files = sorted((folder / subject).glob(f"{split}-*.parquet"))
+        if not files:
+            raise UserError(f"{folder / subject} has no {split}-*.parquet: MMMU needs 30 subjects")
+        yield from _of_tables(files, subject)
+
+
+def _of_tables(files: list[Path], subject: str = "") -> Read:
+    for file in files:
+        rows = read_parquet(file)
+        images = unpacked(file, _images(file, rows))
+        for row in rows:
+            own = {k: images / f"{row['id']}-{k}.png" for k in IMAGES if row.get(f"image_{k}")}
+            yield subject or _subject(field(row, "id", str(file)), str(file)), row, own
+
+
+def _subject(number: str, where: str) -> str:
+    """That of an id such as validation_Art_Theory_1."""
+    subject = number.partition("_")[2].rpartition("_")[0]
+    if subject not in SUBJECTS:
+        raise UserError(f"{where}: {number[:60]!r} names none of 30 subjects: get the file again")
+    return subject
+
+
+def _of_tsv(file: Path, split: str) -> Read:
+    for row, images in read_tsv_images(file):
+        if row.get("split") != split:
+            continue
+        where = f"{file}, row {row['index']}"
+        subject = field(row, "category", where).replace(" ", "_")
+        number = str(row.get("id") or f"{split}_{subject}_{row['index']}")
+        options = [row[name] for name in "ABCDEFGHI" if row.get(name, "") not in ("", "nan")]
+        question = {"id": number, "question": field(row, "question", where)}
+        if options[1:] == [OTHER_ANSWERS]:
+            question |= {"options": "[]", "answer": options[0]}
+        else:
+            question |= {"options": str(options), "answer": row.get("answer", "")}
+        yield _subject(f"{split}_{subject}_0", where), question, dict(enumerate(images, start=1))
+
+
+def _images(file: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    for row in rows:
+        name = field(row, "id", str(file))
+        if not re.fullmatch(r"[\w-]+", name):
+            raise UserError(f"{file}: id {name[:60]!r} is no plain name: get the file again")
+        for number in IMAGES:
+            if image := row.get(f"image_{number}"):
+                yield f"{name}-{number}", image["bytes"]
+
+
+def options_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Letter -> option; empty for an open question."""
+    texts = literal_list(field(row, "options", where), where)
+    return {chr(ord("A") + i): text for i, text in enumerate(texts)}
+
+
+def phrased(question: str, options: Mapping[str, str], prompt: str) -> str:
+    """The text of a question as ``official`` ((A) lines), ``lmms-eval`` (A. lines) or
+    ``vlmevalkit`` words it; markers of images stay."""
+    if prompt == "vlmevalkit":
+        return vlmevalkit_choice(question, options) if options else f"Question: {question}\n"
+    if not options:
+        return f"{question}\n\n{SHORT_ANSWER}"
+    if prompt == "lmms-eval":
+        return f"{question}\n{listed(options)}\n\n{LETTER}"
+    return f"{question}\n\n{listed(options, '({}) {}')}\n\n{LETTER}"
+
+
+def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
+    """Images by the first marker that names them; all of them where no marker does."""
+    named = dict.fromkeys(int(number) for number in MARKER.findall(text))
+    found = tuple(images[number] for number in named if number in images)
+    return found or tuple(images.values())

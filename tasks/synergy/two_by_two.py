@@ -1,0 +1,81 @@
+"""Two-by-two tables of concepts: named or not, drawn or not, with their phi coefficient.
+
+Rows hold ``stratum`` (the tag), ``group`` (the concept), ``side`` ("named" for a reply, "drawn" for
+a drawing) and ``correct``. Phi is Pearson's correlation of two yes-or-no variables (Yule 1912).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval.core import Interval, Summarize
+from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.tasks.geneval.prompts import TAGS
+
+# More than this share of right responses, and a concept counts as named, or as drawn.
+HALF = 0.5
+CELLS = ("both", "named_only", "drawn_only", "neither")
+
+
+def concepts(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a concept with scored replies and scored drawings: the shares that are right."""
+    right = rows["correct"].astype(float)
+    shares = right.groupby([rows["stratum"], rows["group"], rows["side"]]).mean().unstack()
+    return shares.reindex(columns=["named", "drawn"]).dropna().reset_index()
+
+
+def phi(both: float, named_only: float, drawn_only: float, neither: float) -> float:
+    """Pearson's correlation of two yes-or-no variables; NaN where one of them never varies."""
+    named, drawn = both + named_only, both + drawn_only
+    margins = named * (drawn_only + neither) * drawn * (named_only + neither)
+    return (both * neither - named_only * drawn_only) / math.sqrt(margins) if margins else math.nan
+
+
+def table(own: pd.DataFrame) -> dict[str, float]:
+    """The 2 x 2 table of concepts as shares, phi, and the mean shares of right responses."""
+    named, drawn = own["named"].to_numpy(), own["drawn"].to_numpy()
+    can_name, can_draw = named > HALF, drawn > HALF
+    kinds = (can_name & can_draw, can_name & ~can_draw, ~can_name & can_draw, ~can_name & ~can_draw)
+    counts = [int(kind.sum()) for kind in kinds]
+    shares = {name: count / len(own) for name, count in zip(CELLS, counts, strict=True)}
+    rates = {"naming": float(named.mean()), "drawing": float(drawn.mean())}
+    return {**shares, "phi": phi(*counts), **rates}
+
+
+def by_tag(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    parts = {tag: found[found["stratum"] == tag] for tag in TAGS}
+    return {tag: own for tag, own in parts.items() if len(own)}
+
+
+def overall(found: pd.DataFrame) -> dict[str, float]:
+    """The unweighted means of the tags' tables."""
+    tables = [table(own) for own in by_tag(found).values()]
+    return {name: math.fsum(t[name] for t in tables) / len(tables) for name in CELLS}
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over concepts within each tag; a phi of exactly 1 or -1 and counts have none."""
+    found = concepts(rows)
+    spans = bootstrap_intervals(found, overall) if len(found) else {}
+    for tag, own in by_tag(found).items():
+        spans |= {f"{tag}_{n}": span for n, span in bootstrap_intervals(own, table).items()}
+        if abs(table(own)["phi"]) == 1:  # no resample can differ: its spread says nothing
+            spans.pop(f"{tag}_phi", None)
+    return spans
+
+
+def asymmetric(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Concepts that are only named or only drawn, with what was wrong on the other side."""
+    for tag, group, named, drawn in concepts(rows).itertuples(index=False):
+        if (named > HALF) != (drawn > HALF):
+            own = rows[rows["group"] == group]
+            wrong = own[~own["correct"].astype(bool)]
+            can = "named_only" if named > HALF else "drawn_only"
+            about = {"concept": own["prompt"].iloc[0], "tag": tag, "group": group, "cell": can}
+            seen = {"wrong_replies": "reply", "wrong_drawings": "reason"}
+            texts = {name: wrong[column].dropna().tolist() for name, column in seen.items()}
+            yield {**about, "naming": named, "drawing": drawn, **texts}

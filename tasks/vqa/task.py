@@ -1,0 +1,136 @@
+"""Your own questions about your own images: ``--tasks vqa:FILE``, no code.
+
+Protocol: this one. FILE is .jsonl, .json, .csv, .tsv or .parquet with the columns ``image`` (a file
+beside FILE, or the bytes in Parquet; may be empty), ``question``, ``answer`` (text, or a list of
+accepted texts) and, for multiple choice, ``options`` (a list, or a list written as text; the answer
+is then a letter or one of the options). ``id`` and ``group`` are optional.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.files.question_files import field, find_image, read_table, unpacked
+from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.replies import gqa_answers, prompts
+from harmon_eval.replies.mmmu_answers import literal_list
+from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
+
+
+def samples(suite: Suite, path: str) -> Iterator[Sample]:
+    file = Path(path) if path else suite.data("vqa") / "questions.jsonl"
+    rows = read_table(file)
+    stored = [(i, row["image"]["bytes"]) for i, row in enumerate(rows)
+              if isinstance(row.get("image"), dict)]  # fmt: skip
+    folder = unpacked(file, ((str(i), data) for i, data in stored)) if stored else file.parent
+    for number, row in enumerate(rows):
+        where = f"{file}, row {number + 1}"
+        options = dict(zip(LETTERS, as_list(row.get("options"), where), strict=False))
+        answers = as_list(row.get("answer"), where)
+        if not answers:
+            raise UserError(f"{where}: the field 'answer' is missing")
+        if options:
+            answers = [letter_of(answers[0], options, where)]
+        image = f"{number}.png" if isinstance(row.get("image"), dict) else row.get("image")
+        images = (find_image(str(image), [folder]),) if image else ()
+        question = field(row, "question", where)
+        asked = (
+            prompts.llava_choice(question, options)
+            if options
+            else f"{question}\n{prompts.SHORT_ANSWER}"
+        )
+        name = str(row.get("id") or f"{number:06d}")
+        yield Sample(
+            id=re.sub(r"[^\w.+=@()-]+", "-", name).strip(".-") or f"{number:06d}",
+            request=Ask(asked, images, max_new_tokens=32),
+            target={"answers": answers, "options": options},
+            group=str(row.get("group") or image or number),
+        )
+
+
+def as_list(value: Any, where: str) -> list[str]:
+    """A list, a list written as text, one text, or nothing (also a table's empty cell)."""
+    if value is None or value == "" or value != value:
+        return []
+    if isinstance(value, str):
+        return literal_list(value, where) if re.fullmatch(r"\s*\[.*\]\s*", value) else [value]
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def letter_of(answer: str, options: Mapping[str, str], where: str) -> str:
+    """Raises UserError for an answer that is neither a letter nor the text of an option."""
+    by_text = {text: letter for letter, text in options.items()}
+    if answer not in by_text and answer not in options:
+        raise UserError(f"{where}: the answer {answer[:60]!r} is none of the options")
+    return by_text.get(answer, answer)
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+    rows = []
+    for answer in answers:
+        wanted, options = answer.sample.target["answers"], answer.sample.target["options"]
+        parsed: str | None = answer.reply.strip()
+        rule = "lmms-eval's GQA normalisation"
+        if options:
+            parsed, how = vlmevalkit_rule(answer.reply, options)
+            rule = f"vlmevalkit-rule@e8e78f0: {how}"
+            correct = parsed == wanted[0]
+        else:
+            correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
+        rows.append(
+            {
+                "choice": bool(options),
+                "reply": answer.reply,
+                "parsed": parsed,
+                "rule": rule,
+                "unmatched": parsed is None,
+                "correct": correct,
+            }
+        )
+    return rows
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """Percent; multiple choice and open answers also apart."""
+    correct, choice = rows["correct"].to_numpy(float), rows["choice"].to_numpy(bool)
+    parts = {"accuracy": choice | ~choice, "accuracy_choice": choice, "accuracy_open": ~choice}
+    metrics = {name: 100 * float(correct[own].mean()) for name, own in parts.items() if own.any()}
+    return {**metrics, "unmatched": float(rows["unmatched"].sum())}
+
+
+def maximum(name: str) -> float | None:
+    return None if name == "unmatched" else 100.0
+
+
+def open_task(path: str = "") -> Task:
+    return Task(
+        samples=partial(samples, path=path),
+        mark=mark,
+        summarize=summarize,
+        headline="accuracy",
+        higher_is_better=True,
+        paper="none",
+        version="1",
+        intervals=partial(
+            scaled_intervals, maximum=maximum, columns=("choice", "correct", "unmatched")
+        ),
+        extremes=lambda sample: ("", sample.target["answers"][0]),
+        licence="that of your data",
+        size="as many as the file has",
+        protocol="this file: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+        differs="There is no original.",
+        compares="As accuracy by these rules, with no other toolkit's numbers in particular.",
+        cost="one short reply a question",
+    )
+
+
+TASK = open_task()

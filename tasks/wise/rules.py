@@ -1,0 +1,237 @@
+"""WISE's two editions: their files, what the judge is asked, how its reply is read.
+
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocols: PKU-YuanGroup/WISE @ eb51174. The editions
+share ids but not prompts, judges or scales; their numbers never meet. Categories go by
+``prompt_id`` alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
+from harmon_eval.instruments.judge import Verdict, judge_of
+from harmon_eval.metrics.statistics import bootstrap_intervals
+
+KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
+CATEGORIES = ("culture", "time", "space", "biology", "physics", "chemistry")
+
+
+@dataclass(frozen=True)
+class Edition:
+    """``starts`` are the first ids of the six categories, in their order; ids end at 1000."""
+
+    files: tuple[str, ...]
+    starts: tuple[int, ...]
+    rubric: str
+    max_new_tokens: int
+
+    def category(self, prompt_id: int) -> str:
+        return CATEGORIES[sum(prompt_id >= start for start in self.starts) - 1]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Sizes of the categories in the full set, as shares."""
+        ends = (*self.starts[1:], 1001)
+        sizes = (end - start for start, end in zip(self.starts, ends, strict=True))
+        return {name: size / 1000 for name, size in zip(CATEGORIES, sizes, strict=True)}
+
+
+NAMES = ("cultural_common_sense", "spatio-temporal_reasoning", "natural_science")
+LEGACY = Edition(tuple(f"{name}.json" for name in NAMES),
+                 (1, 401, 568, 701, 801, 901), "wise_legacy", 2000)  # fmt: skip
+VERIFIED = Edition(tuple(f"{name}_verified.json" for name in NAMES),
+                   (1, 401, 521, 641, 761, 881), "wise_verified", 500)  # fmt: skip
+
+
+# -- data ------------------------------------------------------------------------------------
+
+
+def read_records(folder: Path, edition: Edition) -> list[dict[str, Any]]:
+    """All records of an edition by ``prompt_id``. Raises UserError naming the file and the flaw."""
+    found: dict[int, dict[str, Any]] = {}
+    for name in edition.files:
+        file = folder / name
+        try:
+            records = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{file} is missing: put it beside the other files of WISE") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read as JSON: {error}") from None
+        if not isinstance(records, list):
+            raise UserError(f"{file} must hold a list of records")
+        for number, record in enumerate(records, start=1):
+            where = f"{file}, record {number}"
+            for key, kind in KEYS.items():
+                if not isinstance(record, dict) or type(record.get(key)) is not kind:
+                    raise UserError(f"{where}: needs {key!r}, {kind.__name__}")
+            if not 1 <= record["prompt_id"] <= 1000 or record["prompt_id"] in found:
+                raise UserError(f"{where}: prompt_id {record['prompt_id']} must be 1 to 1000 and "
+                                "must not repeat")  # fmt: skip
+            found[record["prompt_id"]] = record
+    return [found[number] for number in sorted(found)]
+
+
+def rubric(folder: Path, name: str) -> tuple[str, str]:
+    """System text and user text for the judge: ``rubric_system.txt`` and ``rubric.txt`` in the
+    data folder, or our own wording. Raises UserError for a text without its placeholders."""
+    own = Path(__file__).parent
+    file = folder / "rubric.txt"
+    if not file.exists():
+        file = own / f"{name.removeprefix('wise_')}.txt"
+    system = folder / "rubric_system.txt"
+    if not system.exists():
+        system = own / f"{name.removeprefix('wise_')}_system.txt"
+    text = file.read_text(encoding="utf-8")
+    for placeholder in ("{prompt}", "{explanation}"):
+        if placeholder not in text:
+            raise UserError(f"{file} lacks {placeholder}: the judge could not see it")
+    return system.read_text(encoding="utf-8").strip(), text.strip()
+
+
+def filled(text: str, prompt: str, explanation: str) -> str:
+    """The two strings raw in their places; what looks like a placeholder inside them stays."""
+    values = {"prompt": prompt, "explanation": explanation}
+    return re.sub(r"\{(prompt|explanation)\}", lambda match: values[match[1]], text)
+
+
+def samples(folder: Path, edition: Edition) -> Iterator[Sample]:
+    """One drawing a prompt; the image lies at ``images/{prompt_id}.png`` as WISE's scripts want."""
+    system, text = rubric(folder, edition.rubric)
+    digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()[:12]
+    records = read_records(folder, edition)
+    for record in records:
+        prompt, explanation = record["Prompt"], record["Explanation"]
+        category = edition.category(record["prompt_id"])
+        target = {
+            **record,
+            "category": category,
+            "system": system,
+            "question": filled(text, prompt, explanation),
+            "rubric": digest,
+            "max_new_tokens": edition.max_new_tokens,
+            "total": len(records),
+        }
+        name = str(record["prompt_id"])
+        yield Sample(name, Draw(prompt), target, group=name, stratum=category)
+
+
+def judged(sample: Sample, image: Path | None) -> list[Ask]:
+    """The one request about a sample's image."""
+    target = sample.target
+    images = (image,) if image else ()
+    return [Ask(target["question"], images, target["max_new_tokens"], system=target["system"])]
+
+
+def told(sample: Sample, verdict: Verdict[Any], judge: str) -> Row:
+    """What a row says besides its scores."""
+    target = sample.target
+    return {
+        "category": target["category"],
+        "subcategory": target["Subcategory"],
+        "prompt_id": target["prompt_id"],
+        "prompt": target["Prompt"],
+        "explanation": target["Explanation"],
+        "total": target["total"],
+        "reply": verdict.reply,
+        "attempts": verdict.attempts,
+        "judge": judge,
+        "judge_as_returned": verdict.model,
+        "rubric": target["rubric"],
+    }
+
+
+# -- replies ---------------------------------------------------------------------------------
+
+SCORES = ("consistency", "realism", "aesthetic_quality")
+_LEGACY = re.compile(
+    r"\*{0,2}(Consistency|Realism|Aesthetic Quality)\*{0,2}\s*:?\s*(\d)", re.IGNORECASE
+)
+_THINKING = re.compile(r"<think>.*?</think>|</think>", re.DOTALL)
+_VERIFIED = re.compile(r"\*{0,2}Score\*{0,2}\s*:?\s*([01])\b", re.IGNORECASE)
+
+
+def parse_legacy(reply: str) -> dict[str, int] | None:
+    """The three scores by WISE's own rule; None where one is missing or beyond 2.
+
+    The original takes any digit, and so a 5 of 2; that one is refused here."""
+    values = {name.lower().replace(" ", "_"): int(n) for name, n in _LEGACY.findall(reply)}
+    if not values:
+        bare = [line.strip() for line in reply.splitlines() if line.strip() in ("0", "1", "2")]
+        values = {name: int(n) for name, n in zip(SCORES, bare, strict=False)}
+    if set(values) != set(SCORES) or max(values.values()) > 2:
+        return None
+    return values
+
+
+def parse_verified(reply: str) -> int | None:
+    """0 or 1 by the verified edition's rule: the first ``Score``, else the one bare line."""
+    text = _THINKING.sub("", reply).strip()
+    if match := _VERIFIED.search(text):
+        return int(match[1])
+    bare = [line.strip() for line in text.splitlines() if line.strip() in ("0", "1")]
+    return int(bare[0]) if len(bare) == 1 else None
+
+
+def wiscore(consistency: float, realism: float, aesthetic_quality: float) -> float:
+    """One image's score in [0, 1]."""
+    return (7 * consistency + 2 * realism + aesthetic_quality) / 20
+
+
+# -- adding up -------------------------------------------------------------------------------
+
+
+def assumed(sample: Sample, scores: Row) -> Row:
+    """The row that an unjudged sample would have with these scores, for bounds."""
+    target = sample.target
+    return {"category": target["category"], "total": target["total"], "judge": None, **scores}
+
+
+def totals(rows: pd.DataFrame, column: str, edition: Edition, name: str) -> dict[str, float]:
+    """``name[judge]``: mean weighted by the full set's category sizes, once all six have a score;
+    ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
+    ``as_zero[judge]``, the lower bound with 0 for what has no score."""
+    judge = judge_of(rows)
+    places = pd.Index(CATEGORIES).get_indexer(rows["category"])
+    sizes = np.bincount(places, minlength=len(CATEGORIES))
+    sums = np.bincount(places, weights=rows[column], minlength=len(CATEGORIES))
+    means = {c: sums[i] / sizes[i] for i, c in enumerate(CATEGORIES) if sizes[i]}
+    found: dict[str, float] = {}
+    if len(means) == len(CATEGORIES):
+        found[f"{name}[{judge}]"] = float(sum(w * means[c] for c, w in edition.weights.items()))
+        found[f"unweighted_mean[{judge}]"] = float(np.mean(list(means.values())))
+    if len(rows) < rows["total"].iloc[0]:
+        found[f"as_zero[{judge}]"] = float(rows[column].sum() / rows["total"].iloc[0])
+    return found | {c: float(mean) for c, mean in means.items()}
+
+
+def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Bootstrap over prompts within their category, without the texts, which nothing adds up."""
+    needless = ["reply", "explanation", "prompt", "rubric", "judge_as_returned", "subcategory"]
+    return bootstrap_intervals(rows.drop(columns=needless), summarize)
+
+
+def result_files(rows: pd.DataFrame, scores: Sequence[str]) -> Mapping[str, str]:
+    """WISE's own result files, by id: all that was said, and the scores alone."""
+    by_id = rows.sort_values("prompt_id")
+    full = [
+        {"prompt_id": r["prompt_id"], "prompt": r["prompt"], "key": r["explanation"],
+         "image_path": f"images/{r['prompt_id']}.png", "evaluation": r["reply"]}
+        for r in by_id.to_dict("records")
+    ]  # fmt: skip
+    lines = by_id.rename(columns={"subcategory": "Subcategory"})
+    return {
+        "full_results.json": json.dumps(full, indent=1, ensure_ascii=False),
+        "scores.jsonl": lines[["prompt_id", "Subcategory", *scores]].to_json(
+            orient="records", lines=True
+        ),
+    }
