@@ -96,16 +96,25 @@ def tools(folder: Path, cores: int) -> dict[str, Tool]:
 
     def clean_fid(images: Path) -> np.ndarray:
         return get_folder_features(
-            str(images), clean_fid_network, num_workers=cores if cores > 1 else 0,
-            batch_size=BATCH, device=torch.device("cpu"), mode="clean", verbose=False,
-        )  # fmt: skip
+            str(images),
+            clean_fid_network,
+            num_workers=cores if cores > 1 else 0,
+            batch_size=BATCH,
+            device=torch.device("cpu"),
+            mode="clean",
+            verbose=False,
+        )
 
     def torch_fidelity(images: Path) -> np.ndarray:
         files = [str(path) for path in find_images(images)]
         features = get_featuresdict_from_dataset(
-            ImagesPathDataset(files), extractor, BATCH,
-            cuda=False, save_cpu_ram=cores == 1, verbose=False,
-        )  # fmt: skip
+            ImagesPathDataset(files),
+            extractor,
+            BATCH,
+            cuda=False,
+            save_cpu_ram=cores == 1,
+            verbose=False,
+        )
         return features["2048"].numpy()
 
     return {"ours": ours, "clean-fid": clean_fid, "torch-fidelity": torch_fidelity}

@@ -218,22 +218,30 @@ def measure(case: Case, trials: int) -> dict[str, Any]:
     reach = loss / np.sqrt(np.mean(np.square(errors)))
     planned = float(stats.norm.cdf(reach - stats.norm.ppf(1 - ALPHA / (2 * size))))
     return {
-        "case": case.name, "weights": case.weights, "trials": trials,
+        "case": case.name,
+        "weights": case.weights,
+        "trials": trials,
         "difference": float(np.mean(shifts)),
-        "alarm": case.alarm, "promised": ALPHA if case.alarm else planned,
-        "stopped": stopped / trials, "interval": [span.low, span.high],
-    }  # fmt: skip
+        "alarm": case.alarm,
+        "promised": ALPHA if case.alarm else planned,
+        "stopped": stopped / trials,
+        "interval": [span.low, span.high],
+    }
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    lines = ["| case | trials | mean difference | promised | stopped | 95 % interval |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| case | trials | mean difference | promised | stopped | 95 % interval |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         sign = "at most" if row["alarm"] else "power"
         low, high = row["interval"]
-        lines.append(f"| {row['case']} | {row['trials']} | {row['difference']:+.4f} "
-                     f"| {sign} {row['promised']:.2f} | {row['stopped']:.3f} "
-                     f"| [{low:.3f}, {high:.3f}] |")  # fmt: skip
+        lines.append(
+            f"| {row['case']} | {row['trials']} | {row['difference']:+.4f} "
+            f"| {sign} {row['promised']:.2f} | {row['stopped']:.3f} "
+            f"| [{low:.3f}, {high:.3f}] |"
+        )
     return "\n".join(lines)
 
 
@@ -244,9 +252,11 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="measure what is measured too")
     arguments = parser.parse_args()
     file = record.RESULTS / "gate_power.json"
-    known = {} if not file.exists() else {
-        row["case"]: row for row in json.loads(file.read_text())["measured"]["cases"]
-    }  # fmt: skip
+    known = (
+        {}
+        if not file.exists()
+        else {row["case"]: row for row in json.loads(file.read_text())["measured"]["cases"]}
+    )
     # statsmodels collects garbage at each correction; what is imported need not be looked at.
     gc.freeze()
     cases = [*simulated(), *(stored(arguments.runs) if arguments.runs else ())]

@@ -125,8 +125,9 @@ def pooled_fid(good: Pool, other: Pool) -> Trial:
         chosen = some(strata, rng)
         # Of one checkpoint: each prompt's two drawings are dealt to the sides by chance.
         swap = (rng.random(len(chosen)) < 0.5) & (good == other)
-        first, second = (np.where(swap[:, None], sides[1 - n, chosen], sides[n, chosen])
-                         for n in range(2))  # fmt: skip
+        first, second = (
+            np.where(swap[:, None], sides[1 - n, chosen], sides[n, chosen]) for n in range(2)
+        )
         return [member(task, fid(reference[chosen], first, second))]
 
     return trial

@@ -105,10 +105,14 @@ def cost(command: list[str], folder: Path, **environment: str) -> Cost:
     output = folder / "output.txt"
     with output.open("w") as file:
         process = os.posix_spawnp(
-            command[0], command, {**os.environ, **one, **environment},
-            file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 1),
-                          (os.POSIX_SPAWN_DUP2, file.fileno(), 2)],
-        )  # fmt: skip
+            command[0],
+            command,
+            {**os.environ, **one, **environment},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, file.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, file.fileno(), 2),
+            ],
+        )
         _, status, used = os.wait4(process, 0)
     if os.waitstatus_to_exitcode(status) != 0:
         sys.exit(f"{' '.join(command)} failed:\n{output.read_text()[-3000:]}")
@@ -130,8 +134,11 @@ def ours(folder: Path) -> dict[str, str]:
 def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost], middle: str = "") -> None:
     slope = (large[1].cpu - small[1].cpu) / (large[0] - small[0]) * 1000
     start = small[1].cpu - slope * small[0] / 1000
-    print(f"| {name} | {start:.1f} s | {slope:.3f} ms | {small[1].memory:.0f} MB at {small[0]:,}, "
-          f"{middle}{large[1].memory:.0f} MB at {large[0]:,} |", flush=True)  # fmt: skip
+    print(
+        f"| {name} | {start:.1f} s | {slope:.3f} ms | {small[1].memory:.0f} MB at {small[0]:,}, "
+        f"{middle}{large[1].memory:.0f} MB at {large[0]:,} |",
+        flush=True,
+    )
 
 
 def measure_ours(folder: Path, largest: int) -> None:
@@ -140,29 +147,45 @@ def measure_ours(folder: Path, largest: int) -> None:
     sizes = (1000, largest)
     between = cost([*run, str(folder / "between")], folder, OVERHEAD_N="10000", **environment)
     middle = f"{between.memory:.0f} MB at 10,000, "
-    costs = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
-             for n in sizes]  # fmt: skip
+    costs = [
+        cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment) for n in sizes
+    ]
     row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]), middle)
-    again = [cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment)
-             for n in sizes]  # fmt: skip
+    again = [
+        cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment) for n in sizes
+    ]
     row("harmon_eval, all stored already", (sizes[0], again[0]), (sizes[1], again[1]))
     few = (200, 2200)
-    drawn = [cost([*run, str(folder / f"d{n}")], folder, OVERHEAD_N=str(n), OVERHEAD_DRAW="1",
-                  **environment) for n in few]  # fmt: skip
+    drawn = [
+        cost(
+            [*run, str(folder / f"d{n}")],
+            folder,
+            OVERHEAD_N=str(n),
+            OVERHEAD_DRAW="1",
+            **environment,
+        )
+        for n in few
+    ]
     row("harmon_eval, 64 x 64 images", (few[0], drawn[0]), (few[1], drawn[1]))
 
 
 def measure_opening(folder: Path, largest: int) -> None:
     """Reading and checking all stored replies, before the first question would be asked."""
-    code = ("import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
-            "from harmon_eval.running.asking import stored_answers\nfrom harmon_eval.running.runner import *\n"
-            "from harmon_eval.suites import load\n"
-            "job = prepare('overhead', overhead_task.TASK, load('mini'), RunSettings())\n"
-            "start = time.process_time()\nfolder = RunFolder(Path(sys.argv[1])).task('overhead')\n"
-            "found, damaged = stored_answers(folder, folder.recorded(), job.samples)\n"
-            "print(len(found), damaged, time.process_time() - start)")  # fmt: skip
-    site = {"PYTHONPATH": os.pathsep.join([str(folder / "site"),
-                                           str(Path(__file__).resolve().parents[1])])}  # fmt: skip
+    code = (
+        "import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
+        "from harmon_eval.running.asking import stored_answers\n"
+        "from harmon_eval.running.runner import *\n"
+        "from harmon_eval.suites import load\n"
+        "job = prepare('overhead', overhead_task.TASK, load('mini'), RunSettings())\n"
+        "start = time.process_time()\nfolder = RunFolder(Path(sys.argv[1])).task('overhead')\n"
+        "found, damaged = stored_answers(folder, folder.recorded(), job.samples)\n"
+        "print(len(found), damaged, time.process_time() - start)"
+    )
+    site = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(folder / "site"), str(Path(__file__).resolve().parents[1])]
+        )
+    }
     command = [sys.executable, "-c", code, str(folder / f"t{largest}")]
     cost(command, folder, OVERHEAD_N=str(largest), **site)
     found, damaged, seconds = (folder / "output.txt").read_text().split()
@@ -173,16 +196,28 @@ def measure_images(folder: Path) -> None:
     """Storing pictures durably beside encoding the same pictures, in turns."""
     root = str(Path(__file__).resolve().parents[1])
     cost([sys.executable, "-c", IMAGES, str(folder)], folder, PYTHONPATH=root)
-    print("\n| pictures | PNG encoding alone | stored | beyond encoding | stored, wall clock |\n"
-          "|---|---|---|---|---|\n" + (folder / "output.txt").read_text(), end="")  # fmt: skip
+    print(
+        "\n| pictures | PNG encoding alone | stored | beyond encoding | stored, wall clock |\n"
+        "|---|---|---|---|---|\n" + (folder / "output.txt").read_text(),
+        end="",
+    )
 
 
 def measure_peers(folder: Path, peers: str, largest: int) -> None:
     (folder / "overhead_inspect.py").write_text(INSPECT)
     few, many = 1000, min(largest, 11_000)
     program = Path(peers).parent
-    base = [str(program / "inspect"), "eval", "overhead_inspect.py", "--model",
-            "mockllm/model", "--display", "none", "--log-dir", str(folder / "logs")]  # fmt: skip
+    base = [
+        str(program / "inspect"),
+        "eval",
+        "overhead_inspect.py",
+        "--model",
+        "mockllm/model",
+        "--display",
+        "none",
+        "--log-dir",
+        str(folder / "logs"),
+    ]
     cost(base, folder, OVERHEAD_N="1")  # compiles what was never imported before
     costs = [cost(base, folder, OVERHEAD_N=str(n)) for n in (few, many)]
     row("inspect_ai, replies", (few, costs[0]), (many, costs[1]))
@@ -193,9 +228,18 @@ def measure_peers(folder: Path, peers: str, largest: int) -> None:
         data = own / "data.json"
         data.write_text("".join(json.dumps({"question": f"question {i}"}) + "\n" for i in range(n)))
         (own / "overhead.yaml").write_text(LM_EVAL.format(data=data))
-        command = [str(program / "lm_eval"), "--model", "dummy", "--tasks", "overhead",
-                   "--include_path", str(own), "--output_path", str(own / "out"),
-                   "--log_samples"]  # fmt: skip
+        command = [
+            str(program / "lm_eval"),
+            "--model",
+            "dummy",
+            "--tasks",
+            "overhead",
+            "--include_path",
+            str(own),
+            "--output_path",
+            str(own / "out"),
+            "--log_samples",
+        ]
         costs.append(cost(command, folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf")))
     row("lm-evaluation-harness, replies", (few, costs[0]), (many, costs[1]))
 

@@ -56,8 +56,12 @@ def measure(page: Any, file: Path) -> dict[str, object]:
         found[name] = page.evaluate(FILTER, change)
     page.evaluate(FILTER, ("#task", "selectedIndex", 0))
     median, longest, seen, images = page.evaluate(SCROLL, 120)
-    return {**found, "scroll, median": median, "scroll, longest": longest,
-            "images decoded": f"{seen} of {images}"}  # fmt: skip
+    return {
+        **found,
+        "scroll, median": median,
+        "scroll, longest": longest,
+        "images decoded": f"{seen} of {images}",
+    }
 
 
 def main() -> None:

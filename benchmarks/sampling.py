@@ -171,8 +171,10 @@ def show(size: str, result: dict[str, Any]) -> None:
         shares = ", ".join(f"{p} {100 * s / seconds[name]:.0f} %" for p, s in parts.items())
         rate = batch / seconds[name]
         print(f"  {name:<6} {seconds[name]:8.2f} s  {rate:.4f} images/s  ({shares})")
-    print(f"  ratio {result['ratio']:.2f}; {PRESET} is {result['bought']:.2f} times as fast again",
-          flush=True)  # fmt: skip
+    print(
+        f"  ratio {result['ratio']:.2f}; {PRESET} is {result['bought']:.2f} times as fast again",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -200,8 +202,11 @@ def main() -> None:
     heads = []
     for rows in HEAD_ROWS if arguments.head else ():
         heads.append(head_alone(model, rows, arguments.diffusion_steps, max(2, arguments.repeats)))
-        print("head alone, {rows} rows: {plain:.2f} ms -> {fast:.2f} ms a step, ratio {ratio:.2f}"
-              .format(**heads[-1]), flush=True)  # fmt: skip
+        print(
+            "head alone, {rows} rows: {plain:.2f} ms -> {fast:.2f} ms a step, "
+            "ratio {ratio:.2f}".format(**heads[-1]),
+            flush=True,
+        )
     results = []
     for batch in map(int, filter(None, arguments.batch.split(","))):
         results.append(one_batch(model, batch, settings, arguments.repeats, arguments.compile))

@@ -95,10 +95,19 @@ def trainer_step(training: Training, clock: Clock, number: int) -> None:
 
 def chosen_recipe(vae: str, precision: str) -> Recipe:
     """harmon-mini's sizes and batches, all sources from the first step, few pictures to cache."""
-    recipe = load("mini", [f"start.vae={vae}", f"precision={precision}", "minutes=0",
-                           "sources.0.scenes=512", "sources.1.scenes=512",
-                           "sources.0.first_step=0", "sources.1.first_step=0",
-                           "start.unit_latents=64"])  # fmt: skip
+    recipe = load(
+        "mini",
+        [
+            f"start.vae={vae}",
+            f"precision={precision}",
+            "minutes=0",
+            "sources.0.scenes=512",
+            "sources.1.scenes=512",
+            "sources.0.first_step=0",
+            "sources.1.first_step=0",
+            "start.unit_latents=64",
+        ],
+    )
     assert isinstance(recipe, Recipe)
     return recipe
 
@@ -173,10 +182,14 @@ def main() -> None:
 
 def report(ours: list[float], theirs: list[float], spent: dict[str, float]) -> None:
     ratios = np.array(theirs) / np.array(ours)
-    print(f"trainer {np.median(ours):.3f} s a step, plain loop {np.median(theirs):.3f} s "
-          f"(processor time, one thread, median of {len(ours)})")  # fmt: skip
-    print(f"ratio {np.median(ratios):.2f} (quarter to three quarters: "
-          f"{np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f})")  # fmt: skip
+    print(
+        f"trainer {np.median(ours):.3f} s a step, plain loop {np.median(theirs):.3f} s "
+        f"(processor time, one thread, median of {len(ours)})"
+    )
+    print(
+        f"ratio {np.median(ratios):.2f} (quarter to three quarters: "
+        f"{np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f})"
+    )
     shares = {
         "data": spent["data"],
         "forward": spent["gradients"] - spent["backward"],

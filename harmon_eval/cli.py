@@ -102,8 +102,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _fail(f"no space left{where}: free some and give the same command again, "
-                         "what is stored is kept")  # fmt: skip
+            return _fail(
+                f"no space left{where}: free some and give the same command again, "
+                "what is stored is kept"
+            )
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             return _fail(f"no permission{where}: choose another --output")
         raise

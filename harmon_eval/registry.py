@@ -114,9 +114,7 @@ def task(name: str) -> Task:
     check_task_name(name)
     head, colon, argument = name.partition(":")
     if head in _files(tasks):
-        found = getattr(
-            _import(_task_module(head)), "open_task" if colon else "TASK", None
-        )
+        found = getattr(_import(_task_module(head)), "open_task" if colon else "TASK", None)
         if colon and found is None:
             raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     else:

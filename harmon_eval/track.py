@@ -177,8 +177,9 @@ def draw_history(known: pd.DataFrame, file: Path) -> None:
     panels = list(_panels(heads))
     figure = Figure(figsize=(7, 2.6 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, own) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels,
-                                  strict=True):  # fmt: skip
+    for axes, (title, own) in zip(
+        figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
+    ):
         axes.plot(own["step"], own["value"], marker="o", color="tab:blue")
         axes.fill_between(own["step"], own["low"], own["high"], alpha=0.25, color="tab:blue")
         failed = own[own["gate"] == 1]

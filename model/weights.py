@@ -69,8 +69,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             return load_file(file)
         values = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError,
-            OSError) as error:  # fmt: skip
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OSError,
+    ) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{file} is truncated, damaged or no weights file ({reason}): download it again"
@@ -198,6 +205,9 @@ def hash_weights(weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         tensor = weights[name].detach().contiguous().cpu()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.ndim else
-                      tensor.reshape(1).view(torch.uint8).numpy().tobytes())  # fmt: skip
+        digest.update(
+            tensor.view(torch.uint8).numpy().tobytes()
+            if tensor.ndim
+            else tensor.reshape(1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()

@@ -80,10 +80,12 @@ class Features:
         ends = {"image": (0, width), "buffers": (width, 2 * width), "both": (0, 2 * width)}
         return {
             "layer": "all",
-            "parts": {f"{layer}-{pool}": [2 * width * number + end for end in within]
-                      for layer, number in place.items()
-                      for pool, within in ends.items()},
-        }  # fmt: skip
+            "parts": {
+                f"{layer}-{pool}": [2 * width * number + end for end in within]
+                for layer, number in place.items()
+                for pool, within in ends.items()
+            },
+        }
 
 
 class HarmonResponder(Responder):

@@ -12,28 +12,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("candidate", type=Path, metavar="B", help="run folder to judge")
     parser.add_argument("--tasks", metavar="A,B", help="default: those of the baseline")
     add_decision_arguments(parser)
-    parser.add_argument("--effect", default="", metavar="E",
-                        help="smallest difference that matters, or TASK=E,...: a run too small to "
-                             "see it does not pass")  # fmt: skip
-    parser.add_argument("--every-metric", action="store_true",
-                        help="all metrics decide, not only the headlines")  # fmt: skip
+    parser.add_argument(
+        "--effect",
+        default="",
+        metavar="E",
+        help="smallest difference that matters, or TASK=E,...: a run too small to "
+        "see it does not pass",
+    )
+    parser.add_argument(
+        "--every-metric", action="store_true", help="all metrics decide, not only the headlines"
+    )
     parser.add_argument(
         "--any-settings",
         action="store_true",
         help="compare other generation settings: two models, two recipes",
     )
-    parser.add_argument("--changed", type=int, default=10, metavar="N",
-                        help="changed samples to print (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--changed",
+        type=int,
+        default=10,
+        metavar="N",
+        help="changed samples to print (default: %(default)s)",
+    )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
-    parser.add_argument("--summary", type=Path, metavar="FILE",
-                        help='append Markdown, as to "$GITHUB_STEP_SUMMARY"')  # fmt: skip
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help='append Markdown, as to "$GITHUB_STEP_SUMMARY"'
+    )
 
 
 def add_decision_arguments(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--tolerance", default="", metavar="T",
-                        help="loss to put up with, in the metric's units, or TASK=T,... "
-                             "(default: none)")  # fmt: skip
+    parser.add_argument(
+        "--tolerance",
+        default="",
+        metavar="T",
+        help="loss to put up with, in the metric's units, or TASK=T,... (default: none)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -74,8 +88,9 @@ def decide(
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.run_folder import RunFolder, write_json, write_whole
 
-    settings = Settings(by_task(tolerance, "--tolerance"), by_task(effect, "--effect"),
-                        every_metric)  # fmt: skip
+    settings = Settings(
+        by_task(tolerance, "--tolerance"), by_task(effect, "--effect"), every_metric
+    )
     ours, theirs = RunFolder(baseline), RunFolder(candidate)
     chosen = list(pairs(ours, theirs, tasks, any_settings))
     settings.check([pair.name for pair in chosen])

@@ -16,20 +16,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judge = parser.add_argument_group(
         "judge (of tasks that need one; the mini suite has rules; see docs/judges.md)"
     )
-    judge.add_argument("--judge-model", metavar="NAME",
-                       help="model at --judge-url, or vlm:PATH, or any --model")  # fmt: skip
-    judge.add_argument("--judge-url", metavar="URL",
-                       help="OpenAI-compatible endpoint; the key comes from JUDGE_API_KEY or "
-                            "OPENAI_API_KEY")  # fmt: skip
-    judge.add_argument("--judge-price", nargs=2, type=float, metavar=("IN", "OUT"),
-                       help="US dollars for a million tokens")  # fmt: skip
-    judge.add_argument("--budget", type=float, metavar="USD",
-                       help="what the judges of this run folder may cost in all; the run then "
-                            "stops and can be resumed")  # fmt: skip
-    judge.add_argument("--judge-body", type=json_object, metavar="JSON",
-                       help="further fields of each request; null leaves one out")  # fmt: skip
-    judge.add_argument("--judge-concurrency", type=int, default=8, metavar="N",
-                       help="requests at a time (default: %(default)s)")  # fmt: skip
+    judge.add_argument(
+        "--judge-model", metavar="NAME", help="model at --judge-url, or vlm:PATH, or any --model"
+    )
+    judge.add_argument(
+        "--judge-url",
+        metavar="URL",
+        help="OpenAI-compatible endpoint; the key comes from JUDGE_API_KEY or OPENAI_API_KEY",
+    )
+    judge.add_argument(
+        "--judge-price",
+        nargs=2,
+        type=float,
+        metavar=("IN", "OUT"),
+        help="US dollars for a million tokens",
+    )
+    judge.add_argument(
+        "--budget",
+        type=float,
+        metavar="USD",
+        help="what the judges of this run folder may cost in all; the run then "
+        "stops and can be resumed",
+    )
+    judge.add_argument(
+        "--judge-body",
+        type=json_object,
+        metavar="JSON",
+        help="further fields of each request; null leaves one out",
+    )
+    judge.add_argument(
+        "--judge-concurrency",
+        type=int,
+        default=8,
+        metavar="N",
+        help="requests at a time (default: %(default)s)",
+    )
 
 
 def json_object(text: str) -> dict[str, Any]:

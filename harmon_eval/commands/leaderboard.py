@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tasks", metavar="A,B", help="default: all")
     parser.add_argument("--sort", metavar="TASK|METRIC|model", help="default: the first column")
-    parser.add_argument("--output", type=Path, metavar="FILE",
-                        help=f"write, not print: .{', .'.join(SUFFIXES)}")  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help=f"write, not print: .{', .'.join(SUFFIXES)}"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -59,8 +60,12 @@ def main(arguments: argparse.Namespace) -> int:
         tidy.astype({"seed": "Int64", "n": "Int64", "total": "Int64"}).to_parquet(buffer)
         write_whole(output, buffer.getvalue())
     elif suffix == "md":
-        options = {"--baselines": arguments.baselines, "--tasks": arguments.tasks,
-                   "--sort": arguments.sort, "--output": output}  # fmt: skip
+        options = {
+            "--baselines": arguments.baselines,
+            "--tasks": arguments.tasks,
+            "--sort": arguments.sort,
+            "--output": output,
+        }
         words = ["python", "-m", "harmon_eval", "leaderboard", *map(str, arguments.runs)]
         words += [str(word) for pair in options.items() if pair[1] for word in pair]
         words += ["--public-weights"] * arguments.public_weights

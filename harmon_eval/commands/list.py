@@ -7,9 +7,12 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pages", type=Path, metavar="FILE",
-                        help="write what the tasks say of themselves as Markdown "
-                             "(docs/tasks.md is made so)")  # fmt: skip
+    parser.add_argument(
+        "--pages",
+        type=Path,
+        metavar="FILE",
+        help="write what the tasks say of themselves as Markdown (docs/tasks.md is made so)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -46,10 +49,17 @@ def main(arguments: argparse.Namespace) -> int:
         )
     tables.print_rows(rows, "tasks", console)
     models = ", ".join(registry.model_names())
-    console.print(f"models: {printable(models)}; a folder, a .pth file, a hub id such as "
-                  "wusize/Harmon-1_5B, folder:IMAGES", soft_wrap=True, highlight=False)  # fmt: skip
-    console.print("suites: mini (bundled: no network, no GPU), official (real prompts and "
-                  "instruments; --data DIR for what you have)", soft_wrap=True)  # fmt: skip
+    console.print(
+        f"models: {printable(models)}; a folder, a .pth file, a hub id such as "
+        "wusize/Harmon-1_5B, folder:IMAGES",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(
+        "suites: mini (bundled: no network, no GPU), official (real prompts and "
+        "instruments; --data DIR for what you have)",
+        soft_wrap=True,
+    )
     for line in broken:
         console.print(f"[red]{printable(line)}[/red]", soft_wrap=True)
     return 0

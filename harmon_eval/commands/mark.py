@@ -15,16 +15,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     judging.add_arguments(parser)
 
-    parser.add_argument("--detector", choices=("mask2former", "mmdet", "hf"),
-                        help="GenEval's detector; default: that of the run")  # fmt: skip
+    parser.add_argument(
+        "--detector",
+        choices=("mask2former", "mmdet", "hf"),
+        help="GenEval's detector; default: that of the run",
+    )
     again = parser.add_argument_group(
         "GenEval by other thresholds, from the stored detections (no detector is loaded); the "
         "result is a task of its own beside the official one"
     )
-    again.add_argument("--geneval-threshold", type=float, metavar="SCORE",
-                       help="above which an object counts (published: 0.3)")  # fmt: skip
-    again.add_argument("--geneval-counting-threshold", type=float, metavar="SCORE",
-                       help="the same for prompts that count (published: 0.9)")  # fmt: skip
+    again.add_argument(
+        "--geneval-threshold",
+        type=float,
+        metavar="SCORE",
+        help="above which an object counts (published: 0.3)",
+    )
+    again.add_argument(
+        "--geneval-counting-threshold",
+        type=float,
+        metavar="SCORE",
+        help="the same for prompts that count (published: 0.9)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -58,8 +58,10 @@ def main(arguments: argparse.Namespace) -> int:
             }
         )
         if found.needed > found.available:
-            short.append(f"{name} has only {found.available}: compare over more seeds, or "
-                         f"accept {found.detectable:.3g}")  # fmt: skip
+            short.append(
+                f"{name} has only {found.available}: compare over more seeds, or "
+                f"accept {found.detectable:.3g}"
+            )
     console = open_console()
     tables.print_rows(rows, "for 80 % power at 5 % over all these tasks", console)
     for line in short:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tasks", metavar="A,B", help="tasks, such as geneval,mjhq")
-    parser.add_argument("--data", type=Path, metavar="DIR",
-                        help="put the files there, for --data DIR of a run "
-                             "(default: the cache, where a run looks by itself)")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="put the files there, for --data DIR of a run "
+        "(default: the cache, where a run looks by itself)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -9,21 +9,34 @@ MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", default=MODELS, metavar="A,B",
-                        help="encoders side by side; harmon:PLACE?layer=all is swept over its "
-                             "layers in one pass (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--images", default="", metavar="SOURCE?views=K",
-                        help="a folder or a dataset of the hub instead of the suite's, and K "
-                             "random crops of each training image (docs/probing.md)")  # fmt: skip
+    parser.add_argument(
+        "--models",
+        default=MODELS,
+        metavar="A,B",
+        help="encoders side by side; harmon:PLACE?layer=all is swept over its "
+        "layers in one pass (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--images",
+        default="",
+        metavar="SOURCE?views=K",
+        help="a folder or a dataset of the hub instead of the suite's, and K "
+        "random crops of each training image (docs/probing.md)",
+    )
     parser.add_argument("--suite", default="mini", metavar="mini|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument("--limit", type=int, metavar="N", help="only N images, of all classes")
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
     parser.add_argument("--device", help="default: the best there is")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--output", type=Path, default=Path("runs/probe"), metavar="DIR",
-                        help="a run folder each, probe.csv, probe.md and probe.png "
-                             "(default: %(default)s); a second call goes on")  # fmt: skip
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/probe"),
+        metavar="DIR",
+        help="a run folder each, probe.csv, probe.md and probe.png "
+        "(default: %(default)s); a second call goes on",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

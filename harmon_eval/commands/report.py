@@ -18,14 +18,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="published results other than the package's: columns model, task, metric, value, "
         "source",
     )
-    parser.add_argument("--baselines", default="", metavar="A,B",
-                        help="published models to plot beside it, such as janus")  # fmt: skip
-    parser.add_argument("--history", type=Path, metavar="FILE",
-                        help="metrics over training steps (Parquet or CSV with the columns step, "
-                             "task, metric, value, and low, high for intervals)")  # fmt: skip
-    parser.add_argument("--items", type=int, default=3000, metavar="N",
-                        help="samples in the gallery (default: %(default)s); of a larger run "
-                             "changed ones first, then a random sample")  # fmt: skip
+    parser.add_argument(
+        "--baselines",
+        default="",
+        metavar="A,B",
+        help="published models to plot beside it, such as janus",
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="metrics over training steps (Parquet or CSV with the columns step, "
+        "task, metric, value, and low, high for intervals)",
+    )
+    parser.add_argument(
+        "--items",
+        type=int,
+        default=3000,
+        metavar="N",
+        help="samples in the gallery (default: %(default)s); of a larger run "
+        "changed ones first, then a random sample",
+    )
     parser.add_argument(
         "--thumbnail",
         type=int,

@@ -16,43 +16,77 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to run")
-    what.add_argument("--model", default="harmon-mini", metavar="NAME|PATH",
-                      help="harmon-mini (bundled), a folder, a .pth file, a hub id, folder:IMAGES "
-                           "(default: %(default)s)")  # fmt: skip
+    what.add_argument(
+        "--model",
+        default="harmon-mini",
+        metavar="NAME|PATH",
+        help="harmon-mini (bundled), a folder, a .pth file, a hub id, folder:IMAGES "
+        "(default: %(default)s)",
+    )
     what.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
-    what.add_argument("--suite", default="mini", metavar="mini|official",
-                      help="where prompts and measuring instruments come from "
-                           "(default: %(default)s)")  # fmt: skip
+    what.add_argument(
+        "--suite",
+        default="mini",
+        metavar="mini|official",
+        help="where prompts and measuring instruments come from (default: %(default)s)",
+    )
     what.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
-    what.add_argument("--detector", choices=("mask2former", "mmdet", "hf"),
-                      help="what detects GenEval's objects in the official suite: MMDetection's "
-                           "weights in transformers (default) or in mmdet, or the hub's own "
-                           "weights, whose scores never share a column")  # fmt: skip
-    what.add_argument("--limit", type=int, metavar="N",
-                      help="only N prompts (or images asked about) of each task, evenly from its "
-                           "parts; a larger N later adds to them")  # fmt: skip
+    what.add_argument(
+        "--detector",
+        choices=("mask2former", "mmdet", "hf"),
+        help="what detects GenEval's objects in the official suite: MMDetection's "
+        "weights in transformers (default) or in mmdet, or the hub's own "
+        "weights, whose scores never share a column",
+    )
+    what.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only N prompts (or images asked about) of each task, evenly from its "
+        "parts; a larger N later adds to them",
+    )
     what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_drawing_arguments(parser)
     judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
-    machine.add_argument("--batch-size", type=int, default=32, metavar="B",
-                         help="requests at a time (default: %(default)s)")  # fmt: skip
-    machine.add_argument("--exact", action="store_true",
-                         help="one sample at a time, deterministic kernels: the same numbers at "
-                              "any batch size (docs/reproducibility.md)")  # fmt: skip
+    machine.add_argument(
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="B",
+        help="requests at a time (default: %(default)s)",
+    )
+    machine.add_argument(
+        "--exact",
+        action="store_true",
+        help="one sample at a time, deterministic kernels: the same numbers at "
+        "any batch size (docs/reproducibility.md)",
+    )
     machine.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
-    machine.add_argument("--dtype", choices=("float32", "bfloat16", "float16"),
-                         help="default: float32")  # fmt: skip
-    machine.add_argument("--compile", action="store_true", default=None,
-                         help="captured graphs and compiled blocks on a GPU")  # fmt: skip
+    machine.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="default: float32"
+    )
+    machine.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="captured graphs and compiled blocks on a GPU",
+    )
     machine.add_argument("--kl16", type=Path, metavar="FILE", help="VAE weights beside a .pth")
     output = parser.add_argument_group("output")
-    output.add_argument("--output", type=Path, metavar="DIR",
-                        help="run folder (default: runs/MODEL-SUITE and what else was set, so that "
-                             "the same call resumes)")  # fmt: skip
+    output.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="run folder (default: runs/MODEL-SUITE and what else was set, so that "
+        "the same call resumes)",
+    )
     output.add_argument("--fresh", action="store_true", help="throw away what the folder holds")
-    output.add_argument("--dry-run", action="store_true",
-                        help="say what would be asked and what is stored, and leave")  # fmt: skip
+    output.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what is stored, and leave",
+    )
     gate = parser.add_argument_group("against another run")
     gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
     gate.add_argument(
@@ -81,8 +115,12 @@ def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="START:STOP",
         help="guide this part of the iterations only, as 0.0:0.5",
     )
-    how.add_argument("--fast", action="store_true", default=None,
-                     help="settings that draw faster, at the price in docs/speed.md")  # fmt: skip
+    how.add_argument(
+        "--fast",
+        action="store_true",
+        default=None,
+        help="settings that draw faster, at the price in docs/speed.md",
+    )
 
 
 def part_of(text: str) -> tuple[float, float]:
@@ -138,6 +176,7 @@ def _against_baseline(arguments: argparse.Namespace, request: Request, code: int
     from harmon_eval.commands.compare import decide
 
     tasks = None if request.every_task else [t.strip() for t in arguments.tasks.split(",")]
-    verdict = decide(arguments.baseline, request.folder.path, tasks=tasks,
-                     tolerance=arguments.tolerance)  # fmt: skip
+    verdict = decide(
+        arguments.baseline, request.folder.path, tasks=tasks, tolerance=arguments.tolerance
+    )
     return (verdict or (2 if code else 0)) if arguments.gate else code

@@ -10,8 +10,13 @@ from harmon_eval.commands.compare import add_decision_arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="holds the checkpoints")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR",
-                        help="run folders, history.parquet and history.png")  # fmt: skip
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="run folders, history.parquet and history.png",
+    )
     parser.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
     parser.add_argument("--suite", default="mini", metavar="mini|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
@@ -21,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="default: the best there is")
     parser.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
     parser.add_argument("--diffusion-steps", type=int, metavar="S")
-    parser.add_argument("--against", default="previous", choices=("previous", "best", "none"),
-                        help="checkpoint to gate against (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--against",
+        default="previous",
+        choices=("previous", "best", "none"),
+        help="checkpoint to gate against (default: %(default)s)",
+    )
     add_decision_arguments(parser)
     parser.add_argument(
         "--settle",
@@ -31,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="files that change within it are left (default: %(default)g)",
     )
-    parser.add_argument("--every", type=float, metavar="SECONDS",
-                        help="look again and again, until Ctrl-C")  # fmt: skip
+    parser.add_argument(
+        "--every", type=float, metavar="SECONDS", help="look again and again, until Ctrl-C"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -56,8 +66,14 @@ def main(arguments: argparse.Namespace) -> int:
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
     )
     while True:
-        code = track(arguments.folder, arguments.output, request, arguments.against,
-                     arguments.tolerance, arguments.settle)  # fmt: skip
+        code = track(
+            arguments.folder,
+            arguments.output,
+            request,
+            arguments.against,
+            arguments.tolerance,
+            arguments.settle,
+        )
         if not arguments.every:
             return code
         time.sleep(arguments.every)

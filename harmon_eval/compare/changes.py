@@ -36,9 +36,11 @@ def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[C
     if pair.reasons:
         return []
     ours, theirs = pair.baseline, pair.candidate
-    verdicts = [name for name in mark_columns(ours)
-                if name in theirs and ours[name].isin((0, 1)).all()
-                and theirs[name].isin((0, 1)).all()]  # fmt: skip
+    verdicts = [
+        name
+        for name in mark_columns(ours)
+        if name in theirs and ours[name].isin((0, 1)).all() and theirs[name].isin((0, 1)).all()
+    ]
     if not verdicts:
         return []
     moved = (theirs[verdicts].astype(int) - ours[verdicts].astype(int)).sum(axis=1)

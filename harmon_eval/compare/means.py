@@ -149,8 +149,9 @@ def _forms(groups: Groups, column: str) -> Iterator[tuple[str | None, Mean]]:
     marks = groups.rows[column].to_numpy(np.float64)
     starts, each = groups.starts[:-1], np.diff(groups.starts).astype(np.float64)
     kinds = [(np.add.reduceat(marks, starts), each)]
-    kinds += [(reduce.reduceat(marks, starts), np.ones_like(each))
-              for reduce in (np.maximum, np.minimum)]  # fmt: skip
+    kinds += [
+        (reduce.reduceat(marks, starts), np.ones_like(each)) for reduce in (np.maximum, np.minimum)
+    ]
     strata = tuple(np.flatnonzero(groups.part == n) for n in range(len(groups.names)))
     for total, count in kinds:
         yield None, Mean(total, count, (np.arange(len(groups)),))

@@ -23,8 +23,17 @@ from harmon_eval.compare.verdict import (
 from harmon_eval.report.tables import cell, interval, number
 from harmon_eval.running.progress import printable
 
-HEAD = ("task", "metric", "baseline", "candidate", "difference", "95 % interval", "p",
-        "detectable", "verdict")  # fmt: skip
+HEAD = (
+    "task",
+    "metric",
+    "baseline",
+    "candidate",
+    "difference",
+    "95 % interval",
+    "p",
+    "detectable",
+    "verdict",
+)
 COLOURS = {WORSE: "red", BETTER: "green", NOT_COMPARABLE: "yellow", UNDERPOWERED: "yellow"}
 ENDS = {0: "passed", 1: "worse than the baseline", 2: "cannot decide"}
 
@@ -64,8 +73,11 @@ def show(comparison: Comparison, changed: Sequence[Change], most: int, console: 
         shown = [*cells(line)[:-1], line.verdict + (" beyond tolerance" if line.fails else "")]
         view.add_row(*map(printable, shown), style=COLOURS.get(line.verdict, ""))
     console.print(view)
-    reasons = [f"{line.task} {line.metric}: {line.verdict}: {line.reason}"
-               for line in comparison.lines if line.reason]  # fmt: skip
+    reasons = [
+        f"{line.task} {line.metric}: {line.verdict}: {line.reason}"
+        for line in comparison.lines
+        if line.reason
+    ]
     for text in (*reasons, *comparison.notes, *_samples(changed, most)):
         console.print(printable(text), soft_wrap=True, highlight=False)
     console.print(escape(f"{ENDS[comparison.code]} (* decides; p is corrected over metrics)"))
@@ -101,8 +113,10 @@ def markdown(comparison: Comparison, changed: Sequence[Change], most: int) -> st
             _row(("task", "sample", "prompt", "before", "after")),
             "|---|---|---|---|---|",
         ]
-        lines += [_row((c.task, c.id, c.prompt, _brief(c.before), _brief(c.after)))
-                  for c in changed[:most]]  # fmt: skip
+        lines += [
+            _row((c.task, c.id, c.prompt, _brief(c.before), _brief(c.after)))
+            for c in changed[:most]
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -119,8 +133,9 @@ def junit(comparison: Comparison) -> str:
     suite = ElementTree.Element("testsuite", name="harmon_eval")
     counts = {"tests": len(comparison.lines), "failures": 0, "errors": 0}
     for line in comparison.lines:
-        case = ElementTree.SubElement(suite, "testcase", classname=_xml(line.task),
-                                      name=_xml(line.metric))  # fmt: skip
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_xml(line.task), name=_xml(line.metric)
+        )
         text = _xml(", ".join(f"{k}: {v}" for k, v in zip(HEAD, cells(line), strict=True)))
         if line.fails:
             counts["failures"] += 1
@@ -152,14 +167,25 @@ def as_json(comparison: Comparison, changed: Sequence[Change]) -> dict[str, Any]
 def _line(line: Line) -> dict[str, Any]:
     found = line.difference
     values: dict[str, Any] = {
-        "task": line.task, "metric": line.metric, "decides": line.decides,
-        "verdict": line.verdict, "reason": line.reason, "fails": line.fails, "p": line.p,
-        "smallest_detectable": line.detectable, "groups_needed": line.needed,
-    }  # fmt: skip
+        "task": line.task,
+        "metric": line.metric,
+        "decides": line.decides,
+        "verdict": line.verdict,
+        "reason": line.reason,
+        "fails": line.fails,
+        "p": line.p,
+        "smallest_detectable": line.detectable,
+        "groups_needed": line.needed,
+    }
     if found:
         values |= {
-            "baseline": found.baseline, "candidate": found.candidate, "difference": found.value,
-            "interval": found.interval, "test": found.test, "groups": found.groups,
-        }  # fmt: skip
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in values.items()}  # fmt: skip
+            "baseline": found.baseline,
+            "candidate": found.candidate,
+            "difference": found.value,
+            "interval": found.interval,
+            "test": found.test,
+            "groups": found.groups,
+        }
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
+    }

@@ -133,14 +133,23 @@ def _swap(shifts: np.ndarray, seed: int) -> float:
     rng = np.random.default_rng(seed)
     batch = max(1, 2_000_000 // len(shifts))
     if 2 ** len(shifts) <= SWAPS:
-        return float(stats.permutation_test((shifts,), _sum, permutation_type="samples",
-                     vectorized=True, n_resamples=SWAPS, batch=batch).pvalue)  # fmt: skip
+        return float(
+            stats.permutation_test(
+                (shifts,),
+                _sum,
+                permutation_type="samples",
+                vectorized=True,
+                n_resamples=SWAPS,
+                batch=batch,
+            ).pvalue
+        )
 
     def swapped(size: tuple[int, ...]) -> np.ndarray:
         return np.where(rng.integers(0, 2, size, dtype=np.int8), shifts, -shifts)
 
-    done = stats.monte_carlo_test(shifts, swapped, _sum, vectorized=True, n_resamples=SWAPS,
-                                  batch=batch)  # fmt: skip
+    done = stats.monte_carlo_test(
+        shifts, swapped, _sum, vectorized=True, n_resamples=SWAPS, batch=batch
+    )
     return float(done.pvalue)
 
 
@@ -165,8 +174,10 @@ def _by_summarizing(
     """For any function of the rows. p counts the drawn swap itself (Phipson & Smyth 2010)."""
     rng = np.random.default_rng(seed)
     known = summarize(ours.rows), summarize(theirs.rows)
-    scatter = [_less(summarize(theirs.take(p)), summarize(ours.take(p)), wanted)
-               for p in ours.resampled(rng, SLOW_RESAMPLES)]  # fmt: skip
+    scatter = [
+        _less(summarize(theirs.take(p)), summarize(ours.take(p)), wanted)
+        for p in ours.resampled(rng, SLOW_RESAMPLES)
+    ]
     swapped = [_swapped(ours, theirs, summarize, wanted, rng) for _ in range(SLOW_RESAMPLES)]
     alone = min(np.bincount(ours.part)) < 2
     found = {}

@@ -37,8 +37,9 @@ def pairs(
     ours, theirs = _results(baseline), _results(candidate)
     for name in tasks or ours:
         if name not in ours and name not in theirs:
-            raise UserError(f"neither run has results of {name!r}: {baseline.path} has "
-                            f"{', '.join(ours)}")  # fmt: skip
+            raise UserError(
+                f"neither run has results of {name!r}: {baseline.path} has {', '.join(ours)}"
+            )
         yield _pair(name, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
 
 
@@ -79,8 +80,10 @@ def _pair(
         except UserError as error:
             reasons.append(str(error))
         if task and (stored := ours["provenance"]["version"]) != task.version:
-            reasons.append(f"marked by version {stored} of the task, installed is {task.version}: "
-                           "mark both again")  # fmt: skip
+            reasons.append(
+                f"marked by version {stored} of the task, installed is {task.version}: "
+                "mark both again"
+            )
         if not reasons:
             reasons += _unscored(*frames, str(baseline.path), str(candidate.path))
             frames, more = _aligned(frames[0], frames[1], ours["total"])
@@ -89,8 +92,17 @@ def _pair(
     results = [result for result in (ours, theirs) if result]
     metrics = frozenset().union(*(result["intervals"] for result in results))
     headline = known["headline"]
-    return TaskPair(name, task, headline, known["higher_is_better"], frames[0], frames[1],
-                    metrics | {headline}, tuple(reasons), tuple(notes))  # fmt: skip
+    return TaskPair(
+        name,
+        task,
+        headline,
+        known["higher_is_better"],
+        frames[0],
+        frames[1],
+        metrics | {headline},
+        tuple(reasons),
+        tuple(notes),
+    )
 
 
 def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> Iterator[str]:

@@ -36,8 +36,9 @@ class Settings:
         """Raises UserError where one speaks of a task that is not compared."""
         for option, values in (("--tolerance", self.tolerance), ("--effect", self.effect)):
             for name in values.keys() - {"", *tasks}:
-                raise UserError(f"{option} {name}: no such task is compared, "
-                                f"{did_you_mean(name, tasks)}")  # fmt: skip
+                raise UserError(
+                    f"{option} {name}: no such task is compared, {did_you_mean(name, tasks)}"
+                )
 
     def tolerated(self, task: str) -> float:
         return self.tolerance.get(task, self.tolerance.get("", 0.0))
@@ -167,8 +168,7 @@ def _line(
         return replace(line, verdict=UNDERPOWERED, reason=UNKNOWN_SPREAD)
     if wanted and detectable > wanted:
         needed = math.ceil(difference.groups * (detectable / wanted) ** 2)
-        reason = (f"a difference of {wanted:g} takes {needed} groups, here are "
-                  f"{difference.groups}")  # fmt: skip
+        reason = f"a difference of {wanted:g} takes {needed} groups, here are {difference.groups}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     return line
 

@@ -33,8 +33,12 @@ BATCH = 16
 TEMPLATES = ("a photo of a {} {name}", "a photo of a {}-colored {name}", "a photo of a {} object")
 # What the self-test must name: balls of plain colours, seen by the classifier as any crop.
 KNOWN_CLASS = "sports ball"
-KNOWN_COLORS = {"red": (230, 0, 0), "yellow": (255, 230, 0), "green": (0, 160, 0),
-                "blue": (0, 0, 230)}  # fmt: skip
+KNOWN_COLORS = {
+    "red": (230, 0, 0),
+    "yellow": (255, 230, 0),
+    "green": (0, 160, 0),
+    "blue": (0, 0, 230),
+}
 
 
 def texts(name: str) -> list[str]:

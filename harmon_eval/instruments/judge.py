@@ -69,11 +69,14 @@ class JudgeOptions:
         if self.concurrency < 1:
             raise UserError(f"--judge-concurrency {self.concurrency}: must be at least 1")
         if not self.served and (self.budget is not None or self.price or self.body):
-            raise UserError("--budget, --judge-price and --judge-body are for a judge that is "
-                            "served: add --judge-url and --judge-model")  # fmt: skip
+            raise UserError(
+                "--budget, --judge-price and --judge-body are for a judge that is "
+                "served: add --judge-url and --judge-model"
+            )
         if self.budget is not None and self.known_price is None:
-            raise UserError(f"--budget needs --judge-price IN OUT: the price of {self.model!r} is "
-                            "not known")  # fmt: skip
+            raise UserError(
+                f"--budget needs --judge-price IN OUT: the price of {self.model!r} is not known"
+            )
 
     @property
     def served(self) -> bool:
@@ -130,13 +133,23 @@ class Judge:
 
     def bound_to(self, folder: Path) -> Judge:
         """This judge with its replies kept in a task's folder; the budget is its run folder's."""
-        bound = Judge(self.responder, name=self.name, attempts=self.attempts, workers=self.workers,
-                      batch=self.batch, price=self.price, budget=self.budget)  # fmt: skip
+        bound = Judge(
+            self.responder,
+            name=self.name,
+            attempts=self.attempts,
+            workers=self.workers,
+            batch=self.batch,
+            price=self.price,
+            budget=self.budget,
+        )
         bound.log = JudgeLog(folder / JUDGE_LOG)
         if self.budget is not None:
             logs = folder.parent.glob(f"*/{JUDGE_LOG}")
-            bound._spent = sum(self._dollars(e["tokens_in"], e["tokens_out"])
-                               for path in logs for e in entries(path))  # fmt: skip
+            bound._spent = sum(
+                self._dollars(e["tokens_in"], e["tokens_out"])
+                for path in logs
+                for e in entries(path)
+            )
         return bound
 
     def verdicts(
@@ -281,8 +294,14 @@ def _served(options: JudgeOptions) -> Judge:
         text_first=True,
         patience=openai.Patience(concurrency=options.concurrency),
     )
-    return Judge(responder, attempts=ATTEMPTS, workers=options.concurrency, batch=1,
-                 price=options.known_price, budget=options.budget)  # fmt: skip
+    return Judge(
+        responder,
+        attempts=ATTEMPTS,
+        workers=options.concurrency,
+        batch=1,
+        price=options.known_price,
+        budget=options.budget,
+    )
 
 
 def planned(

@@ -21,10 +21,29 @@ from harmon_eval.store.run_folder import METRICS, RunFolder, read_json
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")
 COLUMNS = (
-    "model", "kind", "task", "metric", "protocol", "headline", "higher_is_better", "value", "worst",
-    "text", "low", "high", "n", "total", "unscored", "sources", "weights_public",
-    "trained_on_pattern", "settings", "fingerprint", "seed", "run",
-)  # fmt: skip
+    "model",
+    "kind",
+    "task",
+    "metric",
+    "protocol",
+    "headline",
+    "higher_is_better",
+    "value",
+    "worst",
+    "text",
+    "low",
+    "high",
+    "n",
+    "total",
+    "unscored",
+    "sources",
+    "weights_public",
+    "trained_on_pattern",
+    "settings",
+    "fingerprint",
+    "seed",
+    "run",
+)
 
 
 def measured(runs: Sequence[Path]) -> pd.DataFrame:
@@ -68,8 +87,16 @@ def _of_run(path: str, model: dict[str, Any], result: dict[str, Any]) -> Iterabl
     for metric in [headline, *(m for m in result["intervals"] if m != headline)]:
         low, high = result["intervals"].get(metric, (None, None)) if full else (None, None)
         value = result["metrics"].get(metric) if full else None
-        yield {**shared, "metric": metric, "headline": metric == headline, "value": value,
-               "worst": value, "low": low, "high": high, "text": ""}  # fmt: skip
+        yield {
+            **shared,
+            "metric": metric,
+            "headline": metric == headline,
+            "value": value,
+            "worst": value,
+            "low": low,
+            "high": high,
+            "text": "",
+        }
 
 
 def _named_apart(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,11 +20,24 @@ LEGEND = (
 )
 RUN_HEAD = ("model", "run", "settings", "weights", "seed")
 LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$", "–": "--", "‡": r"$\ddagger$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "–": "--",
+    "‡": r"$\ddagger$",
+}
 
 
 def _cited(cell: Cell) -> str:
@@ -64,9 +77,14 @@ def latex(board: Board) -> str:
     """Needs the package booktabs, and ulem or soul for nothing: it uses ``\\underline``."""
     parts = []
     for table in board.tables:
-        lines = [r"\begin{table}", rf"\caption{{{_latex(table.title)}}}",
-                 r"\begin{tabular}{l" + "r" * (len(table.head) - 1) + "}", r"\toprule",
-                 " & ".join(map(_latex, table.head)) + r" \\", r"\midrule"]  # fmt: skip
+        lines = [
+            r"\begin{table}",
+            rf"\caption{{{_latex(table.title)}}}",
+            r"\begin{tabular}{l" + "r" * (len(table.head) - 1) + "}",
+            r"\toprule",
+            " & ".join(map(_latex, table.head)) + r" \\",
+            r"\midrule",
+        ]
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
     notes = [f"% [{n}] " + " ".join(text.split()) for n, text in enumerate(board.sources, start=1)]

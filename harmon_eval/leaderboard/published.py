@@ -1,8 +1,8 @@
 """Published results: every number with its source, who states it, and under which protocol.
 
 ``results/published.csv`` is made from the reviewed list of sources by this file:
-``python -m harmon_eval.leaderboard.published SOURCE.csv results/published.csv``. It adds two columns,
-``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes where
+``python -m harmon_eval.leaderboard.published SOURCE.csv results/published.csv``. It adds two
+columns, ``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes where
 the model saw prompts written after the benchmark's pattern), and changes no number.
 """
 
@@ -18,23 +18,60 @@ from harmon_eval.store.run_folder import write_whole
 
 FILE = Path(__file__).with_name("published.csv")  # a link into results/, a copy once installed
 SOURCE_COLUMNS = (
-    "model", "params", "task", "metric", "value", "split", "source", "source_kind", "note",
-)  # fmt: skip
+    "model",
+    "params",
+    "task",
+    "metric",
+    "value",
+    "split",
+    "source",
+    "source_kind",
+    "note",
+)
 COLUMNS = (*SOURCE_COLUMNS, "weights_public", "trained_on_pattern")
 KINDS = ("paper", "readme", "leaderboard", "third_party")
 CELL = ["model", "task", "metric", "split"]
 # Largest value of each task's unit; lower is better for FID, which has none.
 LARGEST = {
-    "geneval": 1, "wise": 1, "dpg": 100, "pope": 100, "mmbench": 100, "seed": 100, "gqa": 100,
-    "mmmu": 100, "linear_probe": 100, "mme_p": 2000, "mme_c": 800, "mme_sum": 2800,
-    "mjhq": float("inf"), "coco30k": float("inf"), "imagenet256": float("inf"),
-}  # fmt: skip
+    "geneval": 1,
+    "wise": 1,
+    "dpg": 100,
+    "pope": 100,
+    "mmbench": 100,
+    "seed": 100,
+    "gqa": 100,
+    "mmmu": 100,
+    "linear_probe": 100,
+    "mme_p": 2000,
+    "mme_c": 800,
+    "mme_sum": 2800,
+    "mjhq": float("inf"),
+    "coco30k": float("inf"),
+    "imagenet256": float("inf"),
+}
 LOWER_IS_BETTER = ("fid", "fid50k")
 RELEASED = (
-    "Harmon-0.5B", "Harmon-1.5B", "Janus-1.3B", "Janus-Pro-1B", "Janus-Pro-7B", "JanusFlow",
-    "Show-o-256", "Show-o-512", "BAGEL", "OpenUni-3.6B", "SDv1.5", "SDv2.1", "SDXL",
-    "SD3-Medium", "FLUX.1-dev", "FLUX.1-schnell", "LLaVA-1.5-7B", "MAR-B", "MAR-L", "MAR-H",
-)  # fmt: skip
+    "Harmon-0.5B",
+    "Harmon-1.5B",
+    "Janus-1.3B",
+    "Janus-Pro-1B",
+    "Janus-Pro-7B",
+    "JanusFlow",
+    "Show-o-256",
+    "Show-o-512",
+    "BAGEL",
+    "OpenUni-3.6B",
+    "SDv1.5",
+    "SDv2.1",
+    "SDXL",
+    "SD3-Medium",
+    "FLUX.1-dev",
+    "FLUX.1-schnell",
+    "LLaVA-1.5-7B",
+    "MAR-B",
+    "MAR-L",
+    "MAR-H",
+)
 CLOSED = ("DALL-E 2", "DALL-E 3", "GPT-4o", "GPT-Image-1.5", "NanoBanana-Pro")
 # Show-o issue 58: this COCO FID is of weights fine-tuned on COCO-like images, whoever repeats it.
 WITHHELD = (("Show-o-256", "coco30k", "9.24"), ("Show-o-512", "coco30k", "9.24"))

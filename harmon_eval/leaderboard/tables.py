@@ -56,10 +56,13 @@ class Board:
 def section(task: str) -> str:
     """What a benchmark measures, by its name; ``other`` for those of other packages."""
     return next(
-        (name for name, own in SECTIONS.items()
-         if any(task == t or task.startswith(t + "_") for t in own)),
+        (
+            name
+            for name, own in SECTIONS.items()
+            if any(task == t or task.startswith(t + "_") for t in own)
+        ),
         "other",
-    )  # fmt: skip
+    )
 
 
 def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) -> Board:
@@ -85,8 +88,9 @@ def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) 
         raise UserError(f"no column to --sort by is called {sort!r}: give a task, or model")
     runs = entries[entries["kind"] == "measured"].drop_duplicates("run")
     for row in runs.itertuples():
-        made.runs.append(tuple(map(str, (row.model, row.run, row.settings, row.fingerprint,
-                                         row.seed))))  # fmt: skip
+        made.runs.append(
+            tuple(map(str, (row.model, row.run, row.settings, row.fingerprint, row.seed)))
+        )
     return made
 
 
@@ -121,8 +125,10 @@ def _heads(keys: Sequence[Any], columns: dict[Any, pd.DataFrame], title: str) ->
 
 def _ranks(column: pd.DataFrame) -> dict[float, int]:
     """Of values, best 1 and second 2. A range counts by its worse end; a blank is no value."""
-    values = sorted({float(v) for v in column["worst"].dropna()},
-                    reverse=bool(column["higher_is_better"].iloc[0]))  # fmt: skip
+    values = sorted(
+        {float(v) for v in column["worst"].dropna()},
+        reverse=bool(column["higher_is_better"].iloc[0]),
+    )
     return {value: place for place, value in enumerate(values[:2], start=1)}
 
 

@@ -23,9 +23,19 @@ RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored"
 BETTER, WORSE, CHANGED = "better", "worse", "changed"
 # Columns that have a place of their own on a card; every other one is listed by its name.
 PLACED = {
-    "id", "group", "stratum", "response", "unscored", "correct", "reason", "tag", "prompt",
-    "question", "metadata", "setting",
-}  # fmt: skip
+    "id",
+    "group",
+    "stratum",
+    "response",
+    "unscored",
+    "correct",
+    "reason",
+    "tag",
+    "prompt",
+    "question",
+    "metadata",
+    "setting",
+}
 FIRST = ("reply", "parsed", "rule", "answer", "target")
 TEXT_COLUMNS = ("prompt", "question")
 
@@ -56,8 +66,10 @@ class Item:
     @property
     def change(self) -> str:
         """Whether the mark differs between the runs, and for the better or the worse."""
-        if len(self.outcomes) < 2 or MISSING in (now := self.outcomes[0].state,
-                                                 before := self.outcomes[1].state):  # fmt: skip
+        if len(self.outcomes) < 2 or MISSING in (
+            now := self.outcomes[0].state,
+            before := self.outcomes[1].state,
+        ):
             return ""
         if {now, before} == {RIGHT, WRONG}:
             return BETTER if now == RIGHT else WORSE

@@ -24,9 +24,12 @@ from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
 from harmon_eval.store.run_folder import METRICS, RunFolder, read_json, write_whole
 
 SYMBOLS = {
-    gather.RIGHT: "✓", gather.WRONG: "✗", gather.UNSCORED: "?", gather.MARKED: "•",
+    gather.RIGHT: "✓",
+    gather.WRONG: "✗",
+    gather.UNSCORED: "?",
+    gather.MARKED: "•",
     gather.MISSING: "–",
-}  # fmt: skip
+}
 # What a run is called beside another one.
 LETTERS = ("A", "B")
 # Directions of writing that a text could turn the page around with.

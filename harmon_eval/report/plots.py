@@ -87,8 +87,13 @@ def bar_plots(
     plots = []
     for kind, names in kinds.items():
         bars = {name: _bars(name, results, quoted) for name in names}
-        reach = [v for each in bars.values() for b in each for v in (b.value, b.low, b.high)
-                 if v is not None]  # fmt: skip
+        reach = [
+            v
+            for each in bars.values()
+            for b in each
+            for v in (b.value, b.low, b.high)
+            if v is not None
+        ]
         floor = next(iter(floors.values()), None) if kind == "fid" else None
         end = 1.0 if shares else max(*reach, floor or 0.0, 0.0)
         start = min(*reach, 0.0)

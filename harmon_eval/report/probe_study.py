@@ -102,8 +102,14 @@ def draw(found: pd.DataFrame, file: Path) -> None:
     for (_, model, pool), own in swept.groupby(["run", "model", "pool"], sort=False):
         own = own.assign(place=own["layer"].map(order.index)).sort_values("place")
         reach = [own["value"] - own["low"], own["high"] - own["value"]]
-        axes.errorbar(own["place"], own["value"], yerr=reach, marker="o", capsize=3,
-                      label=_plain(f"{model}, {pool}"))  # fmt: skip
+        axes.errorbar(
+            own["place"],
+            own["value"],
+            yerr=reach,
+            marker="o",
+            capsize=3,
+            label=_plain(f"{model}, {pool}"),
+        )
     for number_, row in enumerate(others.itertuples()):
         color = f"C{(swept['pool'].nunique() + number_) % 10}"
         name = " ".join(filter(None, (row.model, row.layer, row.pool)))

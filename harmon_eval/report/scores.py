@@ -34,9 +34,15 @@ def lines(stored: Sequence[Stored], found: Mapping[str, Line]) -> list[dict[str,
         name = result["headline"]
         values = [_score(each, name) for each in (result, *(run.get(task) for run in stored[1:]))]
         told.append(
-            {"task": task, "metric": name, "arrow": "↑" if result["higher_is_better"] else "↓",
-             "values": values, "paper": result["paper"], **_change(found.get(task))}
-        )  # fmt: skip
+            {
+                "task": task,
+                "metric": name,
+                "arrow": "↑" if result["higher_is_better"] else "↓",
+                "values": values,
+                "paper": result["paper"],
+                **_change(found.get(task)),
+            }
+        )
     return told
 
 

@@ -16,8 +16,19 @@ from harmon_eval.core import UserError
 from harmon_eval.running.progress import printable
 from harmon_eval.store.run_folder import METRICS, read_json, write_whole
 
-COLUMNS = ("task", "metric", "value", "low", "high", "floor", "groups", "n", "total", "unscored",
-           "headline")  # fmt: skip
+COLUMNS = (
+    "task",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "floor",
+    "groups",
+    "n",
+    "total",
+    "unscored",
+    "headline",
+)
 FIGURES = ("value", "95 % interval", "floor", "groups", "n of N", "unscored")
 
 
@@ -81,10 +92,12 @@ def bounds(run: Path) -> list[str]:
         if "bounds" in result:
             low, high = map(number, result["bounds"])
             count = sum(result["unscored"].values())
-            lines.append(printable(
-                f"{result['task']} {result['headline']}: {low} if the {count} unscored were all "
-                f"wrong, {high} if all were right"
-            ))  # fmt: skip
+            lines.append(
+                printable(
+                    f"{result['task']} {result['headline']}: {low} if the {count} unscored were "
+                    f"all wrong, {high} if all were right"
+                )
+            )
     return lines
 
 

@@ -23,8 +23,13 @@ T = TypeVar("T")
 SAMPLE_FAILURES = (RuntimeError, ValueError, ArithmeticError, LookupError, Unscorable)
 # What any model may run into by itself, such as a lost connection.
 MODEL_FAILURES = (
-    *SAMPLE_FAILURES, AssertionError, AttributeError, MemoryError, OSError, TypeError,
-)  # fmt: skip
+    *SAMPLE_FAILURES,
+    AssertionError,
+    AttributeError,
+    MemoryError,
+    OSError,
+    TypeError,
+)
 RESPONSES: dict[type, type] = {Draw: Image.Image, Ask: str, Embed: np.ndarray}
 
 

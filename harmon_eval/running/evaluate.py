@@ -181,8 +181,16 @@ def _run_jobs(
     settings: RunSettings,
 ) -> int:
     for job in jobs:
-        run_job(job, responder, suite, folder, settings.batch_size, Progress(job.name), team,
-                settings.exact)  # fmt: skip
+        run_job(
+            job,
+            responder,
+            suite,
+            folder,
+            settings.batch_size,
+            Progress(job.name),
+            team,
+            settings.exact,
+        )
     for _ in team.shares(["end"]):
         code = _finish(jobs, folder)
         team.finish("end", code)
@@ -209,8 +217,10 @@ def _finish(jobs: Sequence[Job], folder: RunFolder) -> int:
     if unscored:
         say.append(f"{unscored} samples are unscored: TASK/metrics.json counts the reasons")
     if unmarked:
-        say.append(f"{', '.join(unmarked)} could not be marked; all responses are stored, and "
-                   f"`python -m harmon_eval mark {path}` goes on from them")  # fmt: skip
+        say.append(
+            f"{', '.join(unmarked)} could not be marked; all responses are stored, and "
+            f"`python -m harmon_eval mark {path}` goes on from them"
+        )
     for line in say:
         console.print(line, soft_wrap=True, highlight=False)
     return 1 if unscored or unmarked else 0

@@ -125,10 +125,13 @@ class Team:
     """This process among those of its launch; alone, every share is its own."""
 
     def __init__(
-        self, launch: Launch | None = None, session: Path | None = None, member: str = "",
+        self,
+        launch: Launch | None = None,
+        session: Path | None = None,
+        member: str = "",
         members: Members | None = None,
         begun: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         launch = launch or Launch()
         self.rank, self.size, self.wait = launch.rank, launch.size, launch.wait
         self.session, self.member, self.members = session, member, members

@@ -51,8 +51,9 @@ class Progress:
         self.console = console or open_console(stderr=True)
 
     def say(self, text: str) -> None:
-        self.console.print(f"{printable(self.prefix)}: {printable(text)}", highlight=False,
-                           soft_wrap=True)  # fmt: skip
+        self.console.print(
+            f"{printable(self.prefix)}: {printable(text)}", highlight=False, soft_wrap=True
+        )
 
     @contextmanager
     def bar(self, verb: str, total: int) -> Iterator[Advance]:

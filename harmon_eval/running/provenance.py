@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "harmon-eval", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pandas",
-    "scipy", "pillow", "pyarrow",
-)  # fmt: skip
+    "harmon-eval",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pillow",
+    "pyarrow",
+)
 
 
 def package_versions() -> dict[str, str]:

@@ -43,8 +43,14 @@ class JudgeLog:
 
     def add(self, key: str, judge: str, text: str) -> None:
         reply = text if isinstance(text, Reply) else Reply(text)
-        entry = {"key": key, "judge": judge, "reply": str(reply), "model": reply.model,
-                 "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}  # fmt: skip
+        entry = {
+            "key": key,
+            "judge": judge,
+            "reply": str(reply),
+            "model": reply.model,
+            "tokens_in": reply.tokens_in,
+            "tokens_out": reply.tokens_out,
+        }
         with self._lock:
             if self.path:
                 _append(self.path, json.dumps(entry) + "\n")

@@ -40,8 +40,9 @@ def is_sound(remote: Remote, target: Path) -> bool:
         return False
     record = _record(target)
     recorded = record.read_text().strip() if record.is_file() else ""
-    return not _flaw(remote if remote.sha256 or remote.md5 else replace(remote, sha256=recorded),
-                     target)  # fmt: skip
+    return not _flaw(
+        remote if remote.sha256 or remote.md5 else replace(remote, sha256=recorded), target
+    )
 
 
 def _flaw(remote: Remote, file: Path) -> str:

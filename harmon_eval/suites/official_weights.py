@@ -23,9 +23,7 @@ class Weights:
 
 _SWIN_2 = "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco"
 _SWIN_3 = "mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco"
-DETECTOR_URL = (
-    f"{OPENMMLAB}/v2.0/mask2former/{_SWIN_2}/{_SWIN_2}_20220504_001756-743b7d99.pth"
-)  # fmt: skip
+DETECTOR_URL = f"{OPENMMLAB}/v2.0/mask2former/{_SWIN_2}/{_SWIN_2}_20220504_001756-743b7d99.pth"
 MMDETECTION = Weights(
     "the official GenEval detector (Mask2Former of MMDetection)",
     (

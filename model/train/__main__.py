@@ -49,9 +49,14 @@ def train(argv: list[str], only_latents: bool = False) -> int:
     parser.add_argument("recipe", help=f"a TOML file or one of {', '.join(shipped_recipes())}")
     parser.add_argument("--output", type=Path, help="resumes what it finds there")
     parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
         help="change the recipe: steps=100 optimizer.ema=0.99 sources.0.batch=8",
-    )  # fmt: skip
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained")
     arguments = parser.parse_args(argv)
     recipe = load(arguments.recipe, arguments.overrides)

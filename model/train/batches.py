@@ -168,8 +168,11 @@ class BatchMaker:
         labels: list[int] | None = None
         if source.task == "text2image":
             empty = rng.random() < self.recipe.unconditional
-            ids = (self.processor.unconditional_ids() if empty
-                   else self.processor.generation_ids(row.prompt))  # fmt: skip
+            ids = (
+                self.processor.unconditional_ids()
+                if empty
+                else self.processor.generation_ids(row.prompt)
+            )
             ids = ids[: source.max_tokens or None]
         else:
             ids, labels = self._turns(source, row)

@@ -120,9 +120,15 @@ class Training:
         processor = replace(started.processor, tokenizer=copy.deepcopy(started.processor.tokenizer))
         config, world = started.model.config, accelerator.num_processes
         maker = BatchMaker(
-            recipe, config, processor, rows, [None] * len(rows), faults,
-            accelerator.process_index, world,
-        )  # fmt: skip
+            recipe,
+            config,
+            processor,
+            rows,
+            [None] * len(rows),
+            faults,
+            accelerator.process_index,
+            world,
+        )
         caches: list[CachedLatents | None] = []
         for number, source in enumerate(recipe.sources):
             cached = None

@@ -15,8 +15,17 @@ from harmon_eval.model.train.recipe import Optimizer, RecipeError
 # Never learns: the VAE, and a table of MAR's that Harmon does not use.
 ALWAYS_FROZEN = ("vae.", "mar.class_emb.")
 # Matrices that Muon is not meant for: inputs, outputs, tables (Jordan et al. 2024).
-EDGES = ("embed_tokens", "lm_head", "z_proj", "input_proj", "final_layer", "pos_embed",
-         "time_embed.mlp.0", "fake_latent", "mask_token")  # fmt: skip
+EDGES = (
+    "embed_tokens",
+    "lm_head",
+    "z_proj",
+    "input_proj",
+    "final_layer",
+    "pos_embed",
+    "time_embed.mlp.0",
+    "fake_latent",
+    "mask_token",
+)
 
 
 def freeze(model: nn.Module, recipe: Optimizer) -> None:

@@ -41,8 +41,10 @@ def describe(recipe: Recipe | VAERecipe) -> str:
         f"{recipe.steps} steps of {len(chosen)} micro-batches"
         + (f", at most {recipe.minutes:g} minutes" if recipe.minutes else "")
     )
-    lines.append(f"effective batch: {samples} samples, {images} images of {size} px, at least "
-                 f"{images * (tokens + config.mar.buffers):,} tokens a step")  # fmt: skip
+    lines.append(
+        f"effective batch: {samples} samples, {images} images of {size} px, at least "
+        f"{images * (tokens + config.mar.buffers):,} tokens a step"
+    )
     lines.append(memory(recipe, config, every, learning, tokens + config.mar.buffers, world))
     return "\n".join(lines)
 

@@ -24,8 +24,18 @@ class BrokenRow(Exception):
 
 
 # What a damaged file, a missing column or a caption of another type comes to.
-BROKEN = (BrokenRow, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError,
-          SyntaxError, UnidentifiedImageError, Image.DecompressionBombError)  # fmt: skip
+BROKEN = (
+    BrokenRow,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    SyntaxError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,12 @@ class StreamedRows:
         return _Window(self.source, held, first)
 
     def state(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "position": self.position, "read": self.read,
-                "dataset": self.dataset.state_dict()}  # fmt: skip
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "read": self.read,
+            "dataset": self.dataset.state_dict(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.epoch, self.position, self.read = state["epoch"], state["position"], state["read"]

@@ -107,8 +107,12 @@ def _sized(config: HarmonConfig, start: Start) -> HarmonConfig:
     mar, llm, head = config.mar, config.llm, config.head
     if start.mar_width:
         mar = replace(mar, width=start.mar_width, heads=start.mar_width // 32)
-    mar = replace(mar, depth=start.mar_depth or mar.depth, buffers=start.buffers or mar.buffers,
-                  dropout=start.dropout)  # fmt: skip
+    mar = replace(
+        mar,
+        depth=start.mar_depth or mar.depth,
+        buffers=start.buffers or mar.buffers,
+        dropout=start.dropout,
+    )
     if start.llm_width:
         llm = replace(
             llm,
@@ -137,8 +141,10 @@ def read_vae(start: Start, preset: VAEConfig) -> tuple[VAE, str]:
     if start.vae in bundled_names() or (path / CONFIG).exists():
         vae = load(start.vae).pipeline.model.vae
     elif not path.is_file():
-        raise RecipeError(f"start.vae: there is no file {start.vae!r}; train one with `python -m "
-                          "harmon_eval.model.train mini-vae --output DIR`")  # fmt: skip
+        raise RecipeError(
+            f"start.vae: there is no file {start.vae!r}; train one with `python -m "
+            "harmon_eval.model.train mini-vae --output DIR`"
+        )
     else:
         vae = _vae_of_file(path, preset)
     if start.unit_latents:
@@ -244,6 +250,10 @@ def describe_start(recipe: Recipe) -> tuple[HarmonConfig, dict[str, str]]:
     config = PRESETS[start.preset]
     if start.llm and Path(start.llm).is_dir():
         config = replace(config, llm=_llm_sizes(start.llm)[0])
-    origins = {"vae": start.vae or "not named yet", "mar": start.mar, "head": start.mar,
-               "llm": start.llm}  # fmt: skip
+    origins = {
+        "vae": start.vae or "not named yet",
+        "mar": start.mar,
+        "head": start.mar,
+        "llm": start.llm,
+    }
     return _sized(config, start), {part: origins.get(part) or "fresh" for part in PARTS}

@@ -90,8 +90,10 @@ class Snapshots:
             self.accelerator.save_state(str(temporary / "deepspeed"))
         self.accelerator.wait_for_everyone()
         if problem[0]:
-            said = (f"the checkpoint of step {position.step} could not be written ({problem[0]}); "
-                    "the one before it is intact: make room")  # fmt: skip
+            said = (
+                f"the checkpoint of step {position.step} could not be written ({problem[0]}); "
+                "the one before it is intact: make room"
+            )
             if must:
                 raise TrainingError(said)
             self.accelerator.print(said)

@@ -59,10 +59,13 @@ class Watcher:
             self.history = History(folder / HISTORY, position.step)
         console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
             disable=not (self.main and console.is_terminal),
-        )  # fmt: skip
+        )
         self.task = self.bar.add_task("training", total=recipe.steps, completed=position.step)
         self.bar.start()
         if recipe.watch.trackers:

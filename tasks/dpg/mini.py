@@ -13,8 +13,17 @@ from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES
 
 SEED = 1_065
 PROMPTS = 60
-COLUMNS = ("item_id", "text", "keywords", "proposition_id", "dependency", "category_broad",
-           "category_detailed", "tuple", "question_natural_language")  # fmt: skip
+COLUMNS = (
+    "item_id",
+    "text",
+    "keywords",
+    "proposition_id",
+    "dependency",
+    "category_broad",
+    "category_detailed",
+    "tuple",
+    "question_natural_language",
+)
 
 
 def graph(rng: np.random.Generator) -> tuple[str, list[tuple[str, str, str]]]:
@@ -30,21 +39,34 @@ def graph(rng: np.random.Generator) -> tuple[str, list[tuple[str, str, str]]]:
     names = [f"{color} {shape}" for color, shape in zip(colors, shapes, strict=False)][:count]
     questions = [("0", f"entity - whole ({s})", f"Is there {article(s)}?") for s in shapes[:count]]
     questions += [
-        (str(i + 1), f"attribute - color ({shapes[i]}, {colors[i]})",
-         f"Is the {shapes[i]} {colors[i]}?")
+        (
+            str(i + 1),
+            f"attribute - color ({shapes[i]}, {colors[i]})",
+            f"Is the {shapes[i]} {colors[i]}?",
+        )
         for i in range(count)
-    ]  # fmt: skip
+    ]
     if form == 0:
         relation = RELATIONS[rng.integers(len(RELATIONS))]
         prompt = f"{article(names[0])} {relation} {article(names[1])}"
-        questions.append(("1,2", f"relation - spatial ({shapes[0]}, {shapes[1]}, {relation})",
-                          f"Is the {shapes[0]} {relation} the {shapes[1]}?"))  # fmt: skip
+        questions.append(
+            (
+                "1,2",
+                f"relation - spatial ({shapes[0]}, {shapes[1]}, {relation})",
+                f"Is the {shapes[0]} {relation} the {shapes[1]}?",
+            )
+        )
     elif form == 3:
         questions.append(("1", f"other - count ({shapes[0]}, =={number})", counted))
     else:
         prompt = enumeration([article(name) for name in names])
-        questions.append(("0", f"other - count (objects, =={NUMBERS[count]})",
-                          f"Are there {NUMBERS[count]} objects?"))  # fmt: skip
+        questions.append(
+            (
+                "0",
+                f"other - count (objects, =={NUMBERS[count]})",
+                f"Are there {NUMBERS[count]} objects?",
+            )
+        )
     questions.append(("0", "global - background (grey)", "Is the background grey?"))
     return f"a photo of {prompt}", questions
 
@@ -58,8 +80,17 @@ def make(folder: Path) -> None:
         (folder / "prompts" / f"{item}.txt").write_text(prompt, encoding="utf-8")
         for number, (dependency, fact, question) in enumerate(questions, start=1):
             detailed = fact.split(" (")[0]
-            values = (item, prompt, "", number, dependency, detailed.split(" - ")[0], detailed,
-                      fact, question)  # fmt: skip
+            values = (
+                item,
+                prompt,
+                "",
+                number,
+                dependency,
+                detailed.split(" - ")[0],
+                detailed,
+                fact,
+                question,
+            )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     with (folder / "dpg_bench.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

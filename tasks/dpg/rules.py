@@ -50,8 +50,10 @@ def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
             proposition = int(row["proposition_id"])
             parents = tuple(int(part) for part in row["dependency"].split(","))
         except ValueError:
-            raise UserError(f"{file}, row {number}: proposition_id and dependency must be numbers, "
-                            "the latter separated by commas") from None  # fmt: skip
+            raise UserError(
+                f"{file}, row {number}: proposition_id and dependency must be numbers, "
+                "the latter separated by commas"
+            ) from None
         question = Question(
             proposition,
             row["question_natural_language"].strip(),
@@ -60,8 +62,9 @@ def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
         )
         item = found.setdefault(row["item_id"], [])
         if any(other.number == proposition for other in item):
-            raise UserError(f"{file}, row {number}: question {proposition} of {row['item_id']!r} "
-                            "occurs twice")  # fmt: skip
+            raise UserError(
+                f"{file}, row {number}: question {proposition} of {row['item_id']!r} occurs twice"
+            )
         item.append(question)
     return found, rows[0]["item_id"]
 

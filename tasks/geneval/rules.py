@@ -14,8 +14,17 @@ import numpy as np
 
 ColorOf = Callable[[str, int], str]
 PALETTE = (
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white",
-)  # fmt: skip
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "white",
+)
 
 
 @dataclass(frozen=True)

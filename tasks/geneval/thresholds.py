@@ -63,8 +63,13 @@ def _mark_task(run: RunFolder, suite: Suite, name: str, rules: Protocol) -> Resu
     settings = RunSettings(identity["seed"], entry["limit"])
     job = prepare(name, registry.task(name), suite, settings)
     instruments = {**key["instruments"], "rules": asdict(rules)}
-    provenance = {**identity, "limit": entry["limit"], "data": entry["data"],
-                  "version": key["version"], "instruments": instruments}  # fmt: skip
+    provenance = {
+        **identity,
+        "limit": entry["limit"],
+        "data": entry["data"],
+        "version": key["version"],
+        "instruments": instruments,
+    }
     relabelled = Job(label, job.task, job.everything, job.samples, job.limit)
     result = summarize(relabelled, rows, provenance)
     beside = run.task(label)

@@ -24,10 +24,15 @@ SEED = 12_578
 IMAGES = 64
 QUESTIONS = 4  # about each image
 KINDS: dict[Maker, tuple[str, str]] = {
-    color: ("query", "attr"), shape: ("query", "obj"), count: ("query", "global"),
-    beside: ("query", "rel"), place: ("query", "cat"), exists: ("verify", "obj"),
-    relation: ("verify", "rel"), color_holds: ("verify", "attr"),
-}  # fmt: skip
+    color: ("query", "attr"),
+    shape: ("query", "obj"),
+    count: ("query", "global"),
+    beside: ("query", "rel"),
+    place: ("query", "cat"),
+    exists: ("verify", "obj"),
+    relation: ("verify", "rel"),
+    color_holds: ("verify", "attr"),
+}
 
 
 def make(folder: Path) -> None:

@@ -78,8 +78,10 @@ def table(rows: pd.DataFrame) -> str:
         return f"{number(found.get(name))} {interval(*spans.get(name, (None, None)))}".rstrip()
 
     columns = [(side, split) for side in SIDES for split in SPLITS]
-    lines = ["| | " + " | ".join(f"{side}, {split}" for side, split in columns) + " |",
-             "|---|" + "---|" * len(columns)]  # fmt: skip
+    lines = [
+        "| | " + " | ".join(f"{side}, {split}" for side, split in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
     for tag in (*(tag for tag in TAGS if any(f"_{tag}_" in name for name in found)), ""):
         names = ["_".join(filter(None, (split, tag, side))) for side, split in columns]
         lines.append(f"| {tag or '**mean**'} | " + " | ".join(map(cell, names)) + " |")

@@ -56,8 +56,10 @@ def labelled_images(folder: Path) -> Iterator[tuple[Labelled, Path]]:
     if not sources:
         sources = {p.name: p for p in sorted(folder.glob("*")) if p.is_dir() and _is_set(p)}
     if not sources:
-        raise UserError(f"{folder} has no train/: put images at train/CLASS/* and val/CLASS/*, or "
-                        "train-*.parquet and validation-*.parquet there")  # fmt: skip
+        raise UserError(
+            f"{folder} has no train/: put images at train/CLASS/* and val/CLASS/*, or "
+            "train-*.parquet and validation-*.parquet there"
+        )
     for source, place in sources.items():
         found = {split: list(_images(place, split)) for split in SPLITS}
         known = {split: {label for label, _, _ in own} for split, own in found.items()}
@@ -76,8 +78,13 @@ def _is_set(folder: Path) -> bool:
 def _tables(folder: Path, split: str) -> list[Path]:
     """The tables of the first of the split's names that has any."""
     for name in NAMES[split]:
-        patterns = [f"{name}-*.parquet", f"{name}.parquet", f"data/{name}-*.parquet",
-                    f"{name}/*.parquet", f"{name}/*.arrow"]  # fmt: skip
+        patterns = [
+            f"{name}-*.parquet",
+            f"{name}.parquet",
+            f"data/{name}-*.parquet",
+            f"{name}/*.parquet",
+            f"{name}/*.arrow",
+        ]
         if files := sorted(file for pattern in patterns for file in folder.glob(pattern)):
             return files
     return []

@@ -49,8 +49,10 @@ def _opened(name: str) -> Mapping[str, Any]:
         splits = load_dataset(name, streaming=True)
     except (OSError, ValueError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"dataset {name!r} cannot be opened ({line}): give a folder or a hub id "
-                        "that you have access to") from None  # fmt: skip
+        raise UserError(
+            f"dataset {name!r} cannot be opened ({line}): give a folder or a hub id "
+            "that you have access to"
+        ) from None
     if not isinstance(splits, IterableDatasetDict):
         raise UserError(f"dataset {name!r} has no splits")
     return splits

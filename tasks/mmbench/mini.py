@@ -24,8 +24,20 @@ KINDS: dict[tuple[str, str], tuple[Maker, str]] = {
     ("relation_reasoning", "side"): (place, "two"),
     ("logic_reasoning", "corner"): (place, "four"),
 }
-COLUMNS = ("index", "question", "hint", "A", "B", "C", "D", "answer", "category", "image",
-           "l2-category", "split")  # fmt: skip
+COLUMNS = (
+    "index",
+    "question",
+    "hint",
+    "A",
+    "B",
+    "C",
+    "D",
+    "answer",
+    "category",
+    "image",
+    "l2-category",
+    "split",
+)
 
 
 def make(folder: Path) -> None:

@@ -25,8 +25,16 @@ from harmon_eval.tasks.mmbench.circular import Groups, mean
 from harmon_eval.tasks.mmbench.files import read_set
 from harmon_eval.tasks.mmbench.submission import excel
 
-SETS = ("dev_en", "test_en", "dev_cn", "test_cn",
-        "dev_en_v11", "test_en_v11", "dev_cn_v11", "test_cn_v11")  # fmt: skip
+SETS = (
+    "dev_en",
+    "test_en",
+    "dev_cn",
+    "test_cn",
+    "dev_en_v11",
+    "test_en_v11",
+    "dev_cn_v11",
+    "test_cn_v11",
+)
 PROMPTS = ("llava", "vlmevalkit", "janus", "lmms-eval")
 ROTATION = 1_000_000
 LEVELS = ("l2-category", "category")

@@ -20,11 +20,24 @@ from harmon_eval.files.packed_questions import find_files, read_parquet_images, 
 from harmon_eval.files.question_files import field
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
-PERCEPTION = {"existence": 30, "count": 30, "position": 30, "color": 30, "posters": 147,
-              "celebrity": 170, "scene": 200, "landmark": 200, "artwork": 200,
-              "OCR": 20}  # fmt: skip
-COGNITION = {"commonsense_reasoning": 70, "numerical_calculation": 20, "text_translation": 20,
-             "code_reasoning": 20}  # fmt: skip
+PERCEPTION = {
+    "existence": 30,
+    "count": 30,
+    "position": 30,
+    "color": 30,
+    "posters": 147,
+    "celebrity": 170,
+    "scene": 200,
+    "landmark": 200,
+    "artwork": 200,
+    "OCR": 20,
+}
+COGNITION = {
+    "commonsense_reasoning": 70,
+    "numerical_calculation": 20,
+    "text_translation": 20,
+    "code_reasoning": 20,
+}
 SUBTASKS = {**PERCEPTION, **COGNITION}
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
 
@@ -67,8 +80,10 @@ def _copied(
         image = field(row, name, where).rpartition("/")[2]
         pair = pairs.setdefault((subtask, image), {})
         if subtask not in SUBTASKS or truth not in ("Yes", "No") or truth in pair:
-            raise UserError(f"{where}: {subtask}/{image} needs one question whose answer is Yes "
-                            "and one whose answer is No, of one of 14 subtasks")  # fmt: skip
+            raise UserError(
+                f"{where}: {subtask}/{image} needs one question whose answer is Yes "
+                "and one whose answer is No, of one of 14 subtasks"
+            )
         pair[truth] = Question(subtask, image, file, field(row, "question", where), truth)
     for subtask in SUBTASKS:
         own = [pair for (part, _), pair in pairs.items() if part == subtask]
@@ -106,8 +121,10 @@ def check_sizes(found: Mapping[str, int]) -> None:
     """Raises UserError where the images a subtask are not those of the release."""
     for subtask, size in SUBTASKS.items():
         if found.get(subtask) != size:
-            raise UserError(f"MME's {subtask} has {found.get(subtask, 0)} images, not {size}: "
-                            "unpack the release again")  # fmt: skip
+            raise UserError(
+                f"MME's {subtask} has {found.get(subtask, 0)} images, not {size}: "
+                "unpack the release again"
+            )
 
 
 def evaluation_line(image: str, question: str, truth: str, reply: str) -> str:

@@ -108,9 +108,13 @@ def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
     for sample in asked:
         subtask, _, image = sample.group.partition("/")
         reply = replies.get(sample.id)
-        line = "" if reply is None else evaluation_line(
-            image, sample.target["question"], sample.target["truth"], yes_no.first_line(reply)
-        )  # fmt: skip
+        line = (
+            ""
+            if reply is None
+            else evaluation_line(
+                image, sample.target["question"], sample.target["truth"], yes_no.first_line(reply)
+            )
+        )
         lines.setdefault(f"Your_Results/{subtask}.txt", []).append(line)
     return {name: "".join(found) for name, found in lines.items() if all(found)}
 

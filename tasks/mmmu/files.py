@@ -22,15 +22,23 @@ DISCIPLINES = {
     "Business": ("Accounting", "Economics", "Finance", "Manage", "Marketing"),
     "Science": ("Biology", "Chemistry", "Geography", "Math", "Physics"),
     "Health_and_Medicine": (
-        "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine",
-        "Pharmacy", "Public_Health",
+        "Basic_Medical_Science",
+        "Clinical_Medicine",
+        "Diagnostics_and_Laboratory_Medicine",
+        "Pharmacy",
+        "Public_Health",
     ),
     "Humanities_and_Social_Science": ("History", "Literature", "Sociology", "Psychology"),
     "Tech_and_Engineering": (
-        "Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics",
-        "Energy_and_Power", "Materials", "Mechanical_Engineering",
+        "Agriculture",
+        "Architecture_and_Engineering",
+        "Computer_Science",
+        "Electronics",
+        "Energy_and_Power",
+        "Materials",
+        "Mechanical_Engineering",
     ),
-}  # fmt: skip
+}
 SUBJECTS = {subject: name for name, subjects in DISCIPLINES.items() for subject in subjects}
 MARKER = re.compile(r"<image (\d)>")
 IMAGES = range(1, 8)

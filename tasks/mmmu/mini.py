@@ -18,9 +18,15 @@ from harmon_eval.tasks.mmmu.files import SUBJECTS
 SEED = 900
 QUESTIONS = 8  # a subject, the last of them open
 KINDS: tuple[tuple[Maker, str], ...] = (
-    (color, "two"), (shape, "two"), (count, "same"), (beside, "two"), (place, "two"),
-    (color, "three"), (place, "four"), (count, "same"),
-)  # fmt: skip
+    (color, "two"),
+    (shape, "two"),
+    (count, "same"),
+    (beside, "two"),
+    (place, "two"),
+    (color, "three"),
+    (place, "four"),
+    (count, "same"),
+)
 
 
 def make(folder: Path) -> None:

@@ -16,8 +16,11 @@ from harmon_eval.suites.mini.scenes import COLORS, SHAPES
 SEED = 3000
 IMAGES = 10
 FORMS = {"coco": "three", "aokvqa": "four", "gqa": "three"}
-FILES = {"coco": "coco_pope_{}.json", "aokvqa": "aokvqa_pope_seem_{}.json",
-         "gqa": "gqa_pope_seem_{}.json"}  # fmt: skip
+FILES = {
+    "coco": "coco_pope_{}.json",
+    "aokvqa": "aokvqa_pope_seem_{}.json",
+    "gqa": "gqa_pope_seem_{}.json",
+}
 EVERY = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
 
 

@@ -15,10 +15,22 @@ from harmon_eval.core import UserError
 from harmon_eval.files.packed_questions import find_files, read_parquet_images, read_tsv_images
 from harmon_eval.files.question_files import field, find_image, read_json
 
-DIMENSIONS = dict(enumerate(
-    ("Scene Understanding", "Instance Identity", "Instance Attributes", "Instance Location",
-     "Instances Counting", "Spatial Relation", "Instance Interaction", "Visual Reasoning",
-     "Text Recognition"), start=1))  # fmt: skip
+DIMENSIONS = dict(
+    enumerate(
+        (
+            "Scene Understanding",
+            "Instance Identity",
+            "Instance Attributes",
+            "Instance Location",
+            "Instances Counting",
+            "Spatial Relation",
+            "Instance Interaction",
+            "Visual Reasoning",
+            "Text Recognition",
+        ),
+        start=1,
+    )
+)
 JSON, TSV, HUB = "SEED-Bench.json", "SEEDBench_IMG.tsv", ("data/test-*.parquet", "test-*.parquet")
 PATTERNS = (JSON, TSV, *HUB)
 

@@ -13,8 +13,11 @@ from harmon_eval.suites.mini.quiz import options, picture, shown_and_asked
 SEED = 7
 QUESTIONS = 60
 KINDS: tuple[tuple[Maker, str], ...] = (
-    (color, "two"), (shape, "two"), (count, "same"), (exists, "two"),
-)  # fmt: skip
+    (color, "two"),
+    (shape, "two"),
+    (count, "same"),
+    (exists, "two"),
+)
 
 
 def make(folder: Path) -> None:

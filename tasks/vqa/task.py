@@ -29,8 +29,11 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
 def samples(suite: Suite, path: str) -> Iterator[Sample]:
     file = Path(path) if path else suite.data("vqa") / "questions.jsonl"
     rows = read_table(file)
-    stored = [(i, row["image"]["bytes"]) for i, row in enumerate(rows)
-              if isinstance(row.get("image"), dict)]  # fmt: skip
+    stored = [
+        (i, row["image"]["bytes"])
+        for i, row in enumerate(rows)
+        if isinstance(row.get("image"), dict)
+    ]
     folder = unpacked(file, ((str(i), data) for i, data in stored)) if stored else file.parent
     for number, row in enumerate(rows):
         where = f"{file}, row {number + 1}"

@@ -24,9 +24,13 @@ def records(edition: Edition, seed: int) -> Iterator[dict[str, Any]]:
     for category, start in zip(CATEGORIES, edition.starts, strict=True):
         for number in range(SIZES[category]):
             prompt, explanation = _scene(category, rng)
-            yield {"Prompt": f"a photo of {prompt}", "Explanation": explanation,
-                   "Category": category, "Subcategory": category,
-                   "prompt_id": start + number}  # fmt: skip
+            yield {
+                "Prompt": f"a photo of {prompt}",
+                "Explanation": explanation,
+                "Category": category,
+                "Subcategory": category,
+                "prompt_id": start + number,
+            }
 
 
 def _scene(category: str, rng: np.random.Generator) -> tuple[str, str]:

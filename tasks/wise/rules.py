@@ -47,10 +47,15 @@ class Edition:
 
 
 NAMES = ("cultural_common_sense", "spatio-temporal_reasoning", "natural_science")
-LEGACY = Edition(tuple(f"{name}.json" for name in NAMES),
-                 (1, 401, 568, 701, 801, 901), "wise_legacy", 2000)  # fmt: skip
-VERIFIED = Edition(tuple(f"{name}_verified.json" for name in NAMES),
-                   (1, 401, 521, 641, 761, 881), "wise_verified", 500)  # fmt: skip
+LEGACY = Edition(
+    tuple(f"{name}.json" for name in NAMES), (1, 401, 568, 701, 801, 901), "wise_legacy", 2000
+)
+VERIFIED = Edition(
+    tuple(f"{name}_verified.json" for name in NAMES),
+    (1, 401, 521, 641, 761, 881),
+    "wise_verified",
+    500,
+)
 
 
 # -- data ------------------------------------------------------------------------------------
@@ -75,8 +80,10 @@ def read_records(folder: Path, edition: Edition) -> list[dict[str, Any]]:
                 if not isinstance(record, dict) or type(record.get(key)) is not kind:
                     raise UserError(f"{where}: needs {key!r}, {kind.__name__}")
             if not 1 <= record["prompt_id"] <= 1000 or record["prompt_id"] in found:
-                raise UserError(f"{where}: prompt_id {record['prompt_id']} must be 1 to 1000 and "
-                                "must not repeat")  # fmt: skip
+                raise UserError(
+                    f"{where}: prompt_id {record['prompt_id']} must be 1 to 1000 and "
+                    "must not repeat"
+                )
             found[record["prompt_id"]] = record
     return [found[number] for number in sorted(found)]
 
@@ -224,10 +231,15 @@ def result_files(rows: pd.DataFrame, scores: Sequence[str]) -> Mapping[str, str]
     """WISE's own result files, by id: all that was said, and the scores alone."""
     by_id = rows.sort_values("prompt_id")
     full = [
-        {"prompt_id": r["prompt_id"], "prompt": r["prompt"], "key": r["explanation"],
-         "image_path": f"images/{r['prompt_id']}.png", "evaluation": r["reply"]}
+        {
+            "prompt_id": r["prompt_id"],
+            "prompt": r["prompt"],
+            "key": r["explanation"],
+            "image_path": f"images/{r['prompt_id']}.png",
+            "evaluation": r["reply"],
+        }
         for r in by_id.to_dict("records")
-    ]  # fmt: skip
+    ]
     lines = by_id.rename(columns={"subcategory": "Subcategory"})
     return {
         "full_results.json": json.dumps(full, indent=1, ensure_ascii=False),

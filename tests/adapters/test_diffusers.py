@@ -35,10 +35,15 @@ def test_the_recipe_is_in_the_settings_with_what_was_left_to_the_pipeline(
 ) -> None:
     model = opened(pipeline_folder, "?negative_prompt=blurred", cfg=3.0)
     assert model.settings == {
-        "pipeline": "StableDiffusionPipeline", "scheduler": "EulerAncestralDiscreteScheduler",
-        "guidance_scale": 3.0, "num_inference_steps": 3, "height": 16, "width": 16,
-        "negative_prompt": "blurred", "dtype": "float32",
-    }  # fmt: skip
+        "pipeline": "StableDiffusionPipeline",
+        "scheduler": "EulerAncestralDiscreteScheduler",
+        "guidance_scale": 3.0,
+        "num_inference_steps": 3,
+        "height": 16,
+        "width": 16,
+        "negative_prompt": "blurred",
+        "dtype": "float32",
+    }
     own = open_model(str(pipeline_folder), ModelOptions(device="cpu")).settings
     assert (own["guidance_scale"], own["num_inference_steps"]) == (7.5, 50)
     assert own["height"] == "the pipeline's own"
@@ -95,7 +100,16 @@ def test_the_adapters_file_does_not_hide_the_library(pipeline_folder: Path) -> N
 
 def test_a_whole_run(pipeline_folder: Path, tmp_path: Path) -> None:
     options = ["--limit", "2", "--steps", "2", "--image-size", "16"]
-    code = cli.main(["--model", f"diffusers:{pipeline_folder}", "--tasks", "geneval",
-                     *options, "--output", str(tmp_path / "run")])  # fmt: skip
+    code = cli.main(
+        [
+            "--model",
+            f"diffusers:{pipeline_folder}",
+            "--tasks",
+            "geneval",
+            *options,
+            "--output",
+            str(tmp_path / "run"),
+        ]
+    )
     assert code == 0
     assert len(list((tmp_path / "run/geneval/images").rglob("*.png"))) == 8

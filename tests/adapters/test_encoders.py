@@ -124,10 +124,17 @@ def timm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "architecture": "vit_tiny_patch16_224",
         "num_classes": 5,
         "model_args": settings,
-        "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 0.9, "num_classes": 5,
-                           "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3,
-                           "classifier": "head", "first_conv": "patch_embed.proj"},
-    }  # fmt: skip
+        "pretrained_cfg": {
+            "input_size": [3, 32, 32],
+            "crop_pct": 0.9,
+            "num_classes": 5,
+            "interpolation": "bicubic",
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "classifier": "head",
+            "first_conv": "patch_embed.proj",
+        },
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -158,13 +165,23 @@ def test_timm_without_all_weights_is_one_line(timm_folder: Path, tmp_path: Path)
         registry.model(f"timm:{tmp_path}", CPU)
 
 
-TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
-        "patch_size": 8}  # fmt: skip
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
 
 
 def clip() -> PreTrainedModel:
-    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "vocab_size": 20}  # fmt: skip
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 20,
+    }
     vision = {**TINY, "intermediate_size": 16}
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
 
@@ -174,8 +191,9 @@ def dinov2() -> PreTrainedModel:
 
 
 def resnet() -> PreTrainedModel:
-    return ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1],
-                                    layer_type="basic"))  # fmt: skip
+    return ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    )
 
 
 @pytest.mark.parametrize("make", [clip, dinov2, resnet])

@@ -143,9 +143,15 @@ def test_the_roles_come_from_the_name_or_must_be_said() -> None:
 
 def test_the_recipe_is_in_the_settings(model: janus.JanusResponder, janus_folder: Path) -> None:
     assert model.settings == {
-        "cfg_scale": 5.0, "temperature": 1.0, "image_size": [32, 32], "image_tokens": 4,
-        "roles": "pro", "pixel_mean": [0.5] * 3, "pixel_std": [0.5] * 3, "dtype": "float32",
-    }  # fmt: skip
+        "cfg_scale": 5.0,
+        "temperature": 1.0,
+        "image_size": [32, 32],
+        "image_tokens": 4,
+        "roles": "pro",
+        "pixel_mean": [0.5] * 3,
+        "pixel_std": [0.5] * 3,
+        "dtype": "float32",
+    }
     again = registry.model(f"janus:{janus_folder}?roles=plain", ModelOptions(device="cpu"))
     assert again.fingerprint == model.fingerprint and again.settings["roles"] == "plain"
 
@@ -173,7 +179,17 @@ def test_what_cannot_be_used_is_named(
 def test_a_whole_run_has_harmons_tasks_seeds_and_instruments(
     janus_folder: Path, tmp_path: Path
 ) -> None:
-    code = cli.main(["--model", f"janus:{janus_folder}", "--tasks", "geneval", "--limit", "3",
-                     "--output", str(tmp_path / "run")])  # fmt: skip
+    code = cli.main(
+        [
+            "--model",
+            f"janus:{janus_folder}",
+            "--tasks",
+            "geneval",
+            "--limit",
+            "3",
+            "--output",
+            str(tmp_path / "run"),
+        ]
+    )
     assert code == 0
     assert len(list((tmp_path / "run/geneval/images").rglob("*.png"))) == 12

@@ -57,9 +57,11 @@ class Outcome:
 
 @pytest.fixture
 def call(
-    plugin: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    plugin: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Outcome]:  # fmt: skip
+) -> Callable[..., Outcome]:
     """The command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -133,17 +135,27 @@ def made_run(call: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Path
         for group, own in enumerate(marks):
             for number, mark in enumerate(own):
                 reason = mark if isinstance(mark, str) else None
-                row = {"id": f"{group:04d}-{number}", "group": f"{group:04d}",
-                       "stratum": f"s{group % strata}", "response": "", "unscored": reason,
-                       "question": f"question {group}"}  # fmt: skip
+                row = {
+                    "id": f"{group:04d}-{number}",
+                    "group": f"{group:04d}",
+                    "stratum": f"s{group % strata}",
+                    "response": "",
+                    "unscored": reason,
+                    "question": f"question {group}",
+                }
                 rows.append(row | ({} if reason else {"correct": mark}))
         known = registry.task(task)
         samples = [Sample(f"x{i}", Ask("?"), {}, "x") for i in range(total or len(rows))]
         with run.locked():
             run.start(identity, fresh=True)
             run.start_task(task, version, "data", None)
-            provenance = {**identity, "limit": None, "data": "data", "version": version,
-                          "instruments": {}}  # fmt: skip
+            provenance = {
+                **identity,
+                "limit": None,
+                "data": "data",
+                "version": version,
+                "instruments": {},
+            }
             frame = pd.DataFrame(rows).astype({"unscored": object})
             folder = run.task(task)
             if replies:

@@ -53,8 +53,10 @@ def test_a_response_is_the_same_in_a_batch_of_any_size(
     draws = [Draw(PROMPTS[i % 3], seed=i) for i in range(5)]
     # PyTorch changes its convolutions at sixteen pictures.
     embeds = [Embed(file) for file in pictures]
-    asks = [Ask(QUESTIONS[i % 3], (file,) if i % 4 else (), 4 + i)
-            for i, file in enumerate(pictures[:7])]  # fmt: skip
+    asks = [
+        Ask(QUESTIONS[i % 3], (file,) if i % 4 else (), 4 + i)
+        for i, file in enumerate(pictures[:7])
+    ]
     give: Callable[[Any], Sequence[Any]] = getattr(mini, kind.split()[0])
     if "without" in kind:
         give = registry.model("harmon-mini", replace(OPTIONS, cfg=1.0)).draw

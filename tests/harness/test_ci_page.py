@@ -86,11 +86,17 @@ def test_the_job_of_a_cluster_ends_in_the_code_of_its_gate(
     job = {"MODEL": "scripted", "PATH": f"{tools}:/usr/bin:/bin"}
     call("--model", "scripted", "--tasks", "toy_ask", "--output", "base")
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True,
-        env={**job, "BASELINE": "base",
-             "PYTHONPATH": f"{plugin_folder}:{Path(__file__).parents[2]}",
-             "HOME": str(Path.home())},
-    )  # fmt: skip
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={
+            **job,
+            "BASELINE": "base",
+            "PYTHONPATH": f"{plugin_folder}:{Path(__file__).parents[2]}",
+            "HOME": str(Path.home()),
+        },
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/scripted/manifest.json").exists()
 

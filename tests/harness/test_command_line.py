@@ -55,9 +55,26 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
     command, bare = cli.parse([])
     assert (command, bare.model, bare.tasks, bare.suite) == ("run", "harmon-mini", "all", "mini")
     assert cli.parse(["--tasks", "a"]) == cli.parse(["run", "--tasks", "a"])
-    _, given = cli.parse(["--cfg", "2", "--steps", "8", "--diffusion-steps", "9", "--dtype",
-                          "bfloat16", "--temperature", "0.9", "--image-size", "128",
-                          "--device", "cpu", "--kl16", "f"])  # fmt: skip
+    _, given = cli.parse(
+        [
+            "--cfg",
+            "2",
+            "--steps",
+            "8",
+            "--diffusion-steps",
+            "9",
+            "--dtype",
+            "bfloat16",
+            "--temperature",
+            "0.9",
+            "--image-size",
+            "128",
+            "--device",
+            "cpu",
+            "--kl16",
+            "f",
+        ]
+    )
     assert model_options(given) == ModelOptions("cpu", "bfloat16", Path("f"), 2.0, 8, 9, 0.9, 128)
 
 
@@ -73,8 +90,10 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
         (("--tasks", " , "), "--tasks names no task"),
         (("--batch-size", 0, "--tasks", "toy_draw"), "--batch-size 0: must be at least 1"),
         (("--data", "nowhere", "--tasks", "toy_draw"), "--data nowhere"),
-        (("--tasks", "toy_broken", "--model", "scripted"), "plug-in 'toy_broken' of package "
-                                                           "'toy-benchmarks' is broken"),
+        (
+            ("--tasks", "toy_broken", "--model", "scripted"),
+            "plug-in 'toy_broken' of package 'toy-benchmarks' is broken",
+        ),
         (("--model", "toy_broken_model", "--tasks", "toy_draw"), "'toy_broken_model' of package"),
         (("--model", "folder:nowhere", "--tasks", "toy_draw"), "no folder 'nowhere'"),
         (("--model", "scripted", "--cfg", 3, "--tasks", "toy_draw"), "leave out cfg"),
@@ -82,7 +101,7 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
         (("mark", "nowhere"), "nowhere is not a run folder"),
         (("leaderboard", "nowhere"), "nowhere is not a run folder"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_one_line_that_helps_and_exit_code_2(
     call: Call, tmp_path: Path, arguments: tuple[object, ...], words: str
 ) -> None:

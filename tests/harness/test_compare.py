@@ -149,8 +149,9 @@ def test_fid_and_kid_are_compared_part_by_part() -> None:
 
     def drawn(shift: float) -> pd.DataFrame:
         features = [f.astype(np.float32) for f in rng.standard_normal((200, 3)) + shift]
-        return rows(np.ones((200, 1))).assign(setting="p,net", features=features,
-                                              reference_features=reference)  # fmt: skip
+        return rows(np.ones((200, 1))).assign(
+            setting="p,net", features=features, reference_features=reference
+        )
 
     reference = [f.astype(np.float32) for f in rng.standard_normal((200, 3))]
     names = frozenset({"fid[p,net]", "kid[p,net]"})

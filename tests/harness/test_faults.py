@@ -27,9 +27,13 @@ def limited(tmp_path: Path, plugin: Path, arguments: Sequence[object], limit: Ca
     path = os.pathsep.join(filter(None, [str(plugin), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-m", "harmon_eval", *map(str, arguments)],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        preexec_fn=limit, timeout=120,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=120,
+    )
 
 
 def test_a_file_that_cannot_grow_ends_the_run_with_one_line_and_it_goes_on_later(
@@ -38,9 +42,11 @@ def test_a_file_that_cannot_grow_ends_the_run_with_one_line_and_it_goes_on_later
     """As on a full disk: the log may have 4,000 bytes, so that its last write is torn."""
     call(*DRAW, "--output", "whole")
     ended = limited(
-        tmp_path, plugin, (*DRAW, "--batch-size", 3, "--output", "run"),
+        tmp_path,
+        plugin,
+        (*DRAW, "--batch-size", 3, "--output", "run"),
         lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
-    )  # fmt: skip
+    )
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith("error: no space left")
     assert "Traceback" not in ended.stderr

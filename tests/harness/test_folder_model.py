@@ -40,9 +40,14 @@ def test_genevals_layout_is_matched_by_prompt_and_sorted_index(tmp_path: Path) -
     for number, prompt in (("00000", "a dog"), ("00007", "two cats")):
         picture(tmp_path / number / "samples" / "0000.png", "red" if prompt == "a dog" else "blue")
         (tmp_path / number / "metadata.jsonl").write_text(
-            json.dumps({"tag": "single_object", "include": [{"class": "dog", "count": 1}],
-                        "prompt": prompt})
-        )  # fmt: skip
+            json.dumps(
+                {
+                    "tag": "single_object",
+                    "include": [{"class": "dog", "count": 1}],
+                    "prompt": prompt,
+                }
+            )
+        )
     picture(tmp_path / "00000" / "samples" / "0001.png", "lime")
     assert drawn(tmp_path, "a dog") == RED
     assert drawn(tmp_path, "a dog", 1) == LIME
@@ -77,9 +82,13 @@ def test_a_plain_folder_with_a_list_of_prompts(tmp_path: Path, name: str, text: 
 def test_mjhqs_layout(tmp_path: Path) -> None:
     picture(tmp_path / "people" / "k1.png", "red")
     (tmp_path / "meta_data.json").write_text(
-        json.dumps({"k1": {"category": "people", "prompt": "a man"},
-                    "k2": {"category": "people", "prompt": "a woman"}})
-    )  # fmt: skip
+        json.dumps(
+            {
+                "k1": {"category": "people", "prompt": "a man"},
+                "k2": {"category": "people", "prompt": "a woman"},
+            }
+        )
+    )
     assert drawn(tmp_path, "a man") == RED
     assert "k2 cannot be read" in str(drawn(tmp_path, "a woman"))
 

@@ -23,8 +23,9 @@ def test_a_run_is_gated_against_its_baseline(call: Call) -> None:
     assert done.code == 0 and "passed" in done.out
     call("--model", "toy_flaky", "--tasks", "toy_draw", "--output", "c")
     call("--model", "scripted", "--tasks", "toy_draw", "--output", "d")
-    worse = call("--model", "scripted", "--tasks", "toy_draw", "--output", "d", "--baseline", "c",
-                 "--gate")  # fmt: skip
+    worse = call(
+        "--model", "scripted", "--tasks", "toy_draw", "--output", "d", "--baseline", "c", "--gate"
+    )
     assert worse.code == 2, "unscored samples of the baseline"
     assert call("--gate").err.startswith("error: --gate needs a run to compare with")
 

@@ -47,9 +47,14 @@ def pool(folder: Path, marks: np.ndarray, shift: float) -> gate_runs.Pool:
         names = [f"p{i:02d}" for i in range(len(own))]
         parts = [f"s{i % 2}" for i in range(len(own))]
         each = len(own[0])
-        rows = pd.DataFrame({"id": [f"{n}-{k}" for n in names for k in range(each)],
-                             "group": np.repeat(names, each), "stratum": np.repeat(parts, each),
-                             "correct": own.ravel()})  # fmt: skip
+        rows = pd.DataFrame(
+            {
+                "id": [f"{n}-{k}" for n in names for k in range(each)],
+                "group": np.repeat(names, each),
+                "stratum": np.repeat(parts, each),
+                "correct": own.ravel(),
+            }
+        )
         drawn = list(rng.standard_normal((len(own), 2)) + shift)
         fid = pd.DataFrame(
             {

@@ -42,8 +42,11 @@ class Bomb:
 
 def test_no_source_file_can_unpickle_or_evaluate() -> None:
     """``torch.load`` only with ``weights_only=True``; no pickle, no ``allow_pickle``, no eval."""
-    for file in [*ROOT.glob("harmon_eval/**/*.py"), *ROOT.glob("model/**/*.py"),
-                 *ROOT.glob("tasks/**/*.py")]:  # fmt: skip
+    for file in [
+        *ROOT.glob("harmon_eval/**/*.py"),
+        *ROOT.glob("model/**/*.py"),
+        *ROOT.glob("tasks/**/*.py"),
+    ]:
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call):
                 continue
@@ -117,9 +120,13 @@ def test_an_id_in_a_log_that_no_task_has_reaches_no_file(call: Call, tmp_path: P
 
 @pytest.mark.parametrize(
     "manifest",
-    [[], {"identity": []}, {"identity": {"suite": 3, "seed": 0}, "tasks": {}},
-     {"identity": {"suite": "mini", "seed": 0}, "tasks": {"toy_draw": {"limit": "9"}}}],
-)  # fmt: skip
+    [
+        [],
+        {"identity": []},
+        {"identity": {"suite": 3, "seed": 0}, "tasks": {}},
+        {"identity": {"suite": "mini", "seed": 0}, "tasks": {"toy_draw": {"limit": "9"}}},
+    ],
+)
 def test_a_manifest_of_the_wrong_form_is_one_line(
     call: Call, tmp_path: Path, manifest: object
 ) -> None:
@@ -227,8 +234,9 @@ def test_what_looks_like_no_key_is_left_alone() -> None:
     assert redacted(kept) == kept
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b"\xff", b'{"id": "a"}', b'null, "crc32": "0"}',
-                                  b"[" * 100_000])  # fmt: skip
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"\xff", b'{"id": "a"}', b'null, "crc32": "0"}', b"[" * 100_000]
+)
 def test_a_line_of_a_log_without_its_checksum_is_no_entry(line: bytes) -> None:
     assert read_log_line(line) is None
 

@@ -91,8 +91,9 @@ def test_killed_while_marking_then_the_same_command_marks_only_what_is_missing(
 
 
 def test_ctrl_c_ends_with_one_line_that_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
-    process = start("--model", "scripted:0.05", "--tasks", "toy_draw", "--batch-size", 2,
-                    "--output", "stopped")  # fmt: skip
+    process = start(
+        "--model", "scripted:0.05", "--tasks", "toy_draw", "--batch-size", 2, "--output", "stopped"
+    )
     log = tmp_path / "stopped" / "toy_draw" / "responses.jsonl"
     wait_for(lambda: log.exists() and log.stat().st_size > 0, process)
     os.kill(process.pid, signal.SIGINT)

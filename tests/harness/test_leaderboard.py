@@ -156,8 +156,11 @@ def test_one_sample_and_the_same_model_with_other_seeds_and_numbers(
     made_run("seed", [[1], [0]] * 5, seed=7)
     made_run("few", [[1]] * 3, total=10)
     rows = {row[0]: row[1] for row in lines(written("one", "seed", "few"))[1:]}
-    assert rows == {"model (one)": "**1.000 [0.025, 1.000]**", "model (few)": "(3 of 10)",
-                    "model (seed)": rows["model (seed)"]}  # fmt: skip
+    assert rows == {
+        "model (one)": "**1.000 [0.025, 1.000]**",
+        "model (few)": "(3 of 10)",
+        "model (seed)": rows["model (seed)"],
+    }
     assert rows["model (seed)"].startswith("<u>0.500 [")
 
 

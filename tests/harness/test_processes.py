@@ -52,8 +52,9 @@ def content(run: Path) -> dict[str, Any]:
 def assert_clean(run: Path) -> None:
     assert not [p for p in run.rglob("*") if p.suffix == ".tmp" or p.name.startswith("rows-")]
     assert {p.name for p in run.iterdir() if p.name.startswith(".")} <= {
-        ".lock", ".manifest-copy.json"
-    }  # fmt: skip
+        ".lock",
+        ".manifest-copy.json",
+    }
 
 
 @pytest.fixture
@@ -66,8 +67,15 @@ def whole(call: Call, tmp_path: Path) -> dict[str, Any]:
 def test_rows_scores_and_images_are_the_same_for_any_number_of_processes_and_batch_size(
     start: Start, whole: dict[str, Any], tmp_path: Path, size: int, batch: int
 ) -> None:
-    arguments = ("--model", "scripted:0.03:asked.txt", *TASKS, "--batch-size", batch,
-                 "--output", "run")  # fmt: skip
+    arguments = (
+        "--model",
+        "scripted:0.03:asked.txt",
+        *TASKS,
+        "--batch-size",
+        batch,
+        "--output",
+        "run",
+    )
     results = ended(launch(start, size, *arguments))
     assert {code for code, _, _ in results} == {0}, results
     assert sum("run folder: run" in out for _, out, _ in results) == 1, "one of them adds up"
@@ -105,8 +113,9 @@ def test_the_others_finish_when_a_process_is_killed_and_repeat_only_its_last_bat
     running[0].kill()
     (_, _, _), (code, out, err) = ended(running)
     assert code == 0 and "run folder: run" in out, err
-    again = [k for k, n in Counter((tmp_path / "asked.txt").read_text().splitlines()).items()
-             if n > 1]  # fmt: skip
+    again = [
+        k for k, n in Counter((tmp_path / "asked.txt").read_text().splitlines()).items() if n > 1
+    ]
     assert len(again) <= 2
     assert content(tmp_path / "run") == whole
 
@@ -126,13 +135,19 @@ def test_killed_at_random_moments_the_same_command_comes_to_the_same_result(
     for turn in range(-(-per_phase // 4)):
         run = tmp_path / f"run{turn}"
         asked = tmp_path / f"asked{turn}.txt"
-        arguments = ("--model", f"scripted:0.01:{asked}", *TASKS, "--batch-size", 4,
-                     "--output", run.name)  # fmt: skip
+        arguments = (
+            "--model",
+            f"scripted:0.01:{asked}",
+            *TASKS,
+            "--batch-size",
+            4,
+            "--output",
+            run.name,
+        )
         lost = 0
         for kill in range(min(4, per_phase - 4 * turn)):
             size = 1 + (kill + turn) % 2
-            running = launch(start, size, *arguments, TOY_MARK_DELAY="0.01",
-                             HARMON_EVAL_WAIT="5")  # fmt: skip
+            running = launch(start, size, *arguments, TOY_MARK_DELAY="0.01", HARMON_EVAL_WAIT="5")
             _wait_for_moment(run, running, dice, phase)
             victim = dice.choice(running)
             victim.kill()
@@ -234,11 +249,23 @@ def test_alone_every_share_is_ones_own_and_no_file_is_written(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "launcher",
-    [["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-     ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-      "--mixed_precision", "no", "--dynamo_backend", "no"]],
+    [
+        ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+        [
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+        ],
+    ],
     ids=["torchrun", "accelerate"],
-)  # fmt: skip
+)
 def test_torchrun_and_accelerate_launch_share_one_run(
     start: Start, whole: dict[str, Any], tmp_path: Path, launcher: list[str]
 ) -> None:

@@ -34,9 +34,28 @@ def test_plain_relative_paths_are_sample_ids(sample_id: str) -> None:
 
 @pytest.mark.parametrize(
     "sample_id",
-    ["", "/etc/x", "../x", "a/../x", "a/./x", "a//b", "a/", "a\\b", "a\nb", "a\0b", "~/../x", "C:x",
-     "\x1b[31m", "a\u202eb", "x" * 300, "/".join(["abc"] * 150), "..", ". ", "名" * 100],
-)  # fmt: skip
+    [
+        "",
+        "/etc/x",
+        "../x",
+        "a/../x",
+        "a/./x",
+        "a//b",
+        "a/",
+        "a\\b",
+        "a\nb",
+        "a\0b",
+        "~/../x",
+        "C:x",
+        "\x1b[31m",
+        "a\u202eb",
+        "x" * 300,
+        "/".join(["abc"] * 150),
+        "..",
+        ". ",
+        "名" * 100,
+    ],
+)
 def test_anything_that_is_more_than_a_plain_path_is_refused(sample_id: str) -> None:
     with pytest.raises(UserError, match="plain relative path"):
         check_sample_id(sample_id)
@@ -54,8 +73,9 @@ def test_an_accepted_id_stays_below_the_images(tmp_path: Path, sample_id: str) -
     assert folder.image_file(sample_id).resolve().is_relative_to(images)
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(), max_size=6),
-       st.data())  # fmt: skip
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(), max_size=6), st.data()
+)
 @SAME_FOLDER
 def test_a_log_cut_anywhere_keeps_every_whole_line_and_can_be_continued(
     tmp_path_factory: pytest.TempPathFactory, replies: dict[str, str], data: st.DataObject
@@ -98,8 +118,9 @@ def test_the_orientation_that_came_with_an_image_is_kept(tmp_path: Path) -> None
         assert stored.getexif()[0x0112] == 6
 
 
-@pytest.mark.parametrize("response", ["", "two\nlines 🟥 \u2028 \x1b", "ja" * 5000,
-                                      np.arange(4, dtype=np.float32)])  # fmt: skip
+@pytest.mark.parametrize(
+    "response", ["", "two\nlines 🟥 \u2028 \x1b", "ja" * 5000, np.arange(4, dtype=np.float32)]
+)
 def test_replies_and_vectors_come_back_as_they_were(tmp_path: Path, response: Any) -> None:
     folder, sample = TaskFolder(tmp_path), Sample("a", Ask("q"), {}, "a")
     folder.record({"a": response})

@@ -65,8 +65,11 @@ def test_a_repeated_id_is_named() -> None:
 def test_of_several_logs_the_latest_attempt_at_each_sample_counts(tmp_path: Path) -> None:
     first = [{"id": "a", "reply": "1"}, {"id": "b", "error": "x"}, {"batch": 2, "seconds": 1}]
     second = [{"id": "b", "reply": "3", "attempt": 2}, {"id": "c", "reply": "4"}]
-    third = [{"id": "b", "error": "y", "attempt": 1}, {"id": "c", "reply": "5"},
-             {"id": "d", "reply": "?", "attempt": "many"}]  # fmt: skip
+    third = [
+        {"id": "b", "error": "y", "attempt": 1},
+        {"id": "c", "reply": "5"},
+        {"id": "d", "reply": "?", "attempt": "many"},
+    ]
     logs = [tmp_path / f"{i}.jsonl" for i in range(3)]
     for log, entries in zip(logs, (first, second, third), strict=True):
         log.write_bytes(b"torn\n" + b"".join(map(log_line, entries)) + b'{"id": "a", "re')

@@ -62,9 +62,9 @@ def test_about_95_of_100_intervals_cover_the_truth() -> None:
     covered = 0
     for _ in range(80):
         chance = rng.beta(2, 2, size=(60, 1))  # prompts differ in difficulty; their mean is 0.5
-        low, high = bootstrap_intervals(
-            frame(rng.random((60, 4)) < chance), mean, resamples=150
-        )["accuracy"]  # fmt: skip
+        low, high = bootstrap_intervals(frame(rng.random((60, 4)) < chance), mean, resamples=150)[
+            "accuracy"
+        ]
         covered += low <= 0.5 <= high
     assert 0.88 * 80 <= covered <= 79
 

@@ -69,9 +69,17 @@ def test_the_best_is_the_best_headline_of_equally_full_runs() -> None:
     from harmon_eval.track import _reference
 
     known = pd.DataFrame(
-        {"checkpoint": ["a", "b", "c"], "step": [1, 2, 3], "task": "t", "headline": True,
-         "value": [0.5, 0.7, 0.9], "n": [9, 9, 8], "total": 9, "higher_is_better": True}
-    )  # fmt: skip
+        {
+            "checkpoint": ["a", "b", "c"],
+            "step": [1, 2, 3],
+            "task": "t",
+            "headline": True,
+            "value": [0.5, 0.7, 0.9],
+            "n": [9, 9, 8],
+            "total": 9,
+            "higher_is_better": True,
+        }
+    )
     assert _reference(known, "best") == "b"
     assert _reference(known.assign(higher_is_better=False), "best") == "a"
     assert _reference(known, "previous") == "c"

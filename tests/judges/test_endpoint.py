@@ -56,12 +56,15 @@ def test_a_request_is_a_chat_completion_with_the_image_in_it(picture: Path) -> N
     )
     body, second = server.requests
     assert {k: body[k] for k in ("model", "temperature", "max_tokens")} == {
-        "model": "judge", "temperature": 0.0, "max_tokens": 7,
-    }  # fmt: skip
+        "model": "judge",
+        "temperature": 0.0,
+        "max_tokens": 7,
+    }
     assert "seed" not in body
     assert body["messages"][0] == {
-        "role": "system", "content": [{"type": "text", "text": "Be strict."}]
-    }  # fmt: skip
+        "role": "system",
+        "content": [{"type": "text", "text": "Be strict."}],
+    }
     image, text = body["messages"][1]["content"]
     assert text == {"type": "text", "text": "Is it red?"}
     sent = image["image_url"]["url"].removeprefix("data:image/png;base64,")
@@ -214,8 +217,9 @@ def test_an_image_that_is_none_fails_alone(picture: Path, tmp_path: Path) -> Non
     assert isinstance(broken, Unscorable) and sound == "yes"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "http://u:p@h/v1",
-                                 "http://h/v1?key=1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://x", "http://", "http://u:p@h/v1", "http://h/v1?key=1"]
+)
 def test_what_is_no_url_or_holds_a_key_is_refused(url: str) -> None:
     with pytest.raises(UserError):
         checked_url(url)

@@ -87,8 +87,12 @@ def test_what_an_answer_is_kept_under(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "blue").save(blue)
     ask = Ask("?", (red,))
     key = request_key("judge", ask)
-    others = [replace(ask, question="!"), replace(ask, images=(blue,)), replace(ask, system="x"),
-              replace(ask, max_new_tokens=1)]  # fmt: skip
+    others = [
+        replace(ask, question="!"),
+        replace(ask, images=(blue,)),
+        replace(ask, system="x"),
+        replace(ask, max_new_tokens=1),
+    ]
     assert len({key, request_key("other", ask), *(request_key("judge", a) for a in others)}) == 6
     red.rename(tmp_path / "moved.png")
     assert request_key("judge", Ask("?", (tmp_path / "moved.png",))) == key
@@ -181,8 +185,16 @@ def test_a_spent_budget_leaves_a_run_that_mark_finishes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with serving(lambda n, body: Act()) as server:
-        named = ("--judge-url", server.url, "--judge-model", "m", "--judge-price", *PRICE,
-                 "--judge-concurrency", 1)  # fmt: skip
+        named = (
+            "--judge-url",
+            server.url,
+            "--judge-model",
+            "m",
+            "--judge-price",
+            *PRICE,
+            "--judge-concurrency",
+            1,
+        )
         assert run("--output", "r", "--limit", 6, *named, "--budget", 6) == 1
         paid = len(server.requests)
         assert 0 < paid < 6 and "the budget of 6.00 USD is used up" in capsys.readouterr().err
@@ -193,11 +205,28 @@ def test_a_spent_budget_leaves_a_run_that_mark_finishes(
 def test_killed_while_judging_then_only_what_is_missing_is_asked(tmp_path: Path) -> None:
     log = tmp_path / "r/wise" / JUDGE_LOG
     with serving(lambda n, body: Act(seconds=0.1)) as server:
-        command = ["--model", "scripted", "--tasks", "wise", "--output", "r", "--limit", "24",
-                   "--judge-url", server.url, "--judge-model", "m",
-                   "--judge-concurrency", "1"]  # fmt: skip
-        process = subprocess.Popen([sys.executable, "-m", "harmon_eval", *command], cwd=tmp_path,
-                                   env=dict(os.environ), stderr=subprocess.PIPE)  # fmt: skip
+        command = [
+            "--model",
+            "scripted",
+            "--tasks",
+            "wise",
+            "--output",
+            "r",
+            "--limit",
+            "24",
+            "--judge-url",
+            server.url,
+            "--judge-model",
+            "m",
+            "--judge-concurrency",
+            "1",
+        ]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harmon_eval", *command],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            stderr=subprocess.PIPE,
+        )
         end = time.monotonic() + 60
         while not (log.exists() and log.read_bytes().count(b"\n") >= 4):
             assert process.poll() is None and time.monotonic() < end

@@ -17,10 +17,15 @@ from harmon_eval.store.run_folder import read_json
 from harmon_eval.tasks.wise import rules as wise
 
 TROUBLES = (
-    Act(b"slow down", 429, {"Retry-After": "0"}), Act(b"oops", 500), Act(b"\x00\xffgarbage"),
-    Act(completion("Consistency: 2")[:50]), Act(dies=True), Act(b'{"choices": []}'),
-    Act(seconds=0.4), Act(completion("I would rather not say.")),
-)  # fmt: skip
+    Act(b"slow down", 429, {"Retry-After": "0"}),
+    Act(b"oops", 500),
+    Act(b"\x00\xffgarbage"),
+    Act(completion("Consistency: 2")[:50]),
+    Act(dies=True),
+    Act(b'{"choices": []}'),
+    Act(seconds=0.4),
+    Act(completion("I would rather not say.")),
+)
 SAMPLES = 12
 
 
@@ -36,8 +41,23 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(url: str, *more: str) -> int:
-    return cli.main(["--model", "scripted", "--tasks", "wise", "--limit", str(SAMPLES),
-                     "--output", "r", "--judge-url", url, "--judge-model", "m", *more])  # fmt: skip
+    return cli.main(
+        [
+            "--model",
+            "scripted",
+            "--tasks",
+            "wise",
+            "--limit",
+            str(SAMPLES),
+            "--output",
+            "r",
+            "--judge-url",
+            url,
+            "--judge-model",
+            "m",
+            *more,
+        ]
+    )
 
 
 def paid(folder: Path) -> list[str]:

@@ -37,9 +37,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
-        unk_token="<unk>", additional_special_tokens=["<image>"],
-    )  # fmt: skip
+        tokenizer_object=made,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )
     images = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     processor = LlavaProcessor(
         images,
@@ -50,12 +54,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_additional_image_tokens=1,
     )
     processor.save_pretrained(place)
-    vision = CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2,
-                              num_attention_heads=2, image_size=16, patch_size=8,
-                              projection_dim=16)  # fmt: skip
-    text = LlamaConfig(vocab_size=len(WORDS), hidden_size=16, intermediate_size=32,
-                       num_hidden_layers=2, num_attention_heads=2, pad_token_id=0, bos_token_id=1,
-                       eos_token_id=2, initializer_range=0.5)  # fmt: skip
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=16,
+    )
+    text = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.5,
+    )
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=3)
     LlavaForConditionalGeneration(config).save_pretrained(place)
     return place

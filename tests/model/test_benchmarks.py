@@ -48,10 +48,16 @@ def geneval_rows() -> pd.DataFrame:
 def mjhq_rows() -> pd.DataFrame:
     reference, drawn = np.random.default_rng(0).normal(size=(2, 120, 3))
     names = [f"{i:03d}" for i in range(120)]
-    return pd.DataFrame({
-        "id": names, "group": names, "stratum": "people", "setting": "playground,mini",
-        "features": list(drawn), "reference_features": list(reference),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": names,
+            "group": names,
+            "stratum": "people",
+            "setting": "playground,mini",
+            "features": list(drawn),
+            "reference_features": list(reference),
+        }
+    )
 
 
 def test_geneval_is_paired_by_sample() -> None:
@@ -77,10 +83,14 @@ def test_fid_is_paired_by_sample() -> None:
 
 def row(name: str, **changed: object) -> dict[str, object]:
     same = {
-        "setting": name, "speed": 2.0, "full_fid": 2.0,
-        "geneval_change": 0.0, "geneval_interval": (-0.01, 0.02),
-        "fid_change": 0.0, "fid_interval": (-0.1, 0.1),
-    }  # fmt: skip
+        "setting": name,
+        "speed": 2.0,
+        "full_fid": 2.0,
+        "geneval_change": 0.0,
+        "geneval_interval": (-0.01, 0.02),
+        "fid_change": 0.0,
+        "fid_interval": (-0.1, 0.1),
+    }
     return same | changed
 
 

@@ -223,9 +223,13 @@ def test_solvers_need_no_noise_but_the_first(tiny: Harmon) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"solver": "euler"}, {"guidance": (0.5, 0.2)}, {"guidance": (0.0, 1.5)},
-     {"solver": "ddim", "temperature": 0.9}],
-)  # fmt: skip
+    [
+        {"solver": "euler"},
+        {"guidance": (0.5, 0.2)},
+        {"guidance": (0.0, 1.5)},
+        {"solver": "ddim", "temperature": 0.9},
+    ],
+)
 def test_impossible_bought_speed_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"solver|guidance|ddim"):
         DrawSettings(**wrong)

@@ -19,9 +19,16 @@ def recorded_batch(name: str, inputs: dict[str, Any]) -> MicroBatch:
     mask = inputs["mask"].bool()
     shape = (-1, *mask.shape)
     return MicroBatch(
-        0, "text2image", names, ids, mask=inputs["attention_mask"], pixels=pixels, hidden=mask,
-        t=inputs["t"].view(shape), noise=inputs["noise"].view(*shape, inputs["noise"].shape[-1]),
-    )  # fmt: skip
+        0,
+        "text2image",
+        names,
+        ids,
+        mask=inputs["attention_mask"],
+        pixels=pixels,
+        hidden=mask,
+        t=inputs["t"].view(shape),
+        noise=inputs["noise"].view(*shape, inputs["noise"].shape[-1]),
+    )
 
 
 @pytest.mark.parametrize(

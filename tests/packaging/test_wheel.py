@@ -73,10 +73,14 @@ def test_the_demo_runs_from_the_wheel_outside_of_the_checkout(
     done = subprocess.run(
         [sys.executable, "-m", "harmon_eval", *run],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"),
-             "HARMON_EVAL_CACHE": str(tmp_path / "cache")},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        env={
+            **os.environ,
+            "PYTHONPATH": str(tmp_path / "installed"),
+            "HARMON_EVAL_CACHE": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "geneval" / "metrics.json").exists()
 

@@ -33,8 +33,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
         for name in ("first", "second"):
-            code = cli.main(["--model", f"quiz_model:{name}", "--tasks", "quiz,sketch",
-                             "--output", str(folder / name)])  # fmt: skip
+            code = cli.main(
+                [
+                    "--model",
+                    f"quiz_model:{name}",
+                    "--tasks",
+                    "quiz,sketch",
+                    "--output",
+                    str(folder / name),
+                ]
+            )
             assert code == 1  # one sample is unscored
         yield folder
 

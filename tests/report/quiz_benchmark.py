@@ -51,9 +51,15 @@ def mark_replies(answers: Sequence[Answer], instruments: Instruments) -> list[Ro
             rows.append({"unscored": f"no yes or no: {answer.reply}", "reply": answer.reply})
             continue
         rows.append(
-            {"reply": answer.reply, "parsed": parsed, "rule": "first word", "answer": "yes",
-             "seconds": float("nan"), "correct": parsed == "yes"}
-        )  # fmt: skip
+            {
+                "reply": answer.reply,
+                "parsed": parsed,
+                "rule": "first word",
+                "answer": "yes",
+                "seconds": float("nan"),
+                "correct": parsed == "yes",
+            }
+        )
     return rows
 
 

@@ -27,8 +27,19 @@ WIDTHS = {"wide": (1280, 900, "light"), "phone": (390, 844, "dark")}
 @pytest.fixture(scope="module")
 def file(runs: Path) -> Path:
     output = runs / "report.html"
-    assert cli.main(["report", str(runs / "first"), "--against", str(runs / "second"),
-                     "--output", str(output)]) == 0  # fmt: skip
+    assert (
+        cli.main(
+            [
+                "report",
+                str(runs / "first"),
+                "--against",
+                str(runs / "second"),
+                "--output",
+                str(output),
+            ]
+        )
+        == 0
+    )
     return output
 
 
@@ -105,8 +116,9 @@ def test_filters_are_part_of_the_address(view: sync_api.Page) -> None:
 def test_images_come_in_near_the_screen_with_boxes_and_words(view: sync_api.Page) -> None:
     picture = view.locator(".shot img").first
     picture.scroll_into_view_if_needed()
-    view.wait_for_function("image => image.complete && image.naturalWidth === 32",
-                           arg=picture.element_handle())  # fmt: skip
+    view.wait_for_function(
+        "image => image.complete && image.naturalWidth === 32", arg=picture.element_handle()
+    )
     assert picture.get_attribute("alt").startswith("Drawing 1 of 3 by A for: a red square: right.")
     assert view.evaluate("[...document.images].every(image => image.alt)")
     frame, box = (view.locator(f".shot {c}").first.bounding_box() for c in (".frame", ".box"))

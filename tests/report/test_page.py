@@ -23,8 +23,12 @@ Report = Callable[..., str]
 
 def results(values: dict[str, float], higher: bool = True) -> dict[str, object]:
     intervals = {name: (value * 0.9, value * 1.1) for name, value in values.items()}
-    return {"metrics": values, "intervals": intervals, "headline": next(iter(values)),
-            "higher_is_better": higher}  # fmt: skip
+    return {
+        "metrics": values,
+        "intervals": intervals,
+        "headline": next(iter(values)),
+        "higher_is_better": higher,
+    }
 
 
 def test_the_page_shows_score_interval_verdict_reason_and_both_readings_of_a_reply(
@@ -96,8 +100,15 @@ def test_values_of_other_versions_stand_on_no_common_axis() -> None:
 
 
 def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
-    row = {"id": "a", "group": "g", "correct": None, "score": 1.5, "judge": "says 2", "none": None,
-           "details": "free text"}  # fmt: skip
+    row = {
+        "id": "a",
+        "group": "g",
+        "correct": None,
+        "score": 1.5,
+        "judge": "says 2",
+        "none": None,
+        "details": "free text",
+    }
     told = gather.outcome(row, None, "raw reply")
     assert told.state == "marked"
     facts = (("reply", "raw reply"), ("score", "1.500"), ("judge", "says 2"))
@@ -186,10 +197,12 @@ def test_fid_is_drawn_with_the_noise_floor_and_apart_from_kid() -> None:
 
 def test_published_values_that_disagree_are_a_range_with_both_sources() -> None:
     quoted = pd.DataFrame(
-        [("BAGEL", "geneval", "overall", value, source)
-         for value, source in ((0.82, "paper"), (0.78, "issue"))],
+        [
+            ("BAGEL", "geneval", "overall", value, source)
+            for value, source in ((0.82, "paper"), (0.78, "issue"))
+        ],
         columns=list(plots.PUBLISHED_COLUMNS),
-    )  # fmt: skip
+    )
     (plot,) = plots.bar_plots([("A", results({"overall": 0.5}))], quoted)
     bar = plot.metrics["overall"][1]
     assert (bar.low, bar.high, bar.quoted) == (0.78, 0.82, True)
@@ -215,8 +228,10 @@ def test_published_values_are_not_drawn_beside_another_suite(
 
 def test_history_is_a_line_over_steps_with_a_band(report: Report, tmp_path: Path) -> None:
     table = tmp_path / "history.csv"
-    table.write_text("step,task,metric,value,low,high\n200,sketch,accuracy,0.6,0.5,0.7\n"
-                     "100,sketch,accuracy,0.4,0.3,0.5\n300,sketch,accuracy,,,\n")  # fmt: skip
+    table.write_text(
+        "step,task,metric,value,low,high\n200,sketch,accuracy,0.6,0.5,0.7\n"
+        "100,sketch,accuracy,0.4,0.3,0.5\n300,sketch,accuracy,,,\n"
+    )
     text = report("--history", table)
     assert "step 100: 0.400 [0.300, 0.500]; step 200: 0.600" in text
     (plot,) = plots.line_plots(pd.read_csv(table), {"sketch": "accuracy"})

@@ -87,8 +87,10 @@ def test_pixels_are_normalised_by_clips_own_mean_and_deviation(colors) -> None:
 
 def test_three_texts_a_colour_always_with_a() -> None:
     assert texts("car")[3:6] == [
-        "a photo of a orange car", "a photo of a orange-colored car", "a photo of a orange object",
-    ]  # fmt: skip
+        "a photo of a orange car",
+        "a photo of a orange-colored car",
+        "a photo of a orange object",
+    ]
     assert len(texts("car")) == 3 * len(PALETTE)
 
 
@@ -100,8 +102,11 @@ def test_logits_are_a_hundred_cosines_with_the_unit_mean_of_unit_texts(colors, c
         expected = []
         for color in PALETTE:
             units = []
-            for text in (f"a photo of a {color} car", f"a photo of a {color}-colored car",
-                         f"a photo of a {color} object"):  # fmt: skip
+            for text in (
+                f"a photo of a {color} car",
+                f"a photo of a {color}-colored car",
+                f"a photo of a {color} object",
+            ):
                 feature = colors.model.encode_text(colors.tokenize([text]))[0].double()
                 units.append(feature / feature.norm())
             mean = sum(units) / 3

@@ -147,11 +147,14 @@ def test_strange_but_sound_prompts_are_kept_as_they_are(tmp_path):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["tag", "include", "class", "count", "color", "position"]), inner
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["tag", "include", "class", "count", "color", "position"]), inner
+        )
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(JSON, st.sampled_from(["tag", "prompt", "include", "exclude"]))

@@ -40,9 +40,13 @@ def test_official_files_are_made_again_byte_for_byte(name):
 
 def test_the_official_prompts_by_tag_number_position_and_color():
     assert Counter(item["tag"] for item in OFFICIAL) == {
-        "single_object": 80, "two_object": 99, "counting": 80, "colors": 94, "position": 100,
+        "single_object": 80,
+        "two_object": 99,
+        "counting": 80,
+        "colors": 94,
+        "position": 100,
         "color_attr": 100,
-    }  # fmt: skip
+    }
     clauses = [clause for item in OFFICIAL for clause in item["include"]]
     relations = Counter(clause["position"][0] for clause in clauses if "position" in clause)
     assert relations == {"below": 28, "right of": 27, "above": 26, "left of": 19}

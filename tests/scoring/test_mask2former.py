@@ -180,8 +180,12 @@ def test_every_tensor_that_does_not_fit_is_named(recorded) -> None:
     state[index] = state[index].flip(0)
     with pytest.raises(UserError) as caught:
         checkpoint.network(state, "file.pth")
-    for said in (keys.target_names(lost)[0], "panoptic_head.extra.weight",
-                 keys.target_names(bent)[0] + " (3,)", index):  # fmt: skip
+    for said in (
+        keys.target_names(lost)[0],
+        "panoptic_head.extra.weight",
+        keys.target_names(bent)[0] + " (3,)",
+        index,
+    ):
         assert said in str(caught.value)
 
 
@@ -250,8 +254,10 @@ def test_resizing_keeps_flat_images_and_stays_near_exact_interpolation(h, w, new
     ours = pixels.opencv_bilinear(image, new_h, new_w)
     exact = torch.nn.functional.interpolate(
         torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)[None],
-        size=(new_h, new_w), mode="bilinear", align_corners=False,
-    )[0].permute(1, 2, 0)  # fmt: skip
+        size=(new_h, new_w),
+        mode="bilinear",
+        align_corners=False,
+    )[0].permute(1, 2, 0)
     assert np.abs(ours - exact.numpy()).max() <= 1.0
     flat = np.full((h, w, 3), image[0, 0], np.uint8)
     assert (pixels.opencv_bilinear(flat, new_h, new_w) == image[0, 0]).all()

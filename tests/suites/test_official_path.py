@@ -108,8 +108,18 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_geneval_and_mjhq_run_from_prompts_to_scores(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = ["--model", "scripted", "--suite", "official", "--tasks", "geneval,mjhq",
-               "--data", str(data), "--output", str(run)]  # fmt: skip
+    command = [
+        "--model",
+        "scripted",
+        "--suite",
+        "official",
+        "--tasks",
+        "geneval,mjhq",
+        "--data",
+        str(data),
+        "--output",
+        str(run),
+    ]
     assert cli.main(command) == 0
     geneval = json.loads((run / "geneval" / "metrics.json").read_text())
     metrics = geneval["metrics"]
@@ -117,8 +127,9 @@ def test_geneval_and_mjhq_run_from_prompts_to_scores(data: Path, tmp_path: Path)
     assert metrics["single_object"] == 0.5
     assert metrics["counting"] == metrics["two_object"] == 0.0
     assert metrics["overall"] == pytest.approx((0.5 + metrics["colors"]) / 4)
-    results = [json.loads(line) for line in (run / "geneval/results.jsonl").read_text().split("\n")
-               if line]  # fmt: skip
+    results = [
+        json.loads(line) for line in (run / "geneval/results.jsonl").read_text().split("\n") if line
+    ]
     assert len(results) == 20
     counting = next(row for row in results if row["tag"] == "counting")
     assert counting["reason"] == "expected person<3, found 16"
@@ -138,8 +149,20 @@ def test_missing_weights_are_named_and_marking_goes_on_when_they_are_there(
     weights = data / "weights" / "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco.pth"
     weights.rename(tmp_path / "elsewhere.pth")
     run = tmp_path / "run"
-    command = ["--model", "scripted", "--suite", "official", "--tasks", "geneval", "--limit", "1",
-               "--data", str(data), "--output", str(run)]  # fmt: skip
+    command = [
+        "--model",
+        "scripted",
+        "--suite",
+        "official",
+        "--tasks",
+        "geneval",
+        "--limit",
+        "1",
+        "--data",
+        str(data),
+        "--output",
+        str(run),
+    ]
     assert cli.main(command) == 1
     said = " ".join(capsys.readouterr().err.split())
     name = "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco_20220504_001756-743b7d99.pth"
@@ -155,8 +178,20 @@ def test_a_detector_that_fails_its_self_test_marks_nothing(
 ) -> None:
     monkeypatch.setattr("harmon_eval.instruments.mask2former.detector.KNOWN_OBJECT", "zebra")
     run = tmp_path / "run"
-    command = ["--model", "scripted", "--suite", "official", "--tasks", "geneval", "--limit", "1",
-               "--data", str(data), "--output", str(run)]  # fmt: skip
+    command = [
+        "--model",
+        "scripted",
+        "--suite",
+        "official",
+        "--tasks",
+        "geneval",
+        "--limit",
+        "1",
+        "--data",
+        str(data),
+        "--output",
+        str(run),
+    ]
     assert cli.main(command) == 1
     assert "fails its self-test: zebra in a portrait scored" in capsys.readouterr().err
     assert not (run / "geneval" / "metrics.json").exists()
@@ -168,8 +203,22 @@ def test_detectors_are_told_apart_and_refused_where_they_do_not_belong(
     assert cli.main(["--model", "scripted", "--tasks", "geneval", "--detector", "hf"]) == 2
     assert "--suite official" in capsys.readouterr().err
     run = tmp_path / "run"
-    command = ["--model", "scripted", "--suite", "official", "--tasks", "geneval", "--limit", "1",
-               "--data", str(data), "--output", str(run), "--detector", "hf"]  # fmt: skip
+    command = [
+        "--model",
+        "scripted",
+        "--suite",
+        "official",
+        "--tasks",
+        "geneval",
+        "--limit",
+        "1",
+        "--data",
+        str(data),
+        "--output",
+        str(run),
+        "--detector",
+        "hf",
+    ]
     assert cli.main(command) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "mask2former-swin-small-coco-instance/model.safetensors" in said

@@ -148,8 +148,12 @@ def test_without_a_network_every_file_and_its_place_are_said(
 ) -> None:
     assert cli.main(["prepare", "geneval,mjhq", "--data", str(tmp_path / "data")]) == 2
     words = said(capsys)
-    for place in ("weights/ViT-L-14.pt", "weights/inception-2015-12-05.pt", "mjhq/meta_data.json",
-                  "mjhq/mjhq30k_imgs.zip"):  # fmt: skip
+    for place in (
+        "weights/ViT-L-14.pt",
+        "weights/inception-2015-12-05.pt",
+        "mjhq/meta_data.json",
+        "mjhq/mjhq30k_imgs.zip",
+    ):
         assert f"put it at {tmp_path}/data/{place}" in words
     assert cli.main(["prepare", "geneval"]) == 2
     assert f"put it at {tmp_path}/cache/weights/ViT-L-14.pt" in said(capsys)
@@ -181,24 +185,39 @@ def test_each_task_is_fetched_or_says_which_file_goes_where(
 def test_every_download_has_a_checksum_or_none_was_ever_published() -> None:
     unstated = {r.place for files in FILES.values() for r in files if not (r.sha256 or r.md5)}
     assert unstated == {
-        "weights/inception-2015-12-05.pt", "mjhq/meta_data.json", "mjhq/mjhq30k_imgs.zip",
-        "coco_fid/annotations_trainval2014.zip", "dpg/ELLA.zip",
-    }  # fmt: skip
+        "weights/inception-2015-12-05.pt",
+        "mjhq/meta_data.json",
+        "mjhq/mjhq30k_imgs.zip",
+        "coco_fid/annotations_trainval2014.zip",
+        "dpg/ELLA.zip",
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "members"),
     [
         ("mjhq", {"mjhq30k_imgs/food/ab12.jpg": "mjhq30k_imgs/food/ab12.jpg"}),
-        ("coco_fid", {"annotations/captions_val2014.json": "captions_val2014.json",
-                      "annotations/captions_train2014.json": None}),
-        ("coco_fid", {"val2014/COCO_val2014_000000000042.jpg":
-                      "val2014/COCO_val2014_000000000042.jpg"}),
-        ("dpg", {"ELLA-3c228f1/dpg_bench/dpg_bench.csv": "dpg_bench.csv",
-                 "ELLA-3c228f1/dpg_bench/prompts/whoops_7.txt": "prompts/whoops_7.txt",
-                 "ELLA-3c228f1/README.md": None}),
+        (
+            "coco_fid",
+            {
+                "annotations/captions_val2014.json": "captions_val2014.json",
+                "annotations/captions_train2014.json": None,
+            },
+        ),
+        (
+            "coco_fid",
+            {"val2014/COCO_val2014_000000000042.jpg": "val2014/COCO_val2014_000000000042.jpg"},
+        ),
+        (
+            "dpg",
+            {
+                "ELLA-3c228f1/dpg_bench/dpg_bench.csv": "dpg_bench.csv",
+                "ELLA-3c228f1/dpg_bench/prompts/whoops_7.txt": "prompts/whoops_7.txt",
+                "ELLA-3c228f1/README.md": None,
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_task_reads_leaves_the_archive_and_never_its_folder(
     name: str, members: dict[str, str | None], tmp_path: Path
 ) -> None:
@@ -207,8 +226,12 @@ def test_what_a_task_reads_leaves_the_archive_and_never_its_folder(
     with zipfile.ZipFile(archive, "w") as packed:
         for member in members:
             packed.writestr(member, b"content")
-        for foreign in ("../escaped.jpg", "mjhq30k_imgs/../../escaped.jpg", "val2014/run.sh",
-                        "x/dpg_bench/prompts/../../../escaped.txt"):  # fmt: skip
+        for foreign in (
+            "../escaped.jpg",
+            "mjhq30k_imgs/../../escaped.jpg",
+            "val2014/run.sh",
+            "x/dpg_bench/prompts/../../../escaped.txt",
+        ):
             packed.writestr(foreign, b"x")
     wanted = {place for place in members.values() if place}
     patterns = [remote.unpack for remote in FILES[name] if remote.unpack]
@@ -229,8 +252,9 @@ def packed_as(archive: Path, mode: int, content: bytes, name: str = "ab12.jpg") 
     return archive
 
 
-@pytest.mark.parametrize("name", ["../../x.jpg", "/x.jpg", "C:\\x.jpg", "a/b.jpg", "x.jpg/",
-                                  "x.jpg\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["../../x.jpg", "/x.jpg", "C:\\x.jpg", "a/b.jpg", "x.jpg/", "x.jpg\n"]
+)
 def test_a_member_that_is_no_plain_file_of_a_category_stays_packed(tmp_path: Path, name: str):
     archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, b"x", name)
     with zipfile.ZipFile(archive, "a") as packed:

@@ -32,8 +32,9 @@ def true_answer(scene: Scene, text: str) -> str:
         return "yes" if called(scene, match[1]) else "no"
     if match := re.fullmatch(r"How many (\w+) are there\?", text):
         name = match[1]
-        return NUMBERS[sum(name == "objects" or item.shape == PLURALS[name]
-                           for item in scene.items)]  # fmt: skip
+        return NUMBERS[
+            sum(name == "objects" or item.shape == PLURALS[name] for item in scene.items)
+        ]
     if match := re.fullmatch(r"Are there (\w+) (\w+) in the image\?", text):
         number = sum(item.shape == PLURALS[match[2]] for item in scene.items)
         return "yes" if NUMBERS[number] == match[1] else "no"

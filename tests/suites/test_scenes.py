@@ -103,8 +103,13 @@ def test_prompts_have_the_six_tags_and_no_repeats() -> None:
     items = geneval_items(43)
     assert len({item["prompt"] for item in items}) == len(items)
     assert {item["tag"] for item in items} == {
-        "single_object", "two_object", "counting", "colors", "position", "color_attr",
-    }  # fmt: skip
+        "single_object",
+        "two_object",
+        "counting",
+        "colors",
+        "position",
+        "color_attr",
+    }
     assert geneval_items(43) == items
 
 

@@ -21,8 +21,11 @@ def suite(tmp_path: Path) -> SimpleNamespace:
     images = [{"id": i, "file_name": f"COCO_val2014_{i:012d}.jpg"} for i in range(6)]
     for image in images:
         Image.new("RGB", (20, 30)).save(tmp_path / "val2014" / str(image["file_name"]))
-    captions = [{"id": 10 * i + k, "image_id": i, "caption": f" A dog \n number {i}. "}
-                for i in range(6) for k in range(2)]  # fmt: skip
+    captions = [
+        {"id": 10 * i + k, "image_id": i, "caption": f" A dog \n number {i}. "}
+        for i in range(6)
+        for k in range(2)
+    ]
     content = {"info": {}, "images": images, "annotations": captions}
     (tmp_path / "captions_val2014.json").write_text(json.dumps(content))
     return SimpleNamespace(name="official", images_per_prompt=4, data=lambda task: tmp_path)

@@ -65,8 +65,11 @@ def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path):
     items = [prompts.single("circle"), prompts.counting("star", 2)]
     found = list(TASK.samples(suite_of(tmp_path, items)))
     assert [sample.id for sample in found] == [
-        "00000/samples/0000", "00000/samples/0001", "00001/samples/0000", "00001/samples/0001",
-    ]  # fmt: skip
+        "00000/samples/0000",
+        "00000/samples/0001",
+        "00001/samples/0000",
+        "00001/samples/0001",
+    ]
     assert [sample.request.index for sample in found] == [0, 1, 0, 1]
     assert [sample.group for sample in found] == ["00000", "00000", "00001", "00001"]
     assert found[2].request.prompt == "a photo of two stars"
@@ -239,8 +242,14 @@ def test_results_are_written_as_the_original_writes_them(tmp_path):
     assert r'"filename":"images\/00000\/samples\/0000.png"' in first
     found = json.loads(second)
     assert list(found) == [
-        "filename", "tag", "prompt", "correct", "reason", "metadata", "details",
-    ]  # fmt: skip
+        "filename",
+        "tag",
+        "prompt",
+        "correct",
+        "reason",
+        "metadata",
+        "details",
+    ]
     assert found["correct"] is False and found["reason"] == "expected star>=1, found 0"
     assert found["metadata"] == json.dumps(items[1])
     boxes = json.loads(found["details"])

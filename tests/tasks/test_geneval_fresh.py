@@ -23,8 +23,9 @@ def test_the_official_suite_makes_the_same_fresh_prompts_everywhere() -> None:
     official = prompts.generate(prompts.OFFICIAL_SEED)
     counts = Counter(item["tag"] for item in items)
     assert counts["single_object"] == 80
-    assert all(90 <= counts[tag] <= 100 for tag in prompts.TAGS if tag not in ("single_object",
-               "counting"))  # fmt: skip
+    assert all(
+        90 <= counts[tag] <= 100 for tag in prompts.TAGS if tag not in ("single_object", "counting")
+    )
     assert 70 <= counts["counting"] <= 100
     new = [item for item in items if item not in official]
     assert len(new) > 400

@@ -42,9 +42,12 @@ def test_other_thresholds_need_no_detector_and_never_mix_with_the_official_resul
     beside = run / name.replace(",", "-")
     result = read_json(beside / "metrics.json")
     assert result["task"] == name and result["provenance"]["instruments"]["rules"] == {
-        "threshold": 0.1, "counting_threshold": 0.9, "max_objects": 16, "max_overlap": 1.0,
+        "threshold": 0.1,
+        "counting_threshold": 0.9,
+        "max_objects": 16,
+        "max_overlap": 1.0,
         "position_threshold": 0.1,
-    }  # fmt: skip
+    }
     rows = pd.read_parquet(run / "geneval/rows.parquet")
     expected = verdicts(rows, Protocol(threshold=0.1))
     again = pd.read_parquet(beside / "rows.parquet")

@@ -18,10 +18,16 @@ def write(folder, structural, **changes):
     (folder / "images").mkdir(exist_ok=True)
     Image.new("RGB", (8, 8)).save(folder / "images" / "n1.jpg")
     entries = {
-        f"00{i}": {"question": "What?", "answer": "red", "imageId": "n1", "isBalanced": True,
-                   "types": {"structural": kind, "semantic": "attr"}, **changes}
+        f"00{i}": {
+            "question": "What?",
+            "answer": "red",
+            "imageId": "n1",
+            "isBalanced": True,
+            "types": {"structural": kind, "semantic": "attr"},
+            **changes,
+        }
         for i, kind in enumerate(structural)
-    }  # fmt: skip
+    }
     entries["x"] = {**entries["000"], "isBalanced": False}
     (folder / "testdev_balanced_questions.json").write_text(json.dumps(entries))
 
@@ -80,10 +86,18 @@ def test_distribution_is_zero_for_the_same_answers_in_another_order(truths, rand
 
 
 def test_the_rows_know_group_words_and_steps_of_reasoning(folder_suite, tmp_path, marked):
-    program = [{"operation": "select", "argument": "dog (1)"}, {"operation": "query",
-               "argument": "name"}, {"operation": "verify color", "argument": "red"}]  # fmt: skip
-    write(tmp_path, ("query", "verify"), groups={"global": "color", "local": None},
-          semantic=program, question="Which dog is it?")  # fmt: skip
+    program = [
+        {"operation": "select", "argument": "dog (1)"},
+        {"operation": "query", "argument": "name"},
+        {"operation": "verify color", "argument": "red"},
+    ]
+    write(
+        tmp_path,
+        ("query", "verify"),
+        groups={"global": "color", "local": None},
+        semantic=program,
+        question="Which dog is it?",
+    )
     samples = list(TASK.samples(folder_suite()))
     assert samples[0].target["global"] == "color"
     assert (samples[0].target["words"], samples[0].target["steps"]) == (4, 2)

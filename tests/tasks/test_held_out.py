@@ -100,9 +100,12 @@ def rows_of(**cells):
 
 
 WORKED = rows_of(
-    seen_colors_drawn=[1, 1, 1, 0], seen_counting_drawn=[1, 0], seen_colors_named=[1, 1],
-    unseen_colors_drawn=[1, 0, 0, 0], unseen_colors_named=[1, 0],
-)  # fmt: skip
+    seen_colors_drawn=[1, 1, 1, 0],
+    seen_counting_drawn=[1, 0],
+    seen_colors_named=[1, 1],
+    unseen_colors_drawn=[1, 0, 0, 0],
+    unseen_colors_named=[1, 0],
+)
 
 
 def test_means_worked_by_hand():
@@ -118,8 +121,12 @@ def test_the_table_has_both_splits_of_a_tag_in_one_row():
     head, _, counting, colors, mean = table(WORKED).splitlines()
     assert head == "| | drawn, seen | drawn, unseen | named, seen | named, unseen |"
     assert counting.startswith("| counting | 0.500 [") and counting.endswith("| – | – | – |")
-    assert [cell.split()[0] for cell in colors.split("|")[2:6]] == ["0.750", "0.250", "1.000",
-                                                                    "0.500"]  # fmt: skip
+    assert [cell.split()[0] for cell in colors.split("|")[2:6]] == [
+        "0.750",
+        "0.250",
+        "1.000",
+        "0.500",
+    ]
     assert mean.startswith("| **mean** | 0.625 [")
 
 
@@ -132,8 +139,10 @@ class Scripted(Responder):
     name = fingerprint = "scripted"
 
     def __init__(self, samples, knows):
-        self.knows = {(s.request.prompt if is_drawing(s) else s.request.images): (s, knows(s))
-                      for s in samples}  # fmt: skip
+        self.knows = {
+            (s.request.prompt if is_drawing(s) else s.request.images): (s, knows(s))
+            for s in samples
+        }
 
     def ask(self, requests):
         found = [self.knows[request.images] for request in requests]

@@ -44,8 +44,10 @@ def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, folder_
     task = registry.task("linear_probe:?views=2")
     found = list(task.samples(folder_suite()))
     assert [(s.id, s.request.view) for s in found[:3]] == [
-        ("train/n01/a.png", 0), ("train+1/n01/a.png", 1), ("train+2/n01/a.png", 2),
-    ]  # fmt: skip
+        ("train/n01/a.png", 0),
+        ("train+1/n01/a.png", 1),
+        ("train+2/n01/a.png", 2),
+    ]
     assert len(found) == 7 and found[6].id == "val/n01/c.png"
     assert {s.group for s in found[:3]} == {"train/n01/a.png"}
     elsewhere = registry.task(f"linear_probe:{tmp_path}")

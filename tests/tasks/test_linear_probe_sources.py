@@ -33,8 +33,9 @@ def encoded(number: int) -> bytes:
 
 
 def rows(count: int) -> list[dict]:
-    return [{"image": {"bytes": encoded(i), "path": f"{i}.png"}, "label": i % 3}
-            for i in range(count)]  # fmt: skip
+    return [
+        {"image": {"bytes": encoded(i), "path": f"{i}.png"}, "label": i % 3} for i in range(count)
+    ]
 
 
 def features() -> datasets.Features:
@@ -75,8 +76,18 @@ def test_a_table_is_read_in_place_and_says_the_same_as_folders(kind, request, fo
 
 def test_a_run_from_the_command_line_scores_colours_by_their_pixels(parquet, tmp_path, capsys):
     run = tmp_path / "run"
-    command = ["--model", "pixels:2", "--suite", "official", "--tasks", "linear_probe",
-               "--data", str(parquet), "--output", str(run)]  # fmt: skip
+    command = [
+        "--model",
+        "pixels:2",
+        "--suite",
+        "official",
+        "--tasks",
+        "linear_probe",
+        "--data",
+        str(parquet),
+        "--output",
+        str(run),
+    ]
     assert cli.main(command) == 0
     metrics = json.loads((run / "linear_probe" / "metrics.json").read_text())["metrics"]
     assert metrics["top1[lbfgs]"] == metrics["top1[knn20]"] == 100
@@ -100,10 +111,16 @@ def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, folder_su
             file.write_bytes(encoded(i))
     folder = probe_hub.streamed(str(source))
     names = sorted(file.name for file in folder.iterdir())
-    assert names == ["complete", *(f"train-0000{i}.parquet" for i in range(3)),
-                     "validation-00000.parquet", "validation-00001.parquet"]  # fmt: skip
-    colors = {int(np.asarray(open_image(s.request.image))[0, 0].argmax()): s.target["label"]
-              for s in TASK.samples(folder_suite(folder))}  # fmt: skip
+    assert names == [
+        "complete",
+        *(f"train-0000{i}.parquet" for i in range(3)),
+        "validation-00000.parquet",
+        "validation-00001.parquet",
+    ]
+    colors = {
+        int(np.asarray(open_image(s.request.image))[0, 0].argmax()): s.target["label"]
+        for s in TASK.samples(folder_suite(folder))
+    }
     assert colors == {0: "2", 1: "1", 2: "0"}  # labels in the order of the names b, g, r
     monkeypatch.setattr(probe_hub, "_opened", lambda name: pytest.fail("asked again"))
     assert probe_hub.streamed(str(source)) == folder

@@ -32,10 +32,21 @@ def three(answers="BAC", image=None):
     """Group 7 with options A to C, as in mmbench.md, E2 and E4."""
     images = (image or picture(), "7", "7")
     return [
-        [str(7 + turn * 1_000_000), '"What is\nit?"', "", "cat", "dog", "owl", "nan", answer, "c",
-         "l", images[turn]]
+        [
+            str(7 + turn * 1_000_000),
+            '"What is\nit?"',
+            "",
+            "cat",
+            "dog",
+            "owl",
+            "nan",
+            answer,
+            "c",
+            "l",
+            images[turn],
+        ]
         for turn, answer in enumerate(answers)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +77,18 @@ def test_groups_are_averaged_not_rows():  # E3
     for group, (options, right) in enumerate([(2, 2), (3, 2), (4, 4)]):
         for turn in range(options):
             rows.append(
-                {"group": str(group), "options": options, "answer": "A", "unmatched": False,
-                 "correct": turn < right, "lmms-eval": False, "base": turn == 0,
-                 "l2-category": "l", "category": "c"}
-            )  # fmt: skip
+                {
+                    "group": str(group),
+                    "options": options,
+                    "answer": "A",
+                    "unmatched": False,
+                    "correct": turn < right,
+                    "lmms-eval": False,
+                    "base": turn == 0,
+                    "l2-category": "l",
+                    "category": "c",
+                }
+            )
     found = summarize(pd.DataFrame(rows))
     assert found["circular"] == pytest.approx(66.6667, abs=1e-4)
     assert found["vanilla_all"] == pytest.approx(88.8889, abs=1e-4)

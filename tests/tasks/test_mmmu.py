@@ -17,10 +17,18 @@ def rows(**changes):
     """900 rows: 30 a subject, of which ``right`` are correct."""
     right = {subject: 10 for subject in SUBJECTS} | changes
     return pd.DataFrame(
-        {"subject": subject, "choice": True, "options": "ABCD", "answer": "A", "known": True,
-         "unmatched": False, "correct": i < right[subject]}
-        for subject in SUBJECTS for i in range(30)
-    )  # fmt: skip
+        {
+            "subject": subject,
+            "choice": True,
+            "options": "ABCD",
+            "answer": "A",
+            "known": True,
+            "unmatched": False,
+            "correct": i < right[subject],
+        }
+        for subject in SUBJECTS
+        for i in range(30)
+    )
 
 
 def test_questions_are_averaged_by_discipline_and_overall():  # mmmu.md, E3
@@ -59,8 +67,9 @@ def test_prompts():
         "Please select the correct answer from the options above. \n"
     )
     assert phrased("Q", {}, "vlmevalkit") == "Question: Q\n"
-    assert phrased("Q", {}, "official").endswith("Q\n\nAnswer the question using a single word "
-                                                 "or phrase.")  # fmt: skip
+    assert phrased("Q", {}, "official").endswith(
+        "Q\n\nAnswer the question using a single word or phrase."
+    )
 
 
 def test_images_come_in_the_order_in_which_they_are_mentioned():

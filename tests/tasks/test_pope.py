@@ -19,10 +19,14 @@ def write(folder, rows_by_split, array=False):
     (folder / "images").mkdir(exist_ok=True)
     for split, rows in rows_by_split.items():
         entries = [
-            {"question_id": i, "image": image, "text": f"Is there a {name} in the image?",
-             "label": label}
+            {
+                "question_id": i,
+                "image": image,
+                "text": f"Is there a {name} in the image?",
+                "label": label,
+            }
             for i, (image, name, label) in enumerate(rows, start=1)
-        ]  # fmt: skip
+        ]
         text = json.dumps(entries, indent=1) if array else "\n".join(map(json.dumps, entries))
         (folder / f"coco_pope_{split}.json").write_text(text)
         for image, _, _ in rows:
@@ -62,8 +66,9 @@ def test_the_answer_files_follow_the_order_of_the_official_ones(folder_suite, tm
     lines = [json.loads(line) for line in files["answers/coco_pope_random.json"].splitlines()]
     assert [line["answer"] for line in lines] == ["yes", "no", "no"]
     assert set(exports(samples, rows[rows["id"] != samples[2].id])) == {
-        "answers/coco_pope_random.json", "answers/coco_pope_adversarial.json",
-    }  # fmt: skip
+        "answers/coco_pope_random.json",
+        "answers/coco_pope_adversarial.json",
+    }
 
 
 def split_rows(false_positives):
@@ -71,9 +76,11 @@ def split_rows(false_positives):
     rows = []
     for split, wrong in zip(SPLITS, false_positives, strict=True):
         for label, parsed, count in (
-            ("yes", "yes", 1300), ("yes", "no", 200), ("no", "yes", wrong),
+            ("yes", "yes", 1300),
+            ("yes", "no", 200),
+            ("no", "yes", wrong),
             ("no", "no", 1500 - wrong),
-        ):  # fmt: skip
+        ):
             own = {name: count * (name == split) for name in SPLITS}
             readings = dict.fromkeys(("parsed", "lmms-eval", "vlmevalkit", "strict"), parsed)
             rows.append(
@@ -85,8 +92,10 @@ def split_rows(false_positives):
 def test_three_ways_to_average():  # pope.md, E3
     found = summarize(split_rows((50, 120, 250)))
     for split, f1, ratio in (
-        ("random", 91.2281, 45), ("popular", 89.0411, 47.3333), ("adversarial", 85.2459, 51.6667),
-    ):  # fmt: skip
+        ("random", 91.2281, 45),
+        ("popular", 89.0411, 47.3333),
+        ("adversarial", 85.2459, 51.6667),
+    ):
         assert found[f"coco_{split}_f1"] == pytest.approx(f1, abs=1e-4)
         assert found[f"coco_{split}_yes_ratio"] == pytest.approx(ratio, abs=1e-4)
     assert found["coco_f1_macro[pope-3000]"] == pytest.approx(88.5050, abs=1e-4)

@@ -26,8 +26,17 @@ def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(
     few = partial(linear_probe.intervals, resamples=20)
     monkeypatch.setattr(linear_probe, "TASK", replace(linear_probe.TASK, intervals=few))
     output = tmp_path / "study"
-    command = ["probe", "--models", "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels:4",
-               "--limit", "40", "--device", "cpu", "--output", str(output)]  # fmt: skip
+    command = [
+        "probe",
+        "--models",
+        "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels:4",
+        "--limit",
+        "40",
+        "--device",
+        "cpu",
+        "--output",
+        str(output),
+    ]
     assert cli.main(command) == 0
     table = pd.read_csv(output / "probe.csv", keep_default_na=False)
     swept = table[(table["model"] == "harmon-mini") & (table["probe"] == "lbfgs")]
@@ -36,8 +45,9 @@ def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(
     assert swept.set_index(["layer", "pool"]).loc[("1", "both"), "dimension"] == 320
     others = table[table["model"] != "harmon-mini"].drop_duplicates("model")
     assert list(zip(others["model"], others["dimension"], strict=True)) == [
-        ("vae:harmon-mini", 256), ("pixels", 48),
-    ]  # fmt: skip
+        ("vae:harmon-mini", 256),
+        ("pixels", 48),
+    ]
     values = table[["low", "value", "high"]].astype(float)
     assert (values["low"] <= values["value"]).all() and (values["value"] <= values["high"]).all()
     lines = (output / "probe.md").read_text().splitlines()

@@ -16,8 +16,16 @@ from harmon_eval.tasks.seed.task import TASK, summarize
 
 def entry(number, kind=1, **changes):
     choices = {f"choice_{letter}": text for letter, text in zip("abcd", "wxyz", strict=True)}
-    return {"question_id": str(number), "question_type_id": kind, "data_type": "image",
-            "data_id": "1", "question": "Which?", **choices, "answer": "B", **changes}  # fmt: skip
+    return {
+        "question_id": str(number),
+        "question_type_id": kind,
+        "data_type": "image",
+        "data_id": "1",
+        "question": "Which?",
+        **choices,
+        "answer": "B",
+        **changes,
+    }
 
 
 def write(folder, entries):
@@ -48,8 +56,15 @@ def test_lmms_eval_asks_this_benchmark_in_llavas_words(folder_suite, tmp_path): 
 
 def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
     kinds = ["Scene Understanding"] * 3 + ["Text Recognition"]
-    rows = pd.DataFrame({"dimension": kinds, "correct": [1, 1, 0, 0], "unmatched": False,
-                         "first-char": 0, "llava-exact": 0})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "dimension": kinds,
+            "correct": [1, 1, 0, 0],
+            "unmatched": False,
+            "first-char": 0,
+            "llava-exact": 0,
+        }
+    )
     found = summarize(rows)
     assert found["seed_image"] == 50
     assert found["macro_dimensions"] == pytest.approx(33.3333, abs=1e-4)

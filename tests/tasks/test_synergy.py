@@ -64,10 +64,12 @@ def test_a_table_worked_by_hand():
 
 
 def test_more_than_half_decides_and_tags_weigh_the_same():
-    rows = pd.concat([
-        rows_of("colors", ([1, 1, 0, 0], [1, 1, 1, 0]), ([1, 1, 1, 0], [1, 1, 1, 1])),
-        rows_of("counting", *[NEITHER] * 6),
-    ])  # fmt: skip
+    rows = pd.concat(
+        [
+            rows_of("colors", ([1, 1, 0, 0], [1, 1, 1, 0]), ([1, 1, 1, 0], [1, 1, 1, 1])),
+            rows_of("counting", *[NEITHER] * 6),
+        ]
+    )
     found = summarize(rows)
     assert (found["colors_drawn_only"], found["colors_both"]) == (0.5, 0.5)
     assert (found["both"], found["drawn_only"], found["neither"]) == (0.25, 0.25, 0.5)
@@ -84,8 +86,10 @@ def test_a_concept_with_one_side_is_counted_and_in_no_table():
 def test_the_asymmetric_concepts_say_what_was_wrong():
     named, drawn, other = (item for item in asymmetric(WORKED.iloc[8:]))
     assert [item["cell"] for item in (named, drawn, other)] == [
-        "named_only", "named_only", "drawn_only",
-    ]  # fmt: skip
+        "named_only",
+        "named_only",
+        "drawn_only",
+    ]
     assert named["wrong_drawings"] == ["expected star>=1, found 0"] and not named["wrong_replies"]
     assert other["wrong_replies"] == ["maybe"] and not other["wrong_drawings"]
     assert other["concept"] == "a photo of 6"
@@ -181,8 +185,11 @@ def test_a_model_that_names_but_cannot_draw(mini, tmp_path):
 def test_no_constant_reply_names_a_relation_and_each_concept_is_there_once(mini, marked):
     samples = list(TASK.samples(mini))
     assert Counter(s.stratum for s in samples if is_drawing(s)) == {
-        "single_object": 24, "counting": 72, "colors": 96, "position": 128,
-    }  # fmt: skip
+        "single_object": 24,
+        "counting": 72,
+        "colors": 96,
+        "position": 128,
+    }
     asked = [s for s in samples if not is_drawing(s)]
     assert asked[0].request.question.endswith(
         " object?\nAnswer the question using a single word or phrase."
@@ -197,10 +204,12 @@ def test_no_constant_reply_names_a_relation_and_each_concept_is_there_once(mini,
 
 @pytest.mark.parametrize(
     ("shown", "message"),
-    [(None, "line 1: the field 'shown' is missing"),
-     ([{"image": "a.png", "question": "q"}], r"shown\[0\]: the field 'answers' is missing"),
-     ([{"image": "../a.png", "question": "q", "answers": ["x"]}], "put it into")],
-)  # fmt: skip
+    [
+        (None, "line 1: the field 'shown' is missing"),
+        ([{"image": "a.png", "question": "q"}], r"shown\[0\]: the field 'answers' is missing"),
+        ([{"image": "../a.png", "question": "q", "answers": ["x"]}], "put it into"),
+    ],
+)
 def test_what_is_wrong_with_a_line_is_said(tmp_path, folder_suite, shown, message):
     item = {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a dog"}
     (tmp_path / "synergy.jsonl").write_text(json.dumps({**item, "shown": shown}))

@@ -62,12 +62,14 @@ def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [({"question": "q", "answer": "c", "options": ["a", "b"]}, "row 1: the answer 'c' is none"),
-     ({"question": "q"}, "row 1: the field 'answer' is missing"),
-     ({"answer": "a"}, "row 1: the field 'question' is missing"),
-     ({"question": "q", "answer": "a", "image": "../x.png"}, "is missing: put it into"),
-     ({"question": "q", "answer": "a", "options": "[1+"}, None)],
-)  # fmt: skip
+    [
+        ({"question": "q", "answer": "c", "options": ["a", "b"]}, "row 1: the answer 'c' is none"),
+        ({"question": "q"}, "row 1: the field 'answer' is missing"),
+        ({"answer": "a"}, "row 1: the field 'question' is missing"),
+        ({"question": "q", "answer": "a", "image": "../x.png"}, "is missing: put it into"),
+        ({"question": "q", "answer": "a", "options": "[1+"}, None),
+    ],
+)
 def test_what_is_wrong_with_a_row_is_said(tmp_path, folder_suite, row, message):
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(row))

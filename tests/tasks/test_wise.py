@@ -96,12 +96,29 @@ def test_a_missing_category_leaves_no_total_but_a_lower_bound():
 def test_weights_are_the_sizes_of_the_categories_and_ids_alone_decide():
     assert list(LEGACY.weights.values()) == [0.4, 0.167, 0.133, 0.1, 0.1, 0.1]
     assert list(VERIFIED.weights.values()) == [0.4, 0.12, 0.12, 0.12, 0.12, 0.12]
-    legacy = {1: "culture", 400: "culture", 401: "time", 567: "time", 568: "space", 700: "space",
-              701: "biology", 801: "physics", 901: "chemistry", 1000: "chemistry"}  # fmt: skip
+    legacy = {
+        1: "culture",
+        400: "culture",
+        401: "time",
+        567: "time",
+        568: "space",
+        700: "space",
+        701: "biology",
+        801: "physics",
+        901: "chemistry",
+        1000: "chemistry",
+    }
     assert {number: LEGACY.category(number) for number in legacy} == legacy
     assert [VERIFIED.category(n) for n in (520, 521, 640, 641, 760, 761, 880, 881)] == [
-        "time", "space", "space", "biology", "biology", "physics", "physics", "chemistry"
-    ]  # fmt: skip
+        "time",
+        "space",
+        "space",
+        "biology",
+        "biology",
+        "physics",
+        "physics",
+        "chemistry",
+    ]
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -193,17 +210,20 @@ def truth(sample):
     shapes = [w for w in prompt if w in SHAPES or w.rstrip("s") in SHAPES or w[:-2] in SHAPES]
     names = [next(s for s in SHAPES if word.startswith(s)) for word in shapes]
     colors = [word for word in prompt if word in COLORS]
-    relation = next((r for r in ("left of", "right of", "above", "below")
-                     if r in sample.request.prompt), None)  # fmt: skip
+    relation = next(
+        (r for r in ("left of", "right of", "above", "below") if r in sample.request.prompt), None
+    )
     kinds = list(zip(names, colors, strict=True)) * times
     return render(compose(np.random.default_rng(int(sample.id)), kinds, relation))
 
 
 @pytest.mark.parametrize(
     ("name", "edition", "top"),
-    [("wise", LEGACY, "wiscore[shape-rules-1]"),
-     ("wise_verified", VERIFIED, "verified_score[shape-rules-1]")],
-)  # fmt: skip
+    [
+        ("wise", LEGACY, "wiscore[shape-rules-1]"),
+        ("wise_verified", VERIFIED, "verified_score[shape-rules-1]"),
+    ],
+)
 def test_perfect_pictures_score_1_and_empty_ones_the_floor(tmp_path, name, edition, top):
     own, judge = task(name), {"judge": Judge(RuleJudge())}
     perfect = own.mark(answers_to(tmp_path, edition, 5, truth), judge)
@@ -218,9 +238,11 @@ def test_perfect_pictures_score_1_and_empty_ones_the_floor(tmp_path, name, editi
 
 @pytest.mark.parametrize(
     ("name", "edition", "reply"),
-    [("wise", LEGACY, "Consistency: 1\nRealism: 1\nAesthetic Quality: 1"),
-     ("wise_verified", VERIFIED, "Score: 1")],
-)  # fmt: skip
+    [
+        ("wise", LEGACY, "Consistency: 1\nRealism: 1\nAesthetic Quality: 1"),
+        ("wise_verified", VERIFIED, "Score: 1"),
+    ],
+)
 def test_images_that_were_not_judged_bound_the_score(tmp_path, name, edition, reply):
     """Two of the 32 images of culture, which weighs 0.4, have no verdict."""
     own, grey = task(name), np.full((64, 64, 3), 128, np.uint8)
@@ -259,8 +281,13 @@ def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path):
     assert rows[0]["wiscore"] == 0.8 and rows[0]["reply"] == reply
     files = own.exports([], pd.DataFrame(rows))
     scores = [json.loads(line) for line in files["scores.jsonl"].splitlines()]
-    assert scores[0] == {"prompt_id": 1, "Subcategory": "culture", "consistency": 2, "realism": 1,
-                         "aesthetic_quality": 0}  # fmt: skip
+    assert scores[0] == {
+        "prompt_id": 1,
+        "Subcategory": "culture",
+        "consistency": 2,
+        "realism": 1,
+        "aesthetic_quality": 0,
+    }
     full = json.loads(files["full_results.json"])
     assert set(full[0]) == {"prompt_id", "prompt", "key", "image_path", "evaluation"}
     refused = own.mark(answers, {"judge": Judge(Says("I cannot say"))})

@@ -16,9 +16,16 @@ from harmon_eval.model.train.vae import train_vae
 def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VAE that was trained for one step."""
     recipe = reading.from_values(
-        {"kind": "vae", "steps": 1, "batch": 2, "multipliers": [1, 1, 1, 1, 1],
-         "bfloat16": False, "threads": 1, "save_every": 1}
-    )  # fmt: skip
+        {
+            "kind": "vae",
+            "steps": 1,
+            "batch": 2,
+            "multipliers": [1, 1, 1, 1, 1],
+            "bfloat16": False,
+            "threads": 1,
+            "save_every": 1,
+        }
+    )
     assert isinstance(recipe, VAERecipe)
     return train_vae(recipe, tmp_path_factory.mktemp("vae"))
 
@@ -26,10 +33,20 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_values(vae: Path) -> dict[str, Any]:
     """A recipe as TOML gives it: a cycle of two drawing, one seeing and one text micro-batch."""
     return {
-        "kind": "harmon", "steps": 6, "precision": "no", "threads": 1,
+        "kind": "harmon",
+        "steps": 6,
+        "precision": "no",
+        "threads": 1,
         "start": {
-            "vae": str(vae), "llm_width": 32, "llm_layers": 1, "mar_width": 32, "mar_depth": 1,
-            "head_width": 32, "head_depth": 1, "buffers": 2, "dropout": 0.0,
+            "vae": str(vae),
+            "llm_width": 32,
+            "llm_layers": 1,
+            "mar_width": 32,
+            "mar_depth": 1,
+            "head_width": 32,
+            "head_depth": 1,
+            "buffers": 2,
+            "dropout": 0.0,
         },
         "sources": [
             {"task": "text2image", "batch": 4, "repeat": 2, "scenes": 16, "cache": True},
@@ -38,7 +55,7 @@ def tiny_values(vae: Path) -> dict[str, Any]:
         ],
         "optimizer": {"learning_rate": 1e-3, "ema": 0.9},
         "watch": {"log_every": 1, "save_every": 2},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture

@@ -52,8 +52,13 @@ def pairs(tmp_path: Path) -> Source:
         listed.append({"image": f"{i}.png", "annotation": f"{i}.json"})
     (images / "3.png").write_bytes(b"no picture")
     (tmp_path / "data_info.json").write_text(json.dumps(listed))
-    return Source(data="json", files=(str(tmp_path / "data_info.json"),), images=str(images),
-                  annotations=str(captions), batch=4)  # fmt: skip
+    return Source(
+        data="json",
+        files=(str(tmp_path / "data_info.json"),),
+        images=str(images),
+        annotations=str(captions),
+        batch=4,
+    )
 
 
 def test_the_authors_folders_are_read_and_broken_samples_are_skipped_and_counted(
@@ -98,8 +103,14 @@ def shards(folder: Path, count: int) -> Source:
                     info = tarfile.TarInfo(name)
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
-    return Source(data="webdataset", files=(str(folder / "*.tar"),), streaming=True, image="png",
-                  prompt="{txt}", batch=2)  # fmt: skip
+    return Source(
+        data="webdataset",
+        files=(str(folder / "*.tar"),),
+        streaming=True,
+        image="png",
+        prompt="{txt}",
+        batch=2,
+    )
 
 
 def test_a_stream_of_webdataset_shards_resumes_where_it_was(tmp_path: Path) -> None:

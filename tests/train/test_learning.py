@@ -50,13 +50,20 @@ from harmon_eval.suites.mini.scenes import COLORS, SHAPES, Item, Scene, render
 
 SMALL = HarmonConfig(
     vae=VAEConfig(width=32, multipliers=(1, 1, 1, 1, 1), blocks=1, scale=1.0),
-    mar=MARConfig(width=32, depth=1, heads=2, buffers=2, grid=4, classes=3, dropout=0.0,
-                  mask_ratio_min=0.3),
+    mar=MARConfig(
+        width=32, depth=1, heads=2, buffers=2, grid=4, classes=3, dropout=0.0, mask_ratio_min=0.3
+    ),
     head=HeadConfig(width=32, depth=1, draws_per_token=4),
-    llm=LLMConfig(vocab_size=120, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
-                  num_attention_heads=2, num_key_value_heads=2),
+    llm=LLMConfig(
+        vocab_size=120,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    ),
     image_size=64,
-)  # fmt: skip
+)
 
 
 def maker(recipe: Recipe, tmp_path: Path, rank: int = 0, world: int = 1) -> BatchMaker:
@@ -98,10 +105,15 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_frozen_parts_stay(
 ) -> None:
     sources = tuple(replace(s, scenes=8, batch=8, repeat=1, turns=1) for s in tiny.sources[:2])
     recipe = replace(
-        tiny, sources=sources, steps=100, unconditional=0.0, draws=2, stratified=True,
+        tiny,
+        sources=sources,
+        steps=100,
+        unconditional=0.0,
+        draws=2,
+        stratified=True,
         optimizer=Optimizer("muon", 5e-3, 1e-2, ema=0.5, frozen=("proj_out",)),
         watch=replace(tiny.watch, log_every=10, save_every=0),
-    )  # fmt: skip
+    )
     train_harmon(recipe, tmp_path)
     entries = read_history(tmp_path / "history.jsonl")
     assert entries[-1]["image2text"] < 0.5 * entries[0]["image2text"]
@@ -137,18 +149,34 @@ def test_a_tiny_model_overfits_eight_pictures_and_captions_and_draws_and_names_t
         listed.append({"image": f"{color}.png", "caption": caption})
     (tmp_path / "data_info.json").write_text(json.dumps(listed))
     drawn = Source(
-        data="json", files=(str(tmp_path / "data_info.json"),), images=str(tmp_path), batch=8,
-        crop="centre", cache=True,
-    )  # fmt: skip
+        data="json",
+        files=(str(tmp_path / "data_info.json"),),
+        images=str(tmp_path),
+        batch=8,
+        crop="centre",
+        cache=True,
+    )
     seen = replace(drawn, task="image2text", questions=(DESCRIBE,), answer="{caption}")
     recipe = replace(
-        tiny, sources=(drawn, seen), steps=180, draws=4, stratified=True, unconditional=0.0,
-        start=replace(tiny.start, vae="harmon-mini", position_std=(0.7, 1.4, 0.35), mar_width=64,
-                      llm_width=64, head_width=128, head_depth=2),
+        tiny,
+        sources=(drawn, seen),
+        steps=180,
+        draws=4,
+        stratified=True,
+        unconditional=0.0,
+        start=replace(
+            tiny.start,
+            vae="harmon-mini",
+            position_std=(0.7, 1.4, 0.35),
+            mar_width=64,
+            llm_width=64,
+            head_width=128,
+            head_depth=2,
+        ),
         optimizer=Optimizer("muon", 5e-3, 1e-2, betas=(0.9, 0.98), ema=0.95),
         schedule=Schedule(warmup=0.05, constant=0.5, final=0.03),
         watch=replace(tiny.watch, log_every=50, save_every=0),
-    )  # fmt: skip
+    )
     train_harmon(recipe, tmp_path / "run")
     export_checkpoint(tmp_path / "run", tmp_path / "model", torch.float32)
     pipeline = load(str(tmp_path / "model")).pipeline
@@ -251,8 +279,11 @@ def test_muon_steps_as_torchs_does_within_its_rounding() -> None:
 def test_the_decoder_alone_can_learn_as_in_harmon_1_5b_o() -> None:
     model = Harmon(SMALL)
     freeze(model, Optimizer(trained=("mar.decoder", "head")))
-    learning = {n.split(".")[0] + "." + n.split(".")[1] for n, p in model.named_parameters()
-                if p.requires_grad}  # fmt: skip
+    learning = {
+        n.split(".")[0] + "." + n.split(".")[1]
+        for n, p in model.named_parameters()
+        if p.requires_grad
+    }
     assert all(n.startswith(("mar.decoder", "head.")) for n in learning)
     with pytest.raises(RecipeError, match=r"did you mean 'mar[.]decoder_blocks'"):
         freeze(model, Optimizer(frozen=("mar.decoder_blokcs",)))

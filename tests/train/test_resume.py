@@ -100,8 +100,9 @@ def test_a_run_killed_with_9_and_resumed_ends_bit_identical(
     whole, resumed = state(tmp_path / "whole"), state(tmp_path / "killed")
     for key in ("model", "optimizers", "average", "random", "alarm"):
         assert_same(whole[key], resumed[key], key)
-    losses = [[(e["step"], e["text2image"]) for e in history(tmp_path / f)]
-              for f in ("whole", "killed")]  # fmt: skip
+    losses = [
+        [(e["step"], e["text2image"]) for e in history(tmp_path / f)] for f in ("whole", "killed")
+    ]
     assert losses[0] == losses[1]
 
 
@@ -167,11 +168,23 @@ def test_two_processes_see_the_losses_of_one_and_read_its_checkpoint(
     train_harmon(as_recipe(values), tmp_path / "two")
     evaluated = {"every": 6, "tasks": ["geneval"], "limit": 1}
     (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": 6, "eval": evaluated}))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-               "-m", "harmon_eval.model.train", str(tmp_path / "recipe.toml"),
-               "--output", str(tmp_path / "two")]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true",
-                   "HARMON_EVAL_CACHE": str(tmp_path / "cache")}  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "harmon_eval.model.train",
+        str(tmp_path / "recipe.toml"),
+        "--output",
+        str(tmp_path / "two"),
+    ]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "HARMON_EVAL_CACHE": str(tmp_path / "cache"),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = history(tmp_path / "one"), history(tmp_path / "two")
@@ -196,16 +209,27 @@ def test_deepspeed_sees_the_losses_of_a_plain_training_and_resumes(
     values["schedule"] = {"constant": 1.0}
     train_harmon(as_recipe(values), tmp_path / "plain")
     environment = {
-        **os.environ, "ACCELERATE_USE_DEEPSPEED": "true", "DS_ACCELERATOR": "cpu",
+        **os.environ,
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "DS_ACCELERATOR": "cpu",
         "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
-    }  # fmt: skip
+    }
     environment.pop("ACCELERATE_USE_CPU", None)
 
     def launch(steps: int, **changed: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "recipe.toml").write_text(as_toml({**values, "steps": steps}))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                   "--nproc-per-node=1", "-m", "harmon_eval.model.train",
-                   str(tmp_path / "recipe.toml"), "--output", str(tmp_path / "deep")]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=1",
+            "-m",
+            "harmon_eval.model.train",
+            str(tmp_path / "recipe.toml"),
+            "--output",
+            str(tmp_path / "deep"),
+        ]
         return subprocess.run(
             command, capture_output=True, text=True, env={**environment, **changed}
         )

@@ -58,8 +58,16 @@ def test_latents_of_random_crops_are_not_cached() -> None:
 
 
 def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
-    names = ["finetune", "finetune-decoder", "mini", "mini-refine", "mini-vae",
-             "stage1", "stage2", "stage3"]  # fmt: skip
+    names = [
+        "finetune",
+        "finetune-decoder",
+        "mini",
+        "mini-refine",
+        "mini-vae",
+        "stage1",
+        "stage2",
+        "stage3",
+    ]
     assert reading.shipped_recipes() == names
     loaded: dict[str, Any] = {name: reading.load(name) for name in names}
     assert loaded["stage1"].optimizer.frozen == ("llm",)
@@ -93,14 +101,27 @@ def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
     values: dict[str, Any], tmp_path: Path
 ) -> None:
     """Small random checkpoints in the layouts of the published ones."""
-    values["start"] |= {"llm_width": 0, "llm_layers": 0, "mar_width": 0, "mar_depth": 0,
-                        "head_width": 0, "head_depth": 0, "buffers": 0}  # fmt: skip
+    values["start"] |= {
+        "llm_width": 0,
+        "llm_layers": 0,
+        "mar_width": 0,
+        "mar_depth": 0,
+        "head_width": 0,
+        "head_depth": 0,
+        "buffers": 0,
+    }
     tokenizer = build_word_tokenizer(VOCABULARY)
     llm = Qwen2ForCausalLM(
-        Qwen2Config(vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64,
-                    num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                    tie_word_embeddings=True)
-    )  # fmt: skip
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+        )
+    )
     llm.save_pretrained(tmp_path / "qwen")
     tokenizer.save_pretrained(tmp_path / "qwen")
     source = Harmon(HARMON_MINI)
@@ -108,15 +129,22 @@ def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
     mar |= {f"diffloss.net.{n}": torch.rand_like(t) for n, t in source.head.state_dict().items()}
     mar["diffloss.train_diffusion.betas"] = torch.zeros(3)
     torch.save(
-        {"model": {n: torch.zeros_like(t) for n, t in mar.items()}, "model_ema": mar,
-         "args": argparse.Namespace(lr=1e-4), "epoch": 400},
+        {
+            "model": {n: torch.zeros_like(t) for n, t in mar.items()},
+            "model_ema": mar,
+            "args": argparse.Namespace(lr=1e-4),
+            "epoch": 400,
+        },
         tmp_path / "mar.pth",
-    )  # fmt: skip
+    )
     vae = VAE(HARMON_MINI.vae)
     kl16 = {**vae.state_dict(), "loss.logvar": torch.zeros(())}
     torch.save({"model": kl16}, tmp_path / "kl16.ckpt")
-    values["start"] |= {"llm": str(tmp_path / "qwen"), "mar": str(tmp_path / "mar.pth"),
-                        "vae": str(tmp_path / "kl16.ckpt")}  # fmt: skip
+    values["start"] |= {
+        "llm": str(tmp_path / "qwen"),
+        "mar": str(tmp_path / "mar.pth"),
+        "vae": str(tmp_path / "kl16.ckpt"),
+    }
     recipe = reading.from_values(values)
     assert isinstance(recipe, Recipe)
     started = begin(recipe)
@@ -130,10 +158,13 @@ def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
     for name, tensor in vae.state_dict().items():
         assert torch.equal(got[f"vae.{name}"], tensor), name
     assert started.origins == {
-        "vae": str(tmp_path / "kl16.ckpt"), "mar": str(tmp_path / "mar.pth"),
-        "head": str(tmp_path / "mar.pth"), "llm": str(tmp_path / "qwen"),
-        "proj_in": "fresh", "proj_out": "fresh",
-    }  # fmt: skip
+        "vae": str(tmp_path / "kl16.ckpt"),
+        "mar": str(tmp_path / "mar.pth"),
+        "head": str(tmp_path / "mar.pth"),
+        "llm": str(tmp_path / "qwen"),
+        "proj_in": "fresh",
+        "proj_out": "fresh",
+    }
     values["start"]["mar_depth"] = 5
     too_deep = reading.from_values(values)
     assert isinstance(too_deep, Recipe)

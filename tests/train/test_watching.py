@@ -65,8 +65,9 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     assert said[2].startswith("mar") and said[2].endswith("fresh")
     scores = {e["task"]: e for e in read_history(run / "history.jsonl") if "task" in e}
     assert (scores["geneval"]["metric"], scores["pope"]["metric"]) == (
-        "overall", "coco_f1_macro[pope-60]",
-    )  # fmt: skip
+        "overall",
+        "coco_f1_macro[pope-60]",
+    )
     assert scores["geneval"]["step"] == scores["pope"]["step"] == 2
     low, high = scores["geneval"]["interval"]
     assert low <= scores["geneval"]["score"] <= high

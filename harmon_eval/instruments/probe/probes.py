@@ -1,7 +1,7 @@
 """The instrument of ``linear_probe``: probes that learn from a run's own training vectors.
 
-Vectors lie mapped in the run folder (``harmon_eval.store.vectors``). What the probes say of each test
-image is computed once, when the first is marked, and kept until all are.
+Vectors lie mapped in the run folder (``harmon_eval.store.vectors``). What the probes say of each
+test image is computed once, when the first is marked, and kept until all are.
 """
 
 from __future__ import annotations

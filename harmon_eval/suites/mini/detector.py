@@ -63,8 +63,10 @@ class ShapeDetector:
 
 
 def background_color(image: np.ndarray) -> np.ndarray:
-    border = np.concatenate([image[:2], image[-2:], image[2:-2, :2].swapaxes(0, 1),
-                             image[2:-2, -2:].swapaxes(0, 1)], axis=1)  # fmt: skip
+    border = np.concatenate(
+        [image[:2], image[-2:], image[2:-2, :2].swapaxes(0, 1), image[2:-2, -2:].swapaxes(0, 1)],
+        axis=1,
+    )
     return np.median(border.reshape(-1, 3), axis=0)
 
 

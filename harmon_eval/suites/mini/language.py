@@ -117,8 +117,10 @@ def caption(
     Objects without a said place are named in reading order, as people do: which of two colours
     belongs to which shape is learnt much sooner so."""
     items = in_reading_order(scene.items)
-    ordered = [f"a photo of {enumeration([article(name(item)) for item in items])}"
-               for name in (shaped, named)]  # fmt: skip
+    ordered = [
+        f"a photo of {enumeration([article(name(item)) for item in items])}"
+        for name in (shaped, named)
+    ]
     pair = len({item.shape for item in items}) == len(items) == 2
     if pair and rng.random() < open_share:
         return ordered[int(rng.random() < 0.75)]

@@ -28,8 +28,12 @@ SHORT_ANSWER = "Answer the question using a single word or phrase."
 LETTER_ANSWER = "Answer with the option's letter from the given choices directly."
 YES_OR_NO = "Please answer yes or no."
 LETTERS = "ABCD"
-PLACES = {"left of": "on the left", "right of": "on the right",
-          "above": "at the top", "below": "at the bottom"}  # fmt: skip
+PLACES = {
+    "left of": "on the left",
+    "right of": "on the right",
+    "above": "at the top",
+    "below": "at the bottom",
+}
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,17 @@ def color_holds(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 MAKERS: dict[Maker, float] = {
-    describe: 0.14, color: 0.10, shape: 0.07, count: 0.10, exists: 0.17, relation: 0.18,
-    beside: 0.06, place: 0.06, count_holds: 0.06, color_holds: 0.06,
-}  # fmt: skip
+    describe: 0.14,
+    color: 0.10,
+    shape: 0.07,
+    count: 0.10,
+    exists: 0.17,
+    relation: 0.18,
+    beside: 0.06,
+    place: 0.06,
+    count_holds: 0.06,
+    color_holds: 0.06,
+}
 ABOUT_PLACES: tuple[Maker, ...] = (relation, beside, place)
 
 

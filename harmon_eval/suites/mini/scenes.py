@@ -34,10 +34,16 @@ OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "bel
 RADII = {"small": 8.0, "medium": 9.5, "large": 11.0}
 
 # Never shown to harmon-mini in training: what it makes of them is a measure of its own.
-UNSEEN_KINDS = frozenset({
-    ("red", "star"), ("blue", "ring"), ("green", "triangle"), ("yellow", "cross"),
-    ("pink", "square"), ("black", "circle"),
-})  # fmt: skip
+UNSEEN_KINDS = frozenset(
+    {
+        ("red", "star"),
+        ("blue", "ring"),
+        ("green", "triangle"),
+        ("yellow", "cross"),
+        ("pink", "square"),
+        ("black", "circle"),
+    }
+)
 UNSEEN_COUNTS = frozenset({(4, "star"), (3, "square")})
 UNSEEN_RELATIONS = frozenset({("circle", "left of", "star"), ("square", "above", "ring")})
 
@@ -163,9 +169,11 @@ def unseen(scene: Scene) -> bool:
     shapes = [item.shape for item in items]
     related = {
         (a.shape, name, b.shape)
-        for a in items for b in items if a is not b and len(items) == 2
+        for a in items
+        for b in items
+        if a is not b and len(items) == 2
         for name in relations(a, b)
-    }  # fmt: skip
+    }
     return bool(
         {(item.color, item.shape) for item in items} & UNSEEN_KINDS
         or {(shapes.count(shape), shape) for shape in shapes} & UNSEEN_COUNTS

@@ -36,8 +36,12 @@ class MiniSuite:
         if self._data is not None:
             folder = self._data / task
             return folder if folder.is_dir() else self._data
-        twins = {"geneval_fresh": "geneval.mini_fresh", "mjhq_gigagan256": "mjhq.mini_gigagan256",
-                 "mjhq_pytorch_fid": "mjhq.mini_pytorch_fid", "wise_verified": "wise.mini_verified"}
+        twins = {
+            "geneval_fresh": "geneval.mini_fresh",
+            "mjhq_gigagan256": "mjhq.mini_gigagan256",
+            "mjhq_pytorch_fid": "mjhq.mini_pytorch_fid",
+            "wise_verified": "wise.mini_verified",
+        }
         name = f"harmon_eval.tasks.{twins.get(task, task + '.mini')}"
         if importlib.util.find_spec(name.rpartition(".")[0]) is None:
             raise UserError(f"the mini suite has no data for task {task!r}: pass --data DIR")
