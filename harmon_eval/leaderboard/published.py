@@ -2,8 +2,8 @@
 
 ``results/published.csv`` is made from the reviewed list of sources by this file:
 ``python -m harmon_eval.leaderboard.published SOURCE.csv results/published.csv``. It adds two
-columns, ``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes where
-the model saw prompts written after the benchmark's pattern), and changes no number.
+columns, ``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes
+where the model saw prompts written after the benchmark's pattern), and changes no number.
 """
 
 from __future__ import annotations
