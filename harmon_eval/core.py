@@ -12,15 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from PIL import Image
-
-    from harmon_eval.metrics.floors import Floor
-    from harmon_eval.metrics.statistics import Replicates
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
@@ -34,13 +31,40 @@ class Unscorable(Exception):
     """This response cannot be marked by the protocol; the sample is counted as unscored."""
 
 
+class InstrumentMissing(UserError):
+    """An instrument is not available here; responses stay stored and ``mark`` continues later."""
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Request(Protocol):
+    """What a model is asked, as a frozen dataclass.
+
+    ``verb`` is the method of ``Responder`` that answers it, ``gives`` what that returns for each
+    request: "image" (PIL), "text" (str) or "vector" (a NumPy array of one dimension). ``seed`` is
+    set by the runner from (run seed, task, sample id). A new kind of request is one such class
+    and one method of ``Responder``."""
+
+    verb: ClassVar[str]
+    gives: ClassVar[str]
+    deed: ClassVar[str]  # completes "this model cannot ..."
+
+    @property
+    def seed(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Draw one image for ``prompt``.
 
-    ``seed`` is set by the runner from (run seed, task, sample id). ``index`` numbers the
-    drawings of one prompt, so that images made elsewhere can be matched to requests.
-    """
+    ``index`` numbers the drawings of one prompt, so that images made elsewhere can be matched to
+    requests."""
+
+    verb: ClassVar[str] = "draw"
+    gives: ClassVar[str] = "image"
+    deed: ClassVar[str] = "draw images"
 
     prompt: str
     seed: int = 0
@@ -51,7 +75,11 @@ class Draw:
 class Ask:
     """Answer ``question`` about ``images`` (files, in order; none for a question about text).
 
-    ``system`` is the text of a turn before it, where a judge's protocol has one."""
+    ``system`` is the system message, where a judge's protocol has one."""
+
+    verb: ClassVar[str] = "ask"
+    gives: ClassVar[str] = "text"
+    deed: ClassVar[str] = "answer questions"
 
     question: str
     images: tuple[Path, ...] = ()
@@ -60,11 +88,11 @@ class Ask:
     system: str = ""
 
     def parts(self) -> list[str | Path]:
-        """Texts and images in turn, for models that take them so.
+        """Texts and images in turn, for models that take them interleaved.
 
         Images come first. But where the question has a marker for each of them, such as
-        ``<image 2>``, each stands in the place of its own; the marker that is mentioned first is
-        that of the first image (MMMU's way of writing)."""
+        ``<image 2>``, each image replaces its own marker; the marker that is mentioned first
+        stands for the first image (MMMU's convention)."""
         texts = re.split(r"(<image \d>)", self.question)
         markers = list(dict.fromkeys(texts[1::2]))
         if not markers or len(markers) != len(self.images):
@@ -81,47 +109,16 @@ class Embed:
     ``view`` 0 is the image as it is, k >= 1 its k-th random crop: ``files.images.viewed`` opens
     either."""
 
+    verb: ClassVar[str] = "embed"
+    gives: ClassVar[str] = "vector"
+    deed: ClassVar[str] = "embed images"
+
     image: Path
     view: int = 0
+    seed: int = 0
 
 
-@dataclass(frozen=True)
-class ModelOptions:
-    """What the caller sets on a model under test; None leaves the model's own choice.
-
-    ``cfg`` is the scale of classifier-free guidance, ``steps`` counts MAR iterations,
-    ``solver`` is the diffusion head's, ``guidance`` the part of the iterations that is guided,
-    ``fast`` the preset of settings that cost less, ``compile`` asks for captured graphs,
-    ``image_size`` is the side in pixels, ``kl16`` the VAE's file where weights come without one."""
-
-    device: str | None = None
-    dtype: str | None = None
-    kl16: Path | None = None
-    cfg: float | None = None
-    steps: int | None = None
-    diffusion_steps: int | None = None
-    temperature: float | None = None
-    image_size: int | None = None
-    solver: str | None = None
-    guidance: tuple[float, float] | None = None
-    fast: bool | None = None
-    compile: bool | None = None
-
-    def given(self) -> dict[str, Any]:
-        """The options that are set, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-class Reply(str):
-    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
-
-    model: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-
-Request = Draw | Ask | Embed
-Response = "Image.Image | str | np.ndarray"
+# -- samples and answers -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +126,26 @@ class Sample:
     """One item of a benchmark.
 
     ``request`` is all that the model sees, ``target`` all that only the marker sees. ``id`` is
-    unique within the task, made of plain path segments: the response of a ``Draw`` is stored at
+    unique within the task, made of plain path segments: an image response is stored at
     ``images/{id}.png``. ``group`` names what samples share (prompt, image): intervals resample
     groups, within ``stratum`` (a part whose size the benchmark fixes, such as a GenEval tag).
-    """
+
+    A sample that comes ``after`` others (their ids, of the same group) is asked once they are
+    answered. ``Task.follow`` then makes its request from theirs and their answers; until then
+    ``request`` says what kind it will be. If an earlier sample has no answer, it is unscored."""
 
     id: str
     request: Request
     target: Mapping[str, Any]
     group: str
     stratum: str = ""
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A sample with its stored response: a PNG file, a reply, or a feature vector."""
+    """A sample, with its request as it was asked, and the stored response: a PNG file, a reply,
+    or a feature vector."""
 
     sample: Sample
     response: Path | str | np.ndarray
@@ -159,17 +161,27 @@ class Answer:
         return self.response
 
 
+class Reply(str):
+    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
 class Responder:
     """A model under test, or a judge. Override what it can do; lists in, lists out, same order.
 
     ``name`` and ``fingerprint`` (hash of the weights) identify it, ``settings`` are the generation
-    settings that belong to it (CFG scale, steps, image size ...); all three go into the provenance.
-    A response that failed alone may be returned as an ``Exception`` in its place.
-    """
+    settings that belong to it (guidance scale, steps, image size ...): all three go into the
+    provenance, and runs that differ in them are not compared. ``about`` is further provenance
+    that is never compared (training time, steps). A response that failed alone may be returned as
+    an ``Exception`` in its place."""
 
     name: str = ""
     fingerprint: str = ""
     settings: Mapping[str, Any] = {}
+    about: Mapping[str, Any] = {}
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")
@@ -181,42 +193,123 @@ class Responder:
         raise UserError(f"{self.name} cannot embed images")
 
 
-ModelFactory = Callable[[str, ModelOptions], Responder]
+# -- a benchmark's data ------------------------------------------------------------------------
 
 
-class Suite(Protocol):
-    """Where data and measuring instruments come from (``official`` or ``mini``)."""
+@dataclass(frozen=True)
+class Remote:
+    """A published file at ``url``; ``place`` is where it belongs in its folder.
 
-    name: str
-    images_per_prompt: int
+    ``sha256`` and ``md5`` are as much of the digest as its publisher states, from the left; empty
+    where none does. ``unpack`` is a pattern of the members of an archive to unpack beside it; the
+    pattern's group is a member's place there."""
 
-    def data(self, task: str) -> Path:
-        """Folder with the task's files in the benchmark's official formats.
+    url: str
+    place: str
+    sha256: str = ""
+    md5: str = ""
+    unpack: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's data come from in one suite.
+
+    ``files``: file patterns; one match marks the task's folder, the published form comes first.
+    ``text`` tells people what to put there, ``downloads`` are what ``prepare`` fetches. ``make``
+    writes the files into an empty folder; raise ``version`` when it writes other ones. ``folder``
+    is the folder's name where it is not the task's (several tasks may share one)."""
+
+    files: tuple[str, ...] = ()
+    text: str = ""
+    downloads: tuple[Remote, ...] = ()
+    make: Callable[[Path], None] | None = None
+    folder: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's data in one suite, handed to ``Task.samples``."""
+
+    suite: str
+    find: Callable[[], Path]
+    images_per_prompt: int = 4
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the task's files in the benchmark's official formats.
 
         Raises UserError that names the missing file and where to put it."""
-        ...
+        return self.find()
 
-    def instrument(self, name: str) -> Any:
-        """The measuring instrument ``name``; has an ``identity`` string for the provenance.
+    @classmethod
+    def at(cls, folder: Path, suite: str = "official", images_per_prompt: int = 4) -> Data:
+        """The data in a folder that is known already."""
+        return cls(suite, lambda: folder, images_per_prompt)
 
-        Raises InstrumentMissing."""
-        ...
+
+# -- a benchmark -------------------------------------------------------------------------------
 
 
-class InstrumentMissing(UserError):
-    """The suite has no such instrument here; responses stay stored and ``mark`` continues later."""
+@dataclass(frozen=True)
+class Metric:
+    """What a number that ``summarize`` gives means.
+
+    ``name`` may hold ``*`` for any text: ``fid[*]``. ``higher_is_better`` is None for a number that
+    is neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None: there is no
+    upper end. ``rows`` (rows, metric name) gives the mask of the rows it counts; by default all.
+    ``interval`` False: it has none (counts, chi-squares)."""
+
+    name: str
+    higher_is_better: bool | None = True
+    maximum: float | None = 1.0
+    rows: Callable[[pd.DataFrame, str], pd.Series] | None = None
+    headline: bool = False
+    interval: bool = True
+
+    def names(self, metric: str) -> bool:
+        """Whether ``metric`` is this one."""
+        pattern = ".*".join(map(re.escape, self.name.split("*")))
+        return re.fullmatch(pattern, metric, re.DOTALL) is not None
+
+
+def count(name: str) -> Metric:
+    """A number of samples or replies: neither good nor bad, without an interval."""
+    return Metric(name, higher_is_better=None, maximum=None, interval=False)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a task says of itself (docs/tasks.md is made from it).
+
+    ``protocol`` is the source that is followed (repository @ commit), ``differs`` what differs
+    from it and why, ``compares`` how the numbers compare with other toolkits, ``licence`` that of
+    the data, ``size`` what is asked, ``cost`` what it takes. ``version`` is raised whenever a
+    change moves a number: runs of different versions are never compared."""
+
+    paper: str
+    version: str
+    protocol: str = ""
+    differs: str = ""
+    compares: str = ""
+    licence: str = ""
+    size: str = ""
+    cost: str = ""
 
 
 Instruments = Mapping[str, Any]
-Samples = Callable[[Suite], Iterable[Sample]]
+Samples = Callable[[Data], Iterable[Sample]]
 Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
-Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
-Replicate = Callable[["pd.DataFrame"], "dict[str, Replicates]"]
+Follow = Callable[[Sample, Sequence[Answer]], Request]
 Judged = Callable[[Sample, Path | None], Sequence[Ask]]
-Extremes = Callable[[Sample], tuple[str, str]]
-Assume = Callable[[Sample, bool], Row]
-Exports = Callable[[Sequence[Sample], "pd.DataFrame | None"], Mapping[str, "str | bytes"]]
+Bounds = Callable[[Sample], tuple["str | Row", "str | Row"]]
+Files = Mapping[str, "str | bytes"]
+FilesBefore = Callable[[Sequence[Sample]], Files]
+FilesAfter = Callable[[Sequence[Sample], "pd.DataFrame"], Files]
+Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -225,63 +318,95 @@ class Task:
 
     ``mark`` returns one row an answer, in order; a row that holds ``unscored`` (a reason) is
     counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
-    pure and sees scored rows only. ``instruments`` names what ``mark`` needs from the suite.
-    ``headline`` is a metric's name, or its part before "[" where the rest names the protocol.
-    ``exports`` (pure) gives the benchmark's own result files as relative path -> content, once
-    before marking (rows None) and once after it. ``intervals`` defaults to the cluster bootstrap.
-    ``replicates`` is for metrics that resampling would bias, such as FID: two runs are compared
-    part by part. Parts go by the position of the samples.
-    ``judged`` gives what the judge is asked about a sample, with its image or before it is drawn.
+    pure and sees scored rows only; ``metrics`` says what its numbers mean, in order of precedence.
 
-    The texts go into docs/tasks.md: ``protocol`` is the source that is followed (repository @
-    commit), ``differs`` what differs from it and why, ``compares`` how the numbers compare with
-    other toolkits, ``licence`` that of the data, ``size`` what is asked, ``cost`` what it takes.
-    ``extremes`` gives a worst and a best reply to a question; ``assume``, which follows from it,
-    the row that a sample would have if it were wrong or right, for bounds where some are unscored.
-    """
+    ``sources``: suite name -> where the data come from. ``instruments``: role -> name of the default
+    instrument, where the suite has none of its own for that role, or the function that opens it. ``follow`` makes
+    the request of a sample that comes after others. ``judged`` gives what the judge is asked about
+    a sample, with its image, or None before it is drawn. ``bounds`` gives the marks of a sample if
+    it were wrong and if it were right, as rows or as replies to be marked. ``files_before`` and
+    ``files_after`` marking are the benchmark's own files, relative path -> content.
+
+    ``columns`` are those that ``summarize`` reads when rows are resampled for intervals (with
+    ``*`` for any text; by default all). ``intervals`` replaces the cluster bootstrap where that
+    does not suit a metric, and ``replicates`` the paired comparison: two runs are then compared
+    part by part (see ``metrics.statistics.Replicates``)."""
 
     samples: Samples
     mark: Mark
     summarize: Summarize
-    headline: str
-    higher_is_better: bool
-    paper: str
-    version: str
-    instruments: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...]
+    about: About
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    instruments: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+    follow: Follow | None = None
+    judged: Judged | None = None
+    bounds: Bounds | None = None
+    files_before: FilesBefore | None = None
+    files_after: FilesAfter | None = None
+    columns: tuple[str, ...] = ("*",)
     intervals: Intervals | None = None
     replicates: Replicate | None = None
-    exports: Exports | None = None
-    judged: Judged | None = None
-    licence: str = ""
-    size: str = ""
-    protocol: str = ""
-    differs: str = ""
-    compares: str = ""
-    cost: str = ""
-    extremes: Extremes | None = None
-    assume: Assume | None = None
 
-    def __post_init__(self) -> None:
-        if self.extremes is not None and self.assume is None:
-            object.__setattr__(self, "assume", self._mark_of_extreme)
+    def metric(self, name: str) -> Metric:
+        """What the number ``name`` means. Raises KeyError for one that is not declared."""
+        found = next((metric for metric in self.metrics if metric.names(name)), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
-    def _mark_of_extreme(self, sample: Sample, right: bool) -> Row:
-        assert self.extremes is not None
-        return self.mark([Answer(sample, self.extremes(sample)[right])], {})[0]
+    @property
+    def main(self) -> Metric:
+        """The headline metric: the first that is marked so, else the first."""
+        return next((metric for metric in self.metrics if metric.headline), self.metrics[0])
+
+    @property
+    def headline(self) -> str:
+        """Name of the headline metric, without the protocol that may stand in brackets."""
+        return self.main.name.partition("[")[0]
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.main.higher_is_better is not False
+
+    @property
+    def version(self) -> str:
+        return self.about.version
+
+
+# -- results -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many scored samples, and how many independent groups of them, a number rests on."""
+
+    n: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The baseline floor of a score: the best that one constant ``reply`` gets."""
+
+    reply: str
+    score: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one task of one run came to. ``n`` of ``total`` samples were scored; ``bounds`` are the
-    headline's if all unscored ones were wrong, and if all were right, ``floor`` is what one
-    constant reply would get of it."""
+    """What one task of one run came to. ``n`` of ``total`` samples were scored; ``counts`` has n
+    and groups of each metric; ``bounds`` are the headline metric if all unscored samples were
+    wrong, and if all were right; ``floor`` is what one constant reply would get."""
 
     task: str
+    headline: str
     metrics: Mapping[str, float]
     intervals: Mapping[str, Interval]
     n: int
     total: int
     unscored: Mapping[str, int]
+    counts: Mapping[str, Count] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: pd.DataFrame | None = None
     bounds: Interval | None = None

@@ -1,26 +1,42 @@
-"""Names to tasks and models: files here, entry points from other packages. No registration.
+"""Names to plug-ins: files here, entry points of other packages, files that the user includes.
 
-A task is a file in ``tasks/`` with a ``TASK`` (and ``open_task(argument)``, if it has variants), or
-an entry point of the group ``harmon_eval.tasks`` that loads to either. A model is a file in
-``adapters/`` with ``open_model(argument, options)``, or an entry point of the group
-``harmon_eval.models`` that loads to such a function.
+There is no registration; the file name is the plug-in's name.
+
+- A task is a file or folder in ``tasks/`` with a ``TASK`` (a folder has it in ``task.py``), and
+  with ``open_task(argument)`` if it has variants. Group ``harmon_eval.tasks``: an entry point loads
+  to a Task or to such a function.
+- A model is a file in ``adapters/`` with ``open_model(argument, settings)``. Group
+  ``harmon_eval.models``: an entry point loads to such a function.
+- An instrument is a file in ``instruments/ROLE/`` with ``open_instrument(argument, settings,
+  find)``. Group ``harmon_eval.instruments``: an entry point named ``ROLE.NAME`` loads to such a
+  function. A task may also name its own function as the default of a role.
+
+Each of an opener's parameters is optional; ``settings`` is annotated with the dataclass that
+declares them (``harmon_eval.settings``).
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import importlib.util
+import inspect
 import pkgutil
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harmon_eval.core import ModelFactory, ModelOptions, Responder, Task, UserError
+from harmon_eval import settings
+from harmon_eval.core import InstrumentMissing, Responder, Task, UserError
+from harmon_eval.settings import did_you_mean
 
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
+INSTRUMENT_GROUP = "harmon_eval.instruments"
 BUNDLED_MODEL = "harmon-mini"
+# What ``include`` has loaded, by the plug-in's name.
+_included: dict[str, ModuleType] = {}
 
 
 def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
@@ -38,22 +54,66 @@ def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
     return {name: chosen.get(name, words[0]) for name, words in choices.items()}
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown name."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+# -- where plug-ins are found ------------------------------------------------------------------
 
 
-def _task_module(name: str) -> str:
-    from harmon_eval import tasks
+def include(path: Path) -> list[str]:
+    """Make the plug-ins in a file, or in each file and folder of a folder, known by their names.
 
-    folder = any(m.ispkg for m in pkgutil.iter_modules(tasks.__path__) if m.name == name)
-    return f"harmon_eval.tasks.{name}" + (".task" if folder else "")
+    A file that holds none is passed over in a folder, and refused by itself. Returns the names.
+    Raises UserError for what is not there, or cannot be imported."""
+    if not path.exists():
+        raise UserError(f"--include {path}: no such file or folder")
+    if path.is_file() or (path / "task.py").is_file():
+        places = [path]
+    else:
+        inside = (p for p in sorted(path.iterdir()) if not p.name.startswith((".", "_")))
+        places = [p for p in inside if p.suffix == ".py" or (p / "task.py").is_file()]
+    found = [name for place in places if (name := _include(place))]
+    if not found:
+        raise UserError(
+            f"--include {path} holds no plug-in: a file needs TASK, open_task, open_model or "
+            "open_instrument"
+        )
+    return found
+
+
+def _include(place: Path) -> str:
+    """The plug-in's name; empty where the file holds none."""
+    name = place.stem if place.is_file() else place.name
+    file, package = (place, None) if place.is_file() else (place / "task.py", [str(place)])
+    module_name = f"harmon_eval_included_{name}"
+    if package:  # a folder, so that its task.py can import the files beside it
+        root = ModuleType(module_name)
+        root.__path__ = package
+        sys.modules[module_name] = root
+        module_name += ".task"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--include {place} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
+        raise UserError(
+            f"--include {place} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    offered = ("TASK", "open_task", "open_model", "open_instrument")
+    if not any(hasattr(module, what) for what in offered):
+        return ""
+    _included[name] = module
+    return name
+
+
+def _includes(*offered: str) -> dict[str, ModuleType]:
+    """Included plug-ins that offer one of these."""
+    return {n: m for n, m in _included.items() if any(hasattr(m, what) for what in offered)}
 
 
 def _files(package: ModuleType) -> set[str]:
-    return {module.name for module in pkgutil.iter_modules(package.__path__)}
+    """Names of a package's plug-in files; those with a leading underscore are none."""
+    return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
 
 
 def _plugins(group: str) -> dict[str, EntryPoint]:
@@ -83,15 +143,33 @@ def _import(name: str) -> ModuleType:
         ) from None
 
 
+def _opened(opener: Callable[..., Any], owner: str, **values: Any) -> Any:
+    """What an opener gives; it gets those of the values that it has parameters for.
+
+    ``settings`` are read into the dataclass that it declares, and refused where it has none."""
+    given = dict(values.pop("settings"))
+    kind = settings.declared(opener)
+    if kind is not None:
+        values["settings"] = settings.read(kind, given, owner)
+    elif given:
+        raise UserError(f"{owner} has no settings: leave out {', '.join(sorted(given))}")
+    takes = inspect.signature(opener).parameters
+    if values.get("argument") and "argument" not in takes:
+        raise UserError(f"{owner} takes no argument: leave out {values['argument']!r}")
+    return opener(**{name: value for name, value in values.items() if name in takes})
+
+
+# -- tasks -------------------------------------------------------------------------------------
+
+
 def task_names() -> list[str]:
     """All tasks there are; none of them is imported."""
-    from harmon_eval import tasks
-
-    return sorted(_files(tasks) | set(_plugins(TASK_GROUP)))
+    included = _includes("TASK", "open_task")
+    return sorted({*bundled_task_names(), *_plugins(TASK_GROUP), *included})
 
 
 def bundled_task_names() -> list[str]:
-    """Those of the files in ``tasks/``, without plug-ins."""
+    """Those in ``tasks/``, without plug-ins."""
     from harmon_eval import tasks
 
     return sorted(_files(tasks))
@@ -104,23 +182,31 @@ def check_task_name(name: str) -> None:
         raise UserError(f"unknown task {head!r}: {did_you_mean(head, known)}")
 
 
+def task_module(name: str) -> ModuleType:
+    """The module of a bundled task, which holds its ``TASK`` and says in its docstring what it is.
+
+    Raises UserError for a package that is missing."""
+    from harmon_eval import tasks
+
+    folder = any(m.ispkg for m in pkgutil.iter_modules(tasks.__path__) if m.name == name)
+    return _import(f"harmon_eval.tasks.{name}" + (".task" if folder else ""))
+
+
 def task(name: str) -> Task:
     """The task called ``name``: ``TASK``, or ``TASK:ARGUMENT`` where its file has ``open_task``.
 
-    An entry point loads to a Task, or to such a function. Raises UserError for an unknown name,
-    a broken plug-in, or an argument that the task refuses."""
-    from harmon_eval import tasks
-
+    Raises UserError for an unknown name, a broken plug-in, or an argument that the task refuses."""
     check_task_name(name)
     head, colon, argument = name.partition(":")
-    if head in _files(tasks):
-        found = getattr(_import(_task_module(head)), "open_task" if colon else "TASK", None)
-        if colon and found is None:
-            raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
+    included = _includes("TASK", "open_task")
+    if head in included or head in bundled_task_names():
+        module = included[head] if head in included else task_module(head)
+        wanted = "open_task" if colon or not hasattr(module, "TASK") else "TASK"
+        found = getattr(module, wanted, None)
     else:
         found = _load(_plugins(TASK_GROUP)[head])
-        if colon and isinstance(found, Task):
-            raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
+    if colon and (found is None or isinstance(found, Task)):
+        raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     if callable(found):
         found = found(argument)
     if not isinstance(found, Task):
@@ -128,38 +214,128 @@ def task(name: str) -> Task:
     return found
 
 
+# -- models ------------------------------------------------------------------------------------
+
+
 def model_names() -> list[str]:
     """The bundled model, and what may stand before a colon; paths and hub ids come on top."""
     from harmon_eval import adapters
 
-    return sorted({BUNDLED_MODEL} | _files(adapters) | set(_plugins(MODEL_GROUP)))
+    own = {BUNDLED_MODEL, *_files(adapters)}
+    return sorted(own | {*_plugins(MODEL_GROUP), *_includes("open_model")})
 
 
-def model(name: str, options: ModelOptions) -> Responder:
-    """The model called ``name``: ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id.
+def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
+    """The model called ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id, with
+    settings as ``?key=value&...`` behind it; ``given`` are further settings and come first.
 
-    Raises UserError for an unknown name, a broken plug-in, or whatever the adapter refuses."""
-    from harmon_eval import adapters
-
-    plugins = _plugins(MODEL_GROUP)
-    head, _, argument = name.partition(":")
-    if head in _files(adapters):
-        factory = _adapter(head)
-    elif head in plugins:
-        factory = _load(plugins[head])
-    elif name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
-        factory, argument = _adapter("harmon"), name
-    else:
-        raise UserError(
-            f"unknown model {name!r}: {did_you_mean(name, model_names())} "
-            "(or give a folder, a .pth file, or a hub id with a slash)"
-        )
-    responder = factory(argument, options)
+    ``device`` says where a model runs: one that has no such setting runs no network of its own and
+    is not asked for it. Raises UserError for an unknown name, a broken plug-in, or whatever the
+    adapter refuses, such as a setting that it does not have."""
+    name, own = settings.split(spec)
+    chosen = {**own, **{k: v for k, v in (given or {}).items() if v is not None}}
+    opener, owner, argument = _model_opener(name)
+    kind = settings.declared(opener)
+    if kind is None or "device" not in settings.names(kind):
+        chosen.pop("device", None)
+    responder = _opened(opener, owner, argument=argument, settings=chosen)
     if not isinstance(responder, Responder):
         raise UserError(f"model {name!r} is no harmon_eval.core.Responder: mend its plug-in")
     return responder
 
 
-def _adapter(name: str) -> ModelFactory:
-    opened: ModelFactory = _import(f"harmon_eval.adapters.{name}").open_model
-    return opened
+def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
+    """The function that opens a model, the adapter's name, and what it is to open."""
+    from harmon_eval import adapters
+
+    plugins, included = _plugins(MODEL_GROUP), _includes("open_model")
+    head, _, argument = name.partition(":")
+    if head in included:
+        return included[head].open_model, head, argument
+    if head in _files(adapters):
+        return _import(f"harmon_eval.adapters.{head}").open_model, head, argument
+    if head in plugins:
+        return _load(plugins[head]), head, argument
+    if name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
+        return _import("harmon_eval.adapters.harmon").open_model, "harmon", name
+    raise UserError(
+        f"unknown model {name!r}: {did_you_mean(name, model_names())} "
+        "(or give a folder, a .pth file, or a hub id with a slash)"
+    )
+
+
+# -- instruments -------------------------------------------------------------------------------
+
+
+def instrument_names(role: str) -> list[str]:
+    """Names of the instruments for a role; none of them is imported."""
+    own = _role_files(role)
+    points = (name.partition(".") for name in _plugins(INSTRUMENT_GROUP))
+    included = {n for n, m in _includes("open_instrument").items() if _serves(m, role)}
+    return sorted(own | {name for head, _, name in points if head == role} | included)
+
+
+def instrument_module(role: str, spec: str) -> ModuleType | None:
+    """The module of one of our own instruments, for what it declares (``WEIGHTS``)."""
+    name = settings.split(spec)[0].partition(":")[0]
+    if name not in _role_files(role):
+        return None
+    return _import(f"harmon_eval.instruments.{role}.{name}")
+
+
+def instrument(
+    role: str,
+    spec: str | Callable[..., Any],
+    find: Callable[..., Path],
+    given: Mapping[str, Any] | None = None,
+) -> Any:
+    """The instrument ``NAME``, ``NAME:ARGUMENT`` or ``NAME?key=value`` for ``role``.
+
+    A function in place of a name opens the instrument itself. ``find`` finds files of weights. A
+    role may have a fallback for other names (``_any.py``): any model can be a judge. Raises
+    UserError for an unknown name or a setting that the instrument does not have, InstrumentMissing
+    where something it needs is not here."""
+    chosen = {k: v for k, v in (given or {}).items() if v is not None}
+    if callable(spec):
+        opener, name, argument = spec, getattr(spec, "__name__", role), ""
+    else:
+        place, own = settings.split(spec)
+        name, _, argument = place.partition(":")
+        chosen = {**own, **chosen}
+        opener, argument = _instrument_opener(role, name, argument)
+    made = _opened(opener, f"{role}={name}", argument=argument, settings=chosen, find=find)
+    if not getattr(made, "identity", ""):
+        raise UserError(f"{role} {name!r} has no identity: mend its plug-in")
+    return made
+
+
+def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..., Any], str]:
+    included = {n: m for n, m in _includes("open_instrument").items() if _serves(m, role)}
+    points = _plugins(INSTRUMENT_GROUP)
+    if name in included:
+        return included[name].open_instrument, argument
+    if (module := instrument_module(role, name)) is not None:
+        return module.open_instrument, argument
+    if f"{role}.{name}" in points:
+        return _load(points[f"{role}.{name}"]), argument
+    fallback = f"harmon_eval.instruments.{role}._any"
+    if _role_files(role) and importlib.util.find_spec(fallback) is not None:
+        whole = f"{name}:{argument}" if argument else name
+        return importlib.import_module(fallback).open_instrument, whole
+    if not (known := instrument_names(role)):
+        raise InstrumentMissing(f"there is no instrument for the role {role!r}")
+    raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
+
+
+def _serves(module: ModuleType, role: str) -> bool:
+    """An included instrument names its role; without a name it serves any."""
+    return getattr(module, "ROLE", role) == role
+
+
+def _role_files(role: str) -> set[str]:
+    from harmon_eval import instruments
+
+    folders = {m.name for m in pkgutil.iter_modules(instruments.__path__) if m.ispkg}
+    if role not in folders:
+        return set()
+    return _files(importlib.import_module(f"harmon_eval.instruments.{role}"))

@@ -1,32 +1,159 @@
-"""What stands behind the colon of ``--model ADAPTER:ARGUMENT``."""
+"""Settings of models and instruments: ``NAME:ARGUMENT?key=value&key=value``.
+
+A plug-in declares its settings as a dataclass. Whatever is given, in a name, as an option of the
+command line or from Python, is read into that dataclass by ``read``, which refuses what the plug-in
+does not know.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import difflib
+import inspect
+import json
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
-from harmon_eval.core import ModelOptions, UserError
+from harmon_eval.core import UserError
+
+T = TypeVar("T")
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def split(adapter: str, argument: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """``PLACE?name=value&...`` as the place and its settings.
-
-    Raises UserError for no place, a setting that is not ``known``, or one without a value."""
-    place, _, query = argument.partition("?")
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown name: the nearest known one, or all of them."""
     names = sorted(known)
-    if not place:
-        raise UserError(f"{adapter}: needs a folder or hub id, such as --model {adapter}:FOLDER")
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+
+
+def split(spec: str) -> tuple[str, dict[str, str]]:
+    """``PLACE?key=value&...`` as the place and what was given.
+
+    Raises UserError for a setting without a name or value."""
+    place, mark, query = spec.partition("?")
+    if not mark:
+        return place, {}
     try:
-        given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
-        raise UserError(f"{adapter}:{argument}: give settings as ?name=value&name=value") from None
-    for name, value in given.items():
-        if name not in names or not value:
-            raise UserError(f"{adapter}: {name}={value}: it takes {', '.join(names)}")
+        raise UserError(f"{spec}: give settings as ?name=value&name=value") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if not value:
+            raise UserError(f"{spec}: {name} has no value: give {name}=VALUE")
+        if name in given:
+            raise UserError(f"{spec}: {name} is given twice")
+        given[name] = value
     return place, given
 
 
-def refuse(adapter: str, options: ModelOptions, unknown: Iterable[str]) -> None:
-    """Raises UserError where a setting was given that this model would not follow."""
-    if ignored := sorted(options.given().keys() & set(unknown)):
-        raise UserError(f"{adapter} has no {', '.join(ignored)}: leave that out")
+def declared(opener: Callable[..., Any]) -> type | None:
+    """The settings dataclass of an opener: the type of its parameter ``settings``; None without.
+
+    Raises UserError where that is no dataclass."""
+    try:
+        parameter = inspect.signature(opener).parameters.get("settings")
+    except (TypeError, ValueError):
+        return None
+    if parameter is None:
+        return None
+    kind = parameter.annotation
+    if isinstance(kind, str):
+        kind = getattr(inspect.unwrap(opener), "__globals__", {}).get(kind, kind)
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise UserError(
+            f"{getattr(opener, '__name__', opener)}: its parameter 'settings' needs a dataclass as "
+            "annotation, which names the settings"
+        )
+    return kind
+
+
+def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
+    """The dataclass ``kind`` from what was given, text or values. ``owner`` is named in errors.
+
+    Raises UserError for a setting that ``kind`` does not have, a value of another type, or one
+    that the dataclass itself refuses (ValueError)."""
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in given.items():
+        if name not in fields:
+            known = did_you_mean(name, fields) if fields else "it has no settings"
+            raise UserError(f"{owner} has no setting {name!r}: {known}")
+        values[name] = _value(hints[name], value, f"{owner}: {name}={value}")
+    if lacking := [
+        name
+        for name, f in fields.items()
+        if name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]:
+        raise UserError(f"{owner} needs the setting {lacking[0]!r}: give ?{lacking[0]}=VALUE")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(f"{owner}: {error}") from None
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """``value`` as ``kind``; text is read, other values must be of it."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        kinds = [k for k in get_args(kind) if k is not type(None)]
+        if value is None or (isinstance(value, str) and value == "none"):
+            return None
+        return _value(kinds[0], value, where)
+    if origin is Literal:
+        choices = get_args(kind)
+        if str(value) in map(str, choices):
+            return next(choice for choice in choices if str(choice) == str(value))
+        raise UserError(f"{where}: give {' or '.join(map(str, choices))}")
+    if origin is tuple:
+        parts = value.split(":") if isinstance(value, str) else list(value)
+        kinds = list(get_args(kind))
+        if len(parts) != len(kinds):
+            raise UserError(f"{where}: give {len(kinds)} values with a colon between them")
+        return tuple(_value(k, part, where) for k, part in zip(kinds, parts, strict=True))
+    if origin is not None or kind is dict:
+        return _mapping(value, where)
+    return _plain(kind, value, where)
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise UserError(f"{where}: no JSON ({error})") from None
+    if not isinstance(found, Mapping):
+        raise UserError(f'{where}: give a JSON object, such as {{"top_p": 1}}')
+    return dict(found)
+
+
+def _plain(kind: Any, value: Any, where: str) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in (*TRUE, *FALSE):
+            return str(value).lower() in TRUE
+        raise UserError(f"{where}: give true or false")
+    if isinstance(value, str) or (kind is float and isinstance(value, int)) or kind is Path:
+        try:
+            return kind(value)
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: give {_named(kind)}") from None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(f"{where}: give {_named(kind)}")
+    return value
+
+
+def _named(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "text"}.get(kind, kind.__name__)
+
+
+def names(kind: type) -> list[str]:
+    """Names of the settings that a dataclass declares."""
+    return [f.name for f in dataclasses.fields(kind) if f.init]
