@@ -320,12 +320,15 @@ class Task:
     counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
     pure and sees scored rows only; ``metrics`` says what its numbers mean, in order of precedence.
 
-    ``sources``: suite name -> where the data come from. ``instruments``: role -> name of the default
-    instrument, where the suite has none of its own for that role, or the function that opens it. ``follow`` makes
-    the request of a sample that comes after others. ``judged`` gives what the judge is asked about
-    a sample, with its image, or None before it is drawn. ``bounds`` gives the marks of a sample if
-    it were wrong and if it were right, as rows or as replies to be marked. ``files_before`` and
-    ``files_after`` marking are the benchmark's own files, relative path -> content.
+    ``sources``: suite name -> where the data come from. ``instruments``: role -> the default
+    instrument, its name or the function that opens it, where the suite has none of its own for
+    that role. ``follow`` makes the request of a sample that comes after others. ``judged`` gives
+    what the judge is asked about a sample, with its image, or None before it is drawn. ``bounds``
+    gives the marks of a sample if it were wrong and if it were right, as rows or as replies to be
+    marked. ``files_before`` and ``files_after`` marking are the benchmark's own files, relative
+    path -> content. ``layout`` reads a folder of images in the benchmark's published layout: prompt
+    and file of each image, or None for a folder in another one. ``from_marks`` makes the rows of a
+    variant from those of the task itself, where that needs neither responses nor instruments.
 
     ``columns`` are those that ``summarize`` reads when rows are resampled for intervals (with
     ``*`` for any text; by default all). ``intervals`` replaces the cluster bootstrap where that
@@ -344,6 +347,8 @@ class Task:
     bounds: Bounds | None = None
     files_before: FilesBefore | None = None
     files_after: FilesAfter | None = None
+    layout: Callable[[Path], Iterable[tuple[str, Path]] | None] | None = None
+    from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     columns: tuple[str, ...] = ("*",)
     intervals: Intervals | None = None
     replicates: Replicate | None = None

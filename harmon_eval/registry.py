@@ -22,7 +22,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -37,21 +37,6 @@ INSTRUMENT_GROUP = "harmon_eval.instruments"
 BUNDLED_MODEL = "harmon-mini"
 # What ``include`` has loaded, by the plug-in's name.
 _included: dict[str, ModuleType] = {}
-
-
-def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
-    """What ``TASK:WORD+WORD`` chooses: one word of each list of choices, its first by default.
-
-    Raises UserError for a word that is no choice, and for two of one list."""
-    chosen: dict[str, str] = {}
-    for word in filter(None, argument.split("+")):
-        name = next((name for name, words in choices.items() if word in words), None)
-        if name is None:
-            known = [word for words in choices.values() for word in words]
-            raise UserError(f"unknown variant {word!r}: {did_you_mean(word, known)}")
-        if chosen.setdefault(name, word) != word:
-            raise UserError(f"variants {chosen[name]!r} and {word!r} exclude each other: name one")
-    return {name: chosen.get(name, words[0]) for name, words in choices.items()}
 
 
 # -- where plug-ins are found ------------------------------------------------------------------
@@ -212,6 +197,19 @@ def task(name: str) -> Task:
     if not isinstance(found, Task):
         raise UserError(f"task {name!r} is a {type(found).__name__}, not a harmon_eval.core.Task")
     return found
+
+
+def layouts() -> list[Callable[[Path], Any]]:
+    """Readers of image folders in the tasks' published layouts (``Task.layout``), each once."""
+    found = {}
+    for name in task_names():
+        try:
+            reader = task(name).layout
+        except UserError:
+            continue  # a broken plug-in is said where it is asked for
+        if reader is not None:
+            found[reader] = None
+    return list(found)
 
 
 # -- models ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import difflib
 import inspect
 import json
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
@@ -157,3 +157,18 @@ def _named(kind: Any) -> str:
 def names(kind: type) -> list[str]:
     """Names of the settings that a dataclass declares."""
     return [f.name for f in dataclasses.fields(kind) if f.init]
+
+
+def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
+    """What ``TASK:WORD+WORD`` chooses: one word of each list of choices, its first by default.
+
+    Raises UserError for a word that is no choice, and for two of one list."""
+    chosen: dict[str, str] = {}
+    for word in filter(None, argument.split("+")):
+        name = next((name for name, words in choices.items() if word in words), None)
+        if name is None:
+            known = [word for words in choices.values() for word in words]
+            raise UserError(f"unknown variant {word!r}: {did_you_mean(word, known)}")
+        if chosen.setdefault(name, word) != word:
+            raise UserError(f"variants {chosen[name]!r} and {word!r} exclude each other: name one")
+    return {name: chosen.get(name, words[0]) for name, words in choices.items()}
