@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks import record
 from harmon_eval import registry, suites
-from harmon_eval.adapters.harmon import open_model
-from harmon_eval.core import Ask, ModelOptions, Responder
+from harmon_eval.adapters.harmon import Settings, open_model
+from harmon_eval.core import Ask, Responder
 from harmon_eval.instruments.judge import JudgeOptions
 from harmon_eval.running.runner import RunSettings, prepare
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    model = open_model(arguments.model, ModelOptions(device="cpu"))
+    model = open_model(arguments.model, Settings(device="cpu"))
     measured = {}
     with TemporaryDirectory() as folder:
         own = a_picture_each(Path(folder), arguments.questions, arguments.new_tokens)

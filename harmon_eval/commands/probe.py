@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _settings
+
 MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
 
@@ -27,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument("--limit", type=int, metavar="N", help="only N images, of all classes")
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
-    parser.add_argument("--device", help="default: the best there is")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    _settings.add_arguments(parser, ("device", "dtype"))
     parser.add_argument(
         "--output",
         type=Path,
@@ -43,7 +44,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code 1 where images of any model are unscored. Raises UserError."""
     import re
 
-    from harmon_eval.core import ModelOptions, UserError
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
     from harmon_eval.report import probe_study, tables
     from harmon_eval.running import evaluate
     from harmon_eval.running.progress import open_console, printable
@@ -52,7 +54,9 @@ def main(arguments: argparse.Namespace) -> int:
     if not models:
         raise UserError("--models names no model: give A,B")
     task = f"linear_probe:{arguments.images}" if arguments.images else "linear_probe"
-    runs, codes = [], []
+    given, runs, codes = _settings.given(arguments), [], []
+    # One option for all encoders: it is for those that have the setting.
+    own = {m: {k: v for k, v in given.items() if k in registry.model_settings(m)} for m in models}
     for model in models:
         run = arguments.output / re.sub(r"[^\w.=-]+", "-", model).strip("-.")
         runs.append(run)
@@ -60,14 +64,14 @@ def main(arguments: argparse.Namespace) -> int:
             evaluate.run(
                 evaluate.Request(
                     model=model,
-                    options=ModelOptions(device=arguments.device, dtype=arguments.dtype),
+                    given=own[model],
                     tasks=task,
                     suite=arguments.suite,
                     settings=evaluate.RunSettings(0, arguments.limit, arguments.batch_size),
                     data=arguments.data,
                     output=run,
                 )
-            )
+            ).code
         )
     study = probe_study.study(runs, task)
     probe_study.write(study, arguments.output)

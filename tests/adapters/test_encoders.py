@@ -31,7 +31,7 @@ from harmon_eval.adapters.harmon import HarmonResponder
 from harmon_eval.core import Embed, ModelOptions, Responder, UserError
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import HarmonPipeline
-from harmon_eval.model.weights import hash_weights
+from harmon_eval.model.fingerprint import hash_weights
 
 CPU = ModelOptions(device="cpu")
 
