@@ -19,7 +19,6 @@ from harmon_eval.core import (
     Ask,
     Draw,
     Instruments,
-    ModelOptions,
     Responder,
     Row,
     Sample,
@@ -152,9 +151,9 @@ class Talker(Responder):
         return [request.question for request in requests]
 
 
-def open_flaky(argument: str, options: ModelOptions) -> Flaky:
+def open_flaky() -> Flaky:
     return Flaky()
 
 
-def open_talker(argument: str, options: ModelOptions) -> Talker:
+def open_talker() -> Talker:
     return Talker()

@@ -12,7 +12,6 @@ from accelerate import tracking
 from accelerate.utils import LoggerType
 from PIL import Image
 
-from harmon_eval.core import ModelOptions
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
@@ -90,8 +89,8 @@ def test_the_checkpoints_of_a_training_are_tracked_by_its_folder(
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     run, out = tmp_path / "run", tmp_path / "tracked"
     train_harmon(replace(tiny, steps=4), run)
-    options = ModelOptions(device="cpu", steps=1, diffusion_steps=2)
-    request = Request("", options, "geneval", "mini", RunSettings(limit=2))
+    given = {"device": "cpu", "steps": 1, "diffusion_steps": 2}
+    request = Request("", given, "geneval", "mini", RunSettings(limit=2))
     track(run, out, request, "previous", settle=0)
     heads = history(out)
     heads = heads[heads["headline"]]
