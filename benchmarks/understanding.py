@@ -23,7 +23,6 @@ from benchmarks import record
 from harmon_eval import registry, suites
 from harmon_eval.adapters.harmon import Settings, open_model
 from harmon_eval.core import Ask, Responder
-from harmon_eval.instruments.judge import JudgeOptions
 from harmon_eval.running.runner import RunSettings, prepare
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
@@ -46,7 +45,7 @@ def a_picture_each(folder: Path, count: int, new_tokens: int) -> list[Ask]:
 
 def of_task(name: str, count: int) -> list[Ask]:
     """The first questions of a task of the mini suite, as the harness asks them."""
-    suite = suites.load("mini", None, None, JudgeOptions())
+    suite = suites.load("mini")
     samples = prepare(name, registry.task(name), suite, RunSettings()).samples
     return [sample.request for sample in samples if isinstance(sample.request, Ask)][:count]
 

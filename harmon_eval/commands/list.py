@@ -41,8 +41,8 @@ def main(arguments: argparse.Namespace) -> int:
             {
                 "task": name,
                 "headline": f"{task.headline} ({better} is better)",
-                "size": task.size,
-                "paper": task.paper,
+                "size": task.about.size,
+                "paper": task.about.paper,
                 "instruments": ", ".join(task.instruments),
                 "version": task.version,
             }

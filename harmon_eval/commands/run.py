@@ -82,7 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.running.evaluate import Request, RunSettings, dry_run, run
+    from harmon_eval.report import tables
+    from harmon_eval.running.dry_run import dry_run
+    from harmon_eval.running.evaluate import Request, run
+    from harmon_eval.running.jobs import RunSettings
+    from harmon_eval.running.progress import open_console, printable
 
     request = Request(
         model=arguments.model,
@@ -95,13 +99,18 @@ def main(arguments: argparse.Namespace) -> int:
         ),
         output=arguments.output,
         fresh=arguments.fresh,
-        instruments=judging.instruments(arguments),
+        instruments=judging.instruments(arguments, arguments.device),
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    console = open_console()
     if arguments.dry_run:
-        return dry_run(request)
-    code = run(request).code
+        title = f"would run into {printable(request.folder.path)}"
+        tables.print_rows(dry_run(request), title, console)
+        return 0
+    outcome = run(request)
+    tables.show_outcome(outcome, console)
+    code = outcome.code
     return code if arguments.baseline is None else _against_baseline(arguments, request, code)
 
 

@@ -61,9 +61,7 @@ def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Pat
 
 def _images(samples: Sequence[Sample]) -> float:
     """Drawings of a prompt count each; questions about one image as one, at worst."""
-    from harmon_eval.core import Draw
-
-    drawn = isinstance(samples[0].request, Draw)
+    drawn = samples[0].request.gives == "image"
     return len(samples) / len({sample.group for sample in samples}) if drawn else 1.0
 
 

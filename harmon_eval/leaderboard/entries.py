@@ -15,7 +15,7 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.leaderboard import published
-from harmon_eval.registry import did_you_mean
+from harmon_eval.settings import did_you_mean
 from harmon_eval.store.run_folder import METRICS, RunFolder, read_json, settings_of
 
 IDENTITY = ("suite", "version", "data", "instruments")

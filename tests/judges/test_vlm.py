@@ -21,7 +21,7 @@ from transformers import (
 from harmon_eval import registry
 from harmon_eval.adapters.vlm import Settings, VisionLanguageResponder, conversation, open_model
 from harmon_eval.core import Ask, Unscorable, UserError
-from harmon_eval.instruments.judge import JudgeOptions, open_judge
+from harmon_eval.instruments.judging import JudgeOptions, open_judge
 
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
 TEMPLATE = (
