@@ -38,7 +38,8 @@ from benchmarks.paired import FULL, candidates, compared, no_evidence_of_loss
 from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
-from harmon_eval.running.evaluate import Request, RunSettings, run
+from harmon_eval.running.evaluate import Request, run
+from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.run_folder import ROWS
 
 FEWEST_GENEVAL = 12

@@ -23,7 +23,7 @@ from benchmarks import record
 from harmon_eval import registry, suites
 from harmon_eval.adapters.harmon import Settings, open_model
 from harmon_eval.core import Ask, Responder
-from harmon_eval.running.runner import RunSettings, prepare
+from harmon_eval.running.jobs import RunSettings, prepare
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 QUESTIONS = (

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--judge-model",
         metavar="NAME",
-        help="a model at --judge-url, or vlm:PATH, or any --model: short for --instrument judge=NAME",
+        help="a model at --judge-url, or vlm:PATH, or any --model: short for "
+        "--instrument judge=NAME",
     )
     group.add_argument(
         "--judge-url",

@@ -48,34 +48,37 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.core import UserError
     from harmon_eval.report import probe_study, tables
     from harmon_eval.running import evaluate
-    from harmon_eval.running.progress import open_console, printable
+    from harmon_eval.running.jobs import RunSettings
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     models = [name.strip() for name in arguments.models.split(",") if name.strip()]
     if not models:
         raise UserError("--models names no model: give A,B")
     task = f"linear_probe:{arguments.images}" if arguments.images else "linear_probe"
-    given, runs, codes = _settings.given(arguments), [], []
-    # One option for all encoders: it is for those that have the setting.
+    # One option for all encoders is for those that have the setting.
+    given = _settings.given(arguments)
     own = {m: {k: v for k, v in given.items() if k in registry.model_settings(m)} for m in models}
+    console = open_console()
+    runs, codes = [], []
     for model in models:
         run = arguments.output / re.sub(r"[^\w.=-]+", "-", model).strip("-.")
-        runs.append(run)
-        codes.append(
-            evaluate.run(
-                evaluate.Request(
-                    model=model,
-                    given=own[model],
-                    tasks=task,
-                    suite=arguments.suite,
-                    settings=evaluate.RunSettings(0, arguments.limit, arguments.batch_size),
-                    data=arguments.data,
-                    output=run,
-                )
-            ).code
+        outcome = evaluate.run(
+            evaluate.Request(
+                model=model,
+                given=own[model],
+                tasks=task,
+                suite=arguments.suite,
+                settings=RunSettings(0, arguments.limit, arguments.batch_size),
+                data=arguments.data,
+                output=run,
+            )
         )
+        tables.show_outcome(outcome, console)
+        runs.append(run)
+        codes.append(outcome.code)
     study = probe_study.study(runs, task)
     probe_study.write(study, arguments.output)
-    console = open_console()
     tables.print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
     console.print(f"plot: {printable(arguments.output / 'probe.png')}", soft_wrap=True)
     return max(codes)

@@ -86,7 +86,8 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
-    from harmon_eval.running.progress import open_console, printable
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     request = Request(
         model=arguments.model,

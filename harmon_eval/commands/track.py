@@ -49,7 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code of the newest checkpoint's gate."""
     import time
 
-    from harmon_eval.running.evaluate import Request, RunSettings
+    from harmon_eval.running.evaluate import Request
+    from harmon_eval.running.jobs import RunSettings
     from harmon_eval.track import track
 
     request = Request(

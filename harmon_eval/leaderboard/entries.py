@@ -16,7 +16,8 @@ import pandas as pd
 from harmon_eval.core import UserError
 from harmon_eval.leaderboard import published
 from harmon_eval.settings import did_you_mean
-from harmon_eval.store.run_folder import METRICS, RunFolder, read_json, settings_of
+from harmon_eval.store.durable import read_json
+from harmon_eval.store.run_folder import METRICS, RunFolder, settings_of
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Sample, UserError
-from harmon_eval.report.tables import number
-from harmon_eval.running.runner import RunSettings, data_hash, prepare
+from harmon_eval.metrics.text import number
+from harmon_eval.running.jobs import RunSettings, data_hash, prepare
 from harmon_eval.store.run_folder import ROWS, RunFolder
 
 if TYPE_CHECKING:

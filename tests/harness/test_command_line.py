@@ -12,7 +12,8 @@ import pytest
 
 from harmon_eval import cli
 from harmon_eval.commands import _settings
-from harmon_eval.running.progress import Progress, open_console, printable
+from harmon_eval.running.progress import Progress, open_console
+from harmon_eval.store.redact import printable
 
 Call = Callable[..., Any]
 HEAVY = ("torch", "transformers", "pandas", "numpy", "PIL", "scipy", "rich", "pyarrow")

@@ -21,7 +21,6 @@ from transformers import (
 from harmon_eval import registry
 from harmon_eval.adapters.vlm import Settings, VisionLanguageResponder, conversation, open_model
 from harmon_eval.core import Ask, Unscorable, UserError
-from harmon_eval.instruments.judging import JudgeOptions, open_judge
 
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
 TEMPLATE = (
@@ -137,7 +136,7 @@ def test_a_broken_image_fails_alone(model: VisionLanguageResponder, asks: list[A
 
 
 def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) -> None:
-    judge = open_judge(JudgeOptions(model=f"vlm:{folder}", device="cpu"))
+    judge = registry.instrument("judge", f"vlm:{folder}", Path, {"device": "cpu"})
     (found,) = judge.verdicts(asks[:1], lambda reply: reply)
     assert found.value == judge.responder.ask(asks[:1])[0]
     assert judge.name.startswith(f"vlm:{folder.name}-")

@@ -17,7 +17,8 @@ from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History, read_history
 from harmon_eval.model.train.watching import image_grid
-from harmon_eval.running.evaluate import Request, RunSettings
+from harmon_eval.running.evaluate import Request
+from harmon_eval.running.jobs import RunSettings
 from harmon_eval.track import history, track
 
 
@@ -73,8 +74,8 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     assert scores["pope"]["interval"] is None  # two images of two sources: none can be resampled
     place = run / "evaluations" / "step-0000002"
     assert not (place / "model").exists()
-    made = json.loads((place / "run" / "manifest.json").read_text())["identity"]["model"]
-    assert made["settings"]["training"]["steps"] == 2
+    made = json.loads((place / "run" / "manifest.json").read_text())
+    assert made["about"]["training"]["steps"] == 2
     losses, results = Listed.logged[-2:]
     assert {"text2image", "image2text", "text", "norm", "rate"} <= losses[1].keys()
     assert results[0] == 2
