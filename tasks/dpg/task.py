@@ -27,7 +27,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.instruments.judge import judge_of
+from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics.statistics import scaled_intervals
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.tasks.dpg import rules as dpg

@@ -12,7 +12,8 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import Result, Suite, UserError
-from harmon_eval.running.runner import Job, RunSettings, prepare, store_result, summarize
+from harmon_eval.running.jobs import Job, RunSettings, prepare
+from harmon_eval.running.results import store_result, summarize
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MARKS, RunFolder
 from harmon_eval.tasks.geneval.marks import verdicts

@@ -19,7 +19,7 @@ import pandas as pd
 
 from harmon_eval.core import Interval, Sample, Suite, Summarize, Task, UserError
 from harmon_eval.metrics.statistics import bootstrap_intervals
-from harmon_eval.report.tables import interval, number
+from harmon_eval.metrics.text import interval, number
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.synergy import task as synergy

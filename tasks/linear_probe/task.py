@@ -42,7 +42,7 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
-from harmon_eval.instruments.probe.shares import FACT, RANK, judged, shares
+from harmon_eval.instruments.probing.shares import FACT, RANK, judged, shares
 from harmon_eval.metrics.statistics import scaled_intervals
 from harmon_eval.tasks.linear_probe.folder import labelled_images
 from harmon_eval.tasks.linear_probe.hub import streamed

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
-from harmon_eval.instruments.judge import Verdict, judge_of
+from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.statistics import bootstrap_intervals
 
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}

@@ -15,13 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from harmon_eval.instruments.weights import Weights
-from harmon_eval.suites.download import fetch, unpack
 
 from harmon_eval import cli, registry
 from harmon_eval.core import Remote, Source, UserError
+from harmon_eval.instruments.weights import Weights
 from harmon_eval.running.progress import Progress
 from harmon_eval.suites import download, load
+from harmon_eval.suites.download import fetch, unpack
 
 CONTENT = bytes(range(256)) * 20_000
 TASKS = registry.bundled_task_names()

@@ -14,16 +14,16 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from harmon_eval.metrics.intervals import intervals
-from harmon_eval.running.jobs import RunSettings, prepare
-from harmon_eval.running.results import headline
 
 from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About
 from harmon_eval.metrics.floors import if_marked
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.report.task_pages import pages
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
+from harmon_eval.running.results import headline
 from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 
