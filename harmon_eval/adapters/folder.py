@@ -25,9 +25,9 @@ class FolderResponder(Responder):
 
     Understood: ``prompts.csv``, ``.json`` or ``.jsonl`` with the fields ``file`` and ``prompt``, or
     the published layout of a task (``Task.layout``), such as GenEval's (00000/metadata.jsonl and
-    00000/samples/*.png) and MJHQ's (``meta_data.json`` and {category}/{key}.png). Several files of one prompt are its drawings 0, 1, ... in
-    sorted order. How they were drawn is not known and the provenance says so. The fingerprint is
-    of prompts, file names and sizes.
+    00000/samples/*.png) and MJHQ's (``meta_data.json`` and {category}/{key}.png). Several files of
+    one prompt are its drawings 0, 1, ... in sorted order. How they were drawn is not known and the
+    provenance says so. The fingerprint is of prompts, file names and sizes.
     """
 
     def __init__(self, folder: Path) -> None:
