@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import interval, number
 from harmon_eval.running.progress import printable
 from harmon_eval.store.run_folder import METRICS, read_json, write_whole
 
@@ -71,18 +72,6 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def number(value: float | None) -> str:
-    if value is None or pd.isna(value):
-        return "–"
-    if abs(value) >= 10:
-        return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
-    return f"{value:.3f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or pd.isna(low) else f"[{number(low)}, {number(high)}]"
 
 
 def bounds(run: Path) -> list[str]:
