@@ -35,7 +35,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from benchmarks import record
-from harmon_eval.instruments.features import INCEPTION_FILE, InceptionFeatures
+from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
 from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
 
 BATCH = 16

@@ -17,7 +17,8 @@ from benchmarks.gate_power import IMAGES, Family, Trial, fid, member, of_marks
 from harmon_eval import registry
 from harmon_eval.core import ModelOptions
 from harmon_eval.model.checkpoint import BUNDLED
-from harmon_eval.running.evaluate import Request, RunSettings, run
+from harmon_eval.running.evaluate import Request, run
+from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.run_folder import ROWS, RunFolder
 
 MODEL = "harmon-mini"

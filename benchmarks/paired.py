@@ -9,7 +9,7 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.compare.paired import Difference, differences
-from harmon_eval.running.runner import headline
+from harmon_eval.running.results import headline
 
 FULL = "full"
 GENEVAL_MARGIN = 0.03  # of the overall score: about what two drawings of GenEval-mini resolve

@@ -39,7 +39,8 @@ from harmon_eval.adapters.harmon import draw_settings
 from harmon_eval.core import ModelOptions
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
-from harmon_eval.running.evaluate import Request, RunSettings, run
+from harmon_eval.running.evaluate import Request, run
+from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.run_folder import ROWS
 
 FEWEST_GENEVAL = 12

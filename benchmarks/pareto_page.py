@@ -14,7 +14,7 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def markdown(table: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| setting | speed | s a picture | GenEval-mini | change (95 %) | FID-mini "
+        "| setting | speed | s per image | GenEval-mini | change (95 %) | FID-mini "
         "| change (95 %) | no evidence of loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -40,8 +40,8 @@ def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
     for stage, table in reversed(tables.items()):
         counts = table[0]["drawings"]
         parts += [
-            f"{stage.capitalize()}, {counts['geneval']} drawings of GenEval-mini and "
-            f"{counts['mjhq']} of MJHQ-mini a setting:",
+            f"{stage.capitalize()}, {counts['geneval']} images of GenEval-mini and "
+            f"{counts['mjhq']} of MJHQ-mini per setting:",
             markdown(table),
         ]
     return "\n\n".join([*parts, "![Quality against time](pictures/pareto.png)"])

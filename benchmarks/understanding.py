@@ -23,8 +23,8 @@ from benchmarks import record
 from harmon_eval import registry, suites
 from harmon_eval.adapters.harmon import open_model
 from harmon_eval.core import Ask, ModelOptions, Responder
-from harmon_eval.instruments.judge import JudgeOptions
-from harmon_eval.running.runner import RunSettings, prepare
+from harmon_eval.instruments.judging import JudgeOptions
+from harmon_eval.running.jobs import RunSettings, prepare
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 QUESTIONS = (

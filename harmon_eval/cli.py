@@ -8,6 +8,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 
 from harmon_eval.core import UserError
@@ -68,12 +69,27 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
     """The command and its arguments; options without a command belong to ``run``."""
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
     if command not in COMMANDS:
-        from harmon_eval.registry import did_you_mean
+        from harmon_eval.settings import did_you_mean
 
         raise UserError(f"unknown command {command!r}: {did_you_mean(command, COMMANDS)}")
     parser = run_parser() if command == "run" else command_parser(command)
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a file or folder with tasks, models or instruments of your own; may be given several "
+        "times (docs/new-task.md)",
+    )
     _module(command).add_arguments(parser)
-    return command, parser.parse_args(rest)
+    arguments = parser.parse_args(rest)
+    if arguments.include:
+        from harmon_eval import registry
+
+        for path in arguments.include:
+            registry.include(path)
+    return command, arguments
 
 
 def command_parser(command: str) -> argparse.ArgumentParser:

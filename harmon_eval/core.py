@@ -44,8 +44,9 @@ class Request(Protocol):
 
     ``verb`` is the method of ``Responder`` that answers it, ``gives`` what that returns for each
     request: "image" (PIL), "text" (str) or "vector" (a NumPy array of one dimension). ``seed`` is
-    set by the runner from (run seed, task, sample id). A new kind of request is one such class
-    and one method of ``Responder``."""
+    set by the runner from (run seed, task, sample id). ``text`` and ``files`` (input images) are
+    what people see of it in reports. A new kind of request is one such class and one method of
+    ``Responder``."""
 
     verb: ClassVar[str]
     gives: ClassVar[str]
@@ -53,6 +54,12 @@ class Request(Protocol):
 
     @property
     def seed(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,14 @@ class Draw:
     seed: int = 0
     index: int = 0
 
+    @property
+    def text(self) -> str:
+        return self.prompt
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -86,6 +101,14 @@ class Ask:
     max_new_tokens: int = 64
     seed: int = 0
     system: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.question
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.images
 
     def parts(self) -> list[str | Path]:
         """Texts and images in turn, for models that take them interleaved.
@@ -116,6 +139,14 @@ class Embed:
     image: Path
     view: int = 0
     seed: int = 0
+
+    @property
+    def text(self) -> str:
+        return ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.image,)
 
 
 # -- samples and answers -----------------------------------------------------------------------
@@ -182,6 +213,11 @@ class Responder:
     fingerprint: str = ""
     settings: Mapping[str, Any] = {}
     about: Mapping[str, Any] = {}
+
+    def can(self, verb: str) -> bool:
+        """Whether this model answers requests of this verb."""
+        own = getattr(type(self), verb, None)
+        return own is not None and own is not getattr(Responder, verb, None)
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")

@@ -25,10 +25,11 @@ from harmon_eval.core import UserError
 from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE
-from harmon_eval.report.tables import frame, stored_metrics
 from harmon_eval.running import evaluate
 from harmon_eval.running.progress import Progress
-from harmon_eval.store.run_folder import RunFolder, write_whole
+from harmon_eval.store.durable import write_whole
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import frame, stored_metrics
 
 HISTORY, PLOT = "history.parquet", "history.png"
 AGAINST = ("previous", "best", "none")

@@ -86,7 +86,8 @@ def decide(
     from harmon_eval.compare.runs import pairs
     from harmon_eval.compare.verdict import Settings, by_task, compare
     from harmon_eval.running.progress import open_console
-    from harmon_eval.store.run_folder import RunFolder, write_json, write_whole
+    from harmon_eval.store.durable import write_json, write_whole
+    from harmon_eval.store.run_folder import RunFolder
 
     settings = Settings(
         by_task(tolerance, "--tolerance"), by_task(effect, "--effect"), every_metric

@@ -1,80 +1,99 @@
-"""The options about the judge, which ``run`` and ``mark`` share; no command of its own."""
+"""Options that choose instruments, for ``run``, ``mark`` and others; no command of its own.
+
+``--instrument ROLE=NAME?key=value`` says it all; the other options here are shorter ways to say the
+same of the judge and of GenEval's detector.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlencode
 
 from harmon_eval.core import UserError
 
-if TYPE_CHECKING:
-    from harmon_eval.instruments.judge import JudgeOptions
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    judge = parser.add_argument_group(
-        "judge (of tasks that need one; the mini suite has rules; see docs/judges.md)"
+    group = parser.add_argument_group("instruments (what marks responses; see docs/judges.md)")
+    group.add_argument(
+        "--instrument",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="use another instrument, such as detector=hf or judge=openai:MODEL@URL, with settings "
+        "as ?key=value; may be given several times",
     )
-    judge.add_argument(
-        "--judge-model", metavar="NAME", help="model at --judge-url, or vlm:PATH, or any --model"
+    group.add_argument("--detector", metavar="NAME", help="short for --instrument detector=NAME")
+    group.add_argument(
+        "--judge-model",
+        metavar="NAME",
+        help="a model at --judge-url, or vlm:PATH, or any --model: short for --instrument judge=NAME",
     )
-    judge.add_argument(
+    group.add_argument(
         "--judge-url",
         metavar="URL",
         help="OpenAI-compatible endpoint; the key comes from JUDGE_API_KEY or OPENAI_API_KEY",
     )
-    judge.add_argument(
+    group.add_argument(
         "--judge-price",
         nargs=2,
-        type=float,
         metavar=("IN", "OUT"),
-        help="US dollars for a million tokens",
+        help="US dollars for a million tokens: ?price=IN:OUT",
     )
-    judge.add_argument(
+    group.add_argument(
         "--budget",
-        type=float,
         metavar="USD",
-        help="what the judges of this run folder may cost in all; the run then "
-        "stops and can be resumed",
+        help="what the judges of this run folder may cost in all: ?budget=USD; the run then stops "
+        "and can be resumed",
     )
-    judge.add_argument(
+    group.add_argument(
         "--judge-body",
-        type=json_object,
         metavar="JSON",
-        help="further fields of each request; null leaves one out",
+        help="further fields of each request, null leaves one out: ?body=JSON",
     )
-    judge.add_argument(
-        "--judge-concurrency",
-        type=int,
-        default=8,
-        metavar="N",
-        help="requests at a time (default: %(default)s)",
-    )
+    group.add_argument("--judge-concurrency", metavar="N", help="requests at a time (default: 8)")
 
 
-def json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"no JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError('give a JSON object, such as {"top_p": 1}')
-    return value
+def instruments(arguments: argparse.Namespace, device: str | None = None) -> dict[str, str]:
+    """Role -> name and settings of what was chosen. ``device`` is where a local judge runs.
+
+    Raises UserError for a role that is chosen twice, or a judge's setting without a judge."""
+    chosen: dict[str, str] = {}
+    for text in arguments.instrument:
+        role, mark, spec = text.partition("=")
+        if not (mark and role and spec):
+            raise UserError(f"--instrument {text}: give ROLE=NAME, such as detector=hf")
+        _choose(chosen, role, spec)
+    if arguments.detector:
+        _choose(chosen, "detector", arguments.detector)
+    if spec := _judge(arguments, device):
+        _choose(chosen, "judge", spec)
+    return chosen
 
 
-def judge_options(arguments: argparse.Namespace, device: str | None = None) -> JudgeOptions:
-    """Raises UserError for options that contradict each other."""
-    from harmon_eval.instruments.judge import JudgeOptions
+def _choose(chosen: dict[str, str], role: str, spec: str) -> None:
+    if chosen.setdefault(role, spec) != spec:
+        raise UserError(f"two instruments for {role}: {chosen[role]} and {spec}; name one")
 
-    if not arguments.judge_model and arguments.judge_concurrency != 8:
-        raise UserError("--judge-concurrency is for a judge that is served: add --judge-model")
-    return JudgeOptions(
-        model=arguments.judge_model,
-        url=arguments.judge_url,
-        price=tuple(arguments.judge_price) if arguments.judge_price else None,
-        budget=arguments.budget,
-        body=arguments.judge_body or {},
-        concurrency=arguments.judge_concurrency,
-        device=device,
-    )
+
+def _judge(arguments: argparse.Namespace, device: str | None) -> str:
+    """The judge that the options about it name; empty where they name none.
+
+    Settings alone change those of the run's own judge: ``?key=value``."""
+    model, url = arguments.judge_model, arguments.judge_url
+    if url and not model:
+        raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
+    if url:
+        model = f"openai:{model}@{url}"
+    price = arguments.judge_price
+    given: dict[str, Any] = {
+        "price": ":".join(price) if price else None,
+        "budget": arguments.budget,
+        "body": arguments.judge_body,
+        "concurrency": arguments.judge_concurrency,
+        "device": device if model and not model.startswith("openai:") else None,
+    }
+    settings = urlencode({name: value for name, value in given.items() if value is not None})
+    if not model and not settings:
+        return ""
+    return f"{model or ''}?{settings}" if settings else str(model)

@@ -38,9 +38,9 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.leaderboard import formats
     from harmon_eval.leaderboard.entries import measured, quoted
     from harmon_eval.leaderboard.tables import board
-    from harmon_eval.report.tables import defused
     from harmon_eval.running.progress import open_console
-    from harmon_eval.store.run_folder import write_whole
+    from harmon_eval.store.durable import write_whole
+    from harmon_eval.store.tables import defused
 
     frames = [measured(arguments.runs)]
     if arguments.baselines:

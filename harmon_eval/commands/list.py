@@ -20,11 +20,12 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval import registry
     from harmon_eval.core import UserError
     from harmon_eval.report import tables
-    from harmon_eval.running.progress import open_console, printable
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     if arguments.pages:
         from harmon_eval.report.task_pages import pages
-        from harmon_eval.store.run_folder import write_whole
+        from harmon_eval.store.durable import write_whole
 
         write_whole(arguments.pages, pages())
         return 0
@@ -41,8 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
             {
                 "task": name,
                 "headline": f"{task.headline} ({better} is better)",
-                "size": task.size,
-                "paper": task.paper,
+                "size": task.about.size,
+                "paper": task.about.paper,
                 "instruments": ", ".join(task.instruments),
                 "version": task.version,
             }

@@ -11,47 +11,56 @@ from harmon_eval.core import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("--tasks", metavar="A,B", help="default: those of the run")
+    parser.add_argument(
+        "--tasks",
+        metavar="A,B",
+        help="default: those of the run. A variant that only reads the stored marks differently, "
+        "such as geneval:threshold=0.4, becomes a task of its own beside them",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     judging.add_arguments(parser)
-
-    parser.add_argument(
-        "--detector",
-        choices=("mask2former", "mmdet", "hf"),
-        help="GenEval's detector; default: that of the run",
-    )
-    again = parser.add_argument_group(
-        "GenEval by other thresholds, from the stored detections (no detector is loaded); the "
-        "result is a task of its own beside the official one"
-    )
+    again = parser.add_argument_group("GenEval by other thresholds")
     again.add_argument(
         "--geneval-threshold",
-        type=float,
         metavar="SCORE",
-        help="above which an object counts (published: 0.3)",
+        help="above which an object counts (published: 0.3): short for --tasks "
+        "geneval:threshold=SCORE",
     )
     again.add_argument(
         "--geneval-counting-threshold",
-        type=float,
         metavar="SCORE",
-        help="the same for prompts that count (published: 0.9)",
+        help="the same for prompts that count (published: 0.9): geneval:counting=SCORE",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.running.evaluate import mark, mark_by_thresholds
+    from harmon_eval.report.tables import show_outcome
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.running.remark import mark
 
-    thresholds = arguments.geneval_threshold, arguments.geneval_counting_threshold
-    if thresholds != (None, None):
-        if arguments.tasks or arguments.detector:
-            raise UserError("other GenEval thresholds go without --tasks and --detector")
-        return mark_by_thresholds(arguments.run, arguments.data, *thresholds)
-    judge = judging.judge_options(arguments) if arguments.judge_model else None
-    return mark(
-        arguments.run,
-        arguments.tasks,
-        arguments.data,
-        arguments.detector,
-        judge,
-        arguments.budget,
-    )
+    tasks = arguments.tasks
+    if variants := _variants(arguments):
+        if tasks:
+            raise UserError("GenEval's thresholds go without --tasks: name the variant there")
+        tasks = variants
+    outcome = mark(arguments.run, tasks, arguments.data, judging.instruments(arguments))
+    show_outcome(outcome, open_console())
+    return outcome.code
+
+
+def _variants(arguments: argparse.Namespace) -> str:
+    """The run's GenEval tasks by the thresholds that were given. Raises UserError without any."""
+    from harmon_eval.store.run_folder import RunFolder
+
+    given = {
+        "threshold": arguments.geneval_threshold,
+        "counting": arguments.geneval_counting_threshold,
+    }
+    words = "+".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    if not words:
+        return ""
+    known = RunFolder(arguments.run).manifest["tasks"]
+    names = [name for name in ("geneval", "geneval_fresh") if name in known]
+    if not names:
+        raise UserError(f"{arguments.run} holds no GenEval: its tasks are {', '.join(known)}")
+    return ",".join(f"{name}:{words}" for name in names)

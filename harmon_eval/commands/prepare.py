@@ -19,20 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Every file is tried; those that cannot be had are said, and make the exit code 2."""
+    from harmon_eval import registry
     from harmon_eval.core import UserError
     from harmon_eval.running.evaluate import task_list
     from harmon_eval.running.progress import Progress
-    from harmon_eval.suites.official import NEEDED, SHARED, OfficialSuite
-    from harmon_eval.suites.official_download import fetch, unpack
-    from harmon_eval.suites.official_files import FILES
-    from harmon_eval.suites.official_weights import target_of
+    from harmon_eval.suites.download import fetch, needed, unpack
+    from harmon_eval.suites.suite import Suite, prepared_file
 
     failed = False
+    suite = Suite("official", arguments.data)
     for name in task_list(arguments.tasks):
-        progress = Progress(name)
-        task = name.partition(":")[0]
-        for remote in FILES.get(name, FILES.get(task, ())):
-            target = target_of(remote.place, arguments.data)
+        progress, task = Progress(name), registry.task(name)
+        for remote in needed(name, task, suite):
+            target = prepared_file(remote.place, arguments.data)
             try:
                 fetch(remote, target, progress)
                 if remote.unpack:
@@ -42,11 +41,11 @@ def main(arguments: argparse.Namespace) -> int:
                 failed = True
             else:
                 progress.say(f"ready: {target}")
-        if task not in NEEDED and task not in SHARED:
+        if "official" not in task.sources:
             progress.say("nothing to fetch")
             continue
-        try:  # what is for its owners to give is said
-            progress.say(f"data: {OfficialSuite(arguments.data).data(task)}")
+        try:  # what its owners must give is said
+            progress.say(f"data: {suite.data(name, task).folder}")
         except UserError as error:
             progress.say(str(error))
             failed = True

@@ -46,7 +46,8 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.core import ModelOptions, UserError
     from harmon_eval.report import probe_study, tables
     from harmon_eval.running import evaluate
-    from harmon_eval.running.progress import open_console, printable
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     models = [name.strip() for name in arguments.models.split(",") if name.strip()]
     if not models:

@@ -52,7 +52,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for what is no run folder, or cannot be read."""
     from harmon_eval.core import UserError
     from harmon_eval.report.page import Contents, write
-    from harmon_eval.running.progress import open_console, printable
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     if arguments.items < 0 or arguments.thumbnail < 16:
         raise UserError("--items must be 0 or more, --thumbnail 16 pixels or more")

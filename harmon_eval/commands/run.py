@@ -147,7 +147,9 @@ def model_options(arguments: argparse.Namespace) -> ModelOptions:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.running.evaluate import Request, RunSettings, dry_run, run
+    from harmon_eval.running.dry_run import dry_run
+    from harmon_eval.running.evaluate import Request, run
+    from harmon_eval.running.jobs import RunSettings
 
     request = Request(
         model=arguments.model,

@@ -50,7 +50,8 @@ def main(arguments: argparse.Namespace) -> int:
     import time
 
     from harmon_eval.core import ModelOptions
-    from harmon_eval.running.evaluate import Request, RunSettings
+    from harmon_eval.running.evaluate import Request
+    from harmon_eval.running.jobs import RunSettings
     from harmon_eval.track import track
 
     request = Request(

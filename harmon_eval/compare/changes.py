@@ -12,7 +12,7 @@ import pandas as pd
 
 from harmon_eval.compare.means import BOOKKEEPING, mark_columns
 from harmon_eval.compare.runs import TaskPair
-from harmon_eval.core import Ask, Draw, UserError
+from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
 
 PROMPT_COLUMNS = ("prompt", "question")
@@ -98,13 +98,7 @@ def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
     data = Path(manifest["data"]) if manifest.get("data") else None
     try:
         suite = suites.load(manifest["identity"]["suite"], data)
-        samples = list(pair.task.samples(suite)) if pair.task else []
+        samples = list(pair.task.samples(suite.data(pair.name, pair.task))) if pair.task else []
     except (UserError, OSError, json.JSONDecodeError):
         return {}
-    texts = {}
-    for sample in samples:
-        if isinstance(sample.request, Draw):
-            texts[sample.id] = sample.request.prompt
-        elif isinstance(sample.request, Ask):
-            texts[sample.id] = sample.request.question
-    return texts
+    return {s.id: text for s in samples if (text := s.request.text)}

@@ -20,8 +20,9 @@ from harmon_eval.compare.verdict import (
     Comparison,
     Line,
 )
-from harmon_eval.report.tables import cell, interval, number
-from harmon_eval.running.progress import printable
+from harmon_eval.metrics.text import interval, number
+from harmon_eval.store.redact import printable
+from harmon_eval.store.tables import cell
 
 HEAD = (
     "task",

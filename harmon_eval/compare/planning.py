@@ -17,8 +17,9 @@ from harmon_eval.compare.paired import differences
 from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import smallest_detectable
 from harmon_eval.core import Sample, Suite, UserError
-from harmon_eval.running.runner import RunSettings, prepare
-from harmon_eval.store.run_folder import METRICS, RunFolder, read_json
+from harmon_eval.running.jobs import RunSettings, prepare
+from harmon_eval.store.durable import read_json
+from harmon_eval.store.run_folder import METRICS, RunFolder
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
@@ -61,9 +62,7 @@ def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Pat
 
 def _images(samples: Sequence[Sample]) -> float:
     """Drawings of a prompt count each; questions about one image as one, at worst."""
-    from harmon_eval.core import Draw
-
-    drawn = isinstance(samples[0].request, Draw)
+    drawn = samples[0].request.gives == "image"
     return len(samples) / len({sample.group for sample in samples}) if drawn else 1.0
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 from harmon_eval.compare.paired import Difference, differences
 from harmon_eval.compare.runs import TaskPair
 from harmon_eval.core import UserError
-from harmon_eval.registry import did_you_mean
+from harmon_eval.settings import did_you_mean
 
 ALPHA, POWER = 0.05, 0.8
 WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"

@@ -15,8 +15,9 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.leaderboard import published
-from harmon_eval.registry import did_you_mean
-from harmon_eval.store.run_folder import METRICS, RunFolder, read_json
+from harmon_eval.settings import did_you_mean
+from harmon_eval.store.durable import read_json
+from harmon_eval.store.run_folder import METRICS, RunFolder
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")

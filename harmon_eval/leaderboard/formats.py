@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table as View
 
 from harmon_eval.leaderboard.tables import Board, Cell, Table
-from harmon_eval.report.tables import cell as escaped
-from harmon_eval.running.progress import printable
+from harmon_eval.store.redact import printable
+from harmon_eval.store.tables import cell as escaped
 
 LEGEND = (
     "Measured: value and 95 % interval; a run that is not complete has no value, only n of N. "

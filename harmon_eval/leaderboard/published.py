@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.store.run_folder import write_whole
+from harmon_eval.store.durable import write_whole
 
 FILE = Path(__file__).with_name("published.csv")  # a link into results/, a copy once installed
 SOURCE_COLUMNS = (

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.report.tables import interval, number
+from harmon_eval.metrics.text import interval, number
 
 SECTIONS = {
     "generation": ("geneval", "dpg", "wise", "mjhq", "coco30k", "imagenet256"),

@@ -1,12 +1,12 @@
-"""Numbers and intervals as people read them."""
+"""Numbers and intervals as text, the same in every table."""
 
 from __future__ import annotations
 
-import math
+import pandas as pd
 
 
 def number(value: float | None) -> str:
-    if value is None or math.isnan(value):
+    if value is None or pd.isna(value):
         return "–"
     if abs(value) >= 10:
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
@@ -14,4 +14,4 @@ def number(value: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or math.isnan(low) else f"[{number(low)}, {number(high)}]"
+    return "" if low is None or pd.isna(low) else f"[{number(low)}, {number(high)}]"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Ask, Draw, Embed, Sample, UserError
-from harmon_eval.report.tables import number
-from harmon_eval.running.runner import RunSettings, data_hash, prepare
+from harmon_eval.core import Sample, UserError
+from harmon_eval.metrics.text import number
+from harmon_eval.running.jobs import RunSettings, data_hash, prepare
 from harmon_eval.store.run_folder import ROWS, RunFolder
 
 if TYPE_CHECKING:
@@ -231,13 +231,9 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
 
 def _request(sample: Sample | None, row: Mapping[str, Any]) -> tuple[str, tuple[Path, ...]]:
     """What the model was told, and the images it was shown."""
-    match sample.request if sample else None:
-        case Draw(prompt=prompt):
-            return prompt, ()
-        case Ask(question=question, images=images):
-            return question, images
-        case Embed(image=image):
-            return image.name, (image,)
+    if sample is not None:
+        request = sample.request
+        return request.text or request.files[0].name, request.files
     texts = (row.get(column) for column in TEXT_COLUMNS)
     return next((str(text) for text in texts if not absent(text)), str(row["id"])), ()
 

@@ -18,10 +18,12 @@ from markupsafe import Markup
 
 from harmon_eval.core import UserError
 from harmon_eval.leaderboard.published import FILE
+from harmon_eval.metrics.text import number
 from harmon_eval.report import gather, plots, scores
-from harmon_eval.report.tables import figures, frame, number, records
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
-from harmon_eval.store.run_folder import METRICS, RunFolder, read_json, write_whole
+from harmon_eval.store.durable import read_json, write_whole
+from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.tables import figures, frame, records
 
 SYMBOLS = {
     gather.RIGHT: "✓",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.leaderboard.entries import chosen_models
-from harmon_eval.report.tables import interval, number
+from harmon_eval.metrics.text import interval, number
 
 NOISE_FLOOR = "fid_noise_floor"
 SHARES = "scores with 95 % intervals"

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.report.tables import cell, interval, number
+from harmon_eval.metrics.text import interval, number
 from harmon_eval.store.durable import read_json, write_whole
 from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.tables import cell
 
 PLOTTED = "lbfgs"
 

@@ -9,7 +9,7 @@ from harmon_eval.compare.output import probability, signed
 from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, Settings, compare
 from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.report.tables import interval, number
+from harmon_eval.metrics.text import interval, number
 from harmon_eval.store.run_folder import RunFolder
 
 SIGNS = (BETTER, WORSE)

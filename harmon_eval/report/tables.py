@@ -1,145 +1,20 @@
-"""Results of a run as tables: for the terminal, CSV and Markdown."""
+"""Tables in the terminal."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harmon_eval.core import UserError
-from harmon_eval.metrics.text import interval, number
-from harmon_eval.running.progress import printable
-from harmon_eval.store.run_folder import METRICS, read_json, write_whole
+from harmon_eval.store.redact import printable
+from harmon_eval.store.tables import FIGURES, bounds, figures, frame, records, stored_metrics
 
-COLUMNS = (
-    "task",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "floor",
-    "groups",
-    "n",
-    "total",
-    "unscored",
-    "headline",
-)
-FIGURES = ("value", "95 % interval", "floor", "groups", "n of N", "unscored")
-
-
-def stored_metrics(run: Path) -> list[dict[str, Any]]:
-    """Raises UserError for a file that is damaged or holds no metrics."""
-    found = []
-    for path in sorted(run.glob(f"*/{METRICS}")):
-        if path.is_symlink() or path.parent.is_symlink():
-            raise UserError(f"{path} is a link: a run folder holds its own files only")
-        try:
-            found.append(read_json(path))
-        except UserError as error:
-            raise UserError(f"{error}; `python -m harmon_eval mark` makes it again") from None
-    return found
-
-
-def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """One row a metric, headline first; value missing where nothing could be scored.
-
-    ``floor``, of a headline only, is what one constant reply gets; ``groups`` counts what the
-    intervals resample."""
-    rows = []
-    for result in results:
-        headline = result["headline"]
-        for name in [headline, *(name for name in result["metrics"] if name != headline)]:
-            low, high = result["intervals"].get(name, (None, None))
-            rows.append(
-                {
-                    "task": result["task"],
-                    "metric": name,
-                    "value": result["metrics"].get(name),
-                    "low": low,
-                    "high": high,
-                    "floor": result.get("floor", {}).get("score") if name == headline else None,
-                    "groups": result.get("groups"),
-                    "n": result["n"],
-                    "total": result["total"],
-                    "unscored": sum(result["unscored"].values()),
-                    "headline": name == headline,
-                }
-            )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def bounds(run: Path) -> list[str]:
-    """A line for each score that has unscored samples: what it could be with them."""
-    lines = []
-    for result in stored_metrics(run):
-        if "bounds" in result:
-            low, high = map(number, result["bounds"])
-            count = sum(result["unscored"].values())
-            lines.append(
-                printable(
-                    f"{result['task']} {result['headline']}: {low} if the {count} unscored were "
-                    f"all wrong, {high} if all were right"
-                )
-            )
-    return lines
-
-
-def defused(text: object) -> object:
-    """A text cell for a CSV file, which no spreadsheet takes for a formula (OWASP's rule)."""
-    if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + text
-    return text
-
-
-def write_tables(run: Path) -> None:
-    table = frame(stored_metrics(run))
-    texts = table.assign(**{name: table[name].map(defused) for name in ("task", "metric")})
-    write_whole(run / "table.csv", texts.to_csv(index=False))
-    write_whole(run / "table.md", markdown(table))
-
-
-def cell(value: object) -> str:
-    """Any text as a cell of a Markdown table, one line without markup, links or images of its own.
-
-    A backslash is doubled, since one before a pipe would undo the pipe's own."""
-    plain = "".join(c if c.isprintable() else " " for c in str(value))
-    safe = html.escape(plain, quote=False).replace("\\", "\\\\").replace("](", "]\\(")
-    return safe.replace("|", "\\|")
-
-
-def markdown(table: pd.DataFrame) -> str:
-    lines = [
-        f"| {' | '.join(('task', 'metric', *FIGURES))} |",
-        "|---" * (2 + len(FIGURES)) + "|",
-    ]
-    for row in records(table):
-        name = f"**{cell(row['metric'])}**" if row["headline"] else cell(row["metric"])
-        cells = [cell(row["task"]), name, *map(cell, figures(row).values())]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def figures(row: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of FIGURES, in their order."""
-    texts = (
-        number(row["value"]),
-        interval(row["low"], row["high"]),
-        "" if pd.isna(row["floor"]) else number(row["floor"]),
-        "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
-        f"{row['n']} of {row['total']}",
-        str(row["unscored"]),
-    )
-    return dict(zip(FIGURES, texts, strict=True))
+if TYPE_CHECKING:
+    from harmon_eval.running.evaluate import Outcome
 
 
 def show(run: Path, console: Console) -> None:
@@ -166,6 +41,26 @@ def show(run: Path, console: Console) -> None:
         )
         previous = task
     console.print(view)
+
+
+def show_outcome(outcome: Outcome, console: Console) -> None:
+    """Print what a run came to: its table, where things are, and what is left to do."""
+    folder = outcome.folder
+    show(folder.path, console)
+    path = printable(folder.path)
+    say = [f"run folder: {path}"]
+    images = [folder.task(name).path / "images" for name in folder.manifest["tasks"]]
+    say += [f"images: {printable(drawn)}" for drawn in images if drawn.exists()]
+    say += bounds(folder.path)
+    if outcome.unscored:
+        say.append(f"{outcome.unscored} samples are unscored: TASK/metrics.json counts the reasons")
+    if outcome.unmarked:
+        say.append(
+            f"{', '.join(outcome.unmarked)} could not be marked; all responses are stored, and "
+            f"`python -m harmon_eval mark {path}` continues from them"
+        )
+    for line in say:
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str, console: Console) -> None:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Ask, Draw, Embed, Responder, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Responder, Sample, Task, Unscorable, UserError
 from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
+from harmon_eval.running.rounds import Rounds, stamp_of_earlier
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.run_folder import TaskFolder
 
@@ -30,7 +31,7 @@ MODEL_FAILURES = (
     OSError,
     TypeError,
 )
-RESPONSES: dict[type, type] = {Draw: Image.Image, Ask: str, Embed: np.ndarray}
+GIVEN: dict[str, type] = {"image": Image.Image, "text": str, "vector": np.ndarray}
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -42,9 +43,13 @@ class Stored:
     """Which samples have a sound stored response, and those responses, read when asked for."""
 
     def __init__(
-        self, folder: TaskFolder, recorded: Mapping[str, Mapping[str, Any]], sound: Numbers
+        self,
+        folder: TaskFolder,
+        recorded: Mapping[str, Mapping[str, Any]],
+        sound: Numbers,
+        rounds: Rounds | None = None,
     ) -> None:
-        self.folder, self.recorded, self.sound = folder, recorded, sound
+        self.folder, self.recorded, self.sound, self.rounds = folder, recorded, sound, rounds
 
     def __contains__(self, sample_id: str) -> bool:
         return sample_id in self.sound
@@ -53,9 +58,12 @@ class Stored:
         return len(self.sound)
 
     def answer(self, sample: Sample) -> Answer | None:
-        """None for one that is not stored, or was not sound."""
+        """With the request as it was asked; None for one that is not stored, or was not sound."""
         entry = self.recorded.get(sample.id) if sample.id in self else None
-        return None if entry is None else self.folder.answer(sample, entry, checked=True)
+        if entry is None:
+            return None
+        asked = self.rounds.asked(sample, self.answer) if self.rounds else sample
+        return None if asked is None else self.folder.answer(asked, entry, checked=True)
 
 
 def stored_answers(
@@ -63,17 +71,25 @@ def stored_answers(
     recorded: Mapping[str, Mapping[str, Any]],
     samples: Iterable[Sample],
     checked: Stored | None = None,
+    rounds: Rounds | None = None,
 ) -> tuple[Stored, int]:
     """Sound stored responses, each with a stamp of what was answered, and how many were found
     damaged or lost.
 
-    ``checked`` are those known to be sound already."""
+    ``checked`` are those known to be sound already. One that was made from other earlier answers
+    than those stored now is not sound."""
     damaged = 0
+
+    def earlier_stamp(name: str) -> int | None:
+        entry = recorded.get(name)
+        return None if entry is None or "error" in entry else stamp(entry)
 
     def sound() -> Iterator[tuple[str, int]]:
         nonlocal damaged
         for sample in samples:
             if (entry := recorded.get(sample.id)) is None:
+                continue
+            if sample.after and entry.get("after") != stamp_of_earlier(sample, earlier_stamp):
                 continue
             stamped = stamp(entry)
             known = checked is not None and checked.sound.get(sample.id) == stamped
@@ -82,7 +98,7 @@ def stored_answers(
             elif "error" not in entry:
                 damaged += 1
 
-    return Stored(folder, recorded, Numbers(sound() if recorded else ())), damaged
+    return Stored(folder, recorded, Numbers(sound() if recorded else ()), rounds), damaged
 
 
 def stamp(entry: Mapping[str, Any]) -> int:
@@ -94,18 +110,12 @@ def stamp(entry: Mapping[str, Any]) -> int:
 
 def unable(responder: Responder, samples: Sequence[Sample]) -> str:
     """What the model would have to do for these samples and cannot; empty if nothing."""
-    own = type(responder)
-    can = {
-        Draw: own.draw is not Responder.draw,
-        Ask: own.ask is not Responder.ask,
-        Embed: own.embed is not Responder.embed,
-    }
-    deeds = {Draw: "draw images", Ask: "answer questions", Embed: "embed images"}
-    needed = {type(sample.request) for sample in samples}
-    return " or ".join(deeds[kind] for kind in deeds if kind in needed and not can[kind])
+    needed = {sample.request.verb: sample.request.deed for sample in samples}
+    return " or ".join(deed for verb, deed in needed.items() if not responder.can(verb))
 
 
 def ask_missing(
+    task: Task,
     responder: Responder,
     folder: TaskFolder,
     samples: Sequence[Sample],
@@ -116,36 +126,79 @@ def ask_missing(
     """Ask for every response that is not stored yet, together with the other processes.
 
     Batches lie at fixed places in the list of samples, so that one has the same content whoever
-    asks it and whenever. Returns the stored responses that were found sound."""
-    entries = folder.recorded()
-    answers, damaged = stored_answers(folder, entries, samples)
-    shares: dict[str, tuple[int, type, int]] = {}
-    verb = "asking"
-    for number, batch in enumerate(batches(samples, batch_size)):
-        missing = [type(sample.request) for sample in batch if sample.id not in answers]
-        for kind, count in Counter(missing).items():
-            shares[f"{folder.path.name}.{kind.__name__}.{number}"] = number, kind, count
-        if number == 0 and isinstance(batch[0].request, Draw):
-            verb = "drawing"
+    asks it and whenever. Returns the stored responses that were found sound before."""
+    rounds = Rounds(task, samples)
+    known, damaged = stored_answers(folder, folder.recorded(), samples, rounds=rounds)
     if damaged:
         progress.say(f"{damaged} stored responses were damaged and are made again")
-    if answers:
-        progress.say(f"reused {len(answers)} of {len(samples)} stored responses")
-    with progress.bar(verb, sum(count for _, _, count in shares.values())) as advance:
-        for name, begun in team.shares(list(shares)):
-            number, kind, count = shares[name]
-            planned = samples[number * batch_size : (number + 1) * batch_size]
-            batch = [s for s in planned if type(s.request) is kind and s.id not in answers]
+    if known:
+        progress.say(f"reused {len(known)} of {len(samples)} stored responses")
+    earlier = known
+    for number, part in enumerate(rounds.rounds):
+        if number:
+            earlier, _ = stored_answers(folder, folder.recorded(), samples, earlier, rounds)
+        _ask_round(_Round(number, part, batch_size, earlier), responder, folder, progress, team)
+    return known
+
+
+class _Round:
+    """The batches of one round in which something is missing, by the name of the share."""
+
+    def __init__(
+        self, number: int, samples: Sequence[Sample], batch_size: int, stored: Stored
+    ) -> None:
+        self.samples, self.batch_size, self.stored = samples, batch_size, stored
+        self.shares: dict[str, tuple[int, str, int]] = {}
+        for place, batch in enumerate(batches(samples, batch_size)):
+            missing = [s.request.verb for s in batch if s.id not in stored]
+            for verb, count in Counter(missing).items():
+                name = f"{stored.folder.path.name}.{verb}.{number}.{place}"
+                self.shares[name] = place, verb, count
+
+    def batch(self, name: str) -> list[Sample]:
+        place, verb, _ = self.shares[name]
+        planned = self.samples[place * self.batch_size : (place + 1) * self.batch_size]
+        return [s for s in planned if s.request.verb == verb and s.id not in self.stored]
+
+
+def _ask_round(
+    part: _Round, responder: Responder, folder: TaskFolder, progress: Progress, team: Team
+) -> None:
+    stored = part.stored
+    entries = stored.recorded
+    verb = next((verb for _, verb, _ in part.shares.values()), "ask")
+    with progress.bar(f"{verb}ing", sum(count for _, _, count in part.shares.values())) as advance:
+        for name, begun in team.shares(list(part.shares)):
+            batch = part.batch(name)
             if begun:  # by a process that died: what it stored is not asked again
                 entries = folder.recorded()
-                stored, _ = stored_answers(folder, entries, batch)
-                batch = [sample for sample in batch if sample.id not in stored]
-            if batch:
-                start = time.monotonic()
-                responses = respond(responder, batch, progress)
-                folder.record(responses, time.monotonic() - start, entries)
-            advance(count)
-    return answers
+                again, _ = stored_answers(folder, entries, batch)
+                batch = [sample for sample in batch if sample.id not in again]
+            asked, responses = _requests(stored, batch)
+            start = time.monotonic()
+            if asked:
+                responses |= respond(responder, asked, progress)
+            if responses:
+                after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
+                folder.record(responses, time.monotonic() - start, entries, after)
+            advance(part.shares[name][2])
+
+
+def _requests(stored: Stored, batch: Sequence[Sample]) -> tuple[list[Sample], dict[str, Exception]]:
+    """Samples with the requests that they are asked now, and what failed before it could be asked.
+
+    One whose earlier sample has no answer is neither."""
+    asked: list[Sample] = []
+    failed: dict[str, Exception] = {}
+    for sample in batch:
+        try:
+            ready = stored.rounds.asked(sample, stored.answer) if stored.rounds else sample
+        except SAMPLE_FAILURES as error:
+            failed[sample.id] = error
+            continue
+        if ready is not None:
+            asked.append(ready)
+    return asked, failed
 
 
 def respond(responder: Responder, samples: Sequence[Sample], progress: Progress) -> dict[str, Any]:
@@ -164,13 +217,13 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
             f"{responder.name} gave {len(responses)} responses to {len(samples)} requests: "
             "mend the model's adapter"
         )
-    kind = type(samples[0].request)
-    expected = RESPONSES[kind]
+    request = samples[0].request
+    expected = GIVEN[request.gives]
     responses = [_finite(response) for response in responses]
     for response in responses:
         if not isinstance(response, expected | Exception):
             raise UserError(
-                f"{responder.name} answered a {kind.__name__} with a {type(response).__name__} "
+                f"{responder.name} answered {request.verb!r} with a {type(response).__name__} "
                 f"instead of {expected.__name__}: mend the model's adapter"
             )
     return {sample.id: r for sample, r in zip(samples, responses, strict=True)}
@@ -189,10 +242,7 @@ def _finite(response: Any) -> Any:
 
 
 def _ask(responder: Responder, samples: Sequence[Sample]) -> Sequence[Any]:
-    """Samples of one kind."""
+    """Samples of one verb."""
     requests = [sample.request for sample in samples]
-    if draws := [request for request in requests if isinstance(request, Draw)]:
-        return responder.draw(draws)
-    if asks := [request for request in requests if isinstance(request, Ask)]:
-        return responder.ask(asks)
-    return responder.embed([request for request in requests if isinstance(request, Embed)])
+    answered: Sequence[Any] = getattr(responder, requests[0].verb)(requests)
+    return answered

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import Answer, Instruments, Row, Sample, Task, UserError
+from harmon_eval.metrics.floors import about
 from harmon_eval.running.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
 from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
+from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.suites import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +40,7 @@ def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instrument
     """Those that keep something, as a judge its replies, keep it in the task's folder.
 
     Raises InstrumentMissing."""
-    loaded = {name: suite.instrument(name) for name in task.instruments}
+    loaded = {role: suite.instrument(role, task) for role in task.instruments}
     return {
         name: instrument.bound_to(folder.path) if hasattr(instrument, "bound_to") else instrument
         for name, instrument in loaded.items()
@@ -60,7 +63,8 @@ def mark_missing(
     lie at fixed places in the list of samples, as in ``ask_missing``. Returns a stamp of each sound
     response by sample id."""
     key = mark_key(task, instruments)
-    answers, _ = stored_answers(folder, folder.recorded(), samples, checked)
+    rounds = Rounds(task, samples)
+    answers, _ = stored_answers(folder, folder.recorded(), samples, checked, rounds)
     stamps = answers.sound
     done = _marked(folder, key, stamps)
     shares = {}
@@ -134,7 +138,7 @@ def collect_rows(
     if len(done) < len(samples):
         recorded = folder.recorded()
         reasons = [
-            (sample, {"unscored": _reason(recorded.get(sample.id))})
+            (sample, {"unscored": _reason(sample, recorded)})
             for sample in samples
             if sample.id not in done
         ]
@@ -152,10 +156,12 @@ def collect_rows(
     return frame
 
 
-def _reason(entry: Mapping[str, Any] | None) -> str:
-    if entry is None:
-        return "no response"
-    return str(entry["error"]) if "error" in entry else "the stored response is damaged or lost"
+def _reason(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    entry = recorded.get(sample.id)
+    if entry is not None:
+        return str(entry["error"]) if "error" in entry else "the stored response is damaged or lost"
+    failed = [name for name in sample.after if "error" in recorded.get(name, {"error": ""})]
+    return f"no response to {failed[0]}, which it comes after" if failed else "no response"
 
 
 def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFrame:
@@ -163,9 +169,7 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFram
 
     rows = [
         {
-            "id": sample.id,
-            "group": sample.group,
-            "stratum": sample.stratum,
+            **about(sample),
             "response": _stamp_of(sample.id, stamps),
             "unscored": None,
             **row,

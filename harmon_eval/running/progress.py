@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from harmon_eval.store.redact import redacted
+from harmon_eval.store.redact import printable
 
 Advance = Callable[[int], None]
 LINE_EVERY = 10.0  # seconds
@@ -29,12 +28,6 @@ def open_console(stderr: bool = False) -> Console:
     """A console; where its output is piped, wide enough for a table."""
     made = Console(stderr=stderr)
     return made if made.is_terminal else Console(stderr=stderr, width=120)
-
-
-def printable(text: object) -> str:
-    """Text from prompts, models or files without control characters, markup or keys."""
-    plain = "".join(c if c.isprintable() else " " for c in redacted(str(text)))
-    return escape(plain if len(plain) <= 1000 else plain[:1000] + " ...")
 
 
 class Rate(ProgressColumn):

@@ -6,6 +6,8 @@ import os
 import re
 from typing import Any, TypeVar, cast
 
+from rich.markup import escape
+
 T = TypeVar("T")
 NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
 PATTERNS = re.compile(
@@ -38,3 +40,9 @@ def _hidden(value: Any) -> Any:
 
 def _secrets() -> list[str]:
     return [v for name, v in os.environ.items() if NAMES.search(name) and len(v) >= 8]
+
+
+def printable(text: object) -> str:
+    """Text from prompts, models or files without control characters, markup or keys."""
+    plain = "".join(c if c.isprintable() else " " for c in redacted(str(text)))
+    return escape(plain if len(plain) <= 1000 else plain[:1000] + " ...")

@@ -127,10 +127,12 @@ class TaskFolder:
         responses: Mapping[str, Any],
         seconds: float | None = None,
         before: Mapping[str, Mapping[str, Any]] | None = None,
+        after: Mapping[str, str | None] | None = None,
     ) -> None:
         """Store responses (image, reply, vector or exception) by sample id, durably.
 
-        ``before`` are the entries that these replace."""
+        ``before`` are the entries that these replace, ``after`` has a stamp of the answers that
+        the request of a sample was made from."""
         lines = []
         images: dict[Path, bytes] = {}
         vectors = [r for r in responses.values() if isinstance(r, np.ndarray)]
@@ -142,6 +144,8 @@ class TaskFolder:
                 entry = self._entry(name, response, images)
             if before and name in before:
                 entry["attempt"] = int(before[name].get("attempt", 0)) + 1
+            if after and after.get(name):
+                entry["after"] = after[name]
             lines.append(log_line(entry))
         if seconds is not None:
             lines.append(log_line({"batch": len(responses), "seconds": round(seconds, 6)}))

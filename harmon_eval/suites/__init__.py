@@ -1,36 +1,41 @@
-"""Suites: where a task's data and its measuring instruments come from."""
+"""Suites: where a task's data and its default instruments come from.
+
+``mini`` is a small world of coloured shapes that is made here, with rule-based instruments: it
+needs no network. ``official`` has real prompts, real reference data and published instruments.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from harmon_eval.core import Suite, UserError
-from harmon_eval.instruments.judge import JudgeOptions
-from harmon_eval.registry import did_you_mean
+from harmon_eval.core import UserError
+from harmon_eval.settings import did_you_mean
+from harmon_eval.suites.suite import Suite
 
-NAMES = ("mini", "official")
+# Default instruments by role, where they differ from the tasks' own, which are the published ones.
+SUITES: dict[str, dict[str, str]] = {
+    "mini": {
+        "detector": "shapes",
+        "color": "palette",
+        "features": "mini",
+        "judge": "rules",
+        "probe": "probes",
+    },
+    "official": {},
+}
+NAMES = tuple(SUITES)
 
 
 def load(
-    name: str,
-    data: Path | None = None,
-    detector: str | None = None,
-    judge: JudgeOptions | None = None,
+    name: str, data: Path | None = None, instruments: Mapping[str, str] | None = None
 ) -> Suite:
-    """``mini`` (bundled, needs no network) or ``official``; ``data`` overrides where files are.
+    """The suite ``name``. ``data``: a folder with files to use instead; ``instruments``: role ->
+    name and settings of the instrument to use instead.
 
-    ``detector`` is the official suite's instrument for GenEval (None: the published one), ``judge``
-    says which judge is the instrument of that name."""
+    Raises UserError for an unknown suite, or a folder that is not there."""
+    if name not in SUITES:
+        raise UserError(f"unknown suite {name!r}: {did_you_mean(name, NAMES)}")
     if data is not None and not data.is_dir():
         raise UserError(f"--data {data}: no such folder")
-    if name == "mini":
-        from harmon_eval.suites.mini.suite import MiniSuite
-
-        if detector is not None:
-            raise UserError("--detector chooses among the official suite's: add --suite official")
-        return MiniSuite(data, judge)
-    if name == "official":
-        from harmon_eval.suites.official import OfficialSuite
-
-        return OfficialSuite(data, detector, judge)
-    raise UserError(f"unknown suite {name!r}: {did_you_mean(name, NAMES)}")
+    return Suite(name, data, SUITES[name], instruments or {})

@@ -27,7 +27,8 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
     from harmon_eval.core import ModelOptions, UserError
     from harmon_eval.running import evaluate
     from harmon_eval.running.processes import Launch
-    from harmon_eval.store.run_folder import METRICS, read_json
+    from harmon_eval.store.durable import read_json
+    from harmon_eval.store.run_folder import METRICS
 
     request = evaluate.Request(
         model=str(folder / "model"),

@@ -29,7 +29,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.instruments.judge import judge_of
+from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.tasks.dpg import mini

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import pandas as pd
-
 from harmon_eval.core import Task, UserError
 from harmon_eval.settings import did_you_mean
 from harmon_eval.tasks.geneval.marks import check_stored, verdicts
@@ -36,7 +34,7 @@ def variant(task: Task, argument: str) -> Task:
         task,
         mark=partial(task.mark, protocol=rules),
         about=about,
-        from_marks=partial(from_marks, rules=rules),
+        from_marks=partial(verdicts, protocol=rules),
     )
 
 
@@ -64,12 +62,3 @@ def protocol(argument: str) -> Protocol:
     made = replace(PUBLISHED, **given)
     check_stored(made)
     return made
-
-
-def from_marks(rows: pd.DataFrame, rules: Protocol) -> pd.DataFrame:
-    """Rows of the published task by other rules; what could not be marked stays unscored."""
-    if "unscored" not in rows:
-        return verdicts(rows, rules)
-    scored = rows["unscored"].isna()
-    again = verdicts(rows[scored], rules) if scored.any() else rows[scored]
-    return pd.concat([again, rows[~scored]]).sort_index()

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
-from harmon_eval.metrics.intervals import intervals
 
 from harmon_eval.core import About, Data, Metric, Sample, Source, Task, UserError, count
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS

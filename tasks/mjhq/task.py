@@ -28,7 +28,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
@@ -86,9 +85,7 @@ def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
 
 def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
     """``meta_data.json`` of what was drawn beside the images: a folder that FID tools can read."""
-    entries = {
-        s.group: {"category": s.stratum, "prompt": cast(Draw, s.request).prompt} for s in drawn
-    }
+    entries = {s.group: {"category": s.stratum, "prompt": s.request.text} for s in drawn}
     return {"images/meta_data.json": json.dumps(entries, indent=1, ensure_ascii=False)}
 
 

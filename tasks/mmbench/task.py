@@ -18,9 +18,9 @@ import pandas as pd
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.files.question_files import field
 from harmon_eval.metrics.statistics import scaled_intervals
-from harmon_eval.registry import variant
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import given_options, lmms_eval_rule, vlmevalkit_rule
+from harmon_eval.settings import variant
 from harmon_eval.tasks.mmbench.circular import Groups, mean
 from harmon_eval.tasks.mmbench.files import read_set
 from harmon_eval.tasks.mmbench.submission import excel

@@ -18,8 +18,8 @@ import pandas as pd
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.files.question_files import field
 from harmon_eval.metrics.statistics import scaled_intervals
-from harmon_eval.registry import variant
 from harmon_eval.replies import mmmu_answers
+from harmon_eval.settings import variant
 from harmon_eval.tasks.mmmu import files as mmmu_files
 from harmon_eval.tasks.mmmu.files import SUBJECTS
 

@@ -19,8 +19,8 @@ import pandas as pd
 
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
 from harmon_eval.metrics.statistics import scaled_intervals
-from harmon_eval.registry import variant
 from harmon_eval.replies import prompts, yes_no
+from harmon_eval.settings import variant
 from harmon_eval.tasks.pope.files import FILES, SPLITS, read_questions
 
 PROMPTS = {

@@ -15,9 +15,9 @@ import pandas as pd
 
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
 from harmon_eval.metrics.statistics import scaled_intervals
-from harmon_eval.registry import variant
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import first_character, vlmevalkit_rule, whole_reply
+from harmon_eval.settings import variant
 from harmon_eval.tasks.seed.files import DIMENSIONS, read_questions
 
 PROMPTS = {

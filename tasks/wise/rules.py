@@ -31,7 +31,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.instruments.judge import Verdict, judge_of
+from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import of
 
 T = TypeVar("T")

@@ -107,7 +107,8 @@ def made_run(call: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Path
     Folders, provenance and metrics are the harness's own; only the marks are made up."""
     from harmon_eval import registry
     from harmon_eval.core import Ask, Sample
-    from harmon_eval.running.runner import Job, store_result, summarize
+    from harmon_eval.running.jobs import Job
+    from harmon_eval.running.results import store_result, summarize
     from harmon_eval.store.run_folder import RunFolder
 
     def made(

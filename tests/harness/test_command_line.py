@@ -13,7 +13,8 @@ import pytest
 from harmon_eval import cli
 from harmon_eval.commands.run import model_options
 from harmon_eval.core import ModelOptions
-from harmon_eval.running.progress import Progress, open_console, printable
+from harmon_eval.running.progress import Progress, open_console
+from harmon_eval.store.redact import printable
 
 Call = Callable[..., Any]
 HEAVY = ("torch", "transformers", "pandas", "numpy", "PIL", "scipy", "rich", "pyarrow")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harmon_eval.report.tables import cell
+from harmon_eval.store.tables import cell
 
 Call = Callable[..., Any]
 Made = Callable[..., Path]

@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Draw, Sample, UserError
-from harmon_eval.store.run_folder import (
-    RunFolder,
-    TaskFolder,
-    check_sample_id,
-    differing,
-    write_whole,
-)
+from harmon_eval.store.durable import write_whole
+from harmon_eval.store.run_folder import RunFolder, TaskFolder, check_sample_id, differing
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

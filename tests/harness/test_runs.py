@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Draw, Sample, Task, UserError
-from harmon_eval.running.runner import RunSettings, data_hash, prepare, sample_seed, select
+from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
 from harmon_eval.suites import load
 
 Call = Callable[..., Any]

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from harmon_eval.metrics.text import interval, number
 from harmon_eval.model.checkpoint import BUNDLED
-from harmon_eval.report.tables import interval, number
 from harmon_eval.track import checkpoints, history, settled
 
 Call = Callable[..., Any]

@@ -15,7 +15,8 @@ import pytest
 from harmon_eval.compare.paired import Difference
 from harmon_eval.compare.runs import TaskPair
 from harmon_eval.compare.verdict import Comparison, Line, Settings, judge
-from harmon_eval.store.run_folder import RunFolder, read_json, write_json
+from harmon_eval.store.durable import read_json, write_json
+from harmon_eval.store.run_folder import RunFolder
 
 Call = Callable[..., Any]
 Made = Callable[..., Path]

@@ -15,15 +15,16 @@ import pandas as pd
 from PIL import Image
 
 from harmon_eval.core import (
+    About,
     Answer,
     Ask,
+    Data,
     Draw,
     Instruments,
-    ModelOptions,
+    Metric,
     Responder,
     Row,
     Sample,
-    Suite,
     Task,
     Unscorable,
 )
@@ -41,7 +42,7 @@ WEIRD = (
 )
 
 
-def drawings(suite: Suite) -> Iterator[Sample]:
+def drawings(data: Data) -> Iterator[Sample]:
     for color in COLORS:
         for prompt in range(PROMPTS_A_COLOR):
             for index in range(IMAGES_A_PROMPT):
@@ -70,26 +71,27 @@ def mean_correct(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def mark(sample: Sample, right: bool) -> Row:
+    return {"color": sample.stratum, "amount": 0.0, "correct": right}
+
+
 DRAWING = Task(
     samples=drawings,
     mark=mark_drawings,
     summarize=mean_correct,
-    headline="accuracy",
-    higher_is_better=True,
-    paper="none",
-    version="1",
+    metrics=(
+        Metric("accuracy", headline=True),
+        Metric("*", rows=lambda rows, name: rows["stratum"] == name),
+    ),
+    about=About(paper="none", version="1", size="36 prompts x 2 images"),
     intervals=partial(bootstrap_intervals, resamples=20),
-    assume=lambda sample, right: {"color": sample.stratum, "amount": 0.0, "correct": right},
-    size="36 prompts x 2 images",
-    exports=lambda samples, rows: {
-        "prompts.txt" if rows is None else "marks.txt": "\n".join(
-            [s.group for s in samples] if rows is None else map(str, rows["correct"])
-        )
-    },
+    bounds=lambda sample: (mark(sample, False), mark(sample, True)),
+    files_before=lambda samples: {"prompts.txt": "\n".join(s.group for s in samples)},
+    files_after=lambda samples, rows: {"marks.txt": "\n".join(map(str, rows["correct"]))},
 )
 
 
-def questions(suite: Suite) -> Iterator[Sample]:
+def questions(data: Data) -> Iterator[Sample]:
     for i in range(10):
         target = {"reply": "no idea" if i == 3 else f"question {i}"}
         yield Sample(f"q{i}", Ask(f"question {i}"), target, group=f"q{i}")
@@ -102,25 +104,33 @@ def mark_replies(answers: Sequence[Answer], instruments: Instruments) -> list[Ro
     return [{"correct": a.reply == a.sample.target["reply"]} for a in answers]
 
 
-QUESTIONS = replace(DRAWING, samples=questions, mark=mark_replies, exports=None, size="10")
+QUESTIONS = replace(
+    DRAWING, samples=questions, mark=mark_replies, files_before=None, files_after=None
+)
 
 
-def weird(suite: Suite) -> Iterator[Sample]:
+def weird(data: Data) -> Iterator[Sample]:
     for i, prompt in enumerate(WEIRD):
         yield Sample(f"w{i}", Draw(prompt), {"color": "red"}, group=f"w{i}")
 
 
-def unsafe(suite: Suite) -> Iterator[Sample]:
+def unsafe(data: Data) -> Iterator[Sample]:
     yield Sample("../outside", Draw("a"), {"color": "red"}, group="a")
 
 
-def missing_instrument(suite: Suite) -> Iterator[Sample]:
-    yield from (s for s in drawings(suite) if s.group == "red-0")
+def missing_instrument(data: Data) -> Iterator[Sample]:
+    yield from (s for s in drawings(data) if s.group == "red-0")
 
 
 HOSTILE = replace(DRAWING, samples=weird)
 UNSAFE = replace(DRAWING, samples=unsafe)
-UNMARKABLE = replace(DRAWING, samples=missing_instrument, instruments=("telescope",), exports=None)
+UNMARKABLE = replace(
+    DRAWING,
+    samples=missing_instrument,
+    instruments={"telescope": ""},
+    files_before=None,
+    files_after=None,
+)
 
 
 class Flaky(Responder):
@@ -152,9 +162,9 @@ class Talker(Responder):
         return [request.question for request in requests]
 
 
-def open_flaky(argument: str, options: ModelOptions) -> Flaky:
+def open_flaky() -> Flaky:
     return Flaky()
 
 
-def open_talker(argument: str, options: ModelOptions) -> Talker:
+def open_talker() -> Talker:
     return Talker()

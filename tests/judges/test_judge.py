@@ -19,10 +19,10 @@ from PIL import Image
 
 from harmon_eval import cli
 from harmon_eval.core import Ask, InstrumentMissing, Unscorable, UserError
-from harmon_eval.instruments.judge import BudgetSpent, Judge, JudgeOptions, estimate, open_judge
+from harmon_eval.instruments.judging import BudgetSpent, Judge, JudgeOptions, estimate, open_judge
 from harmon_eval.metrics import statistics
+from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, request_key
-from harmon_eval.store.run_folder import read_json
 from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.rules import parse_legacy
 

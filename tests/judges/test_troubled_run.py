@@ -12,8 +12,8 @@ from judge_server import Act, completion, serving
 from harmon_eval import cli
 from harmon_eval.adapters import openai
 from harmon_eval.metrics import statistics
+from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG
-from harmon_eval.store.run_folder import read_json
 from harmon_eval.tasks.wise import rules as wise
 
 TROUBLES = (

@@ -20,7 +20,7 @@ from transformers import (
 
 from harmon_eval.adapters.vlm import VisionLanguageResponder, conversation, open_model
 from harmon_eval.core import Ask, ModelOptions, Unscorable, UserError
-from harmon_eval.instruments.judge import JudgeOptions, open_judge
+from harmon_eval.instruments.judging import JudgeOptions, open_judge
 
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
 TEMPLATE = (

@@ -10,8 +10,9 @@ from PIL import Image
 
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import Draw
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import load
 

@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments import clip_colors
-from harmon_eval.instruments.clip_colors import ClipColors, crop, self_test, texts
+from harmon_eval.instruments.color import clip as clip_colors
+from harmon_eval.instruments.color.clip import ClipColors, crop, self_test, texts
 from harmon_eval.tasks.geneval.rules import PALETTE
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}

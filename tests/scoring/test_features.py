@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.instruments.features import (
+from harmon_eval.instruments.features.inception import (
     MINI_WEIGHTS,
     InceptionFeatures,
     MiniFeatures,

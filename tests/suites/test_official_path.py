@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harmon_eval import cli
-from harmon_eval.instruments import clip_colors
-from harmon_eval.instruments.clip_colors import ClipColors
-from harmon_eval.instruments.features import sha256_of
+from harmon_eval.instruments.color import clip as clip_colors
+from harmon_eval.instruments.color.clip import ClipColors
+from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former import checkpoint as mask2former_checkpoint
 from harmon_eval.instruments.mask2former import pixels as mask2former_pixels
 from harmon_eval.tasks.geneval import prompts

@@ -11,14 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
+from harmon_eval.suites.official_files import FILES, Remote
 
 from harmon_eval import cli
 from harmon_eval.core import UserError
 from harmon_eval.running.progress import Progress
-from harmon_eval.suites import official_download, official_files
-from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
-from harmon_eval.suites.official_download import fetch, unpack
-from harmon_eval.suites.official_files import FILES, Remote
+from harmon_eval.suites import download as official_download
+from harmon_eval.suites import official_files
+from harmon_eval.suites.download import fetch, unpack
 
 CONTENT = bytes(range(256)) * 20_000
 PICTURES = next(remote.unpack for remote in FILES["mjhq"] if remote.unpack)

@@ -18,8 +18,10 @@ import pytest
 from harmon_eval import registry
 from harmon_eval.core import Ask, Draw, Responder
 from harmon_eval.report.task_pages import FIELDS, pages
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, headline, prepare, run_job
+from harmon_eval.running.results import headline
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]

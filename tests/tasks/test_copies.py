@@ -12,11 +12,11 @@ import json
 
 import pyarrow as pa
 import pytest
+from harmon_eval.suites.official import OfficialSuite
 from pyarrow import parquet
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.suites.official import OfficialSuite
 from harmon_eval.tasks.mmbench import files as mmbench_files
 from harmon_eval.tasks.mme import files as mme_folder
 from harmon_eval.tasks.mmmu.files import SUBJECTS

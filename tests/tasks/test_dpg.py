@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Answer, Responder, Sample, UserError
-from harmon_eval.instruments.judge import Judge
+from harmon_eval.instruments.judge.rules import RuleJudge
+from harmon_eval.instruments.judging import Judge
 from harmon_eval.metrics.statistics import scaled_intervals
-from harmon_eval.running.runner import Job, score_bounds
+from harmon_eval.running.jobs import Job
+from harmon_eval.running.results import score_bounds
 from harmon_eval.suites import load
-from harmon_eval.suites.mini.judge import RuleJudge
 from harmon_eval.suites.mini.scenes import Item, Scene, render
 from harmon_eval.tasks.dpg import task as dpg
 from harmon_eval.tasks.dpg.mini import COLUMNS, make

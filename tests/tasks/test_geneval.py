@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from harmon_eval.suites.mini.suite import MiniSuite
 from PIL import Image
 
 from harmon_eval.adapters.folder import FolderResponder
 from harmon_eval.core import Answer, Responder, Sample, Unscorable, UserError
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector
 from harmon_eval.suites.mini.scenes import Item, Scene, render, scene_for
-from harmon_eval.suites.mini.suite import MiniSuite
 from harmon_eval.tasks.geneval import prompts
 from harmon_eval.tasks.geneval import task as geneval
 from harmon_eval.tasks.geneval.layout import read_folder

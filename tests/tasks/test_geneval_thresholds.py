@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from harmon_eval.suites.mini.suite import MiniSuite
 
 from harmon_eval import cli
 from harmon_eval.leaderboard.entries import measured
 from harmon_eval.store.durable import read_json
-from harmon_eval.suites.mini.suite import MiniSuite
 from harmon_eval.tasks.geneval.marks import verdicts
 from harmon_eval.tasks.geneval.rules import Protocol
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Draw, Responder, UserError
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector

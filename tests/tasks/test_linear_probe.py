@@ -14,14 +14,14 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from harmon_eval import registry
 from harmon_eval.core import Answer, Embed, Sample, UserError
-from harmon_eval.instruments.probe import knn as probe_knn
-from harmon_eval.instruments.probe import lars as probe_lars
-from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
-from harmon_eval.instruments.probe import table as probe_table
-from harmon_eval.instruments.probe.knn import knn_ranks
 from harmon_eval.instruments.probe.probes import Probes
-from harmon_eval.instruments.probe.table import Table, hold_out, ranks, standardised
-from harmon_eval.running.runner import headline
+from harmon_eval.instruments.probing import knn as probe_knn
+from harmon_eval.instruments.probing import lars as probe_lars
+from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
+from harmon_eval.instruments.probing import table as probe_table
+from harmon_eval.instruments.probing.knn import knn_ranks
+from harmon_eval.instruments.probing.table import Table, hold_out, ranks, standardised
+from harmon_eval.running.results import headline
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.tasks.linear_probe.folder import Labelled
 

@@ -12,10 +12,12 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import Responder, UserError
-from harmon_eval.instruments.probe import table as probe_table
-from harmon_eval.instruments.probe.table import Head, standardised
+from harmon_eval.instruments.probing import table as probe_table
+from harmon_eval.instruments.probing.table import Head, standardised
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, headline, prepare, run_job
+from harmon_eval.running.results import headline
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites.mini.scenes import SHAPES
 from harmon_eval.tasks.linear_probe.folder import Labelled

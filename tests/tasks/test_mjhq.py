@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from harmon_eval.adapters.folder import FolderResponder
 from harmon_eval.core import Answer, Draw, Unscorable, UserError
-from harmon_eval.instruments.features import mini_features
+from harmon_eval.instruments.features.inception import mini_features
 from harmon_eval.suites.mini.scenes import render, sample_scene
 from harmon_eval.tasks import mjhq_gigagan256, mjhq_pytorch_fid
 from harmon_eval.tasks.mjhq import task as mjhq

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from harmon_eval import cli
-from harmon_eval.instruments.probe import lars as probe_lars
-from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
+from harmon_eval.instruments.probing import lars as probe_lars
+from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
 from harmon_eval.tasks.linear_probe import task as linear_probe
 
 

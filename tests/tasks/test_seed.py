@@ -10,7 +10,7 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.running.runner import RunSettings, prepare
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.tasks.seed.task import TASK, summarize
 
 

@@ -15,8 +15,9 @@ from PIL import Image
 from sklearn.metrics import matthews_corrcoef
 
 from harmon_eval.core import Draw, Responder, UserError
+from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.runner import RunSettings, prepare, run_job
+from harmon_eval.running.runner import run_job
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import load
 from harmon_eval.suites.mini.scenes import render, scene_for

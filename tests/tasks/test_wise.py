@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Responder, UserError
-from harmon_eval.instruments.judge import Judge, judge_of
+from harmon_eval.instruments.judge.rules import RuleJudge
+from harmon_eval.instruments.judging import Judge, judge_of
 from harmon_eval.registry import task
-from harmon_eval.running.runner import Job, score_bounds
-from harmon_eval.suites.mini.judge import RuleJudge
+from harmon_eval.running.jobs import Job
+from harmon_eval.running.results import score_bounds
 from harmon_eval.suites.mini.language import VOCABULARY
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, compose, render
 from harmon_eval.tasks.wise import rules as wise

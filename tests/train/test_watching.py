@@ -18,7 +18,8 @@ from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History, read_history
 from harmon_eval.model.train.watching import image_grid
-from harmon_eval.running.evaluate import Request, RunSettings
+from harmon_eval.running.evaluate import Request
+from harmon_eval.running.jobs import RunSettings
 from harmon_eval.track import history, track
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
+from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former import keys
 from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
 

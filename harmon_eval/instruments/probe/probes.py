@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harmon_eval.instruments.probe import lars as probe_lars
-from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
-from harmon_eval.instruments.probe.knn import knn_ranks
-from harmon_eval.instruments.probe.shares import FACT, RANK
-from harmon_eval.instruments.probe.table import Table, head_ranks, stacked, standardised
+from harmon_eval.instruments.probing import lars as probe_lars
+from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
+from harmon_eval.instruments.probing.knn import knn_ranks
+from harmon_eval.instruments.probing.shares import FACT, RANK
+from harmon_eval.instruments.probing.table import Table, head_ranks, stacked, standardised
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MANIFEST, TaskFolder
 from harmon_eval.tasks.linear_probe.folder import Labelled
@@ -207,3 +207,7 @@ def _lars(material: Material, table: Table) -> tuple[str, probe_lars.LarsFit, Ta
     views = [crops.of(rows) for rows in material.views]
     fit = probe_lars.probe(crops.of(material.plain), views, material.classes)
     return f"lars-cached,{len(views)}views", fit, crops.of(material.shown)
+
+
+def open_instrument() -> Probes:
+    return Probes()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harmon_eval.instruments.probe.table import CHUNK, Table, ranks
+from harmon_eval.instruments.probing.table import CHUNK, Table, ranks
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 

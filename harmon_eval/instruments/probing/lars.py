@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harmon_eval.instruments.probe.table import Head, Table, hold_out, top1
+from harmon_eval.instruments.probing.table import Head, Table, hold_out, top1
 
 EPOCHS, WARM_UP, BASE_LR = 90, 10, 0.1
 MOMENTUM, TRUST = 0.9, 0.001

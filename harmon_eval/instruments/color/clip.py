@@ -19,13 +19,20 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
+from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former.detector import full_float32
+from harmon_eval.instruments.weights import Weights
 from harmon_eval.tasks.geneval.rules import PALETTE
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
 OPENAI_FILE, HUB_FILE = "ViT-L-14.pt", "open_clip_model.safetensors"
 OPENAI_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+WEIGHTS = Weights(
+    "the official GenEval colour classifier (CLIP ViT-L/14)",
+    (OPENAI_FILE, HUB_FILE),
+    f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256}/{OPENAI_FILE}",
+    OPENAI_SHA256,
+)
 # Sizes that OpenAI's archive stores as if they were weights.
 NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 BACKGROUND = 153  # "#999"
@@ -163,3 +170,10 @@ def self_test(colors: ClipColors) -> None:
                 f"the colour classifier fails its self-test: a {expected} {KNOWN_CLASS} came out "
                 f"{named}; nothing is marked ({colors.identity}). Get the weights again"
             )
+
+
+def open_instrument(find: Callable[[Weights], Path]) -> ClipColors:
+    """Raises InstrumentMissing without the weights, UserError for unfit ones or a failed test."""
+    colors = official_colors(find(WEIGHTS))
+    self_test(colors)
+    return colors

@@ -19,15 +19,33 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
-from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
+from harmon_eval import registry
+from harmon_eval.core import Remote, Task, UserError
+from harmon_eval.instruments.features.inception import sha256_of
+from harmon_eval.instruments.weights import FOLDER, Weights
 from harmon_eval.running.progress import Progress
-from harmon_eval.suites.official_files import Remote
+from harmon_eval.suites.suite import Suite
 
 BLOCK = 2**20
 TIMEOUT = 60  # seconds without a byte
 MAX_MEMBER = 2**26
 MAX_UNPACKED = 2**36  # all members together: 30,000 pictures take less than a tenth
+
+
+def needed(name: str, task: Task, suite: Suite) -> list[Remote]:
+    """Files that a task needs, by their places in a data folder: weights of its instruments that
+    can be fetched, then its own data."""
+    found = []
+    for role in task.instruments:
+        spec = suite.instrument_name(role, task)
+        module = registry.instrument_module(role, spec) if isinstance(spec, str) else None
+        wanted: Weights | None = getattr(module, "WEIGHTS", None)
+        if wanted is not None and wanted.source.startswith("http"):
+            found.append(Remote(wanted.source, f"{FOLDER}/{wanted.names[0]}", wanted.sha256))
+    if (source := task.sources.get(suite.name)) is not None:
+        place = source.folder or name.partition(":")[0]
+        found += [replace(remote, place=f"{place}/{remote.place}") for remote in source.downloads]
+    return found
 
 
 def _record(target: Path) -> Path:

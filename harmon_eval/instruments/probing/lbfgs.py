@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from harmon_eval.instruments.probe.table import Head, Table, hold_out, top1
+from harmon_eval.instruments.probing.table import Head, Table, hold_out, top1
 
 STRENGTHS = tuple(10.0**power for power in range(-1, -8, -1))  # strong to weak
 DEFAULT_STRENGTH = 1e-4  # where nothing can be held out

@@ -14,13 +14,13 @@ import numpy as np
 
 from harmon_eval.core import Ask, Responder
 from harmon_eval.files.images import read_rgb
+from harmon_eval.instruments.judging import Judge
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
 from harmon_eval.suites.mini.language import NUMBERS, plural
 from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES, Item, relations
-from harmon_eval.tasks.geneval.rules import PUBLISHED
 
-CLEAR = 0.9
+CLEAR, COUNTS = 0.9, 0.3  # detector scores: a clear object, and one that counts at all
 _SHAPE = "|".join(sorted((*SHAPES, *map(plural, SHAPES)), key=len, reverse=True))
 _THING = rf"(?:({'|'.join(COLORS)}) )?({_SHAPE})"
 _COUNT = re.compile(rf"(an?|{'|'.join(NUMBERS)}) {_THING}\b")
@@ -59,7 +59,7 @@ class RuleJudge(Responder):
             for (x0, y0, x1, y1, score), color in zip(boxes.tolist(), names, strict=True):
                 radius = max(x1 - x0, y1 - y0) / 2
                 item = Item(shape, color, (x0 + x1) / 2, (y0 + y1) / 2, radius)
-                if score > PUBLISHED.threshold:
+                if score > COUNTS:
                     found.append((item, score))
         return found
 
@@ -125,3 +125,7 @@ def answer(question: str, image: np.ndarray, items: Sequence[Item]) -> str:
     else:
         return "That is beyond my rules."
     return "yes" if truth else "no"
+
+
+def open_instrument() -> Judge:
+    return Judge(RuleJudge())

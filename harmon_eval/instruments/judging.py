@@ -7,20 +7,18 @@ the sample is unscored. A judge's name is part of the metric's name: other judge
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from harmon_eval.core import (
     Answer,
     Ask,
     InstrumentMissing,
-    ModelOptions,
     Reply,
     Responder,
     Sample,
@@ -35,58 +33,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ATTEMPTS = 3
-JUDGE_KEYS = ("JUDGE_API_KEY", "OPENAI_API_KEY")
-# US dollars for a million tokens in and out; of the one judge that WISE's published numbers share.
-PRICES = {"gpt-4o-2024-05-13": (5.0, 15.0)}
 # For estimates: English text, a 1024 x 1024 image as OpenAI counts it, a reply of three scores.
 CHARACTERS_A_TOKEN, IMAGE_TOKENS, REPLY_TOKENS = 4.0, 765, 16
 
 
 class BudgetSpent(InstrumentMissing):
     """The next request could cost more than is left; ``mark`` goes on with a larger budget."""
-
-
-@dataclass(frozen=True)
-class JudgeOptions:
-    """Which judge marks, and what it may cost.
-
-    ``model``: the name of a model at ``url``, or anything that ``--model`` takes. ``price``: US
-    dollars for a million tokens in and out. ``budget``: US dollars that the judges of a run folder
-    may cost in all. ``body``: further fields of each request to an endpoint."""
-
-    model: str | None = None
-    url: str | None = None
-    price: tuple[float, float] | None = None
-    budget: float | None = None
-    body: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: int = 8
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.url and not self.model:
-            raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
-        if self.concurrency < 1:
-            raise UserError(f"--judge-concurrency {self.concurrency}: must be at least 1")
-        if not self.served and (self.budget is not None or self.price or self.body):
-            raise UserError(
-                "--budget, --judge-price and --judge-body are for a judge that is "
-                "served: add --judge-url and --judge-model"
-            )
-        if self.budget is not None and self.known_price is None:
-            raise UserError(
-                f"--budget needs --judge-price IN OUT: the price of {self.model!r} is not known"
-            )
-
-    @property
-    def served(self) -> bool:
-        """Whether the judge is an endpoint, which may cost money."""
-        return bool(self.url or (self.model or "").startswith("openai:"))
-
-    @property
-    def known_price(self) -> tuple[float, float] | None:
-        name = (self.model or "").removeprefix("openai:").partition("@http")[0]
-        return self.price or PRICES.get(name)
 
 
 @dataclass(frozen=True)
@@ -256,52 +208,6 @@ def estimate(requests: Sequence[Ask], price: tuple[float, float] | None) -> Esti
     into, out = sum(map(tokens, requests)), REPLY_TOKENS * len(requests)
     dollars = (into * price[0] + out * price[1]) / 1e6 if price else None
     return Estimate(len(requests), into, out, dollars)
-
-
-def open_judge(options: JudgeOptions, default: Responder | None = None) -> Judge:
-    """The judge that was asked for, or ``default``.
-
-    Raises InstrumentMissing where there is none, UserError for one that cannot be opened."""
-    if options.model is None:
-        if default is None:
-            raise InstrumentMissing(
-                "no judge was named: `mark RUN` with --judge-url URL --judge-model NAME (an "
-                "OpenAI-compatible endpoint), or --judge-model vlm:PATH (a local model), goes on"
-            )
-        return Judge(default)
-    if options.served:
-        return _served(options)
-    from harmon_eval import registry
-
-    responder = registry.model(options.model, ModelOptions(device=options.device))
-    if type(responder).ask is Responder.ask:
-        raise UserError(f"{responder.name} cannot answer questions: choose another --judge-model")
-    digest = hashlib.sha256(responder.fingerprint.encode()).hexdigest()[:8]
-    return Judge(responder, name=f"{responder.name}-{digest}")
-
-
-def _served(options: JudgeOptions) -> Judge:
-    from harmon_eval.adapters import openai
-
-    model, url = str(options.model), options.url
-    if url is None:
-        url, model = openai.place(model.removeprefix("openai:"))
-    responder = openai.OpenAIResponder(
-        url,
-        model,
-        keys=JUDGE_KEYS,
-        body=options.body,
-        text_first=True,
-        patience=openai.Patience(concurrency=options.concurrency),
-    )
-    return Judge(
-        responder,
-        attempts=ATTEMPTS,
-        workers=options.concurrency,
-        batch=1,
-        price=options.known_price,
-        budget=options.budget,
-    )
 
 
 def planned(

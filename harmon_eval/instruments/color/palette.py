@@ -1,0 +1,9 @@
+"""The mini suite's colour namer: the nearest palette colour of an object's pixels."""
+
+from __future__ import annotations
+
+from harmon_eval.suites.mini.colors import ColorNamer
+
+
+def open_instrument() -> ColorNamer:
+    return ColorNamer()

@@ -1,0 +1,114 @@
+"""clean-fid's Inception v3, the feature network of FID and KID."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from harmon_eval.core import UserError
+from harmon_eval.instruments.weights import Weights
+
+INCEPTION_FILE = "inception-2015-12-05.pt"
+WEIGHTS = Weights(
+    "clean-fid's Inception network",
+    (INCEPTION_FILE,),
+    "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE,
+)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class InceptionFeatures:
+    """clean-fid's Inception v3: the TorchScript file's ``layers`` part, without its own resize.
+
+    Frozen, which folds BatchNorm into the convolutions before it, and on a CPU with the channels
+    last in memory: the same features to rounding (5e-6 of their deviation), 1.6 times as fast.
+
+    ``path`` is the file ``inception-2015-12-05.pt``. ``device`` defaults to CUDA where there is
+    one. Raises UserError where the file is no such network."""
+
+    name = "inception"
+    side = 299
+
+    def __init__(self, path: Path, device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            # The layers, in float32 as published; never autocast, whatever the caller does.
+            with warnings.catch_warnings():
+                # Nothing else than TorchScript can read the published file.
+                warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+                network = torch.jit.load(str(path), map_location=self.device).eval()
+                self.layers = torch.jit.freeze(network.layers)
+        except (RuntimeError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{path} is not clean-fid's Inception network ({reason})") from error
+        self.identity = f"{INCEPTION_FILE} sha256:{sha256_of(path)[:16]}"
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3, 299, 299) float32 pixels in 0..255 -> (N, 2048) float32."""
+        x = torch.from_numpy(pixels)
+        if self.device.type != "cpu":
+            x = x.to(self.device).contiguous()
+            return self.layers((x - 128) / 128).flatten(1).float().cpu().numpy()
+        x = x.contiguous(memory_format=torch.channels_last)
+        return alike(self.layers, (x - 128) / 128).flatten(1).float().numpy()
+
+
+def alike(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """``net(x)`` on a CPU, with each row the same to the last bit however few there are.
+
+    PyTorch has another kernel for small convolutions of one image, and on one thread for 1 x 1
+    convolutions of fewer than 16 (``use_mkldnn`` in ATen's Convolution.cpp): such batches are
+    filled up, so that an image that is marked alone gets the features it gets among others."""
+    fewest = 2 if torch.get_num_threads() > 1 else 16
+    lacking = max(0, fewest - len(x))
+    # ``pad`` keeps the channels last, which ``cat`` with an expanded row does not.
+    return net(nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking)) if lacking else x)[: len(x)]
+
+
+def self_test(features: InceptionFeatures) -> None:
+    """Refuse a network whose features of a photograph are no numbers, do not tell it from its
+    negative, or differ within one batch, as on a faulty device. Raises UserError."""
+    from harmon_eval.instruments.mask2former.detector import known_photograph
+
+    side = features.side
+    photograph = Image.fromarray(known_photograph()).resize((side, side), Image.Resampling.BICUBIC)
+    pixels = np.asarray(photograph, dtype=np.float32).transpose(2, 0, 1)
+    seen, negative, again = features(np.stack([pixels, 255 - pixels, pixels]))
+    fault = ""
+    if not (np.isfinite(seen).all() and np.isfinite(negative).all()):
+        fault = "its features of a photograph are no numbers"
+    elif np.allclose(seen, negative, rtol=1e-3):
+        fault = "it does not tell a photograph from its negative"
+    elif not np.allclose(seen, again, rtol=1e-3, atol=1e-3 * float(np.abs(seen).max())):
+        fault = "one photograph has two features in one batch"
+    if fault:
+        raise UserError(
+            f"the feature network fails its self-test: {fault}; nothing is marked "
+            f"({features.identity}). Try another driver or the CPU, or get the weights again"
+        )
+
+
+@lru_cache
+def inception_features(path: Path, device: str | None = None) -> InceptionFeatures:
+    """``InceptionFeatures``, loaded and tested once."""
+    features = InceptionFeatures(path, device)
+    self_test(features)
+    return features
+
+
+def open_instrument(find: Callable[[Weights], Path]) -> InceptionFeatures:
+    """Raises InstrumentMissing where the weights are not here, UserError for a failed self-test."""
+    return inception_features(find(WEIGHTS))

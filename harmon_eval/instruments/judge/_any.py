@@ -1,0 +1,82 @@
+"""Any model as a judge: an OpenAI-compatible endpoint, a local vision-language model, ..."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harmon_eval import registry
+from harmon_eval.core import Responder, UserError
+from harmon_eval.instruments.judging import Judge
+
+SERVED = "openai"
+ATTEMPTS = 3
+KEYS = ("JUDGE_API_KEY", "OPENAI_API_KEY")
+# US dollars for a million tokens in and out, of the one judge behind WISE's published numbers.
+PRICES = {"gpt-4o-2024-05-13": (5.0, 15.0)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a judge may cost and how it is asked.
+
+    ``price``: US dollars for a million tokens in and out, as ``5:15``. ``budget``: US dollars that
+    the judges of a run folder may cost in all. ``body``: further fields of each request, as JSON.
+    These are for an endpoint; ``concurrency`` is its number of requests at a time."""
+
+    price: tuple[float, float] | None = None
+    budget: float | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency {self.concurrency}: must be at least 1")
+
+
+def open_instrument(argument: str, settings: Settings) -> Judge:
+    """``openai:MODEL@URL``, ``vlm:PATH`` or any other model that answers questions.
+
+    Raises UserError for a model that cannot, and for settings that it would not follow."""
+    if argument.partition(":")[0] == SERVED:
+        return _served(argument.partition(":")[2], settings)
+    for name in ("price", "budget", "body", "concurrency"):
+        if getattr(settings, name):
+            raise UserError(f"judge={argument}: {name} is for an endpoint, openai:MODEL@URL")
+    responder = registry.model(argument, {"device": settings.device})
+    if type(responder).ask is Responder.ask:
+        raise UserError(f"{responder.name} cannot answer questions: choose another judge")
+    digest = hashlib.sha256(responder.fingerprint.encode()).hexdigest()[:8]
+    return Judge(responder, name=f"{responder.name}-{digest}")
+
+
+def _served(argument: str, settings: Settings) -> Judge:
+    from harmon_eval.adapters import openai
+
+    url, model = openai.place(argument)
+    price = settings.price or PRICES.get(model)
+    if settings.budget is not None and price is None:
+        raise UserError(
+            f"judge=openai:{model}: a budget needs the price, as price=IN:OUT (US dollars for a "
+            "million tokens)"
+        )
+    concurrency = settings.concurrency or 8
+    responder = openai.OpenAIResponder(
+        url,
+        model,
+        keys=KEYS,
+        body=settings.body,
+        text_first=True,
+        patience=openai.Patience(concurrency=concurrency),
+    )
+    return Judge(
+        responder,
+        attempts=ATTEMPTS,
+        workers=concurrency,
+        batch=1,
+        price=price,
+        budget=settings.budget,
+    )

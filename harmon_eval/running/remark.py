@@ -1,0 +1,142 @@
+"""Mark again what a run folder holds, without the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval import registry, suites
+from harmon_eval.core import Result, UserError
+from harmon_eval.running import machine
+from harmon_eval.running.evaluate import Outcome, run_jobs, task_list, together
+from harmon_eval.running.jobs import Job, RunSettings, prepare
+from harmon_eval.running.processes import Launch
+from harmon_eval.running.results import store_result, summarize
+from harmon_eval.running.runner import start_job
+from harmon_eval.store import tables
+from harmon_eval.store.durable import read_json
+from harmon_eval.store.run_folder import MARKS, RunFolder
+from harmon_eval.suites import Suite
+
+
+def mark(
+    path: Path,
+    names: str | None = None,
+    data: Path | None = None,
+    instruments: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Mark and summarize what a run folder holds.
+
+    ``data`` and ``instruments`` are by default those of the run; ``?key=value`` for a role changes
+    settings of the run's own. A variant that needs only the marks of its task (``Task.from_marks``)
+    is made from those. Raises UserError."""
+    folder = RunFolder(path)
+    manifest = folder.manifest
+    known: dict[str, Any] = manifest["tasks"]
+    chosen = task_list(names) if names else list(known)
+    suite = suites.load(
+        manifest["identity"]["suite"],
+        data or data_of(manifest),
+        _instruments(manifest, instruments or {}),
+    )
+    variants = [name for name in chosen if name not in known and _of_marks(name, known)]
+    stored = [name for name in chosen if name not in variants]
+    if unknown := [name for name in stored if name not in known]:
+        raise UserError(f"{path} holds no responses of {unknown[0]!r}: it has {', '.join(known)}")
+    if variants and stored:
+        raise UserError(f"mark {', '.join(variants)} by themselves: they only need stored marks")
+    if variants:
+        return _mark_variants(folder, suite, variants)
+    return _mark_stored(folder, suite, stored)
+
+
+def _mark_stored(folder: RunFolder, suite: Suite, names: list[str]) -> Outcome:
+    manifest = folder.manifest
+    known, seed = manifest["tasks"], manifest["identity"]["seed"]
+    jobs = [
+        prepare(name, registry.task(name), suite, RunSettings(seed, known[name]["limit"]))
+        for name in names
+    ]
+    launch = Launch.from_environment(os.environ)
+    exact = bool(manifest["identity"].get("exact"))
+    with folder.joined(launch) as seat:
+        machine.take_own_accelerator(launch, os.environ)
+        if exact:
+            machine.deterministic_kernels()
+
+        def begin() -> None:
+            for job in jobs:
+                start_job(job, folder)
+
+        team = together(seat, begin)
+        return run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))
+
+
+def data_of(manifest: Mapping[str, Any]) -> Path | None:
+    """The folder that a run was given as ``--data``."""
+    return Path(manifest["data"]) if manifest.get("data") else None
+
+
+def _instruments(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """Those of the run, changed by what was given."""
+    found: dict[str, str] = dict(manifest.get("instruments") or {})
+    for role, spec in given.items():
+        if spec.startswith("?") and role in found:
+            found[role] += ("&" if "?" in found[role] else "?") + spec[1:]
+        else:
+            found[role] = spec
+    return found
+
+
+# -- variants that need only marks -------------------------------------------------------------
+
+
+def _of_marks(name: str, known: Mapping[str, Any]) -> bool:
+    """Whether a variant can be made from the marks of a task that the run has."""
+    return name.partition(":")[0] in known and registry.task(name).from_marks is not None
+
+
+def _mark_variants(run: RunFolder, suite: Suite, names: list[str]) -> Outcome:
+    with run.locked():
+        results = {name: _mark_variant(run, suite, name) for name in names}
+        tables.write_tables(run.path)
+    unscored = sum(sum(result.unscored.values()) for result in results.values())
+    return Outcome(run, results, int(bool(unscored)), (), unscored)
+
+
+def _mark_variant(run: RunFolder, suite: Suite, name: str) -> Result:
+    """Rows of a variant from those of its task, stored in a folder of their own.
+
+    Raises UserError where nothing is marked yet."""
+    base, task = name.partition(":")[0], registry.task(name)
+    identity, entry = run.manifest["identity"], run.manifest["tasks"][base]
+    rows, key = _marked(run, base)
+    assert task.from_marks is not None
+    scored = rows["unscored"].isna()
+    again = task.from_marks(rows[scored]) if scored.any() else rows[scored]
+    rows = pd.concat([again, rows[~scored]]).sort_index()
+    job = prepare(base, task, suite, RunSettings(identity["seed"], entry["limit"]))
+    key = {"version": task.version, "instruments": key["instruments"]}
+    provenance = {**identity, "limit": entry["limit"], "data": entry["data"], **key}
+    result = summarize(Job(name, task, job.everything, job.samples, job.limit), rows, provenance)
+    folder = run.task(name)
+    folder.finish_marks(key, rows)
+    store_result(folder, task, result)
+    return result
+
+
+def _marked(run: RunFolder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The sound marks of a task and what they depend on. Raises UserError without any."""
+    folder = run.task(name)
+    try:
+        key = dict(read_json(folder.path / MARKS)["key"])
+    except (FileNotFoundError, KeyError):
+        key = {}
+    rows = folder.marks(key) if key else None
+    if rows is None:
+        raise UserError(f"{run.path} has no sound marks of {name}: `mark {run.path}` makes them")
+    return rows, key

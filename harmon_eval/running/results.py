@@ -1,0 +1,112 @@
+"""From marks to a result: metrics with intervals, counts, bounds and the baseline floor."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harmon_eval.core import Interval, Result, Task
+from harmon_eval.metrics.floors import constant_reply, if_marked
+from harmon_eval.metrics.intervals import counts
+from harmon_eval.metrics.intervals import intervals as intervals_of
+from harmon_eval.running.jobs import Job
+from harmon_eval.store.durable import write_json
+from harmon_eval.store.run_folder import METRICS, TaskFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def headline(task: Task, metrics: Mapping[str, float]) -> str:
+    """The metric that the task's headline means, whose name may also hold the protocol."""
+    return next(filter(task.main.names, metrics), task.headline)
+
+
+def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Result:
+    """Metrics with intervals over the scored rows; the total is what a full run would have.
+
+    Raises UserError where the task says that these rows cannot be added up."""
+    # Unscored rows make a column of verdicts one of objects; without them it is what it was.
+    scored = rows[rows["unscored"].isna()].reset_index(drop=True).infer_objects()
+    reasons = Counter(str(reason) for reason in rows["unscored"].dropna())
+    metrics = job.task.summarize(scored) if len(scored) else {}
+    main = headline(job.task, metrics)
+    return Result(
+        task=job.name,
+        headline=main,
+        metrics=metrics,
+        intervals=intervals_of(job.task, scored) if len(scored) else {},
+        n=len(scored),
+        total=len(job.everything),
+        unscored=reasons,
+        counts=counts(job.task, scored, metrics),
+        provenance=provenance,
+        rows=rows,
+        bounds=score_bounds(job, rows, scored) if reasons else None,
+        floor=constant_reply(job.task, job.samples, main) if metrics else None,
+    )
+
+
+def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval | None:
+    """The headline metric if all unscored samples were wrong, and if all were right.
+
+    None for a task that does not say what their rows would be (see ``Task.bounds``)."""
+    import pandas as pd
+
+    if job.task.bounds is None:
+        return None
+    unscored = set(rows.loc[rows["unscored"].notna(), "id"])
+    samples = [sample for sample in job.samples if sample.id in unscored]
+    if not samples:
+        return None
+    ends = []
+    for right in (False, True):
+        assumed = [if_marked(job.task, sample, right) for sample in samples]
+        parts = [part for part in (scored, pd.DataFrame(assumed)) if len(part)]
+        whole = pd.concat(parts, ignore_index=True).infer_objects()
+        metrics = job.task.summarize(whole)
+        ends.append(float(metrics.get(headline(job.task, metrics), math.nan)))
+    # A part of a benchmark may be too little for its headline, whatever the marks.
+    return None if any(map(math.isnan, ends)) else (min(ends), max(ends))
+
+
+def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
+    """Write ``metrics.json``."""
+    write_json(folder.path / METRICS, as_json(task, result))
+
+
+def as_json(task: Task, result: Result) -> dict[str, Any]:
+    """A result as it is stored: numbers that are not finite are null."""
+    every = result.rows["unscored"].isna() if result.rows is not None else []
+    groups = int(result.rows.loc[every, "group"].nunique()) if result.rows is not None else 0
+    stored: dict[str, Any] = {
+        "task": result.task,
+        "headline": result.headline,
+        "higher_is_better": task.higher_is_better,
+        "paper": task.about.paper,
+        "metrics": {name: _finite(value) for name, value in result.metrics.items()},
+        "intervals": {
+            name: [_finite(low), _finite(high)] for name, (low, high) in result.intervals.items()
+        },
+        "n": result.n,
+        "groups": groups,
+        "total": result.total,
+        # Only of metrics that count fewer: all others count every scored sample.
+        "counts": {
+            name: [count.n, count.groups]
+            for name, count in result.counts.items()
+            if (count.n, count.groups) != (result.n, groups)
+        },
+        "unscored": dict(result.unscored),
+    }
+    if result.bounds:
+        stored["bounds"] = [_finite(end) for end in result.bounds]
+    if result.floor:
+        stored["floor"] = {"reply": result.floor.reply, "score": _finite(result.floor.score)}
+    return {**stored, "provenance": dict(result.provenance)}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,128 @@
+"""A suite finds or makes each task's data, and opens instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harmon_eval import registry
+from harmon_eval.core import Data, InstrumentMissing, Source, Task, UserError
+from harmon_eval.instruments import weights
+from harmon_eval.suites.cache import cache_folder, made_once
+
+MADE = {"mini": "mini-3", "official": "official-1"}  # raised when the world of shapes changes
+
+
+class Suite:
+    """``data`` holds one folder a task, or the files of one task directly, and ``weights/``.
+
+    What is not there is looked for in the cache, where ``prepare`` puts it, or made there, if the
+    task says how. ``chosen`` instruments come before the suite's ``defaults``, and those before
+    the task's own."""
+
+    images_per_prompt = 4
+
+    def __init__(
+        self,
+        name: str,
+        data: Path | None = None,
+        defaults: Mapping[str, str] | None = None,
+        chosen: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self.data_folder = name, data
+        self.defaults, self.chosen = dict(defaults or {}), dict(chosen or {})
+        self._opened: dict[tuple[str, object], Any] = {}
+
+    # -- data --------------------------------------------------------------------------------
+
+    def data(self, name: str, task: Task) -> Data:
+        """The data of a task; that they are missing is said when they are asked for."""
+        return Data(
+            self.name, partial(self._find, name.partition(":")[0], task), self.images_per_prompt
+        )
+
+    def _find(self, name: str, task: Task) -> Path:
+        """Raises UserError that names the missing file and where to put it."""
+        source = task.sources.get(self.name)
+        if source is None:
+            known = ", ".join(task.sources) or "none"
+            raise UserError(f"task {name!r} has no data in the {self.name} suite (it has: {known})")
+        place = source.folder or name
+        for folder in (*self._own(place), prepared_folder(place)):
+            if folder.is_dir() and _has(folder, source, own=self.data_folder is not None):
+                return folder
+        if source.make is not None:
+            made = f"{place}-{source.version}" if source.version != "1" else place
+            folder = cache_folder() / MADE.get(self.name, self.name) / made
+            return made_once(folder, source.make)
+        raise UserError(self._missing(name, source, place))
+
+    def _own(self, place: str) -> list[Path]:
+        return [self.data_folder / place, self.data_folder] if self.data_folder else []
+
+    def _missing(self, name: str, source: Source, place: str) -> str:
+        where = f"{self.data_folder}/{place}" if self.data_folder else f"DIR/{place}"
+        option = "" if self.data_folder else " and pass --data DIR"
+        command = f", or: python -m harmon_eval prepare {name}" if source.downloads else ""
+        needed = source.files[0] if source.files else "data"
+        return f"task {name!r} needs {needed}: put {source.text} into {where}{option}{command}"
+
+    # -- instruments -------------------------------------------------------------------------
+
+    def instrument(self, role: str, task: Task) -> Any:
+        """The instrument for a role of the task, opened once.
+
+        Raises InstrumentMissing for what is not here: responses stay for ``mark``; UserError for an
+        unknown one, or one that fails its self-test."""
+        spec = self.instrument_name(role, task)
+        if not spec:
+            raise InstrumentMissing(
+                f"no {role} was named: `python -m harmon_eval mark RUN --instrument {role}=NAME` "
+                f"continues from the stored responses" + HINTS.get(role, "")
+            )
+        key = (role, spec)
+        if key not in self._opened:
+            self._opened[key] = registry.instrument(role, spec, self.find_weights)
+        return self._opened[key]
+
+    def instrument_name(self, role: str, task: Task) -> str | Callable[..., Any]:
+        """What was chosen for a role, or the default of the suite or of the task; empty: none."""
+        for names in (self.chosen, self.defaults):
+            if role in names:
+                return names[role]
+        return task.instruments.get(role, "")
+
+    def find_weights(self, wanted: weights.Weights) -> Path:
+        """Raises InstrumentMissing: which file goes where."""
+        own = self.data_folder
+        folders = [own / weights.FOLDER, own] if own is not None else []
+        # A file that clean-fid's users have lies in the cache folder itself.
+        folders += [cache_folder() / weights.FOLDER, cache_folder()]
+        option = "" if own else f", or as DIR/{weights.FOLDER}/{wanted.names[0]} with --data DIR"
+        return weights.find(wanted, folders, option)
+
+
+HINTS = {
+    "judge": ", such as --instrument judge=openai:MODEL@URL (an OpenAI-compatible endpoint) or "
+    "judge=vlm:PATH (a local model)",
+}
+
+
+def _has(folder: Path, source: Source, own: bool) -> bool:
+    """Whether a folder holds a task's data; without patterns any folder that the user gave does."""
+    return any(any(folder.glob(file)) for file in source.files) if source.files else own
+
+
+def prepared_folder(place: str) -> Path:
+    """Where ``prepare`` puts the data of a task."""
+    return cache_folder() / "data" / place
+
+
+def prepared_file(place: str, data: Path | None) -> Path:
+    """Where ``prepare`` puts a file of the data folder's layout: in ``data``, or in the cache."""
+    if data is not None:
+        return data / place
+    inside = place.startswith(f"{weights.FOLDER}/")
+    return cache_folder() / place if inside else cache_folder() / "data" / place
