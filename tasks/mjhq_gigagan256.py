@@ -1,7 +1,8 @@
-"""MJHQ-30K FID by GigaGAN's preparation (centre crop, Lanczos to 256), as JanusFlow reports it.
+"""MJHQ-30K FID with GigaGAN's preparation (centre crop, Lanczos to 256), as JanusFlow reports it.
 
 Prompts, references and metrics are those of ``mjhq``."""
 
+from harmon_eval.tasks.mjhq import mini
 from harmon_eval.tasks.mjhq.task import task
 
-TASK = task("gigagan256", data="mjhq_gigagan256")
+TASK = task("gigagan256", mini.make_tenth)

@@ -1,4 +1,4 @@
-"""Images that something else drew: a GenEval image folder, or any folder with a list of prompts."""
+"""Images that something else drew, in a benchmark's published layout or with a list of prompts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
+from harmon_eval import registry
 from harmon_eval.core import Draw, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image
-from harmon_eval.tasks.geneval.layout import read_folder
 
-LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "meta_data.json")
+LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl")
 FILE_FIELDS = ("file", "file_name", "filename", "image")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -24,11 +24,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 class FolderResponder(Responder):
     """Answers a drawing request with the stored image of the same prompt and index.
 
-    Understood: GenEval's layout (00000/metadata.jsonl and 00000/samples/*.png); MJHQ's
-    (``meta_data.json`` and {category}/{key}.png); or ``prompts.csv``, ``.json`` or ``.jsonl`` with
-    the fields ``file`` and ``prompt``. Several files of one prompt are its drawings 0, 1, ... in
-    sorted order. How they were drawn is not known and the provenance says so. The fingerprint is
-    of prompts, file names and sizes.
+    Understood: ``prompts.csv``, ``.json`` or ``.jsonl`` with the fields ``file`` and ``prompt``, or
+    the published layout of a task (``Task.layout``), such as GenEval's (00000/metadata.jsonl and
+    00000/samples/*.png) and MJHQ's (``meta_data.json`` and {category}/{key}.png). Several files of
+    one prompt are its drawings 0, 1, ... in sorted order. How they were drawn is not known and the
+    provenance says so. The fingerprint is of prompts, file names and sizes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,8 +70,9 @@ def _pairs(folder: Path) -> Iterator[tuple[str, Path]]:
     """(prompt, image file) pairs of a folder in any layout that is understood."""
     listed = next((folder / name for name in LISTS if (folder / name).exists()), None)
     if listed is None:
-        for metadata, file in read_folder(folder):
-            yield str(metadata["prompt"]), _inside(folder, file)
+        found = (read(folder) for read in registry.layouts())
+        for prompt, file in next((pairs for pairs in found if pairs is not None), ()):
+            yield prompt, _inside(folder, file)
         return
     for entry in _entries(listed):
         try:
@@ -79,7 +80,7 @@ def _pairs(folder: Path) -> Iterator[tuple[str, Path]]:
             prompt = entry["prompt"]
         except (KeyError, StopIteration, AttributeError):
             raise UserError(f"{listed}: each entry needs the fields file and prompt") from None
-        yield str(prompt), _with_suffix(_inside(folder, folder / str(name)))
+        yield str(prompt), _inside(folder, _with_suffix(folder / str(name)))
 
 
 def _inside(folder: Path, file: Path) -> Path:
@@ -104,11 +105,6 @@ def _entries(listed: Path) -> list[Mapping[str, Any]]:
         if listed.suffix == ".jsonl":
             return [json.loads(line) for line in text.split("\n") if line.strip()]
         values = json.loads(text)
-        if listed.name == "meta_data.json":
-            return [
-                {"file": f"{value['category']}/{key}", "prompt": value["prompt"]}
-                for key, value in values.items()
-            ]
         if isinstance(values, dict):
             return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
         return list(values)

@@ -16,6 +16,7 @@ from harmon_eval.core import (
     Answer,
     Instruments,
     Interval,
+    Metric,
     Row,
     Summarize,
     Unscorable,
@@ -30,11 +31,22 @@ from harmon_eval.metrics.frechet import (
     without_each_group,
 )
 from harmon_eval.metrics.kid import kid, kid_replicates, squared_mmd
+from harmon_eval.metrics.rows import after
 from harmon_eval.metrics.statistics import Replicates, jackknife_interval
 
 JACKKNIFE_GROUPS = 20
 MIN_KID = 4
 CHUNK = 1024
+# Protocol and network stand in brackets, and after a slash the category (the stratum of a row).
+_category = after("]/", "stratum")
+METRICS = (
+    Metric("fid[*]", higher_is_better=False, maximum=None, headline=True),
+    Metric("fid[*]/*", higher_is_better=False, maximum=None, rows=_category),
+    Metric("kid[*]", higher_is_better=False, maximum=None),
+    Metric("kid[*]/*", higher_is_better=False, maximum=None, rows=_category, interval=False),
+    Metric("kid_standard_error[*]", higher_is_better=None, maximum=None, interval=False),
+    Metric("fid_noise_floor[*]", higher_is_better=None, maximum=None, interval=False),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +80,7 @@ def _refuse_damaged(references: Sequence[Path]) -> None:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """All metrics (see ``tasks/mjhq.py``). What too few images do not allow is left out.
+    """All of METRICS that there are enough images for.
 
     Raises UserError for rows of different protocols."""
     rows = _ordered(rows)

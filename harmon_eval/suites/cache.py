@@ -1,25 +1,17 @@
-"""The user's cache folder, and data made once in it: whole or absent, checked when used again."""
+"""Data made once in the user's cache folder: whole or absent, checked when used again."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from harmon_eval.core import UserError
+from harmon_eval.files.cache import cache_folder as cache_folder
 
 CHECKSUM = "sha256.txt"
-
-
-def cache_folder() -> Path:
-    """``HARMON_EVAL_CACHE``, or the platform's cache folder."""
-    override = os.environ.get("HARMON_EVAL_CACHE")
-    return Path(override) if override else user_cache_path("harmon_eval")
 
 
 def content_hash(folder: Path) -> str:

@@ -1,11 +1,12 @@
 """FID on COCO 2014's validation captions: how far drawings are from the photographs described.
 
-Protocol: "COCO-30k" of the text-to-image papers: 30,000 captions of val2014, one image drawn for
-each, both sides prepared as in GigaGAN's script (centre crop, Lanczos to 256), then clean-fid's
-Inception; so the headline is ``fid[gigagan256,inception]``. No list of captions is published with
-the papers. ``captions_30k.txt`` (caption ids, one a line) beside the annotations gives yours;
-without it one caption of each of 30,000 images is taken, by the hash of their ids, the same
-everywhere. References are the photographs of the captions drawn. All metrics are those of ``mjhq``.
+Protocol: "COCO-30k" of the text-to-image papers. One image is drawn for each of 30,000 captions of
+val2014. Drawings and photographs are prepared as in GigaGAN's script (centre crop, Lanczos to 256),
+then go through clean-fid's Inception, so the headline is ``fid[gigagan256,inception]``. The papers
+publish no list of captions. Put yours beside the annotations as ``captions_30k.txt`` (one caption
+id on each line). Without it one caption of each of 30,000 images is taken, by the hash of their
+ids, the same everywhere. References are the photographs of the captions drawn. All metrics are
+those of ``mjhq``.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import Draw, Sample, Suite, UserError
+from harmon_eval.core import Data, Draw, Remote, Sample, Source, UserError
+from harmon_eval.tasks.coco_fid import mini
 from harmon_eval.tasks.mjhq.task import task as fid_task
 
 CAPTIONS, CHOSEN, IMAGES = "captions_val2014.json", "captions_30k.txt", "val2014"
 SIZE = 30_000
+COCO = "http://images.cocodataset.org"
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
+def samples(data: Data) -> Iterator[Sample]:
     """One drawing a caption; ids are caption ids. Raises UserError for broken or missing files."""
-    folder = suite.data("coco_fid")
+    folder = data.folder
     files, captions = load_captions(folder / CAPTIONS)
     for caption_id in chosen(folder / CHOSEN, captions):
         image_id, text = captions[caption_id]
@@ -83,17 +86,44 @@ def chosen(path: Path, captions: dict[int, tuple[int, str]]) -> list[int]:
     return sorted(first[image] for image in images)
 
 
+_FID = fid_task("gigagan256", mini.make)
 TASK = replace(
-    fid_task("gigagan256"),
+    _FID,
     samples=samples,
-    exports=None,
-    paper="arXiv 2303.05511",
-    protocol="mingukkang/GigaGAN @ b2d3716 (preparation of both sides) and clean-fid's Inception",
-    differs="No list of captions is published: one of each of 30,000 images is taken, by the hash "
-    "of their ids, unless you give a list. Symmetric eigenvalues in float64 instead of a matrix "
-    "square root.",
-    compares="Neither lmms-eval nor VLMEvalKit has it. Papers draw other captions and take other "
-    "references: differences of some tenths mean nothing.",
-    licence="captions CC BY 4.0; images under their Flickr licences",
-    size="30,000 captions",
+    files_before=None,
+    layout=None,
+    about=replace(
+        _FID.about,
+        paper="arXiv 2303.05511",
+        protocol="mingukkang/GigaGAN @ b2d3716 (preparation of both sides) and clean-fid's "
+        "Inception",
+        differs="No list of captions is published: one of each of 30,000 images is taken, by the "
+        "hash of their ids, unless you give a list. Symmetric eigenvalues in float64 instead of a "
+        "matrix square root.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. Papers draw other captions and take "
+        "other references: differences of some tenths mean nothing.",
+        licence="captions CC BY 4.0; images under their Flickr licences",
+        size="30,000 captions",
+    ),
+    sources={
+        "official": Source(
+            files=(CAPTIONS,),
+            text="annotations/captions_val2014.json of COCO 2014 (and its images beside it in "
+            "val2014/)",
+            downloads=(
+                Remote(
+                    f"{COCO}/annotations/annotations_trainval2014.zip",
+                    "annotations_trainval2014.zip",
+                    unpack=r"annotations/(captions_val2014\.json)",
+                ),
+                Remote(
+                    f"{COCO}/zips/val2014.zip",
+                    "val2014.zip",
+                    md5="a3d79f5ed8d289b7a7554ce06a5782b3",
+                    unpack=r"(val2014/COCO_val2014_\d{12}\.jpg)",
+                ),
+            ),
+        ),
+        "mini": Source(make=mini.make),
+    },
 )

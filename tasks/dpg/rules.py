@@ -1,72 +1,18 @@
-"""DPG-Bench's files and its graph of questions.
+"""DPG-Bench's graph of questions: what the answers about an image come to.
 
 Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from harmon_eval.core import Row, UserError
+import pandas as pd
 
-COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
-
-
-@dataclass(frozen=True)
-class Question:
-    """A yes/no question of an item. ``detailed`` is such as "attribute - color"; ``parents`` are
-    the questions without whose yes this one's does not count."""
-
-    number: int
-    text: str
-    parents: tuple[int, ...]
-    detailed: str
-
-    @property
-    def broad(self) -> str:
-        return self.detailed.split(" - ")[0].strip()
-
-
-def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
-    """Questions by item, in file order, and the item of the first row.
-
-    Raises UserError naming the row and the column."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = list(csv.DictReader(opened))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as CSV: {error}") from None
-    if not rows:
-        raise UserError(f"{file} holds no questions")
-    found: dict[str, list[Question]] = {}
-    for number, row in enumerate(rows, start=2):
-        if missing := [name for name in COLUMNS if row.get(name) is None]:
-            raise UserError(f"{file}, row {number}: the column {missing[0]!r} is missing")
-        try:
-            proposition = int(row["proposition_id"])
-            parents = tuple(int(part) for part in row["dependency"].split(","))
-        except ValueError:
-            raise UserError(
-                f"{file}, row {number}: proposition_id and dependency must be numbers, "
-                "the latter separated by commas"
-            ) from None
-        question = Question(
-            proposition,
-            row["question_natural_language"].strip(),
-            tuple(parent for parent in parents if parent != 0),
-            row["tuple"].split("(")[0].strip(),
-        )
-        item = found.setdefault(row["item_id"], [])
-        if any(other.number == proposition for other in item):
-            raise UserError(
-                f"{file}, row {number}: question {proposition} of {row['item_id']!r} occurs twice"
-            )
-        item.append(question)
-    return found, rows[0]["item_id"]
+from harmon_eval.core import Row
+from harmon_eval.metrics.rows import Mask
+from harmon_eval.tasks.dpg.files import Question
 
 
 def parse_yes_no(reply: str) -> bool | None:
@@ -140,3 +86,20 @@ def mark_image(questions: Sequence[Question], said: dict[int, bool], first: bool
         **category_counts(questions, said, ""),
         **category_counts(seen, said, "published "),
     }
+
+
+def categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
+    """Percent of yes in each category, from the sums of ``category_counts``."""
+    sums = rows[[c for c in rows.columns if c.startswith((f"{prefix}yes:", f"{prefix}of:"))]].sum()
+    start = f"{prefix}of:"
+    found = sorted(c.removeprefix(start) for c in sums.index if c.startswith(start))
+    return {
+        f"{name}{category}": 100 * float(sums[f"{prefix}yes:{category}"] / sums[start + category])
+        for category in found
+        if sums[start + category]
+    }
+
+
+def asked(prefix: str, name: str) -> Mask:
+    """Rows with questions of the category that the metric names after ``name``."""
+    return lambda rows, metric: rows[f"{prefix}of:{metric.removeprefix(name)}"] > 0

@@ -1,8 +1,9 @@
 """DPG-Bench: how much of a long, dense prompt does the image show?
 
-Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1: a graph of yes/no
-questions a prompt, asked about each of four images. ``as_published*`` follow the script, which
-loses its first row and takes categories from the last image. The answerer is part of the name.
+Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1. Each prompt has a
+graph of yes/no questions, which are asked about each of four images. ``as_published*`` follow the
+published script, which loses its first row and takes categories from the last image. The name of
+the model that answers is part of the metric's name.
 """
 
 from __future__ import annotations
@@ -14,32 +15,35 @@ from pathlib import Path
 import pandas as pd
 
 from harmon_eval.core import (
+    About,
     Answer,
     Ask,
+    Data,
     Draw,
     Instruments,
-    Interval,
+    Metric,
     Row,
     Sample,
-    Suite,
-    Summarize,
+    Source,
     Task,
     Unscorable,
     UserError,
 )
 from harmon_eval.instruments.judging import judge_of
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.replies.prompts import YES_OR_NO
+from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
+from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, Question, read_questions
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
-    """Each prompt ``suite.images_per_prompt`` times. Raises UserError for files with a flaw."""
-    folder = suite.data("dpg")
-    questions, first = dpg.read_questions(folder / "dpg_bench.csv")
+def samples(data: Data) -> Iterator[Sample]:
+    """Each prompt ``data.images_per_prompt`` times. Raises UserError for files with a flaw."""
+    folder = data.folder
+    questions, first = read_questions(folder / FILE)
     files = sorted((folder / "prompts").glob("*.txt"))
     if not files:
         raise UserError(f"{folder}/prompts holds no prompts: put dpg_bench/prompts/*.txt there")
@@ -47,20 +51,20 @@ def samples(suite: Suite) -> Iterator[Sample]:
         logger.warning("%d items of dpg_bench.csv have no prompt, such as %r", len(lost), lost[0])
     for file in files:
         prompt = file.read_text(encoding="utf-8").strip()
-        for index in range(suite.images_per_prompt):
+        for index in range(data.images_per_prompt):
             target = {
                 "questions": [
                     [q.number, q.text, list(q.parents), q.detailed]
                     for q in questions.get(file.stem, ())
                 ],
                 "first": file.stem == first,
-                "last": index == suite.images_per_prompt - 1,
+                "last": index == data.images_per_prompt - 1,
             }
             yield Sample(f"{file.stem}/{index:04d}", Draw(prompt, index=index), target, file.stem)
 
 
-def questions_of(sample: Sample) -> list[dpg.Question]:
-    return [dpg.Question(n, t, tuple(p), d) for n, t, p, d in sample.target["questions"]]
+def questions_of(sample: Sample) -> list[Question]:
+    return [Question(n, t, tuple(p), d) for n, t, p, d in sample.target["questions"]]
 
 
 def judged(sample: Sample, image: Path | None) -> list[Ask]:
@@ -88,7 +92,11 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     return rows
 
 
-def assume(sample: Sample, right: bool) -> Row:
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    return _assumed(sample, False), _assumed(sample, True)
+
+
+def _assumed(sample: Sample, right: bool) -> Row:
     """All yes or all no; a prompt without questions has a score and nothing else."""
     questions = questions_of(sample)
     row: Row = {"judge": None, "last": sample.target["last"]}
@@ -106,45 +114,41 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     found = {f"dpg[{judge}]": 100 * float(items["score"])}
     if pd.notna(items["published"]):
         found[f"as_published[{judge}]"] = 100 * float(items["published"])
-    found |= _categories(rows, "", "")
-    return found | _categories(rows[rows["last"].astype(bool)], "published ", "as_published/")
-
-
-def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over prompts, of shares: only of a share is 0 or 1 the end of the scale."""
-    columns = [c for c in rows.columns if c not in ("id", "answers", "group", "stratum")]
-    return scaled_intervals(rows, summarize, lambda name: 100.0, columns)
-
-
-def _categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
-    sums = rows[[c for c in rows.columns if c.startswith((f"{prefix}yes:", f"{prefix}of:"))]].sum()
-    start = f"{prefix}of:"
-    categories = sorted(c.removeprefix(start) for c in sums.index if c.startswith(start))
-    return {
-        f"{name}{category}": 100 * float(sums[f"{prefix}yes:{category}"] / sums[start + category])
-        for category in categories
-        if sums[start + category]
-    }
+    found |= dpg.categories(rows, "", "")
+    return found | dpg.categories(rows[rows["last"].astype(bool)], "published ", "as_published/")
 
 
 TASK = Task(
     samples=samples,
     mark=mark,
     summarize=summarize,
-    headline="dpg",
-    higher_is_better=True,
-    paper="arXiv 2403.05135",
-    version="1",
-    instruments=("judge",),
+    metrics=(
+        Metric("dpg[*]", maximum=100.0, headline=True),
+        Metric("as_published[*]", maximum=100.0, rows=known("published")),
+        Metric(
+            "as_published/*",
+            maximum=100.0,
+            rows=both(having("last", True), dpg.asked("published ", "as_published/")),
+        ),
+        Metric("*", maximum=100.0, rows=dpg.asked("", "")),
+    ),
+    about=About(
+        paper="arXiv 2403.05135",
+        version="1",
+        protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
+        differs="The first row of questions counts, categories come from all four images, and an "
+        "answer that is neither yes nor no is unscored. `as_published*` keep what the script does.",
+        compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are mPLUG's on "
+        "2 x 2 grids: another answerer does not compare. Users miss the published numbers by 2 to "
+        "6 points even so.",
+        licence="Apache-2.0 (TencentQQGYLab/ELLA)",
+        size="1,065 prompts x 4 images",
+        cost="4,260 drawings, each asked all questions of its graph",
+    ),
+    sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+    instruments={"judge": ""},
     judged=judged,
-    assume=assume,
-    intervals=intervals,
-    licence="Apache-2.0 (TencentQQGYLab/ELLA)",
-    size="1,065 prompts x 4 images",
-    protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
-    differs="The first row of questions counts, categories come from all four images, and neither "
-    "yes nor no is unscored. `as_published*` keep what the script does.",
-    compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are mPLUG's on 2 x 2 "
-    "grids: another answerer does not compare; users miss them by 2 to 6 points even so.",
-    cost="4,260 drawings, each asked all questions of its graph",
+    bounds=bounds,
+    # The yes and no of each question (``answers``) are not added up.
+    columns=("judge", "last", "score", "published", "*yes:*", "*of:*"),
 )

@@ -45,6 +45,16 @@ def read_folder(folder: Path) -> list[tuple[dict[str, Any], Path]]:
     return pairs
 
 
+def read_images(folder: Path) -> list[tuple[str, Path]] | None:
+    """Prompt and file of each image in GenEval's image folder; None for a folder of another kind.
+
+    Raises UserError as ``read_folder`` does."""
+    numbered = (path for path in folder.iterdir() if path.name.isdigit())
+    if not any((p / "metadata.jsonl").exists() or (p / "samples").is_dir() for p in numbered):
+        return None
+    return [(str(metadata["prompt"]), image) for metadata, image in read_folder(folder)]
+
+
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ def mark_image(
     image: np.ndarray,
     detections: Mapping[str, tuple[np.ndarray, np.ndarray | None]],
     name_colors: Any,
+    protocol: Protocol = PUBLISHED,
 ) -> Row:
     """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool.
 
@@ -40,7 +41,7 @@ def mark_image(
                 image, found[kept], None if masks is None else masks[kept], name
             )
     return {
-        **judge(metadata, boxes, colors, PUBLISHED),
+        **judge(metadata, boxes, colors, protocol),
         "detections": json.dumps({name: found.tolist() for name, found in boxes.items()}),
         "colors": json.dumps(colors),
     }
@@ -64,14 +65,19 @@ def judge(
     }
 
 
-def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Stored rows marked again by other thresholds, without detector and images.
-
-    Raises UserError for a threshold below what was stored, or rows that hold no objects."""
+def check_stored(protocol: Protocol) -> None:
+    """Raises UserError for thresholds that need objects which are not stored with the marks."""
     if min(protocol.threshold, protocol.counting_threshold) < LOWEST_SCORE:
         raise UserError(f"objects below {LOWEST_SCORE} are not stored: choose a higher threshold")
     if protocol.max_objects > STORED.max_objects:
         raise UserError(f"no more than {STORED.max_objects} objects of a class are stored")
+
+
+def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """Stored rows marked again by other thresholds, without detector and images.
+
+    Raises UserError for a threshold below what was stored, or rows that hold no objects."""
+    check_stored(protocol)
     if "detections" not in rows:
         raise UserError("these rows hold no objects: mark the run again")
     again = []

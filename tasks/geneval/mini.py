@@ -11,8 +11,9 @@ import numpy as np
 from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES
 from harmon_eval.tasks.geneval import prompts
 
-SEED = 43
-PROMPTS_A_TAG = 100
+SEED, PROMPTS_A_TAG = 43, 100
+# A fifth as many: all tasks of the mini suite together should take minutes.
+FRESH_SEED, FRESH_PROMPTS_A_TAG = 44, 20
 
 
 def geneval_items(seed: int, samples: int = PROMPTS_A_TAG) -> list[dict[str, Any]]:
@@ -37,5 +38,13 @@ def geneval_items(seed: int, samples: int = PROMPTS_A_TAG) -> list[dict[str, Any
 
 
 def make(folder: Path) -> None:
-    text = prompts.to_jsonl(geneval_items(SEED))
-    (folder / "evaluation_metadata.jsonl").write_text(text)
+    _write(folder, geneval_items(SEED))
+
+
+def make_fresh(folder: Path) -> None:
+    """For ``geneval_fresh``: the same grammar with another seed."""
+    _write(folder, geneval_items(FRESH_SEED, FRESH_PROMPTS_A_TAG))
+
+
+def _write(folder: Path, items: Sequence[dict[str, Any]]) -> None:
+    (folder / prompts.FILE).write_text(prompts.to_jsonl(items))

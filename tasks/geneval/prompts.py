@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from harmon_eval.core import UserError
 from harmon_eval.tasks.geneval.rules import PALETTE
 
+FILE = "evaluation_metadata.jsonl"
 OFFICIAL_SEED = 43
 OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"
 FRESH_SEED = 250321979
@@ -151,3 +153,11 @@ def official_metadata() -> str:
             "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"
         )
     return text
+
+
+def write_official(folder: Path) -> None:
+    (folder / FILE).write_text(official_metadata(), encoding="utf-8")
+
+
+def write_fresh(folder: Path) -> None:
+    (folder / FILE).write_text(fresh_metadata(), encoding="utf-8")

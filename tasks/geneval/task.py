@@ -1,8 +1,14 @@
 """GenEval: does the image show the objects, counts, colours and positions that were asked for?
 
 Paper: Ghosh et al. 2023, arXiv 2310.11513. Protocol: djghosh13/geneval @ af4902f, the scorer's
-rules and file formats. A detector finds objects, a colour namer names those that need it, fixed
-rules decide: one yes or no an image; the score is the unweighted mean over six kinds of prompts.
+rules and file formats. A detector finds the objects, a colour classifier names their colours where
+the prompt asks for them, and fixed rules decide whether the image is right. The score is the
+unweighted mean over six kinds of prompts.
+
+``geneval:threshold=0.4`` counts objects above another detection score, ``counting=0.95`` does so
+for prompts that ask for a number (``geneval:threshold=0.4+counting=0.95`` changes both). Such a
+variant is marked from the stored detections of ``geneval``, without a detector or images, and its
+numbers never share a column with the published thresholds.
 """
 
 from __future__ import annotations
@@ -13,33 +19,36 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from harmon_eval.core import (
+    About,
     Answer,
+    Data,
     Draw,
     Instruments,
-    Interval,
+    Metric,
     Row,
     Sample,
-    Suite,
-    Summarize,
+    Source,
     Task,
+    count,
 )
 from harmon_eval.files.images import read_rgb
-from harmon_eval.metrics.statistics import bootstrap_intervals
-from harmon_eval.tasks.geneval.layout import read_metadata
-from harmon_eval.tasks.geneval.marks import details, mark_image, verdicts
+from harmon_eval.metrics.rows import of
+from harmon_eval.tasks.geneval import mini, prompts, thresholds
+from harmon_eval.tasks.geneval.layout import read_images, read_metadata
+from harmon_eval.tasks.geneval.marks import mark_image
 from harmon_eval.tasks.geneval.prompts import TAGS
-from harmon_eval.tasks.geneval.rules import verdict
+from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
 # Masks of this many images are in memory at a time, up to a hundred of each image's size.
 DETECT_BATCH = 8
 COUNTS = ("tags", "prompts", "images")
 
 
-def samples(suite: Suite, data: str = "geneval") -> Iterator[Sample]:
-    """Each prompt ``suite.images_per_prompt`` times; ids are paths in GenEval's image folder."""
-    metadata = read_metadata(suite.data(data) / "evaluation_metadata.jsonl")
+def samples(data: Data) -> Iterator[Sample]:
+    """Each prompt ``data.images_per_prompt`` times; ids are paths in GenEval's image folder."""
+    metadata = read_metadata(data.folder / prompts.FILE)
     for index, item in enumerate(metadata):
-        for k in range(suite.images_per_prompt):
+        for k in range(data.images_per_prompt):
             yield Sample(
                 id=f"{index:05d}/samples/{k:04d}",
                 request=Draw(item["prompt"], index=k),
@@ -49,7 +58,9 @@ def samples(suite: Suite, data: str = "geneval") -> Iterator[Sample]:
             )
 
 
-def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+def mark(
+    answers: Sequence[Answer], instruments: Instruments, protocol: Protocol = PUBLISHED
+) -> list[Row]:
     """One row an image: the verdict, its reason, and every object that counts.
 
     Raises Unscorable when a file is no image."""
@@ -59,7 +70,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         images = [read_rgb(answer.image, exif_orientation=True) for answer in batch]
         found = instruments["detector"](images)
         for answer, image, detections in zip(batch, images, found, strict=True):
-            rows.append(mark_image(answer.sample.target, image, detections, instruments["color"]))
+            target, color = answer.sample.target, instruments["color"]
+            rows.append(mark_image(target, image, detections, color, protocol))
     return rows
 
 
@@ -68,59 +80,74 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     and ``images`` say how many were scored. A prompt is correct if any of its images is."""
     correct = rows["correct"].astype(bool)
     tags = correct.groupby(rows["tag"]).mean()
-    prompts = correct.groupby(rows["group"]).any()
+    by_prompt = correct.groupby(rows["group"]).any()
     return {
         "overall": float(tags.mean()),
         **{tag: float(tags[tag]) for tag in TAGS if tag in tags.index},
         "correct_images": float(correct.mean()),
-        "correct_prompts": float(prompts.mean()),
-        **dict(zip(COUNTS, map(float, (len(tags), len(prompts), len(rows))), strict=True)),
+        "correct_prompts": float(by_prompt.mean()),
+        **dict(zip(COUNTS, map(float, (len(tags), len(by_prompt), len(rows))), strict=True)),
     }
 
 
-def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over prompts within each tag; counts have no interval."""
-
-    def shares(rows: pd.DataFrame) -> dict[str, float]:
-        return {name: value for name, value in summarize(rows).items() if name not in COUNTS}
-
-    return bootstrap_intervals(rows, shares)
+def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
+    """The metadata files of the official image folder."""
+    return {f"images/{s.group}/metadata.jsonl": json.dumps(dict(s.target)) for s in drawn}
 
 
-def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """The official folder's metadata files, and ``results.jsonl`` once there are marks."""
-    if rows is None:
-        return {f"images/{s.group}/metadata.jsonl": json.dumps(dict(s.target)) for s in drawn}
+def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """``results.jsonl`` as the official scorer writes it."""
     official = pd.DataFrame({"filename": [f"images/{name}.png" for name in rows["id"]]})
     for column in ("tag", "prompt", "correct", "reason", "metadata", "details"):
         official[column] = rows[column].to_numpy()
     return {"results.jsonl": official.to_json(orient="records", lines=True)}
 
 
-def assume(sample: Sample, right: bool) -> Row:
-    return {"tag": sample.stratum, "correct": right}
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    wrong: Row = {"tag": sample.stratum, "correct": False}
+    return wrong, {**wrong, "correct": True}
+
+
+def open_task(argument: str = "") -> Task:
+    """``threshold=SCORE``, ``counting=SCORE`` or both with a plus between them."""
+    return thresholds.variant(TASK, argument)
 
 
 TASK = Task(
     samples=samples,
     mark=mark,
     summarize=summarize,
-    headline="overall",
-    higher_is_better=True,
-    paper="arXiv 2310.11513",
-    version="1",
-    instruments=("detector", "color"),
-    intervals=intervals,
-    exports=exports,
-    assume=assume,
-    licence="prompts MIT (djghosh13/geneval)",
-    size="553 prompts x 4 images",
-    protocol="djghosh13/geneval @ af4902f",
-    differs="The rules are the original's; another detector than its Mask2Former has another name "
-    "in the results and shares no column with it.",
-    compares="Neither lmms-eval nor VLMEvalKit has it. Papers often rewrite its prompts: such a "
-    "number does not compare.",
-    cost="2,212 drawings",
+    metrics=(
+        Metric("overall", headline=True),
+        *(Metric(tag, rows=of("tag")) for tag in TAGS),
+        Metric("correct_images"),
+        Metric("correct_prompts"),
+        *map(count, COUNTS),
+    ),
+    about=About(
+        paper="arXiv 2310.11513",
+        version="1",
+        protocol="djghosh13/geneval @ af4902f",
+        differs="The rules are the original's. A detector other than its Mask2Former has another "
+        "name in the results and shares no column with it.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. Papers often rewrite its prompts: such "
+        "a number does not compare.",
+        licence="prompts MIT (djghosh13/geneval)",
+        size="553 prompts x 4 images",
+        cost="2,212 drawings",
+    ),
+    sources={
+        "official": Source(
+            files=(prompts.FILE,),
+            text="prompts/evaluation_metadata.jsonl of djghosh13/geneval",
+            make=prompts.write_official,
+        ),
+        "mini": Source(make=mini.make),
+    },
+    instruments={"detector": "mask2former", "color": "clip"},
+    bounds=bounds,
+    files_before=files_before,
+    files_after=files_after,
+    layout=read_images,
+    columns=("tag", "correct"),
 )
-
-__all__ = ["TASK", "details", "verdict", "verdicts"]

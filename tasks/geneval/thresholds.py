@@ -1,79 +1,64 @@
-"""GenEval's stored detections marked again by other thresholds: no detector, no images.
+"""GenEval by other thresholds: ``geneval:threshold=0.4+counting=0.95``.
 
-What comes of it lies beside the official result, as a task of another name, so that the two never
-share a row or column.
+A variant is marked again from the detections that the published task has stored with its marks.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 
-import pandas as pd
-
-from harmon_eval import registry
-from harmon_eval.core import Result, Suite, UserError
-from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.results import store_result, summarize
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import MARKS, RunFolder
-from harmon_eval.tasks.geneval.marks import verdicts
+from harmon_eval.core import Task, UserError
+from harmon_eval.settings import did_you_mean
+from harmon_eval.tasks.geneval.marks import check_stored, verdicts
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
-TASKS = ("geneval", "geneval_fresh")
+FIELDS = {"threshold": "threshold", "counting": "counting_threshold"}
 
 
-def protocol(threshold: float | None, counting: float | None) -> Protocol:
-    """The published one but for these scores. Raises UserError where nothing is changed by them."""
-    if not all(0 < score < 1 for score in (threshold, counting) if score is not None):
-        raise UserError("a GenEval threshold is a score between 0 and 1")
-    made = replace(
-        PUBLISHED,
-        threshold=PUBLISHED.threshold if threshold is None else threshold,
-        counting_threshold=PUBLISHED.counting_threshold if counting is None else counting,
+def variant(task: Task, argument: str) -> Task:
+    """``task``, which follows the published thresholds, by those of ``argument``.
+
+    Raises UserError for what is no threshold."""
+    rules = protocol(argument)
+    if rules == PUBLISHED:
+        return task
+    about = replace(
+        task.about,
+        version=f"{task.version}, threshold {rules.threshold}, counting {rules.counting_threshold}",
+        differs=f"Objects count above a detection score of {rules.threshold} "
+        f"({rules.counting_threshold} where a number is asked for) instead of the published "
+        f"{PUBLISHED.threshold} and {PUBLISHED.counting_threshold}. {task.about.differs}",
     )
-    if made == PUBLISHED:
-        raise UserError("these are the published thresholds: `mark RUN` without them does that")
+    return replace(
+        task,
+        mark=partial(task.mark, protocol=rules),
+        about=about,
+        from_marks=partial(verdicts, protocol=rules),
+    )
+
+
+def protocol(argument: str) -> Protocol:
+    """The published one but for the scores of ``threshold=SCORE+counting=SCORE``.
+
+    Raises UserError for another name, and for what is no score between 0 and 1 or lies below what
+    is stored."""
+    given: dict[str, float] = {}
+    for part in filter(None, argument.split("+")):
+        name, _, text = part.partition("=")
+        if name not in FIELDS:
+            raise UserError(f"unknown GenEval threshold {name!r}: {did_you_mean(name, FIELDS)}")
+        if FIELDS[name] in given:
+            raise UserError(f"the GenEval threshold {name!r} is given twice")
+        try:
+            score = float(text)
+        except ValueError:
+            score = 0.0
+        if not 0 < score < 1:
+            raise UserError(
+                f"{part}: a GenEval threshold is a score between 0 and 1, such as {name}=0.4"
+            )
+        given[FIELDS[name]] = score
+    made = replace(PUBLISHED, **given)
+    check_stored(made)
     return made
-
-
-def mark_again(run: RunFolder, suite: Suite, rules: Protocol) -> list[Result]:
-    """Results of the run's GenEval tasks under these rules, stored in folders of their own.
-
-    Raises UserError where nothing is marked yet, or thresholds lie below what was stored."""
-    known = run.manifest["tasks"]
-    names = [name for name in TASKS if name in known]
-    if not names:
-        raise UserError(f"{run.path} holds no GenEval: its tasks are {', '.join(known)}")
-    return [_mark_task(run, suite, name, rules) for name in names]
-
-
-def _mark_task(run: RunFolder, suite: Suite, name: str, rules: Protocol) -> Result:
-    identity, entry = run.manifest["identity"], run.manifest["tasks"][name]
-    folder = run.task(name)
-    try:
-        key = read_json(folder.path / MARKS)["key"]
-    except (FileNotFoundError, KeyError):
-        key = None
-    rows = None if key is None else folder.marks(key)
-    if rows is None:
-        raise UserError(f"{run.path} has no sound marks of {name}: `mark {run.path}` makes them")
-    scored = rows["unscored"].isna()
-    again = verdicts(rows[scored], rules) if scored.any() else rows[scored]
-    rows = pd.concat([again, rows[~scored]]).sort_index()
-    label = f"{name}@threshold={rules.threshold:g},counting={rules.counting_threshold:g}"
-    settings = RunSettings(identity["seed"], entry["limit"])
-    job = prepare(name, registry.task(name), suite, settings)
-    instruments = {**key["instruments"], "rules": asdict(rules)}
-    provenance = {
-        **identity,
-        "limit": entry["limit"],
-        "data": entry["data"],
-        "version": key["version"],
-        "instruments": instruments,
-    }
-    relabelled = Job(label, job.task, job.everything, job.samples, job.limit)
-    result = summarize(relabelled, rows, provenance)
-    beside = run.task(label)
-    beside.finish_marks({"version": key["version"], "instruments": instruments}, rows)
-    store_result(beside, job.task, result)
-    return result

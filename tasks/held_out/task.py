@@ -1,9 +1,9 @@
 """Held out: does the model draw and name combinations that its training never showed?
 
 Paper: none, this benchmark is ours. Protocol: this file. Prompts of four of GenEval's kinds (a
-coloured object, two of them, a count, a relation) come in two splits: ``seen`` combinations were in
-the training data, ``unseen`` ones were left out of it, though each of their parts was there. The
-model draws each prompt and is asked, about pictures that show it, for what the prompt names.
+coloured object, two of them, a count, a relation) come in two splits. ``seen`` combinations were in
+the training data; ``unseen`` ones were left out of it, though each of their parts was there. The
+model draws each prompt and is asked, about images that show it, for what the prompt names.
 
 ``held_out.jsonl`` has the format of ``synergy.jsonl`` and a field ``split`` in each line. The mini
 suite's splits are those of the trainer's scenes: six coloured shapes, two counts, two relations.
@@ -17,24 +17,26 @@ from dataclasses import replace
 
 import pandas as pd
 
-from harmon_eval.core import Interval, Sample, Suite, Summarize, Task, UserError
-from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.core import About, Data, Metric, Sample, Source, Task, UserError, count
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS
+from harmon_eval.tasks.held_out import mini
 from harmon_eval.tasks.synergy import task as synergy
 
+FILE = "held_out.jsonl"
 SPLITS, SIDES = ("seen", "unseen"), ("drawn", "named")
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
+def samples(data: Data) -> Iterator[Sample]:
     """Those of synergy; a stratum is a tag of a split."""
-    file = suite.data("held_out") / "held_out.jsonl"
+    file = data.folder / FILE
     splits = [item.get("split") for item in read_metadata(file)]
     for line, split in enumerate(splits, start=1):
         if split not in SPLITS:
             raise UserError(f"{file}, line {line}: the field 'split' must be seen or unseen")
-    for sample in synergy.samples(suite, "held_out"):
+    for sample in synergy.samples(data, FILE):
         split = splits[int(sample.group)]
         yield replace(sample, stratum=f"{split}_{sample.stratum}")
 
@@ -58,21 +60,14 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**means, **found, **unreadable}
 
 
-def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over prompts within each tag of a split."""
-    return bootstrap_intervals(rows[["group", "stratum", "side", "correct"]], summarize)
-
-
-def exports(chosen: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """GenEval's metadata beside the images; once marked, both splits side by side."""
-    if rows is None:
-        return synergy.exports(chosen, None)
+def files_after(chosen: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """Both splits side by side."""
     return {"splits.md": table(rows)} if len(rows) else {}
 
 
 def table(rows: pd.DataFrame) -> str:
     """Shares of right drawings and replies with their intervals, in Markdown."""
-    found, spans = summarize(rows), intervals(rows, summarize)
+    found, spans = summarize(rows), intervals(TASK, rows)
 
     def cell(name: str) -> str:
         return f"{number(found.get(name))} {interval(*spans.get(name, (None, None)))}".rstrip()
@@ -88,24 +83,51 @@ def table(rows: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def counted(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Rows that ``SPLIT``, ``SPLIT_SIDE`` or ``SPLIT_TAG_SIDE`` counts."""
+    start, _, side = name.rpartition("_")
+    if side not in SIDES:
+        return rows["stratum"].str.startswith(f"{name}_")
+    own = rows["side"] == side
+    if start in SPLITS:
+        return own & rows["stratum"].str.startswith(f"{start}_")
+    return own & (rows["stratum"] == start)
+
+
 TASK = Task(
     samples=samples,
     mark=synergy.mark,
     summarize=summarize,
-    headline="unseen",
-    higher_is_better=True,
-    paper="none",
-    version="1",
+    metrics=(
+        Metric("unseen", rows=counted, headline=True),
+        count("unreadable"),
+        Metric("seen", rows=counted),
+        *(Metric(f"{split}_*", rows=counted) for split in SPLITS),
+    ),
+    about=About(
+        paper="none",
+        version="1",
+        protocol="this file; replies and drawings are marked as in synergy",
+        differs="There is no original. What was held out is a property of one training run: the "
+        "mini suite's splits say something only about models trained on its scenes, such as "
+        "harmon-mini.",
+        compares="With no other toolkit's numbers. Both splits have the same kinds of prompts and, "
+        "for counts, the same numbers of objects; half of yes-or-no replies are right by chance.",
+        licence="that of your images; the mini suite's are made here",
+        size="as many prompts as the file has; mini: 96, each with 4 questions and 4 drawings",
+        cost="mini: 384 drawings and 384 short replies",
+    ),
+    sources={
+        "official": Source(
+            files=(FILE,),
+            text="prompts with pictures and questions that the model's training showed, and ones "
+            "that it left out (they are its own affair; the format is in docs/tasks.md)",
+        ),
+        "mini": Source(make=mini.make),
+    },
     instruments=synergy.TASK.instruments,
-    intervals=intervals,
-    exports=exports,
-    assume=synergy.assume,
-    licence="that of your pictures; the mini suite's are made here",
-    size="as many prompts as the file has; mini: 96, each with 4 questions and 4 drawings",
-    protocol="this file; replies and drawings are marked as in synergy",
-    differs="There is no original. What was held out is a property of one training: the mini "
-    "suite's splits say something about models trained on its scenes only, as harmon-mini is.",
-    compares="With no other toolkit's numbers. Both splits have the same kinds of prompts and, for "
-    "counts, the same numbers of objects; half of yes-or-no replies are right by chance.",
-    cost="mini: 384 drawings and 384 short replies",
+    bounds=synergy.bounds,
+    files_before=synergy.files_before,
+    files_after=files_after,
+    columns=("side", "correct"),
 )

@@ -1,21 +1,21 @@
 """Linear probe: how well do a model's frozen features tell classes apart?
 
-Images in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, or in the hub's tables; several
-such folders side by side are several sets. Each image is embedded once; the vectors stay in the run
-folder as mapped memory, and three probes learn from those of train. Their numbers are not
-comparable, so each metric names its probe:
+Images come in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, or in the hub's tables;
+several such folders side by side are several sets. Each image is embedded once. The vectors stay in
+the run folder as mapped memory, and three probes learn from those of the training images. Their
+numbers are not comparable, so each metric names its probe:
 
-- ``top1[lbfgs]``: logistic regression as a convex problem; the penalty is chosen in the training
-  part. The same for every machine up to rounding.
+- ``top1[lbfgs]``: logistic regression as a convex problem. The penalty is chosen on a part of the
+  training images. It gives the same on every machine up to rounding.
 - ``top1[lars-cached]``: MAE's recipe (arXiv 2111.06377) without its random crops;
   ``top1[lars-cached,4views]``: with four random crops and flips of each training image.
 - ``top1[knn20]``: the vote of the 20 nearest training images; nothing is learned.
 
-``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` of
-another layer or pooling; ``majority`` is what the most frequent class alone would get. Width and
-pooling decide much: report ``dimension``, too.
+``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` that of
+another layer or pooling. ``majority`` is what the most frequent class alone would get. Width and
+pooling matter much, so report ``dimension`` as well.
 
-``--tasks linear_probe:SOURCE?views=K``: SOURCE is a folder or a dataset of the hub, which is
+In ``--tasks linear_probe:SOURCE?views=K`` the SOURCE is a folder or a dataset of the hub, which is
 streamed into the cache once; K random crops of each training image are embedded beside it.
 """
 
@@ -31,28 +31,33 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import (
+    About,
     Answer,
+    Data,
     Embed,
     Instruments,
     Interval,
     Row,
     Sample,
-    Suite,
+    Source,
     Summarize,
     Task,
     UserError,
 )
 from harmon_eval.instruments.probing.shares import FACT, RANK, judged, shares
 from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.tasks.linear_probe import mini
 from harmon_eval.tasks.linear_probe.folder import labelled_images
 from harmon_eval.tasks.linear_probe.hub import streamed
+from harmon_eval.tasks.linear_probe.rules import METRICS
 
 
-def samples(suite: Suite, source: str = "", views: int = 0) -> Iterator[Sample]:
+def samples(data: Data, source: str = "", views: int = 0) -> Iterator[Sample]:
     """An image or a crop a sample; ids are ``SET/SPLIT/CLASS/NAME``, which the probes read."""
-    folder = suite.data("linear_probe")
     if source:
         folder = Path(source) if Path(source).is_dir() else streamed(source)
+    else:
+        folder = data.folder
     for image, file in labelled_images(folder):
         for view in range(views + 1 if image.split == "train" else 1):
             yield Sample(
@@ -113,22 +118,33 @@ TASK = Task(
     samples=samples,
     mark=mark,
     summarize=summarize,
+    metrics=METRICS,
+    about=About(
+        paper="arXiv 2111.06377",
+        version="2",
+        protocol="Logistic regression in the manner of CLIP's probe; MAE's LARS "
+        "(facebookresearch/mae @ efb2a80); DINO's k-NN with 20 neighbours",
+        differs="Features are computed once: MAE's recipe sees K stored random crops and flips of "
+        "an image in turn (none by default) instead of a new one each epoch, with exact "
+        "standardisation in place of BatchNorm. For sets of another size than ImageNet its base "
+        "learning rate is chosen on a hold-out of train. The convex probe standardises features, "
+        "CLIP's does not.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. MAE's published numbers use about 90 "
+        "random views an image; a MAR encoder has seen ImageNet's labels in its training. Harmon "
+        "published no code of its probe, so its figures are no target.",
+        licence="ImageNet: for non-commercial research by its terms of access; digits: CC BY 4.0 "
+        "(UCI)",
+        size="ImageNet-1k: 1,281,167 training and 50,000 validation images in 1,000 classes",
+        cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions is about 4 TFLOP",
+    ),
+    sources={
+        "official": Source(
+            files=("train*",),
+            text="ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG, "
+            "or as the hub's train-*.parquet and validation-*.parquet",
+        ),
+        "mini": Source(make=mini.make),
+    },
+    instruments={"probe": "probes"},
     intervals=intervals,
-    headline="top1",
-    higher_is_better=True,
-    paper="arXiv 2111.06377",
-    version="2",
-    instruments=("probe",),
-    licence="ImageNet: for non-commercial research by its terms of access; digits: CC BY 4.0 (UCI)",
-    size="ImageNet-1k: 1,281,167 training and 50,000 validation images in 1,000 classes",
-    protocol="Logistic regression in the way of CLIP's probe; MAE's LARS (facebookresearch/mae @ "
-    "efb2a80); DINO's k-NN with 20 neighbours",
-    differs="Features are computed once: MAE's recipe sees K stored random crops and flips of an "
-    "image in turn (none by default) instead of a new one each epoch, with exact standardisation "
-    "for BatchNorm; outside of ImageNet's size its base learning rate is chosen on a hold-out of "
-    "train. The convex probe standardises features, CLIP's does not.",
-    compares="Neither lmms-eval nor VLMEvalKit has it. MAE's published numbers use about 90 random "
-    "views an image; a MAR encoder has seen ImageNet's labels in its training. Harmon published "
-    "no code of its probe, so its figures are no target.",
-    cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions is about 4 TFLOP",
 )

@@ -12,13 +12,46 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.core import Interval, Summarize
+from harmon_eval.core import Interval, Metric, Summarize, count
+from harmon_eval.metrics.rows import Mask
 from harmon_eval.metrics.statistics import bootstrap_intervals
 from harmon_eval.tasks.geneval.prompts import TAGS
 
 # More than this share of right responses, and a concept counts as named, or as drawn.
 HALF = 0.5
 CELLS = ("both", "named_only", "drawn_only", "neither")
+
+
+def in_tables(rows: pd.DataFrame) -> pd.Series:
+    """Rows of concepts that have scored replies and scored drawings: those that are in a table."""
+    return rows["side"].groupby(rows["group"]).transform("nunique") == 2
+
+
+def counted(name: str, side: str = "") -> Mask:
+    """Rows that ``TAG_name`` counts, of one side or of both."""
+
+    def mask(rows: pd.DataFrame, metric: str) -> pd.Series:
+        own = in_tables(rows) & (rows["stratum"] == metric.removesuffix(f"_{name}"))
+        return own & (rows["side"] == side) if side else own
+
+    return mask
+
+
+# Cells, then ``TAG_CELL``. That a concept is on one side only is neither good nor bad.
+BETTER = {"both": True, "named_only": None, "drawn_only": None, "neither": False}
+METRICS = (
+    *(
+        Metric(cell, better, rows=lambda rows, name: in_tables(rows), headline=cell == "both")
+        for cell, better in BETTER.items()
+    ),
+    *(Metric(f"*_{cell}", better, rows=counted(cell)) for cell, better in BETTER.items()),
+    Metric("*_phi", None, rows=counted("phi")),
+    Metric("*_naming", rows=counted("naming", "named")),
+    Metric("*_drawing", rows=counted("drawing", "drawn")),
+    count("*_concepts"),
+    count("one_sided"),
+    count("unreadable"),
+)
 
 
 def concepts(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,17 +11,17 @@ import numpy as np
 
 from harmon_eval.suites.mini.language import NUMBERS, article, enumeration, plural
 from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES
-from harmon_eval.tasks.wise.rules import CATEGORIES, LEGACY, Edition
+from harmon_eval.tasks.wise.rules import CATEGORIES, LEGACY, VERIFIED, Release
 
-SEED = 1_000
+SEED, VERIFIED_SEED = 1_000, 2_000
 # Shares of the categories as in the full set of 1,000.
 SIZES = {"culture": 32, "time": 13, "space": 11, "biology": 8, "physics": 8, "chemistry": 8}
 
 
-def records(edition: Edition, seed: int) -> Iterator[dict[str, Any]]:
+def records(release: Release, seed: int) -> Iterator[dict[str, Any]]:
     """Six kinds of scenes stand where WISE has six fields of knowledge."""
     rng = np.random.default_rng(seed)
-    for category, start in zip(CATEGORIES, edition.starts, strict=True):
+    for category, start in zip(CATEGORIES, release.starts, strict=True):
         for number in range(SIZES[category]):
             prompt, explanation = _scene(category, rng)
             yield {
@@ -53,14 +53,19 @@ def _scene(category: str, rng: np.random.Generator) -> tuple[str, str]:
     return enumeration([article(name) for name in names[:number]]), f"There is {told}."
 
 
-def write(folder: Path, edition: Edition, seed: int) -> None:
-    """The three files of an edition."""
-    everything = list(records(edition, seed))
-    parts = (range(1, 401), range(401, edition.starts[3]), range(edition.starts[3], 1001))
-    for name, ids in zip(edition.files, parts, strict=True):
+def write(folder: Path, release: Release, seed: int) -> None:
+    """The three files of an release."""
+    everything = list(records(release, seed))
+    parts = (range(1, 401), range(401, release.starts[3]), range(release.starts[3], 1001))
+    for name, ids in zip(release.files, parts, strict=True):
         own = [record for record in everything if record["prompt_id"] in ids]
         (folder / name).write_text(json.dumps(own, indent=1), encoding="utf-8")
 
 
 def make(folder: Path) -> None:
     write(folder, LEGACY, SEED)
+
+
+def make_verified(folder: Path) -> None:
+    """Other prompts under the same ids."""
+    write(folder, VERIFIED, VERIFIED_SEED)

@@ -1,7 +1,7 @@
-"""WISE's two editions: their files, what the judge is asked, how its reply is read.
+"""WISE's two releases: their files, what the judge is asked, how its reply is read.
 
-Paper: Niu et al. 2025, arXiv 2503.07265. Protocols: PKU-YuanGroup/WISE @ eb51174. The editions
-share ids but not prompts, judges or scales; their numbers never meet. Categories go by
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocols: PKU-YuanGroup/WISE @ eb51174. The releases
+share ids but not prompts, judges or scales; their numbers never share a column. Categories go by
 ``prompt_id`` alone.
 """
 
@@ -10,24 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Draw,
+    Instruments,
+    Metric,
+    Remote,
+    Row,
+    Sample,
+    Unscorable,
+    UserError,
+)
 from harmon_eval.instruments.judging import Verdict, judge_of
-from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.metrics.rows import of
 
+T = TypeVar("T")
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
 CATEGORIES = ("culture", "time", "space", "biology", "physics", "chemistry")
 
 
 @dataclass(frozen=True)
-class Edition:
+class Release:
     """``starts`` are the first ids of the six categories, in their order; ids end at 1000."""
 
     files: tuple[str, ...]
@@ -46,11 +59,21 @@ class Edition:
         return {name: size / 1000 for name, size in zip(CATEGORIES, sizes, strict=True)}
 
 
+REPOSITORY = (
+    "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174483a5de2e34e8614cf9dfb3319ee7fcd0"
+)
+ABOUT = About(
+    paper="arXiv 2503.07265",
+    version="1",
+    licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
+    size="1,000 prompts in 6 categories",
+    cost="1,000 drawings and 1,000 judge calls with an image",
+)
 NAMES = ("cultural_common_sense", "spatio-temporal_reasoning", "natural_science")
-LEGACY = Edition(
+LEGACY = Release(
     tuple(f"{name}.json" for name in NAMES), (1, 401, 568, 701, 801, 901), "wise_legacy", 2000
 )
-VERIFIED = Edition(
+VERIFIED = Release(
     tuple(f"{name}_verified.json" for name in NAMES),
     (1, 401, 521, 641, 761, 881),
     "wise_verified",
@@ -58,13 +81,19 @@ VERIFIED = Edition(
 )
 
 
+def downloads(folder: str, release: Release, digests: Sequence[str]) -> tuple[Remote, ...]:
+    """The files of a release in a folder of the repository, with their sha256."""
+    pairs = zip(release.files, digests, strict=True)
+    return tuple(Remote(f"{REPOSITORY}/{folder}/{name}", name, digest) for name, digest in pairs)
+
+
 # -- data ------------------------------------------------------------------------------------
 
 
-def read_records(folder: Path, edition: Edition) -> list[dict[str, Any]]:
-    """All records of an edition by ``prompt_id``. Raises UserError naming the file and the flaw."""
+def read_records(folder: Path, release: Release) -> list[dict[str, Any]]:
+    """All records of a release by ``prompt_id``. Raises UserError naming the file and the flaw."""
     found: dict[int, dict[str, Any]] = {}
-    for name in edition.files:
+    for name in release.files:
         file = folder / name
         try:
             records = json.loads(file.read_text(encoding="utf-8"))
@@ -111,21 +140,21 @@ def filled(text: str, prompt: str, explanation: str) -> str:
     return re.sub(r"\{(prompt|explanation)\}", lambda match: values[match[1]], text)
 
 
-def samples(folder: Path, edition: Edition) -> Iterator[Sample]:
+def samples(folder: Path, release: Release) -> Iterator[Sample]:
     """One drawing a prompt; the image lies at ``images/{prompt_id}.png`` as WISE's scripts want."""
-    system, text = rubric(folder, edition.rubric)
+    system, text = rubric(folder, release.rubric)
     digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()[:12]
-    records = read_records(folder, edition)
+    records = read_records(folder, release)
     for record in records:
         prompt, explanation = record["Prompt"], record["Explanation"]
-        category = edition.category(record["prompt_id"])
+        category = release.category(record["prompt_id"])
         target = {
             **record,
             "category": category,
             "system": system,
             "question": filled(text, prompt, explanation),
             "rubric": digest,
-            "max_new_tokens": edition.max_new_tokens,
+            "max_new_tokens": release.max_new_tokens,
             "total": len(records),
         }
         name = str(record["prompt_id"])
@@ -137,6 +166,24 @@ def judged(sample: Sample, image: Path | None) -> list[Ask]:
     target = sample.target
     images = (image,) if image else ()
     return [Ask(target["question"], images, target["max_new_tokens"], system=target["system"])]
+
+
+def mark(
+    answers: Sequence[Answer],
+    instruments: Instruments,
+    parse: Callable[[str], T | None],
+    scores: Callable[[T], Row],
+) -> list[Row]:
+    """One row an image: its scores, and what the judge said. ``parse`` reads a reply; None: it
+    does not say."""
+    judge = instruments["judge"]
+    requests = [ask for answer in answers for ask in judged(answer.sample, answer.image)]
+    return [
+        {"unscored": str(verdict)}
+        if isinstance(verdict, Unscorable)
+        else {**told(answer.sample, verdict, judge.name), **scores(verdict.value)}
+        for answer, verdict in zip(answers, judge.verdicts(requests, parse), strict=True)
+    ]
 
 
 def told(sample: Sample, verdict: Verdict[Any], judge: str) -> Row:
@@ -181,7 +228,7 @@ def parse_legacy(reply: str) -> dict[str, int] | None:
 
 
 def parse_verified(reply: str) -> int | None:
-    """0 or 1 by the verified edition's rule: the first ``Score``, else the one bare line."""
+    """0 or 1 by the verified release's rule: the first ``Score``, else the one bare line."""
     text = _THINKING.sub("", reply).strip()
     if match := _VERIFIED.search(text):
         return int(match[1])
@@ -197,13 +244,23 @@ def wiscore(consistency: float, realism: float, aesthetic_quality: float) -> flo
 # -- adding up -------------------------------------------------------------------------------
 
 
+def metrics(name: str) -> tuple[Metric, ...]:
+    """What ``totals`` gives; the judge stands in brackets."""
+    return (
+        Metric(f"{name}[*]", headline=True),
+        Metric("unweighted_mean[*]"),
+        Metric("as_zero[*]"),
+        *(Metric(category, rows=of("category")) for category in CATEGORIES),
+    )
+
+
 def assumed(sample: Sample, scores: Row) -> Row:
     """The row that an unjudged sample would have with these scores, for bounds."""
     target = sample.target
     return {"category": target["category"], "total": target["total"], "judge": None, **scores}
 
 
-def totals(rows: pd.DataFrame, column: str, edition: Edition, name: str) -> dict[str, float]:
+def totals(rows: pd.DataFrame, column: str, release: Release, name: str) -> dict[str, float]:
     """``name[judge]``: mean weighted by the full set's category sizes, once all six have a score;
     ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
     ``as_zero[judge]``, the lower bound with 0 for what has no score."""
@@ -214,17 +271,11 @@ def totals(rows: pd.DataFrame, column: str, edition: Edition, name: str) -> dict
     means = {c: sums[i] / sizes[i] for i, c in enumerate(CATEGORIES) if sizes[i]}
     found: dict[str, float] = {}
     if len(means) == len(CATEGORIES):
-        found[f"{name}[{judge}]"] = float(sum(w * means[c] for c, w in edition.weights.items()))
+        found[f"{name}[{judge}]"] = float(sum(w * means[c] for c, w in release.weights.items()))
         found[f"unweighted_mean[{judge}]"] = float(np.mean(list(means.values())))
     if len(rows) < rows["total"].iloc[0]:
         found[f"as_zero[{judge}]"] = float(rows[column].sum() / rows["total"].iloc[0])
     return found | {c: float(mean) for c, mean in means.items()}
-
-
-def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over prompts within their category, without the texts, which nothing adds up."""
-    needless = ["reply", "explanation", "prompt", "rubric", "judge_as_returned", "subcategory"]
-    return bootstrap_intervals(rows.drop(columns=needless), summarize)
 
 
 def result_files(rows: pd.DataFrame, scores: Sequence[str]) -> Mapping[str, str]:

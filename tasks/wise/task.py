@@ -1,77 +1,87 @@
-"""WISE, legacy edition: does the image show what a prompt means that names it only indirectly?
+"""WISE, the original release: does the image show what a prompt means but does not name?
 
-Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, WISE_legacy (the
-one in papers up to April 2026; judge GPT-4o-2024-05-13). A judge reads prompt, explanation and
-image and gives consistency, realism and aesthetic quality 0 to 2. Never to be put beside
-``wise_verified``, which has other prompts, another judge and another scale.
+Paper: Niu et al. 2025, arXiv 2503.07265. Protocol: PKU-YuanGroup/WISE @ eb51174, WISE_legacy, the
+release that papers used up to April 2026 (judge GPT-4o-2024-05-13). A judge reads the prompt, an
+explanation and the image, and gives 0 to 2 points each for consistency, realism and aesthetic
+quality. Its numbers do not compare with those of ``wise_verified``, which has other prompts,
+another judge and another scale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
-from harmon_eval.core import Answer, Instruments, Row, Sample, Suite, Task, Unscorable
+from harmon_eval.core import Data, Metric, Row, Sample, Source, Task
+from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
-    yield from wise.samples(suite.data("wise"), wise.LEGACY)
+def samples(data: Data) -> Iterator[Sample]:
+    yield from wise.samples(data.folder, wise.LEGACY)
 
 
-def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """One row an image: three scores, WiScore, and what the judge said."""
-    judge = instruments["judge"]
-    requests = [ask for a in answers for ask in wise.judged(a.sample, a.image)]
-    rows: list[Row] = []
-    verdicts = judge.verdicts(requests, wise.parse_legacy)
-    for answer, verdict in zip(answers, verdicts, strict=True):
-        if isinstance(verdict, Unscorable):
-            rows.append({"unscored": str(verdict)})
-            continue
-        said = wise.told(answer.sample, verdict, judge.name)
-        rows.append({**said, **verdict.value, "wiscore": wise.wiscore(**verdict.value)})
-    return rows
+def scores(points: Mapping[str, int]) -> Row:
+    """The three scores and WiScore."""
+    return {**points, "wiscore": wise.wiscore(**points)}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """WiScore as published (see ``wise.totals``), and the three scores as shares of their 2."""
-    scores = {name: float(rows[name].mean()) / 2 for name in wise.SCORES}
-    return wise.totals(rows, "wiscore", wise.LEGACY, "wiscore") | scores
+    shares = {name: float(rows[name].mean()) / 2 for name in wise.SCORES}
+    return wise.totals(rows, "wiscore", wise.LEGACY, "wiscore") | shares
 
 
-def assume(sample: Sample, right: bool) -> Row:
-    scores = dict.fromkeys(wise.SCORES, 2 * right)
-    return wise.assumed(sample, {**scores, "wiscore": float(right)})
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    def row(points: int) -> Row:
+        return wise.assumed(sample, scores(dict.fromkeys(wise.SCORES, points)))
+
+    return row(0), row(2)
 
 
-def exports(drawn: Sequence[Sample], rows: pd.DataFrame | None) -> Mapping[str, str]:
-    return {} if rows is None or rows.empty else wise.result_files(rows, wise.SCORES)
+def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> Mapping[str, str]:
+    return {} if rows.empty else wise.result_files(rows, wise.SCORES)
 
 
 TASK = Task(
     samples=samples,
-    mark=mark,
+    mark=partial(wise.mark, parse=wise.parse_legacy, scores=scores),
     summarize=summarize,
-    headline="wiscore",
-    higher_is_better=True,
-    paper="arXiv 2503.07265",
-    version="1",
-    instruments=("judge",),
-    exports=exports,
+    metrics=(*wise.metrics("wiscore"), *map(Metric, wise.SCORES)),
+    about=replace(
+        wise.ABOUT,
+        protocol="PKU-YuanGroup/WISE @ eb51174, WISE_legacy",
+        differs="Replies are read by the same rule, but a digit above 2 is no score: the original "
+        "takes 5 for 5. A reply that cannot be parsed is asked for again, then unscored with "
+        "bounds instead of dropped. Each answer is stored when it comes, not at the end. The "
+        "rubric is our wording unless you give the official one (docs/judges.md), and the judge "
+        "is part of the metric's name.",
+        compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are of "
+        "gpt-4o-2024-05-13; another judge does not compare. BAGEL's 0.52 is `unweighted_mean`: "
+        "its script left out the weights until May 2026; weighted it is 0.50.",
+    ),
+    sources={
+        "official": Source(
+            files=(wise.LEGACY.files[0],),
+            text="the three files of WISE_legacy/data in PKU-YuanGroup/WISE",
+            downloads=wise.downloads(
+                "WISE_legacy/data",
+                wise.LEGACY,
+                (
+                    "7a59216c768698280cea37caa574b52f3faf054d73b398b9bb6b3161baf8e3aa",
+                    "e27d797885ad86e64d857d0cc93d33e04be572a8dcae95692a2c7e7876233f9a",
+                    "b262fae58e413c7a4bd3c3d5a089f8c6529feac227e4b6606be261a949035544",
+                ),
+            ),
+        ),
+        "mini": Source(make=mini.make),
+    },
+    instruments={"judge": ""},
     judged=wise.judged,
-    assume=assume,
-    intervals=wise.intervals,
-    licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
-    size="1,000 prompts in 6 categories",
-    protocol="PKU-YuanGroup/WISE @ eb51174, legacy edition",
-    differs="Replies are read by the same rule, but a digit beyond 2 is no score: the original "
-    "takes 5 for 5. What does not parse is asked again, then unscored with bounds instead of "
-    "dropped. Each answer is stored when it comes, not at the end. The rubric is our wording "
-    "unless you give the official one (docs/judges.md), and the judge is part of the metric.",
-    compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are of "
-    "gpt-4o-2024-05-13; another judge does not compare. BAGEL's 0.52 is `unweighted_mean`: its "
-    "script left out the weights until May 2026; weighted it is 0.50.",
-    cost="1,000 drawings and 1,000 judge calls with an image",
+    bounds=bounds,
+    files_after=files_after,
+    columns=("category", "total", "judge", "wiscore", *wise.SCORES),
 )

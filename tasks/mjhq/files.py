@@ -1,0 +1,83 @@
+"""MJHQ-30K's files: prompts in ``meta_data.json``, images as {category}/{key}.jpg."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from harmon_eval.core import Remote, Source, UserError
+
+METADATA, IMAGES = "meta_data.json", "mjhq30k_imgs"
+SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
+DRAWN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main"
+OFFICIAL = Source(
+    files=(METADATA,),
+    text="the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
+    "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
+    downloads=(
+        Remote(f"{HUB}/meta_data.json", METADATA),
+        Remote(
+            f"{HUB}/mjhq30k_imgs.zip",
+            "mjhq30k_imgs.zip",
+            unpack=r"(mjhq30k_imgs/[\w-]+/[\w-]+\.(?:jpg|jpeg|png|webp))",
+        ),
+    ),
+    folder="mjhq",
+)
+
+
+def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
+    """``meta_data.json`` as key -> (category, prompt). Raises UserError that names the flaw."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    entries = {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold one object: key -> category and prompt")
+    for key, entry in content.items():
+        try:
+            category, prompt = entry["category"], entry["prompt"]
+        except (KeyError, TypeError):
+            raise UserError(f"{path}: entry {key!r} needs a category and a prompt") from None
+        if not (isinstance(category, str) and isinstance(prompt, str)):
+            raise UserError(f"{path}: category and prompt of {key!r} must be text")
+        for name in (key, category):
+            if not re.fullmatch(r"[\w-]+", name):
+                raise UserError(f"{path}: {name!r} is no file name of letters, digits, - and _")
+        entries[key] = category, prompt
+    return entries
+
+
+def reference(folder: Path, category: str, key: str) -> Path:
+    """The reference image of a prompt. Raises UserError where it is missing."""
+    stem = folder / IMAGES / category / key
+    for suffix in SUFFIXES:
+        if (path := stem.with_suffix(suffix)).is_file():
+            return path
+    raise UserError(
+        f"reference image {stem}.jpg is missing: unpack mjhq30k_imgs.zip beside meta_data.json"
+    )
+
+
+def read_images(folder: Path) -> list[tuple[str, Path]] | None:
+    """Prompt and file of each image of {category}/{key}.png (or .jpg) beside ``meta_data.json``.
+
+    None for a folder of another kind. Raises UserError for a list that cannot be read."""
+    listed = folder / METADATA
+    return list(_listed(listed)) if listed.exists() else None
+
+
+def _listed(file: Path) -> Iterator[tuple[str, Path]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        pairs = [(str(v["prompt"]), f"{v['category']}/{key}") for key, v in content.items()]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{file} cannot be read ({type(error).__name__}: {error})") from None
+    for prompt, name in pairs:
+        image = file.parent / name
+        known = (image.with_name(image.name + suffix) for suffix in DRAWN_SUFFIXES)
+        yield prompt, next((path for path in known if path.is_file()), image)
