@@ -20,7 +20,8 @@ from PIL import Image
 
 from harmon_eval.core import Draw, Sample, UserError
 from harmon_eval.report.tables import defused
-from harmon_eval.store.durable import log_line, read_json, read_log_line, write_json
+from harmon_eval.store.durable import read_json, write_json
+from harmon_eval.store.log import log_line, read_log_line
 from harmon_eval.store.redact import redacted
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 
