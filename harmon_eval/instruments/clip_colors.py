@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
 from harmon_eval.instruments.mask2former.detector import full_float32
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.geneval.rules import PALETTE
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
-OPENAI_FILE, HUB_FILE = "ViT-L-14.pt", "open_clip_model.safetensors"
+OPENAI_FILE = "ViT-L-14.pt"
 OPENAI_SHA256 = "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
 # Sizes that OpenAI's archive stores as if they were weights.
 NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size")

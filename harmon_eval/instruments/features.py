@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import warnings
@@ -17,18 +16,14 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.suites.cache import cache_folder
+from harmon_eval.files.cache import cache_folder
+from harmon_eval.store.digests import sha256_of
 
 MINI_WEIGHTS = Path(__file__).parents[1] / "suites" / "mini" / "features.safetensors"
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE
 )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class MiniNet(nn.Module):

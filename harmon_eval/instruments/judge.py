@@ -7,7 +7,6 @@ the sample is unscored. A judge's name is part of the metric's name: other judge
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def open_judge(options: JudgeOptions, default: Responder | None = None) -> Judge
     responder = registry.model(options.model, ModelOptions(device=options.device))
     if type(responder).ask is Responder.ask:
         raise UserError(f"{responder.name} cannot answer questions: choose another --judge-model")
-    digest = hashlib.sha256(responder.fingerprint.encode()).hexdigest()[:8]
+    digest = sha256_of(responder.fingerprint)[:8]
     return Judge(responder, name=f"{responder.name}-{digest}")
 
 

@@ -19,6 +19,15 @@ def sha256_of(source: Path | bytes | memoryview | str) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def folder_sha256(folder: Path, but: str = "") -> str:
+    """Hex digits of names and contents of all files below a folder, but for those of one name."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != but):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        digest.update(bytes.fromhex(sha256_of(path)))
+    return digest.hexdigest()
+
+
 def checksum(value: Any, digits: int = 16) -> str:
     """Hex digits of a JSON value; the order of its keys does not matter."""
     return sha256_of(json.dumps(value, sort_keys=True))[:digits]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.instruments.judge import Judge, JudgeOptions, open_judge
 from harmon_eval.suites import official_weights
-from harmon_eval.suites.cache import cache_folder, made_once
 from harmon_eval.suites.official_files import FILES
 from harmon_eval.tasks.gqa import files as gqa_files
 from harmon_eval.tasks.mmbench import files as mmbench_files

@@ -20,8 +20,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
 from harmon_eval.running.progress import Progress
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.suites.official_files import Remote
 
 BLOCK = 2**20

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval.core import InstrumentMissing
-from harmon_eval.suites.cache import cache_folder
+from harmon_eval.files.cache import cache_folder
 
 FOLDER = "weights"
 OPENMMLAB = "https://download.openmmlab.com/mmdetection"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.suites.cache import cache_folder
+from harmon_eval.files.cache import cache_folder
 from harmon_eval.tasks.linear_probe.folder import NAMES
 
 SHARD = 1024  # rows; an ImageNet shard is about 110 MB

@@ -7,7 +7,6 @@ share ids but not prompts, judges or scales; their numbers never meet. Categorie
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import pandas as pd
 from harmon_eval.core import Ask, Draw, Interval, Row, Sample, Summarize, UserError
 from harmon_eval.instruments.judge import Verdict, judge_of
 from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.store.digests import sha256_of
 
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
 CATEGORIES = ("culture", "time", "space", "biology", "physics", "chemistry")
@@ -114,7 +114,7 @@ def filled(text: str, prompt: str, explanation: str) -> str:
 def samples(folder: Path, edition: Edition) -> Iterator[Sample]:
     """One drawing a prompt; the image lies at ``images/{prompt_id}.png`` as WISE's scripts want."""
     system, text = rubric(folder, edition.rubric)
-    digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()[:12]
+    digest = sha256_of(f"{system}\0{text}")[:12]
     records = read_records(folder, edition)
     for record in records:
         prompt, explanation = record["Prompt"], record["Explanation"]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
 from harmon_eval.instruments.mask2former import keys
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import torch
 import transformers
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features import sha256_of
 from harmon_eval.instruments.mask2former import checkpoint, pixels
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
 
 Found = dict[str, tuple[np.ndarray, np.ndarray]]

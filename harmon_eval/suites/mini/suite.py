@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.instruments.judge import Judge, JudgeOptions, open_judge
-from harmon_eval.suites.cache import cache_folder, made_once
 
 VERSION = "3"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from harmon_eval.core import UserError
+from harmon_eval.store.digests import folder_sha256
 
 CHECKSUM = "sha256.txt"
 
@@ -22,21 +22,12 @@ def cache_folder() -> Path:
     return Path(override) if override else user_cache_path("harmon_eval")
 
 
-def content_hash(folder: Path) -> str:
-    """Hash of names and contents of all files below a folder, but for its checksum file."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUM):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """``folder``, filled by ``make`` when it is not there or its content has changed.
 
     Several processes may ask at once: each makes its own copy, the first rename wins."""
     checksum = folder / CHECKSUM
-    if checksum.exists() and checksum.read_text().strip() == content_hash(folder):
+    if checksum.exists() and checksum.read_text().strip() == folder_sha256(folder, CHECKSUM):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +39,7 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
         ) from None
     try:
         make(temporary)
-        (temporary / CHECKSUM).write_text(content_hash(temporary) + "\n")
+        (temporary / CHECKSUM).write_text(folder_sha256(temporary, CHECKSUM) + "\n")
         if folder.exists():
             damaged = temporary.with_name(temporary.name + "-old")
             folder.rename(damaged)
