@@ -31,7 +31,6 @@ from harmon_eval.running.progress import Progress
 from harmon_eval.store.run_folder import RunFolder, write_whole
 
 HISTORY, PLOT = "history.parquet", "history.png"
-AGAINST = ("previous", "best", "none")
 
 
 @dataclass(frozen=True)

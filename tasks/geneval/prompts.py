@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.geneval.rules import PALETTE
 
 OFFICIAL_SEED = 43
@@ -123,7 +123,7 @@ def fresh_metadata() -> str:
 
     Raises UserError when this NumPy draws other numbers."""
     text = to_jsonl(generate(FRESH_SEED))
-    if hashlib.sha256(text.encode()).hexdigest() != FRESH_SHA256:
+    if sha256_of(text) != FRESH_SHA256:
         raise UserError(
             f"NumPy {np.__version__} does not draw the fresh prompts again: use another version, "
             "or pass --data DIR with geneval_fresh/evaluation_metadata.jsonl in it"
@@ -135,17 +135,12 @@ def to_jsonl(items: Sequence[dict[str, Any]]) -> str:
     return "".join(json.dumps(item) + "\n" for item in items)
 
 
-def to_text(items: Sequence[dict[str, Any]]) -> str:
-    """The prompts alone, one a line, as in ``generation_prompts.txt``."""
-    return "".join(item["prompt"] + "\n" for item in items)
-
-
 def official_metadata() -> str:
     """Text of the official ``evaluation_metadata.jsonl``, 553 lines.
 
     Raises UserError when this NumPy draws other numbers, which its authors do not rule out."""
     text = to_jsonl(generate(OFFICIAL_SEED))
-    if hashlib.sha256(text.encode()).hexdigest() != OFFICIAL_SHA256:
+    if sha256_of(text) != OFFICIAL_SHA256:
         raise UserError(
             f"NumPy {np.__version__} does not draw GenEval's prompts again; get "
             "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"
