@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from harmon_eval.core import UserError
 from harmon_eval.instruments.mask2former.detector import full_float32
+from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.tasks.geneval.rules import PALETTE
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
 OPENAI_FILE = "ViT-L-14.pt"

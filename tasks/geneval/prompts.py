@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES, PALETTE
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.tasks.geneval.rules import PALETTE
 
 OFFICIAL_SEED = 43
 OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"
@@ -19,18 +19,6 @@ FRESH_SHA256 = "99afeaba7f6ce7e7ff093c8f21348f98f393437e4943d94f589813c283a9c86e
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
-# COCO's 80 classes in their order, with GenEval's own names for three of them.
-_NAMES = """
-person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
-hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear,
-zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports
-ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine
-glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
-dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
-computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink,
-refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
-"""
-OBJECT_NAMES = tuple(" ".join(_NAMES.split()).split(", "))
 
 
 def with_article(phrase: str) -> str:

@@ -19,12 +19,12 @@ import numpy as np
 from harmon_eval.instruments.probe import lars as probe_lars
 from harmon_eval.instruments.probe import lbfgs as probe_lbfgs
 from harmon_eval.instruments.probe.knn import knn_ranks
+from harmon_eval.instruments.probe.labelled import Labelled
 from harmon_eval.instruments.probe.shares import FACT, RANK
 from harmon_eval.instruments.probe.table import Table, head_ranks, stacked, standardised
 from harmon_eval.store.digests import checksum
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MANIFEST, TaskFolder
-from harmon_eval.tasks.linear_probe.folder import Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
