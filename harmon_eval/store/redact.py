@@ -22,6 +22,11 @@ def redacted(value: T) -> T:
     return cast(T, _hidden(value))
 
 
+def plain(text: str) -> str:
+    """Text for a terminal: without keys, and without control characters that would act there."""
+    return "".join(c if c.isprintable() else " " for c in redacted(text))
+
+
 def _hidden(value: Any) -> Any:
     if isinstance(value, str):
         hidden = PATTERNS.sub(HIDDEN, value)

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,13 +38,11 @@ from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
 from harmon_eval.store.log import append, log_entries
 from harmon_eval.store.recorded import Recorded
-from harmon_eval.store.redact import redacted
+from harmon_eval.store.redact import plain, redacted
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
     import pandas as pd
-
-logger = logging.getLogger(__name__)
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
@@ -266,7 +264,8 @@ class RunFolder:
             if not copy.exists():
                 raise
             manifest = read_json(copy)
-            logger.warning("%s was damaged and is restored from its copy", file)
+            said = plain(f"{file} was damaged and is restored from its copy")
+            print(said, file=sys.stderr)
             write_whole(file, copy.read_bytes())
         if not _is_manifest(manifest):
             raise UserError(f"{file} is not the manifest of a run: choose another folder")
