@@ -21,9 +21,9 @@ from pathlib import Path
 
 from harmon_eval import registry
 from harmon_eval.core import Remote, Task, UserError
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.weights import FOLDER, Weights
 from harmon_eval.running.progress import Progress
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.suites.suite import Suite
 
 BLOCK = 2**20
