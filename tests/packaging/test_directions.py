@@ -26,36 +26,20 @@ FOR_TASKS = (*FLOORS[0], "files", "replies", "instruments", "metrics", "suites.m
 MODEL_IS_FOR = ("adapters", "track")  # track writes the checkpoints of a training run out
 
 # What still goes the wrong way: (module, module it imports) and why it may, for now.
-FOREIGN = "the suite of published data still knows the published files of each benchmark"
 RECIPES = "recipes of training draw the mini suite's scenes"
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("adapters.folder", "tasks.geneval.layout"): "images in GenEval's folders are a model",
     ("model.train.evaluation", "core"): "evaluates without the API",
     ("model.train.evaluation", "registry"): "evaluates without the API",
     ("model.train.evaluation", "running.evaluate"): "evaluates without the API",
     ("model.train.evaluation", "running.processes"): "evaluates without the API",
     ("model.train.evaluation", "store.run_folder"): "evaluates without the API",
+    ("model.train.evaluation", "store.durable"): "evaluates without the API",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
     ("model.train.scenes", "suites.mini.language"): RECIPES,
     ("model.train.scenes", "suites.mini.questions"): RECIPES,
     ("model.train.scenes", "suites.mini.scenes"): RECIPES,
     ("model.train.start", "suites.mini.language"): "the mini suite's words make the tokenizer",
-    ("running.evaluate", "report.tables"): "writes the run's table",
-    ("running.evaluate", "tasks.geneval.thresholds"): "marks GenEval by several thresholds",
     ("store.run_folder", "running.processes"): "a run folder still has several writers",
-    ("suites.mini.judge", "tasks.geneval.rules"): "judges positions by GenEval's margin",
-    ("suites.official", "tasks.geneval.prompts"): FOREIGN,
-    ("suites.official", "tasks.gqa.files"): FOREIGN,
-    ("suites.official", "tasks.mmbench.files"): FOREIGN,
-    ("suites.official", "tasks.mme.files"): FOREIGN,
-    ("suites.official", "tasks.mmmu.files"): FOREIGN,
-    ("suites.official", "tasks.pope.files"): FOREIGN,
-    ("suites.official", "tasks.seed.files"): FOREIGN,
-    ("suites.official_download", "running.progress"): "says how far a download is",
-    ("tasks.geneval.thresholds", "running.runner"): "marks a stored run by itself",
-    ("tasks.geneval.thresholds", "store.durable"): "marks a stored run by itself",
-    ("tasks.geneval.thresholds", "store.run_folder"): "marks a stored run by itself",
-    ("tasks.held_out.task", "report.tables"): "writes numbers as tables do",
     ("track", "commands.compare"): "decides as the command does",
 }
 
