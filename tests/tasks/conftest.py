@@ -1,4 +1,4 @@
-"""What the tests of the question tasks share: data in a cache of its own, and replies marked."""
+"""What the tests of the tasks share: the mini suite's data made once, and replies marked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harmon_eval.core import Answer, Sample, Suite, Task
-from harmon_eval.suites import load
+from harmon_eval.core import Answer, Data, Sample, Task
+from harmon_eval.suites import Suite, load
 
 
 @pytest.fixture(scope="session")
@@ -20,25 +20,11 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         yield load("mini")
 
 
-class Folder:
-    """A suite whose data lie in one folder."""
-
-    images_per_prompt = 1
-
-    def __init__(self, folder: Path, name: str = "mini") -> None:
-        self.folder, self.name = folder, name
-
-    def data(self, task: str) -> Path:
-        return self.folder
-
-    def instrument(self, name: str) -> None:
-        raise AssertionError(name)
-
-
 @pytest.fixture
-def folder_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Folder]:
+def data_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Data]:
+    """A task's data in a folder, with a cache of their own."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    return lambda folder=tmp_path, name="mini": Folder(folder, name)
+    return lambda folder=tmp_path, suite="mini": Data.at(folder, suite, images_per_prompt=1)
 
 
 def rows_of(task: Task, samples: list[Sample], reply: Callable[[Sample], str]) -> pd.DataFrame:
