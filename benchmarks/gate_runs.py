@@ -15,7 +15,6 @@ import pandas as pd
 
 from benchmarks.gate_power import IMAGES, Family, Trial, fid, member, of_marks
 from harmon_eval import registry
-from harmon_eval.core import ModelOptions
 from harmon_eval.model.checkpoint import BUNDLED
 from harmon_eval.running.evaluate import Request, run
 from harmon_eval.running.jobs import RunSettings
@@ -24,7 +23,7 @@ from harmon_eval.store.run_folder import ROWS, RunFolder
 MODEL = "harmon-mini"
 NOISE = 0.2  # standard deviations of each matrix
 LIMITS = {"geneval": 80, "mjhq": 240}  # prompts
-QUICK = ModelOptions(steps=8, solver="dpm-solver++", diffusion_steps=10, device="cpu")
+QUICK = {"steps": 8, "solver": "dpm-solver++", "diffusion_steps": 10, "device": "cpu"}
 SHARE = 0.8  # of each part's prompts, in a trial
 
 
@@ -50,7 +49,7 @@ def _pool(folder: Path, name: str, model: str) -> Pool:
         for task, limit in LIMITS.items():
             runs.append(folder / f"{name}-{task}-{seed}")
             settings = RunSettings(seed, limit)
-            code = run(Request(model, QUICK, task, "mini", settings, output=runs[-1]))
+            code = run(Request(model, QUICK, task, "mini", settings, output=runs[-1])).code
             if code:
                 raise SystemExit(f"{runs[-1]} holds unscored samples: finish it first")
     return Pool(RunFolder(runs[0]).manifest["identity"]["model"]["fingerprint"], tuple(runs))

@@ -35,8 +35,7 @@ import torch
 
 from benchmarks import pareto_page, record
 from benchmarks.paired import FULL, candidates, compared, no_evidence_of_loss
-from harmon_eval.adapters.harmon import draw_settings
-from harmon_eval.core import ModelOptions
+from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.running.evaluate import Request, run
@@ -46,6 +45,7 @@ from harmon_eval.store.run_folder import ROWS
 FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
 BFLOAT16 = "bfloat16"  # of the weights and all arithmetic, no part of a preset
+Given = dict[str, Any]  # settings of harmon by name
 BATCH = 16  # pictures at a time when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -115,21 +115,21 @@ def described(cheaper: Cheaper, own: DrawSettings) -> str:
     return ", ".join(parts) or FULL
 
 
-def options(cheaper: Cheaper, own: DrawSettings) -> ModelOptions:
+def given_settings(cheaper: Cheaper, own: DrawSettings) -> Given:
     how = cheaper.than(own)
-    return ModelOptions(
-        steps=how.iterations,
-        diffusion_steps=how.diffusion_steps,
-        solver=how.solver,
-        guidance=how.guidance,
-    )
+    return {
+        "steps": how.iterations,
+        "diffusion_steps": how.diffusion_steps,
+        "solver": how.solver,
+        "guidance": how.guidance,
+    }
 
 
 # -- drawing and timing ----------------------------------------------------------------------
 
 
 def seconds_a_picture(
-    model: str, settings: Mapping[str, ModelOptions], repeats: int, path: Path
+    model: str, settings: Mapping[str, Given], repeats: int, path: Path
 ) -> dict[str, float]:
     """Of every setting, all of them in turn. What the file holds is not measured again: new ones
     are timed beside the full setting, whose seconds they are scaled to."""
@@ -141,8 +141,8 @@ def seconds_a_picture(
     spent: dict[str, list[float]] = {name: [] for name in settings if name in {FULL, *missing}}
     for _ in range(repeats):
         for name in spent:
-            opened = loaded[settings[name].dtype]
-            how = draw_settings(opened.draw_settings, settings[name])
+            opened = loaded[settings[name].get("dtype")]
+            how = draw_settings(opened.draw_settings, Settings(**settings[name]))
             start = time.process_time()
             opened.pipeline.draw(prompts, range(BATCH), how)
             spent[name].append((time.process_time() - start) / BATCH)
@@ -162,7 +162,7 @@ def folder_of(output: Path, stage: Stage, name: str, task: str, seed: int) -> Pa
 
 
 def draw_and_mark(
-    model: str, output: Path, stage: Stage, settings: Mapping[str, ModelOptions], job: Job
+    model: str, output: Path, stage: Stage, settings: Mapping[str, Given], job: Job
 ) -> None:
     """One run of the harness; what it says goes into a file."""
     torch.set_num_threads(1)
@@ -171,7 +171,7 @@ def draw_and_mark(
     folder.mkdir(parents=True, exist_ok=True)
     how = RunSettings(seed, stage.prompts[task])
     with (folder / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
-        code = run(Request(model, settings[name], task, "mini", how, output=folder / "run"))
+        code = run(Request(model, settings[name], task, "mini", how, output=folder / "run")).code
     if code:
         raise RuntimeError(f"{name}: {task} is not whole, see {folder / 'said.txt'}")
 
@@ -242,8 +242,8 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings
     settings = grid(own)
-    given = {name: options(cheaper, own) for name, cheaper in settings.items()}
-    given[BFLOAT16] = ModelOptions(dtype=BFLOAT16)
+    given = {name: given_settings(cheaper, own) for name, cheaper in settings.items()}
+    given[BFLOAT16] = {"dtype": BFLOAT16}
     if arguments.only:
         wanted = (FULL, *arguments.only.split(";"))
         if unknown := {*wanted} - given.keys():

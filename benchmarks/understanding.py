@@ -21,9 +21,8 @@ from PIL import Image
 
 from benchmarks import record
 from harmon_eval import registry, suites
-from harmon_eval.adapters.harmon import open_model
-from harmon_eval.core import Ask, ModelOptions, Responder
-from harmon_eval.instruments.judging import JudgeOptions
+from harmon_eval.adapters.harmon import Settings, open_model
+from harmon_eval.core import Ask, Responder
 from harmon_eval.running.jobs import RunSettings, prepare
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
@@ -46,7 +45,7 @@ def a_picture_each(folder: Path, count: int, new_tokens: int) -> list[Ask]:
 
 def of_task(name: str, count: int) -> list[Ask]:
     """The first questions of a task of the mini suite, as the harness asks them."""
-    suite = suites.load("mini", None, None, JudgeOptions())
+    suite = suites.load("mini")
     samples = prepare(name, registry.task(name), suite, RunSettings()).samples
     return [sample.request for sample in samples if isinstance(sample.request, Ask)][:count]
 
@@ -85,7 +84,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    model = open_model(arguments.model, ModelOptions(device="cpu"))
+    model = open_model(arguments.model, Settings(device="cpu"))
     measured = {}
     with TemporaryDirectory() as folder:
         own = a_picture_each(Path(folder), arguments.questions, arguments.new_tokens)

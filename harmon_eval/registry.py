@@ -225,21 +225,28 @@ def model_names() -> list[str]:
 
 def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     """The model called ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id, with
-    settings as ``?key=value&...`` behind it; ``given`` are further settings and come first.
+    settings as ``?key=value&...`` behind it; ``given`` are further settings.
 
     ``device`` says where a model runs: one that has no such setting runs no network of its own and
     is not asked for it. Raises UserError for an unknown name, a broken plug-in, or whatever the
-    adapter refuses, such as a setting that it does not have."""
+    adapter refuses, such as a setting that it does not have, or one with two values."""
     name, own = settings.split(spec)
-    chosen = {**own, **{k: v for k, v in (given or {}).items() if v is not None}}
     opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
+    beside = {k: v for k, v in (given or {}).items() if v is not None}
+    chosen = settings.together(kind, own, beside, owner)
     if kind is None or "device" not in settings.names(kind):
         chosen.pop("device", None)
     responder = _opened(opener, owner, argument=argument, settings=chosen)
     if not isinstance(responder, Responder):
         raise UserError(f"model {name!r} is no harmon_eval.core.Responder: mend its plug-in")
     return responder
+
+
+def model_settings(spec: str) -> list[str]:
+    """Names of the settings that a model has; it is not opened. Raises UserError."""
+    kind = settings.declared(_model_opener(settings.split(spec)[0])[0])
+    return settings.names(kind) if kind else []
 
 
 def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:

@@ -2,7 +2,8 @@
 
 A plug-in declares its settings as a dataclass. Whatever is given, in a name, as an option of the
 command line or from Python, is read into that dataclass by ``read``, which refuses what the plug-in
-does not know.
+does not know. Types of the fields say what is accepted, ``__post_init__`` checks values and raises
+ValueError. A class attribute ``REFUSES`` may say why there are no other settings.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,21 +25,23 @@ T = TypeVar("T")
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """The end of an error message about an unknown name: the nearest known one, or all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def split(spec: str) -> tuple[str, dict[str, str]]:
     """``PLACE?key=value&...`` as the place and what was given.
 
-    Raises UserError for a setting without a name or value."""
+    As in a URL, ``%26`` stands for ``&`` and ``%25`` for ``%``; a plus sign is a plus sign, as in
+    ``dpm-solver++``. Raises UserError for a setting without a name or value."""
     place, mark, query = spec.partition("?")
     if not mark:
         return place, {}
     try:
+        query = query.replace("+", "%2B")
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
         raise UserError(f"{spec}: give settings as ?name=value&name=value") from None
@@ -72,6 +76,27 @@ def declared(opener: Callable[..., Any]) -> type | None:
     return kind
 
 
+def together(
+    kind: type | None, own: Mapping[str, Any], given: Mapping[str, Any], owner: str
+) -> dict[str, Any]:
+    """Settings from a name and those given beside it.
+
+    Raises UserError where the two give one setting different values."""
+    hints = get_type_hints(kind) if kind else {}
+    for name in names(kind) if kind else ():
+        if name in own and name in given:
+            first, second = (
+                _value(hints[name], value, f"{owner}: {name}={value}")
+                for value in (own[name], given[name])
+            )
+            if first != second:
+                raise UserError(
+                    f"{owner}: {name} is given twice, as {first} in the name and as {second} "
+                    "beside it: give it once"
+                )
+    return {**own, **given}
+
+
 def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
     """The dataclass ``kind`` from what was given, text or values. ``owner`` is named in errors.
 
@@ -82,8 +107,10 @@ def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
     values = {}
     for name, value in given.items():
         if name not in fields:
-            known = did_you_mean(name, fields) if fields else "it has no settings"
-            raise UserError(f"{owner} has no setting {name!r}: {known}")
+            why = getattr(kind, "REFUSES", "")
+            # Settings are few: a guess is only worth making for what was mistyped.
+            known = did_you_mean(name, fields, cutoff=0.7) if fields else "leave it out"
+            raise UserError(f"{owner} has no setting {name!r}{f' ({why})' if why else ''}: {known}")
         values[name] = _value(hints[name], value, f"{owner}: {name}={value}")
     if lacking := [
         name
@@ -140,7 +167,9 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
         if str(value).lower() in (*TRUE, *FALSE):
             return str(value).lower() in TRUE
         raise UserError(f"{where}: give true or false")
-    if isinstance(value, str) or (kind is float and isinstance(value, int)) or kind is Path:
+    # To Python, True is a number too; nobody means it as one.
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str) or (kind is float and whole) or kind is Path:
         try:
             return kind(value)
         except (TypeError, ValueError):
@@ -152,6 +181,14 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
 
 def _named(kind: Any) -> str:
     return {int: "a whole number", float: "a number", str: "text"}.get(kind, kind.__name__)
+
+
+def check_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
+    """For ``__post_init__``: raises ValueError unless a number that was given is in its range."""
+    if value is None or (math.isfinite(value) and low <= value <= high):
+        return
+    wanted = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
+    raise ValueError(f"{name}={value}: give {wanted}")
 
 
 def names(kind: type) -> list[str]:

@@ -25,8 +25,9 @@ from harmon_eval.core import UserError
 from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE
+from harmon_eval.report.tables import show_outcome
 from harmon_eval.running import evaluate
-from harmon_eval.running.progress import Progress
+from harmon_eval.running.progress import Progress, open_console
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import frame, stored_metrics
@@ -101,10 +102,11 @@ def track(
         run = output / checkpoint.name
         try:
             with _model_folder(checkpoint, output) as model:
-                evaluate.run(replace(request, model=str(model.resolve()), output=run))
+                outcome = evaluate.run(replace(request, model=str(model.resolve()), output=run))
         except UserError as error:
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
+        show_outcome(outcome, open_console())
         reference = _reference(known, against)
         code = 0
         if reference:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from harmon_eval.model import keys
 from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
@@ -26,7 +27,6 @@ from harmon_eval.model.weights import (
     WEIGHTS,
     CheckpointError,
     build,
-    hash_weights,
     read,
     read_json,
 )

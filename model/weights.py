@@ -6,7 +6,6 @@ Nothing from a checkpoint is ever executed: safetensors, or ``torch.load(weights
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
@@ -197,17 +196,3 @@ def build(config: HarmonConfig, weights: Mapping[str, Tensor], source: str) -> H
 def _listed(names: Sequence[str], most: int = 20) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{len(names)} ({', '.join(names[:most])}{more})"
-
-
-def hash_weights(weights: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes, types and bytes of all tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().contiguous().cpu()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(
-            tensor.view(torch.uint8).numpy().tobytes()
-            if tensor.ndim
-            else tensor.reshape(1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
-from harmon_eval.model.weights import hash_weights
-from harmon_eval.settings import refuse, split
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Draw, Responder, Unscorable, UserError
+from harmon_eval.model.fingerprint import hash_weights
+from harmon_eval.settings import check_range
 
 # A DiffusionPipeline: the library gives its pipelines no common type of call.
 Pipeline = Any
-# Option of the harness -> arguments of the pipeline that it sets.
+# Setting -> arguments of the pipeline that it sets.
 ARGUMENTS = {
     "cfg": ("guidance_scale",),
     "steps": ("num_inference_steps",),
@@ -43,15 +44,15 @@ def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, 
     ]
     if required:
         raise UserError(f"{name} needs {required[0]} too: it is no text-to-image pipeline")
-    found = {argument: value for option, value in chosen.items() for argument in ARGUMENTS[option]}
-    for option in chosen:
-        if unknown := [argument for argument in ARGUMENTS[option] if argument not in takes]:
-            raise UserError(f"{name} takes no {unknown[0]}: leave out {option}")
+    found = {argument: value for key, value in chosen.items() for argument in ARGUMENTS[key]}
+    for key in chosen:
+        if unknown := [argument for argument in ARGUMENTS[key] if argument not in takes]:
+            raise UserError(f"{name} takes no {unknown[0]}: leave out {key}")
     return found
 
 
 class DiffusersResponder(Responder):
-    """``chosen``: options by the names in ``ARGUMENTS``; the others stay the pipeline's own."""
+    """``chosen``: settings by the names in ``ARGUMENTS``; the others stay the pipeline's own."""
 
     def __init__(self, name: str, pipeline: Pipeline, chosen: dict[str, Any]) -> None:
         self.name = name
@@ -100,31 +101,51 @@ class DiffusersResponder(Responder):
         ]
 
 
-def open_model(argument: str, options: ModelOptions) -> DiffusersResponder:
-    """``diffusers:PLACE?revision=COMMIT&negative_prompt=TEXT``. Raises UserError."""
+@dataclass(frozen=True)
+class Settings:
+    """What is None stays the pipeline's own. ``revision``: commit, branch or tag of the hub."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    cfg: float | None = None
+    steps: int | None = None
+    image_size: int | None = None
+    negative_prompt: str | None = None
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range("cfg", self.cfg, 0)
+        check_range("steps", self.steps, 1)
+        check_range("image_size", self.image_size, 1)
+
+    def chosen(self) -> dict[str, Any]:
+        """Those that are arguments of the pipeline."""
+        values = {key: getattr(self, key) for key in ARGUMENTS}
+        return {key: value for key, value in values.items() if value is not None}
+
+
+def open_model(argument: str, settings: Settings) -> DiffusersResponder:
+    """``diffusers:PLACE``. Raises UserError for what cannot be loaded."""
     try:
         from diffusers import DiffusionPipeline
     except ModuleNotFoundError:
         raise UserError(
             "diffusers:... needs the package diffusers: pip install 'harmon-eval[diffusers]'"
         ) from None
-    place, given = split("diffusers", argument, {"revision", "negative_prompt"})
-    refuse("diffusers", options, {"diffusion_steps", "temperature", "kl16"})
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    check_place("diffusers", argument)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     try:
         pipeline = DiffusionPipeline.from_pretrained(
-            place, revision=given.get("revision"), torch_dtype=dtype, use_safetensors=True
+            argument, revision=settings.revision, torch_dtype=dtype, use_safetensors=True
         )
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UserError(
-            f"{place} cannot be loaded as a pipeline of diffusers ({str(error).splitlines()[0]}): "
-            "give a folder with a model_index.json and safetensors weights, or a hub id"
+            f"{argument} cannot be loaded as a pipeline of diffusers "
+            f"({str(error).splitlines()[0]}): give a folder with a model_index.json and "
+            "safetensors weights, or a hub id"
         ) from None
-    chosen = {k: v for k, v in options.given().items() if k in ARGUMENTS}
-    if "negative_prompt" in given:
-        chosen["negative_prompt"] = given["negative_prompt"]
-    name = place.rstrip("/").rsplit("/", 1)[-1]
-    responder = DiffusersResponder(name, pipeline.to(device), chosen)
-    if "revision" in given:
-        responder.settings["revision"] = given["revision"]
+    name = argument.rstrip("/").rsplit("/", 1)[-1]
+    responder = DiffusersResponder(name, pipeline.to(device), settings.chosen())
+    if settings.revision:
+        responder.settings["revision"] = settings.revision
     return responder

@@ -6,13 +6,14 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
 from harmon_eval import registry
-from harmon_eval.core import Draw, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.core import Draw, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image
 
 LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl")
@@ -111,10 +112,15 @@ def _entries(listed: Path) -> list[Mapping[str, Any]]:
         raise UserError(f"{listed} cannot be read ({type(error).__name__}: {error})") from None
 
 
-def open_model(argument: str, options: ModelOptions) -> FolderResponder:
-    """``folder:PATH``. Raises UserError, also for settings that nothing would follow."""
-    if ignored := sorted(options.given().keys() - {"device", "dtype"}):
-        raise UserError(f"folder: the images are drawn already, leave out {', '.join(ignored)}")
+@dataclass(frozen=True)
+class Settings:
+    """None."""
+
+    REFUSES: ClassVar[str] = "the images are drawn already"
+
+
+def open_model(argument: str, settings: Settings) -> FolderResponder:
+    """``folder:PATH``. Raises UserError."""
     if not argument:
         raise UserError("folder: needs a path, such as --model folder:IMAGES")
     return FolderResponder(Path(argument))

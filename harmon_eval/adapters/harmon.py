@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device
+from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
@@ -20,42 +21,66 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
-from harmon_eval.settings import split
+from harmon_eval.settings import check_range
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-POOLS = ("image", "buffers", "both")
-
-
-def best_device(name: str | None) -> torch.device:
-    """None: the accelerator if there is one. Raises UserError for a device that is not here."""
-    if name is None:
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
+TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights came to be
 
 
-def draw_settings(base: DrawSettings, options: ModelOptions) -> DrawSettings:
-    """The model's own settings, changed by the options that were given."""
+@dataclass(frozen=True)
+class Settings:
+    """How to open and to draw; what is None stays the model's own (see ``DrawSettings``).
+
+    ``kl16``: the file of the VAE beside a ``.pth``. ``cfg``: guidance scale. ``steps``: MAR
+    iterations. ``fast``: the preset of docs/speed.md, under what is set besides. ``compile``:
+    captured graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    kl16: Path | None = None
+    cfg: float | None = None
+    steps: int | None = None
+    diffusion_steps: int | None = None
+    temperature: float | None = None
+    image_size: int | None = None
+    solver: Literal["ancestral", "ddim", "dpm-solver++"] | None = None
+    guidance: tuple[float, float] | None = None
+    fast: bool = False
+    compile: bool = False
+    layer: str = "final"
+    pool: Literal["image", "buffers", "both"] = "image"
+
+    def __post_init__(self) -> None:
+        check_range("cfg", self.cfg, 0)
+        check_range("steps", self.steps, 1)
+        check_range("diffusion_steps", self.diffusion_steps, 1, 1000)
+        check_range("temperature", self.temperature, 0)
+        check_range("image_size", self.image_size, 1)
+        if self.guidance is not None and not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
+            start, stop = self.guidance
+            raise ValueError(f"guidance={start:g}:{stop:g}: give a part of 0:1, such as 0.0:0.5")
+        if self.layer not in ("final", "all") and not self.layer.isdecimal():
+            raise ValueError(f"layer={self.layer}: give final, all or the number of a block")
+        if self.layer == "all" and self.pool != "image":
+            raise ValueError(f"layer=all has every pooling in it: leave out pool={self.pool}")
+
+
+def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
+    """The model's own way to draw, changed by what was set. Raises UserError."""
     given: dict[str, Any] = {
-        "cfg_scale": options.cfg,
-        "iterations": options.steps,
-        "diffusion_steps": options.diffusion_steps,
-        "temperature": options.temperature,
-        "image_size": options.image_size,
-        "solver": options.solver,
-        "guidance": options.guidance,
+        "cfg_scale": settings.cfg,
+        "iterations": settings.steps,
+        "diffusion_steps": settings.diffusion_steps,
+        "temperature": settings.temperature,
+        "image_size": settings.image_size,
+        "solver": settings.solver,
+        "guidance": settings.guidance,
     }
     try:
-        if options.fast:
+        if settings.fast:
             base = FAST.than(base)
         return replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"harmon: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -68,12 +93,10 @@ class Features:
 
     def settings(self, depth: int, width: int) -> dict[str, Any]:
         """For the provenance, where they are not the default; of ``all`` layers with the places of
-        each part. Raises UserError for a layer or a pooling that there is not."""
+        each part. Raises UserError for a layer that there is not."""
         layers = ("final", "all", *map(str, range(depth)))
         if self.layer not in layers:
             raise UserError(f"harmon: layer={self.layer}: give final, all or 0 to {depth - 1}")
-        if self.pool not in POOLS or (self.layer == "all" and self.pool != "image"):
-            raise UserError(f"harmon: pool={self.pool}: give {', '.join(POOLS)} of one layer")
         if self.layer != "all":
             return {} if self == Features() else {"layer": self.layer, "pool": self.pool}
         place = {"final": depth, **{str(block): block for block in range(depth)}}
@@ -108,7 +131,7 @@ class HarmonResponder(Responder):
         try:
             size = settings.grid(model)
         except ValueError as error:
-            raise UserError(str(error)) from None
+            raise UserError(f"harmon: {error}") from None
         each = bytes_a_picture(model.config, size, model.dtype)
         self._fitting = FittingBatches(fitting_size(free_memory(model.device), each))
         self._passes = Passes(model, settings, size)
@@ -127,8 +150,7 @@ class HarmonResponder(Responder):
             "dtype": str(model.dtype).removeprefix("torch."),
         }
         if training:
-            known = ("steps", "seconds", "commit")
-            self.settings["training"] = {k: training[k] for k in known if k in training}
+            self.about = {"training": {k: training[k] for k in TRAINING if k in training}}
         self.settings |= self.features.settings(model.config.mar.depth, model.config.mar.width)
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -159,21 +181,20 @@ class HarmonResponder(Responder):
         return list(self.pipeline.embed(images, layer, self.features.pool))
 
 
-def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
-    """Bundled name, folder, ``.pth`` or hub id, and ``?layer=K&pool=P`` for what is embedded.
-
-    Raises UserError for weights unfit for use."""
-    device = best_device(options.device)
-    dtype = DTYPES[options.dtype or "float32"]
-    place, given = split("harmon", argument or BUNDLED_MODEL, {"layer", "pool"})
-    features = Features(given.get("layer", "final"), given.get("pool", "image"))
+def open_model(argument: str, settings: Settings) -> HarmonResponder:
+    """Bundled name, folder, ``.pth`` or hub id. Raises UserError for weights unfit for use."""
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    place = argument or BUNDLED_MODEL
     try:
-        loaded = load(place, kl16=options.kl16, device=device, dtype=dtype)
+        loaded = load(place, kl16=settings.kl16, device=device, dtype=dtype)
     except CheckpointError as error:
         raise UserError(str(error)) from None
-    settings = draw_settings(loaded.draw_settings, options)
     return HarmonResponder(
-        *(loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training),
-        compiled=bool(options.compile),
-        features=features,
+        loaded.name,
+        loaded.pipeline,
+        draw_settings(loaded.draw_settings, settings),
+        loaded.fingerprint,
+        loaded.training,
+        compiled=settings.compile,
+        features=Features(settings.layer, settings.pool),
     )

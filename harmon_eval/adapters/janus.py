@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,11 +26,11 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Ask, Draw, Embed, Responder, UserError
 from harmon_eval.files.images import open_image, viewed
-from harmon_eval.model.weights import hash_weights
-from harmon_eval.settings import refuse, split
+from harmon_eval.model.fingerprint import hash_weights
+from harmon_eval.settings import check_range
 
 # Written into the prompt as they are; the wrong ones cost Janus-Pro-1B its GenEval score.
 ROLES = {"pro": ("<|User|>", "<|Assistant|>"), "plain": ("User", "Assistant")}
@@ -110,9 +111,7 @@ class JanusResponder(Responder):
         cfg: float = CFG,
         temperature: float = TEMPERATURE,
     ) -> None:
-        """Raises UserError for settings or a tokenizer that Janus cannot work with."""
-        if temperature < 0:
-            raise UserError(f"janus: temperature {temperature} must not be below 0")
+        """Raises UserError for a tokenizer that Janus cannot work with."""
         self.name, self.model, self.roles = name, model.eval(), roles
         self.tokenizer = processor.tokenizer
         self.cfg, self.temperature = cfg, temperature
@@ -210,10 +209,8 @@ class JanusResponder(Responder):
 
 
 def _roles(place: str, given: str | None) -> str:
-    """As given, or as the name of the weights says. Raises UserError where it does not."""
+    """As given, or as the name of the weights says. Raises UserError where neither does."""
     if given is not None:
-        if given not in ROLES:
-            raise UserError(f"janus: roles={given}: must be {' or '.join(ROLES)}")
         return given
     if re.search(r"janus[-_. ]?pro", place, re.IGNORECASE):
         return "pro"
@@ -225,32 +222,49 @@ def _roles(place: str, given: str | None) -> str:
     )
 
 
-def open_model(argument: str, options: ModelOptions) -> JanusResponder:
-    """``janus:PLACE?roles=pro|plain&revision=COMMIT``. Raises UserError for what cannot be used."""
-    place, given = split("janus", argument, {"roles", "revision"})
-    refuse("janus", options, {"steps", "diffusion_steps", "image_size", "kl16"})
-    roles = _roles(place, given.get("roles"))
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
-    revision = given.get("revision", "main")
+@dataclass(frozen=True)
+class Settings:
+    """``cfg``, the guidance scale, and ``temperature`` (0 is greedy) are those of drawing.
+
+    ``roles``: see ``ROLES``. ``revision``: commit, branch or tag of the hub."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    cfg: float = CFG
+    temperature: float = TEMPERATURE
+    roles: Literal["pro", "plain"] | None = None
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range("cfg", self.cfg, 0)
+        check_range("temperature", self.temperature, 0)
+
+
+def open_model(argument: str, settings: Settings) -> JanusResponder:
+    """``janus:PLACE``. Raises UserError for what cannot be used."""
+    check_place("janus", argument)
+    roles = _roles(argument, settings.roles)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    revision = settings.revision or "main"
     try:
-        processor = JanusProcessor.from_pretrained(place, revision=revision)
+        processor = JanusProcessor.from_pretrained(argument, revision=revision)
         model: Any = JanusForConditionalGeneration.from_pretrained(
-            place, revision=revision, dtype=dtype, use_safetensors=True
+            argument, revision=revision, dtype=dtype, use_safetensors=True
         )
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{place} cannot be loaded as Janus in transformers' format "
+            f"{argument} cannot be loaded as Janus in transformers' format "
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
     responder = JanusResponder(
-        place.rstrip("/").rsplit("/", 1)[-1],
+        argument.rstrip("/").rsplit("/", 1)[-1],
         model.to(device),
         processor,
         roles,
-        CFG if options.cfg is None else options.cfg,
-        TEMPERATURE if options.temperature is None else options.temperature,
+        settings.cfg,
+        settings.temperature,
     )
-    if "revision" in given:
+    if settings.revision:
         responder.settings["revision"] = revision
     return responder

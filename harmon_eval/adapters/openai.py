@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx2
 
-from harmon_eval.core import Ask, ModelOptions, Reply, Responder, Unscorable, UserError
+from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image
+from harmon_eval.settings import check_range
 
 DEFAULT_URL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
@@ -266,11 +267,19 @@ def place(argument: str) -> tuple[str, str]:
     return url, model
 
 
-def open_model(argument: str, options: ModelOptions) -> OpenAIResponder:
-    """``openai:MODEL`` or ``openai:MODEL@URL``; greedy unless a temperature is set.
+@dataclass(frozen=True)
+class Settings:
+    """``temperature`` 0 is greedy."""
 
-    Raises UserError, also for settings that nothing would follow."""
-    if ignored := sorted(options.given().keys() - {"device", "dtype", "temperature"}):
-        raise UserError(f"openai: the server sets these, leave out {', '.join(ignored)}")
+    REFUSES: ClassVar[str] = "the server sets it"
+
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("temperature", self.temperature, 0)
+
+
+def open_model(argument: str, settings: Settings) -> OpenAIResponder:
+    """``openai:MODEL`` or ``openai:MODEL@URL``. Raises UserError."""
     url, model = place(argument)
-    return OpenAIResponder(url, model, temperature=options.temperature or 0.0)
+    return OpenAIResponder(url, model, temperature=settings.temperature)

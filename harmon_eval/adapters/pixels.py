@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
 from harmon_eval.files.views import centre_crop
-from harmon_eval.settings import refuse
 
 SIDE = 32
 
@@ -27,9 +27,13 @@ class PixelResponder(Responder):
         return [(image * 2 / 255 - 1).ravel() for image in images]
 
 
-def open_model(argument: str, options: ModelOptions) -> PixelResponder:
+@dataclass(frozen=True)
+class Settings:
+    """None: the side is a part of the name."""
+
+
+def open_model(argument: str, settings: Settings) -> PixelResponder:
     """Raises UserError for a side that is no number from 1 to 512."""
-    refuse("pixels", options, options.given().keys() - {"device", "dtype"})
     if argument and not (argument.isdecimal() and 1 <= int(argument) <= 512):
         raise UserError(f"pixels:{argument}: give the side in pixels, such as pixels:{SIDE}")
     return PixelResponder(int(argument or SIDE))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, UserError
+from harmon_eval.core import Ask, Draw, Embed, Responder, UserError
 
 SIDE = 64
 
@@ -62,11 +63,14 @@ def _numbers(content: bytes) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest(), "big"))
 
 
-def open_model(argument: str, options: ModelOptions) -> ScriptedResponder:
+@dataclass(frozen=True)
+class Settings:
+    """None: delay and file are a part of the name."""
+
+
+def open_model(argument: str, settings: Settings) -> ScriptedResponder:
     """``scripted``, ``scripted:SECONDS`` (a response) or ``scripted:SECONDS:FILE``, which notes
     there what it was asked. Raises UserError for anything else."""
-    if options.given().keys() - {"device", "dtype"}:
-        raise UserError("scripted has no settings: leave out " + ", ".join(options.given()))
     delay, _, asked = argument.partition(":")
     try:
         return ScriptedResponder(float(delay or 0), Path(asked) if asked else None)

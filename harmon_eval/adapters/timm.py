@@ -6,17 +6,17 @@ The preparation of the images is the weights' own (size, crop, mean, standard de
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
-from harmon_eval.model.weights import hash_weights
-from harmon_eval.settings import refuse, split
+from harmon_eval.model.fingerprint import hash_weights
 
 
 class TimmResponder(Responder):
@@ -43,8 +43,17 @@ class TimmResponder(Responder):
         return list(features.float().cpu().numpy())
 
 
-def open_model(argument: str, options: ModelOptions) -> TimmResponder:
-    """``timm:NAME?pool=avg|token|map``. Raises UserError for what cannot be loaded."""
+@dataclass(frozen=True)
+class Settings:
+    """``pool`` instead of the pooling that the network was trained with."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    pool: Literal["avg", "max", "avgmax", "token", "map"] | None = None
+
+
+def open_model(argument: str, settings: Settings) -> TimmResponder:
+    """``timm:NAME`` or ``timm:FOLDER``. Raises UserError for what cannot be loaded."""
     try:
         import timm
         import timm.data
@@ -52,10 +61,10 @@ def open_model(argument: str, options: ModelOptions) -> TimmResponder:
         raise UserError(
             "timm:... needs the package timm: pip install 'harmon-eval[vision]'"
         ) from None
-    refuse("timm", options, options.given().keys() - {"device", "dtype"})
-    place, given = split("timm", argument, {"pool"})
-    name = f"local-dir:{place}" if Path(place).is_dir() else place
-    chosen = {"global_pool": given["pool"]} if "pool" in given else {}
+    check_place("timm", argument)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    name = f"local-dir:{argument}" if Path(argument).is_dir() else argument
+    chosen = {"global_pool": settings.pool} if settings.pool else {}
     try:
         # As trained first: asked for without a classifier, timm would let weights be missing.
         network: Any = timm.create_model(name, pretrained=True)
@@ -63,12 +72,11 @@ def open_model(argument: str, options: ModelOptions) -> TimmResponder:
     except (OSError, RuntimeError, ValueError, AssertionError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"timm cannot load {place!r} ({line}): give a name with weights, such as "
+            f"timm cannot load {argument!r} ({line}): give a name with weights, such as "
             "vit_base_patch14_dinov2.lvd142m, or a folder in timm's format"
         ) from None
     prepare = timm.data.create_transform(
         **timm.data.resolve_model_data_config(network), is_training=False
     )
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
-    short = place.rstrip("/").rsplit("/", 1)[-1]
+    short = argument.rstrip("/").rsplit("/", 1)[-1]
     return TimmResponder(f"timm:{short}", network.to(device, dtype), prepare)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.weights import CheckpointError
-from harmon_eval.settings import refuse, split
+from harmon_eval.settings import check_range
 
 GRID = 16  # 256 pixels; larger ones are pooled to it: 4,096 numbers
 
@@ -47,16 +49,26 @@ class LatentResponder(Responder):
         return list(pooled.flatten(1).cpu().numpy())
 
 
-def open_model(argument: str, options: ModelOptions) -> LatentResponder:
-    """``vae:PLACE?grid=G``. Raises UserError for weights unfit for use."""
-    refuse("vae", options, options.given().keys() - {"device", "dtype", "kl16"})
-    place, given = split("vae", argument, {"grid"})
-    grid = given.get("grid", str(GRID))
-    if not (grid.isdecimal() and int(grid)):
-        raise UserError(f"vae: grid={grid}: give a number of places a side, such as {GRID}")
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+@dataclass(frozen=True)
+class Settings:
+    """``kl16``: the file of the VAE beside a ``.pth``. ``grid``: places a side that are left."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    kl16: Path | None = None
+    grid: int = GRID
+
+    def __post_init__(self) -> None:
+        check_range("grid", self.grid, 1)
+
+
+def open_model(argument: str, settings: Settings) -> LatentResponder:
+    """``vae:PLACE``. Raises UserError for weights unfit for use."""
+    check_place("vae", argument)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     try:
-        loaded = load(place, kl16=options.kl16, device=device, dtype=dtype)
+        loaded = load(argument, kl16=settings.kl16, device=device, dtype=dtype)
     except CheckpointError as error:
         raise UserError(str(error)) from None
-    return LatentResponder(f"vae:{loaded.name}", loaded.pipeline, loaded.fingerprint, int(grid))
+    name = f"vae:{loaded.name}"
+    return LatentResponder(name, loaded.pipeline, loaded.fingerprint, settings.grid)

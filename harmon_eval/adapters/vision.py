@@ -7,18 +7,16 @@ weights' own processor; weights are read from safetensors, remote code is never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
-from harmon_eval.model.weights import hash_weights
-from harmon_eval.settings import refuse, split
-
-POOLS = ("mean", "first", "pooler")
+from harmon_eval.model.fingerprint import hash_weights
 
 
 def pooled(output: Any, pool: str) -> torch.Tensor:
@@ -57,32 +55,38 @@ class VisionResponder(Responder):
         return list(pooled(output, self.pool).float().cpu().numpy())
 
 
-def open_model(argument: str, options: ModelOptions) -> VisionResponder:
-    """``vision:PLACE?pool=mean|first|pooler&revision=COMMIT``. Raises UserError for what cannot be
-    loaded."""
+@dataclass(frozen=True)
+class Settings:
+    """``pool``: see ``pooled``. ``revision``: commit, branch or tag of the hub."""
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+    pool: Literal["mean", "first", "pooler"] = "mean"
+    revision: str = "main"
+
+
+def open_model(argument: str, settings: Settings) -> VisionResponder:
+    """``vision:PLACE``. Raises UserError for what cannot be loaded."""
     from transformers import AutoImageProcessor, AutoModel
 
-    refuse("vision", options, options.given().keys() - {"device", "dtype"})
-    place, given = split("vision", argument, {"pool", "revision"})
-    pool, revision = given.get("pool", POOLS[0]), given.get("revision", "main")
-    if pool not in POOLS:
-        raise UserError(f"vision: pool={pool}: give {', '.join(POOLS)}")
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    check_place("vision", argument)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    revision = settings.revision
     try:
         processor = AutoImageProcessor.from_pretrained(
-            place, revision=revision, trust_remote_code=False
+            argument, revision=revision, trust_remote_code=False
         )
         network: Any = AutoModel.from_pretrained(
-            place, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            argument, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except ImportError as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{place} needs a package ({line}): pip install 'harmon-eval[vision]'"
+            f"{argument} needs a package ({line}): pip install 'harmon-eval[vision]'"
         ) from None
     except (OSError, ValueError, KeyError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{place} is no vision encoder of transformers: {line}") from None
+        raise UserError(f"{argument} is no vision encoder of transformers: {line}") from None
     network = getattr(network, "vision_model", network).to(device)
-    name = f"vision:{place.rstrip('/').rsplit('/', 1)[-1]}"
-    return VisionResponder(name, network, processor, pool)
+    name = f"vision:{argument.rstrip('/').rsplit('/', 1)[-1]}"
+    return VisionResponder(name, network, processor, settings.pool)

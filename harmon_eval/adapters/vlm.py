@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from harmon_eval.adapters.harmon import DTYPES, best_device
-from harmon_eval.core import Ask, ModelOptions, Responder, Unscorable, UserError
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.core import Ask, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image
 
 
@@ -87,15 +88,20 @@ def conversation(request: Ask) -> list[dict[str, Any]]:
     return turns
 
 
-def open_model(argument: str, options: ModelOptions) -> VisionLanguageResponder:
+@dataclass(frozen=True)
+class Settings:
+    REFUSES: ClassVar[str] = "decoding is greedy"
+
+    device: str | None = None
+    dtype: Dtype = "float32"
+
+
+def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     """``vlm:FOLDER`` or ``vlm:HUB/ID``. Raises UserError for what cannot be loaded."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    if ignored := sorted(options.given().keys() - {"device", "dtype"}):
-        raise UserError(f"vlm: decoding is greedy, leave out {', '.join(ignored)}")
-    if not argument:
-        raise UserError("vlm: needs a folder or a hub id, such as --model vlm:PATH")
-    device, dtype = best_device(options.device), DTYPES[options.dtype or "float32"]
+    check_place("vlm", argument)
+    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     folder = _folder(argument)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)

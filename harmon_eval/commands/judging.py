@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from harmon_eval.core import UserError
 
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--judge-model",
         metavar="NAME",
-        help="a model at --judge-url, or vlm:PATH, or any --model: short for --instrument judge=NAME",
+        help="a model at --judge-url, or vlm:PATH, or any --model: short for "
+        "--instrument judge=NAME",
     )
     group.add_argument(
         "--judge-url",
@@ -93,7 +94,8 @@ def _judge(arguments: argparse.Namespace, device: str | None) -> str:
         "concurrency": arguments.judge_concurrency,
         "device": device if model and not model.startswith("openai:") else None,
     }
-    settings = urlencode({name: value for name, value in given.items() if value is not None})
+    named = {name: value for name, value in given.items() if value is not None}
+    settings = urlencode(named, quote_via=quote)  # in a name, a plus sign is no space
     if not model and not settings:
         return ""
     return f"{model or ''}?{settings}" if settings else str(model)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _settings
+
 MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
 
@@ -27,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument("--limit", type=int, metavar="N", help="only N images, of all classes")
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
-    parser.add_argument("--device", help="default: the best there is")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
+    _settings.add_arguments(parser, ("device", "dtype"))
     parser.add_argument(
         "--output",
         type=Path,
@@ -43,9 +44,11 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code 1 where images of any model are unscored. Raises UserError."""
     import re
 
-    from harmon_eval.core import ModelOptions, UserError
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
     from harmon_eval.report import probe_study, tables
     from harmon_eval.running import evaluate
+    from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
 
@@ -53,26 +56,29 @@ def main(arguments: argparse.Namespace) -> int:
     if not models:
         raise UserError("--models names no model: give A,B")
     task = f"linear_probe:{arguments.images}" if arguments.images else "linear_probe"
+    # One option for all encoders is for those that have the setting.
+    given = _settings.given(arguments)
+    own = {m: {k: v for k, v in given.items() if k in registry.model_settings(m)} for m in models}
+    console = open_console()
     runs, codes = [], []
     for model in models:
         run = arguments.output / re.sub(r"[^\w.=-]+", "-", model).strip("-.")
-        runs.append(run)
-        codes.append(
-            evaluate.run(
-                evaluate.Request(
-                    model=model,
-                    options=ModelOptions(device=arguments.device, dtype=arguments.dtype),
-                    tasks=task,
-                    suite=arguments.suite,
-                    settings=evaluate.RunSettings(0, arguments.limit, arguments.batch_size),
-                    data=arguments.data,
-                    output=run,
-                )
+        outcome = evaluate.run(
+            evaluate.Request(
+                model=model,
+                given=own[model],
+                tasks=task,
+                suite=arguments.suite,
+                settings=RunSettings(0, arguments.limit, arguments.batch_size),
+                data=arguments.data,
+                output=run,
             )
         )
+        tables.show_outcome(outcome, console)
+        runs.append(run)
+        codes.append(outcome.code)
     study = probe_study.study(runs, task)
     probe_study.write(study, arguments.output)
-    console = open_console()
     tables.print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
     console.print(f"plot: {printable(arguments.output / 'probe.png')}", soft_wrap=True)
     return max(codes)

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harmon_eval.commands import judging
+from harmon_eval.commands import _settings, judging
 from harmon_eval.commands.compare import add_decision_arguments
-from harmon_eval.core import ModelOptions, UserError
+from harmon_eval.core import UserError
 
 if TYPE_CHECKING:
     from harmon_eval.running.evaluate import Request
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="harmon-mini",
         metavar="NAME|PATH",
-        help="harmon-mini (bundled), a folder, a .pth file, a hub id, folder:IMAGES "
-        "(default: %(default)s)",
+        help="harmon-mini (bundled), a folder, a .pth file, a hub id, folder:IMAGES; settings "
+        "behind it, as NAME?cfg=3&steps=16 (default: %(default)s; see docs/adapters.md)",
     )
     what.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
     what.add_argument(
@@ -32,13 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     what.add_argument(
-        "--detector",
-        choices=("mask2former", "mmdet", "hf"),
-        help="what detects GenEval's objects in the official suite: MMDetection's "
-        "weights in transformers (default) or in mmdet, or the hub's own "
-        "weights, whose scores never share a column",
-    )
-    what.add_argument(
         "--limit",
         type=int,
         metavar="N",
@@ -46,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "parts; a larger N later adds to them",
     )
     what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    _add_drawing_arguments(parser)
+    how = parser.add_argument_group("how to draw (default: the model's own settings)")
+    _settings.add_arguments(how, (*_settings.DRAWING, "fast"))
     judging.add_arguments(parser)
     machine = parser.add_argument_group("machine (scores do not depend on it)")
     machine.add_argument(
@@ -62,17 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one sample at a time, deterministic kernels: the same numbers at "
         "any batch size (docs/reproducibility.md)",
     )
-    machine.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
-    machine.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="default: float32"
-    )
-    machine.add_argument(
-        "--compile",
-        action="store_true",
-        default=None,
-        help="captured graphs and compiled blocks on a GPU",
-    )
-    machine.add_argument("--kl16", type=Path, metavar="FILE", help="VAE weights beside a .pth")
+    _settings.add_arguments(machine, ("device", "dtype", "compile", "kl16"))
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -97,63 +81,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_decision_arguments(gate)
 
 
-def _add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
-    how = parser.add_argument_group("how to draw (default: the model's own settings)")
-    how.add_argument("--cfg", type=float, metavar="SCALE", help="classifier-free guidance scale")
-    how.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
-    how.add_argument("--diffusion-steps", type=int, metavar="S", help="steps of the head a token")
-    how.add_argument("--temperature", type=float, metavar="T", help="of the diffusion noise")
-    how.add_argument("--image-size", type=int, metavar="PX", help="side of the drawn images")
-    how.add_argument(
-        "--solver",
-        choices=("ancestral", "ddim", "dpm-solver++"),
-        help="of the head; the others need fewer --diffusion-steps",
-    )
-    how.add_argument(
-        "--guidance",
-        type=part_of,
-        metavar="START:STOP",
-        help="guide this part of the iterations only, as 0.0:0.5",
-    )
-    how.add_argument(
-        "--fast",
-        action="store_true",
-        default=None,
-        help="settings that draw faster, at the price in docs/speed.md",
-    )
-
-
-def part_of(text: str) -> tuple[float, float]:
-    """START:STOP. Raises ValueError, which argparse turns into its message."""
-    start, stop = text.split(":")
-    return float(start), float(stop)
-
-
-def model_options(arguments: argparse.Namespace) -> ModelOptions:
-    return ModelOptions(
-        device=arguments.device,
-        dtype=arguments.dtype,
-        kl16=arguments.kl16,
-        cfg=arguments.cfg,
-        steps=arguments.steps,
-        diffusion_steps=arguments.diffusion_steps,
-        temperature=arguments.temperature,
-        image_size=arguments.image_size,
-        solver=arguments.solver,
-        guidance=arguments.guidance,
-        fast=arguments.fast,
-        compile=arguments.compile,
-    )
-
-
 def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval.report import tables
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
 
     request = Request(
         model=arguments.model,
-        options=model_options(arguments),
+        given=_settings.given(arguments),
         tasks=arguments.tasks,
         suite=arguments.suite,
         data=arguments.data,
@@ -162,14 +100,18 @@ def main(arguments: argparse.Namespace) -> int:
         ),
         output=arguments.output,
         fresh=arguments.fresh,
-        detector=arguments.detector,
-        judge=judging.judge_options(arguments, arguments.device),
+        instruments=judging.instruments(arguments, arguments.device),
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    console = open_console()
     if arguments.dry_run:
-        return dry_run(request)
-    code = run(request)
+        title = f"would run into {printable(request.folder.path)}"
+        tables.print_rows(dry_run(request), title, console)
+        return 0
+    outcome = run(request)
+    tables.show_outcome(outcome, console)
+    code = outcome.code
     return code if arguments.baseline is None else _against_baseline(arguments, request, code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _settings
 from harmon_eval.commands.compare import add_decision_arguments
 
 
@@ -23,9 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only N prompts of each task")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
-    parser.add_argument("--device", help="default: the best there is")
-    parser.add_argument("--steps", type=int, metavar="K", help="MAR iterations")
-    parser.add_argument("--diffusion-steps", type=int, metavar="S")
+    drawing = parser.add_argument_group("how to draw (default: the model's own settings)")
+    _settings.add_arguments(drawing, _settings.HELP)
     parser.add_argument(
         "--against",
         default="previous",
@@ -49,18 +49,13 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code of the newest checkpoint's gate."""
     import time
 
-    from harmon_eval.core import ModelOptions
     from harmon_eval.running.evaluate import Request
     from harmon_eval.running.jobs import RunSettings
     from harmon_eval.track import track
 
     request = Request(
         model="",
-        options=ModelOptions(
-            device=arguments.device,
-            steps=arguments.steps,
-            diffusion_steps=arguments.diffusion_steps,
-        ),
+        given=_settings.given(arguments),
         tasks=arguments.tasks,
         suite=arguments.suite,
         data=arguments.data,

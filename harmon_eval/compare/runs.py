@@ -12,7 +12,7 @@ from harmon_eval import registry
 from harmon_eval.core import Task, UserError
 from harmon_eval.leaderboard.entries import IDENTITY
 from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing
+from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing, settings_of
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> 
     for key in IDENTITY:
         if changes := list(differing(ours[key], theirs[key])):
             yield f"other {key} ({'; '.join(changes)})"
-    settings = list(differing(ours["model"]["settings"], theirs["model"]["settings"]))
+    settings = list(differing(settings_of(ours["model"]), settings_of(theirs["model"])))
     if settings and not any_settings:
         yield f"other settings ({'; '.join(settings)}): --any-settings if that is the question"
 
@@ -119,7 +119,7 @@ def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
     same_weights = ours["model"]["fingerprint"] == theirs["model"]["fingerprint"]
     if ours["seed"] != theirs["seed"]:
         yield f"seeds {ours['seed']} and {theirs['seed']}"
-    elif same_weights and ours["model"]["settings"] == theirs["model"]["settings"]:
+    elif same_weights and settings_of(ours["model"]) == settings_of(theirs["model"]):
         yield "same weights, settings and seed: nothing can differ"
 
 

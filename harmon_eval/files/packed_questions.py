@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Remote, UserError
 from harmon_eval.files.question_files import decoded, image_owners, read_tsv
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.suites.cache import cache_folder, made_once
@@ -23,6 +23,12 @@ Keep = Callable[[Row], bool]
 INDEX = "index.json"
 IMAGES = "image"  # the column, in both layouts
 BATCH = 64  # rows in memory at a time: a shard of the hub holds some 500 MB of images
+
+
+def vlmevalkit_table(place: str, md5: str) -> Remote:
+    """One of the tables that VLMEvalKit publishes, with the MD5 that it states."""
+    name = place.rpartition("/")[2]
+    return Remote(f"https://opencompass.openxlab.space/utils/{place}", name, md5=md5)
 
 
 def every(row: Row) -> bool:

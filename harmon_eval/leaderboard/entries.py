@@ -17,7 +17,7 @@ from harmon_eval.core import UserError
 from harmon_eval.leaderboard import published
 from harmon_eval.settings import did_you_mean
 from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.run_folder import METRICS, RunFolder, settings_of
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")
@@ -80,7 +80,7 @@ def _of_run(path: str, model: dict[str, Any], result: dict[str, Any]) -> Iterabl
         "sources": path,
         "weights_public": "",
         "trained_on_pattern": "",
-        "settings": ", ".join(f"{k} {v}" for k, v in model["settings"].items()),
+        "settings": ", ".join(f"{k} {v}" for k, v in settings_of(model).items()),
         "fingerprint": model["fingerprint"][:12],
         "seed": provenance["seed"],
         "run": path,

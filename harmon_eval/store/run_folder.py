@@ -315,7 +315,7 @@ class RunFolder:
     def expect(self, identity: Mapping[str, Any]) -> None:
         """Raises UserError where this is a run with other settings."""
         identity = redacted(json.loads(json.dumps(identity)))
-        self._same("settings", self.manifest["identity"], identity)
+        self._same("settings", _compared(self.manifest["identity"]), _compared(identity))
 
     def start_task(self, name: str, version: str, data: str, limit: int | None) -> None:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
@@ -395,6 +395,23 @@ def _is_manifest(value: object) -> bool:
             limits = [t.get("limit") if isinstance(t, dict) else "" for t in tasks.values()]
             return known and all(limit is None or isinstance(limit, int) for limit in limits)
     return False
+
+
+def settings_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The generation settings of a run's model, as two runs are compared by them.
+
+    Older runs note among them how the weights were trained, which is no setting."""
+    return {name: value for name, value in model["settings"].items() if name != "training"}
+
+
+def _compared(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's identity without what is only told of its model."""
+    if "model" not in identity:
+        return dict(identity)
+    model = {k: v for k, v in identity["model"].items() if k != "about"}
+    if "settings" in model:
+        model["settings"] = settings_of(model)
+    return {**identity, "model": model}
 
 
 def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:

@@ -24,7 +24,7 @@ def check_tasks(names: Sequence[str]) -> None:
 def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Run the harness on ``folder``/model; one entry a task: its headline with the interval."""
     # The network is usable without the harness, so that is imported where it is asked for.
-    from harmon_eval.core import ModelOptions, UserError
+    from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
     from harmon_eval.running.processes import Launch
     from harmon_eval.store.durable import read_json
@@ -32,7 +32,7 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
 
     request = evaluate.Request(
         model=str(folder / "model"),
-        options=ModelOptions(),
+        given={},
         tasks=",".join(evaluation.tasks),
         suite=evaluation.suite,
         settings=evaluate.RunSettings(limit=evaluation.limit or None),

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Source
 from harmon_eval.model.train.sources import BROKEN, BrokenRow, Rows
 from harmon_eval.model.vae import VAE
-from harmon_eval.model.weights import hash_weights
 
 PART, BATCH = 4096, 32  # pictures a file, pictures encoded at once
 

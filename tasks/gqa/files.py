@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.core import Source, UserError
+from harmon_eval.files.packed_questions import (
+    find_files,
+    read_parquet_images,
+    read_tsv_images,
+    vlmevalkit_table,
+)
 from harmon_eval.files.question_files import field, find_image, read_json, read_parquet
 
 JSON, TSV = "testdev_balanced_questions.json", "GQA_TestDev_Balanced.tsv"
 HUB = "testdev_balanced_{}/testdev-*.parquet"
 PATTERNS = (JSON, TSV, HUB.format("instructions"))
+OFFICIAL = Source(
+    PATTERNS,
+    "testdev_balanced_questions.json of GQA's questions1.2.zip and images.zip, unpacked,",
+    (vlmevalkit_table("VLMEval/GQA_TestDev_Balanced.tsv", "99b62f22e224d9b2f32dcbe41359d1c9"),),
+)
 # Steps of a question's program that the official script does not count as reasoning.
 NO_STEP = ("exist", "query: name", "choose name")
 

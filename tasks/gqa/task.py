@@ -1,7 +1,7 @@
 """GQA: short answers to questions generated from scene graphs, on testdev_balanced.
 
-Paper: Hudson & Manning 2019, arXiv 1902.09506. Exact match of a word or phrase after LLaVA's
-normalisation, as papers on unified models report it.
+Paper: Hudson & Manning 2019, arXiv 1902.09506. A reply is right if it is exactly the word or phrase
+of the answer after LLaVA's normalisation, as papers on unified models report it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,33 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    count,
+)
+from harmon_eval.metrics.rows import after, having
 from harmon_eval.replies import gqa_answers, prompts
-from harmon_eval.tasks.gqa.files import read_questions
+from harmon_eval.tasks.gqa import mini
+from harmon_eval.tasks.gqa.files import OFFICIAL, read_questions
 
-LONG = 3  # words; more of them are the sign of a wrong prompt
+LONG = 3  # words; longer replies are the sign of a wrong prompt
+OPEN = "query"  # the structural type whose questions are open
 
 
-def samples(suite: Suite) -> Iterator[Sample]:
-    for q in read_questions(suite.data("gqa")):
+def samples(data: Data) -> Iterator[Sample]:
+    for q in read_questions(data.folder):
         yield Sample(
             id=q.number,
             request=Ask(f"{q.text}\n{prompts.SHORT_ANSWER}", (q.file,), max_new_tokens=16),
@@ -49,11 +62,11 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Percent. ``open`` are questions of the structural type query, ``binary`` all others;
-    ``distribution`` is a chi-square, lower is better."""
+    """Percent. ``gqa_open`` are questions of the structural type query, ``gqa_binary`` all others;
+    ``distribution`` is a chi-square."""
     correct = rows["llava"].to_numpy(float)
     structural, semantic = rows["structural"].to_numpy(), rows["semantic"].to_numpy()
-    query = structural == "query"
+    query = structural == OPEN
     parts = {"gqa_open": query, "gqa_binary": ~query & (structural != "")}
     for kind, values in (("structural", structural), ("semantic", semantic)):
         parts |= {f"{kind}_{name}": values == name for name in sorted(set(values) - {""})}
@@ -71,14 +84,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def maximum(name: str) -> float | None:
-    return None if name in ("long_replies", "distribution") else 100.0
-
-
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
+def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """The prediction file of the official script, and its accuracies by the questions' lengths."""
-    if rows is None:
-        return {}
     pairs = zip(rows["id"], rows["parsed"], strict=True)
     predictions = [{"questionId": number, "prediction": text} for number, text in pairs]
     lengths = [
@@ -92,31 +99,48 @@ def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str
     }
 
 
+def binary(rows: pd.DataFrame, metric: str) -> pd.Series:
+    return ~rows["structural"].isin((OPEN, ""))
+
+
+def grouped(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Questions that belong to one of GQA's global groups."""
+    return rows["global"] != ""
+
+
 TASK = Task(
     samples=samples,
     mark=mark,
     summarize=summarize,
-    headline="gqa_accuracy",
-    higher_is_better=True,
-    paper="arXiv 1902.09506",
-    version="1",
-    intervals=partial(
-        scaled_intervals,
-        maximum=maximum,
-        columns=("structural", "semantic", "long", *gqa_answers.RULES),
+    metrics=(
+        Metric("gqa_accuracy", maximum=100.0, headline=True),
+        Metric("gqa_accuracy[*]", maximum=100.0),
+        Metric("gqa_open", maximum=100.0, rows=having("structural", OPEN)),
+        Metric("gqa_binary", maximum=100.0, rows=binary),
+        Metric("structural_*", maximum=100.0, rows=after("_", "structural")),
+        Metric("semantic_*", maximum=100.0, rows=after("_", "semantic")),
+        count("long_replies"),
+        Metric("distribution", False, maximum=None, rows=grouped, interval=False),
     ),
-    exports=exports,
-    extremes=lambda sample: ("", sample.target["answer"]),
-    licence="MIT as stated by the hub copy; Visual Genome images have their own terms",
-    size="12,578 questions about 398 images",
-    protocol="GQA's eval.py with the normalisation of LLaVA @ c121f04",
-    differs="Replies are stripped as LLaVA's runner does. Consistency, validity, plausibility and "
-    "grounding are not reported: their files are missing for testdev (a script that passes over "
-    "that prints 0). `distribution` has no interval: resampling would bias a chi-square. A missing "
-    "reply is unscored where the official script raises. VLMEvalKit's table has no types: only "
-    "the accuracy.",
-    compares="`[lmms-eval]` and `[vlmevalkit]` read the same replies by those toolkits' rules: a "
-    "model that ends with a full stop gets 0 from VLMEvalKit. GQA's train split is part of LLaVA's "
-    "instruction mixture: models trained on it know the style of the answers.",
-    cost="12,578 short replies",
+    columns=("structural", "semantic", "long", *gqa_answers.RULES),
+    sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+    bounds=lambda sample: ("", sample.target["answer"]),
+    files_after=answer_files,
+    about=About(
+        paper="arXiv 1902.09506",
+        version="1",
+        protocol="GQA's eval.py with the normalisation of LLaVA @ c121f04",
+        differs="Replies are stripped, as LLaVA's runner does. Consistency, validity, plausibility "
+        "and grounding are not reported, because their files do not exist for testdev (a script "
+        "that ignores this prints 0). `distribution` has no interval: resampling would bias a "
+        "chi-square. A missing reply is unscored; the official script raises an error. "
+        "VLMEvalKit's table has no question types, so it gives the accuracy only.",
+        compares="`[lmms-eval]` and `[vlmevalkit]` read the same replies by the rules of those "
+        "toolkits: a model that ends its replies with a full stop gets 0 from VLMEvalKit. GQA's "
+        "train split is part of LLaVA's instruction data: models trained on it know the style of "
+        "the answers.",
+        licence="MIT according to the hub's copy; Visual Genome images have terms of their own",
+        size="12,578 questions about 398 images",
+        cost="12,578 short replies",
+    ),
 )

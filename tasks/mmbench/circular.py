@@ -38,6 +38,11 @@ class Groups:
         return values[np.unique(self.codes, return_index=True)[1]]
 
 
+def whole(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Rows of questions that have all of their rotations."""
+    return rows.groupby("group")["group"].transform("size") == rows["options"]
+
+
 def mean(values: np.ndarray) -> float:
     """Over what is a number, NaN if nothing is."""
     known = values[~np.isnan(values)]

@@ -9,14 +9,54 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_parquet_images
+import pandas as pd
+
+from harmon_eval.core import Source, UserError
+from harmon_eval.files.packed_questions import (
+    find_files,
+    read_parquet_images,
+    vlmevalkit_table,
+)
 from harmon_eval.files.question_files import read_tsv, tsv_images
 from harmon_eval.replies.multiple_choice import MISSING
 
 HUB = "{1}/{0}-*.parquet"  # language, then dev or test
 PATTERNS = ("MMBench_*.tsv", HUB.format("dev", "en"), HUB.format("*", "*"))
 IMAGE = "image"
+LEVELS = ("l2-category", "category")
+SETS = (
+    "dev_en",
+    "test_en",
+    "dev_cn",
+    "test_cn",
+    "dev_en_v11",
+    "test_en_v11",
+    "dev_cn_v11",
+    "test_cn_v11",
+)
+# MD5 of VLMEvalKit's tables; V1.1 is not fetched.
+TABLES = {
+    "dev_en": "b6caf1133a01c6bb705cf753bb527ed8",
+    "test_en": "6939fadb0ce626fefc0bdc9c64efc528",
+    "dev_cn": "08b8fc3324a5ed74155350f57be69fbd",
+    "test_cn": "7e1239baf0ee4c8b513e19705a0f317e",
+}
+
+
+def official(part: str) -> Source:
+    """Where the table of a set such as ``dev_en`` comes from."""
+    file = f"MMBench_{part.upper()}.tsv"
+    text = f"VLMEvalKit's file {file}"
+    if part not in TABLES:
+        return Source(PATTERNS, text)
+    table = vlmevalkit_table(f"benchmarks/MMBench/{file}", TABLES[part])
+    return Source(PATTERNS, text, (table,))
+
+
+def of_level(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Rows of the ability in ``circular_ABILITY``; of the finer level where both have that name."""
+    broad, fine = (rows[level] == metric.removeprefix("circular_") for level in LEVELS)
+    return fine if fine.any() else broad
 
 
 def read_set(folder: Path, part: str) -> Iterator[tuple[dict[str, str], Path]]:

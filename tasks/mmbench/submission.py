@@ -6,10 +6,19 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
-from harmon_eval.core import UserError
+import pandas as pd
+
+from harmon_eval.core import Sample, UserError
 
 MAX_CELL = 32_767
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def submission(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, bytes]:
+    """``submission.xlsx`` of a test set: every row of the table with its ``prediction``."""
+    replies = dict(zip(rows["id"], rows["reply"], strict=True))
+    table = [{**s.target["columns"], "prediction": replies.get(s.id, "")} for s in asked]
+    return {"submission.xlsx": excel(table)}
 
 
 def excel(rows: Sequence[Mapping[str, str]]) -> bytes:

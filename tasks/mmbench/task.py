@@ -1,10 +1,12 @@
 """MMBench: twenty abilities in single-choice questions, asked in every rotation of the options.
 
 Paper: Liu et al. 2023, arXiv 2307.06281. ``circular`` counts a question only if every rotation is
-right; ``vanilla_all`` is plain accuracy over all rows, which some papers print under the same name.
-``mmbench:SET+PROMPT`` takes another set (``dev_en``, ``test_en``, ``dev_cn``, ``test_cn``, V1.1 as
-``dev_en_v11`` ...) or prompt (``llava``, ``vlmevalkit``, ``janus``, ``lmms-eval``). A test set has
-no answers: its replies become the file that the server marks.
+right. ``vanilla_all`` is plain accuracy over all rows, which some papers print under the same name.
+
+``mmbench:SET+PROMPT`` takes another set (``dev_en``, ``test_en``, ``dev_cn`` or ``test_cn``; V1.1
+as ``dev_en_v11`` and so on) or another prompt (``llava``, ``vlmevalkit``, ``janus`` or
+``lmms-eval``). The test sets come without answers: the replies are written to the file that the
+evaluation server marks.
 """
 
 from __future__ import annotations
@@ -15,34 +17,45 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    count,
+)
 from harmon_eval.files.question_files import field
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.metrics.rows import both, having
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import given_options, lmms_eval_rule, vlmevalkit_rule
 from harmon_eval.settings import variant
-from harmon_eval.tasks.mmbench.circular import Groups, mean
-from harmon_eval.tasks.mmbench.files import read_set
-from harmon_eval.tasks.mmbench.submission import excel
+from harmon_eval.tasks.mmbench import mini
+from harmon_eval.tasks.mmbench.circular import Groups, mean, whole
+from harmon_eval.tasks.mmbench.files import LEVELS, SETS, of_level, official, read_set
+from harmon_eval.tasks.mmbench.submission import submission
 
-SETS = (
-    "dev_en",
-    "test_en",
-    "dev_cn",
-    "test_cn",
-    "dev_en_v11",
-    "test_en_v11",
-    "dev_cn_v11",
-    "test_cn_v11",
-)
 PROMPTS = ("llava", "vlmevalkit", "janus", "lmms-eval")
 ROTATION = 1_000_000
-LEVELS = ("l2-category", "category")
+METRICS = (
+    Metric("circular", maximum=100.0, rows=whole, headline=True),
+    Metric("circular[*]", maximum=100.0, rows=whole),
+    Metric("circular_*", maximum=100.0, rows=both(whole, of_level)),
+    Metric("vanilla_0", maximum=100.0, rows=having("base", True)),
+    Metric("vanilla_all", maximum=100.0),
+    Metric("vanilla_all[*]", maximum=100.0),
+    *map(count, ("unmatched", "incomplete_questions", "answered")),
+)
 
 
-def samples(suite: Suite, part: str, prompt: str) -> Iterator[Sample]:
+def samples(data: Data, part: str, prompt: str) -> Iterator[Sample]:
     where = f"MMBench {part}"
-    for row, image in read_set(suite.data("mmbench"), part):
+    for row, image in read_set(data.folder, part):
         index = field(row, "index", where)
         options = given_options({letter: row.get(letter) for letter in "ABCD"})
         asked = prompts.CHOICES["llava_cn" if "_cn" in part and prompt == "llava" else prompt](
@@ -86,7 +99,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Percent. Questions with missing rotations have no circular mark and are counted."""
+    """Percent. Questions with missing rotations have no circular mark; they are counted."""
     unmatched = rows["unmatched"].to_numpy(dtype=bool)
     counts = {"unmatched": float(unmatched.sum())}
     if not rows["answer"].astype(bool).any():
@@ -110,44 +123,34 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**{name: 100 * value for name, value in metrics.items()}, **counts}
 
 
-def maximum(name: str) -> float | None:
-    return None if name in ("unmatched", "incomplete_questions", "answered") else 100.0
-
-
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None, part: str) -> dict[str, bytes]:
-    """``submission.xlsx`` of a test set: every row of the table with its ``prediction``."""
-    if rows is None or "test" not in part:
-        return {}
-    replies = dict(zip(rows["id"], rows["reply"], strict=True))
-    table = [{**s.target["columns"], "prediction": replies.get(s.id, "")} for s in asked]
-    return {"submission.xlsx": excel(table)}
-
-
 def open_task(argument: str = "") -> Task:
     chosen = variant(argument, part=SETS, prompt=PROMPTS)
     part, prompt = chosen["part"], chosen["prompt"]
-    columns = (*LEVELS, "base", "options", "answer", "unmatched", "correct", "lmms-eval")
     return Task(
         samples=partial(samples, part=part, prompt=prompt),
         mark=mark,
         summarize=summarize,
-        headline="circular",
-        higher_is_better=True,
-        paper="arXiv 2307.06281",
-        version=f"1, {part}, prompt {prompt}",
-        intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
-        exports=partial(exports, part=part),
-        extremes=lambda sample: ("Z", sample.target["answer"]),
-        licence="Apache-2.0 (open-compass/MMBench); the images' own terms are not established",
-        size="dev_en: 1,164 questions, 4,329 rows; test_en: 1,784 questions, 6,666 rows",
-        protocol="VLMEvalKit @ e8e78f0 (the official evaluator), exact matching without a judge",
-        differs="A reply without a letter is wrong and counted as `unmatched`; the original asks a "
-        "judge and then draws a random letter, whose expected score is `[random-letter]`. A "
-        "question with missing rotations has no circular mark.",
-        compares="`circular` is VLMEvalKit's Overall with exact matching, `circular[lmms-eval]` "
-        "reads the same replies by lmms-eval's rules. Janus prints plain accuracy (`vanilla_all`); "
-        "Harmon's mode is not stated. VLMEvalKit's own prompt is `mmbench:vlmevalkit`.",
-        cost="4,329 short replies",
+        metrics=METRICS,
+        columns=(*LEVELS, "base", "options", "answer", "unmatched", "correct", "lmms-eval"),
+        sources={"official": official(part), "mini": Source(make=mini.make)},
+        bounds=lambda sample: ("Z", sample.target["answer"]),
+        files_after=submission if "test" in part else None,
+        about=About(
+            paper="arXiv 2307.06281",
+            version=f"1, {part}, prompt {prompt}",
+            protocol="VLMEvalKit @ e8e78f0 (the official evaluator), exact matching without a "
+            "judge",
+            differs="A reply without a letter is wrong and counted as `unmatched`. The original "
+            "asks a judge and then draws a random letter; the expected score of that is "
+            "`[random-letter]`. A question with missing rotations has no circular mark.",
+            compares="`circular` is VLMEvalKit's Overall with exact matching, "
+            "`circular[lmms-eval]` reads the same replies by lmms-eval's rules. Janus reports "
+            "plain accuracy (`vanilla_all`); Harmon does not say which it reports. VLMEvalKit's "
+            "own prompt is `mmbench:vlmevalkit`.",
+            licence="Apache-2.0 (open-compass/MMBench); the images' own terms are not established",
+            size="dev_en: 1,164 questions, 4,329 rows; test_en: 1,784 questions, 6,666 rows",
+            cost="4,329 short replies",
+        ),
     )
 
 

@@ -7,7 +7,7 @@ hub's Parquet files (lmms-lab/MME) and VLMEvalKit's MME.tsv.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.core import Sample, Source, UserError
+from harmon_eval.files.packed_questions import (
+    find_files,
+    read_parquet_images,
+    read_tsv_images,
+    vlmevalkit_table,
+)
 from harmon_eval.files.question_files import field
+from harmon_eval.replies.yes_no import first_line
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
 PERCEPTION = {
@@ -40,10 +46,13 @@ COGNITION = {
 }
 SUBTASKS = {**PERCEPTION, **COGNITION}
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
-
-
 TSV, HUB = "MME.tsv", ("data/test-*.parquet", "test-*.parquet")
 PATTERNS = ("existence", TSV, *HUB)
+OFFICIAL = Source(
+    PATTERNS,
+    "the 14 folders of MME_Benchmark_release_version (by request to the authors)",
+    (vlmevalkit_table("VLMEval/MME.tsv", "b36b43c3f09801f5d368627fb92187c3"),),
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,19 @@ def check_sizes(found: Mapping[str, int]) -> None:
                 f"MME's {subtask} has {found.get(subtask, 0)} images, not {size}: "
                 "unpack the release again"
             )
+
+
+def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """The files that the official tool reads, once a subtask is answered completely."""
+    replies = dict(zip(rows["id"], rows["reply"], strict=True))
+    lines: dict[str, list[str]] = {}
+    for sample in asked:
+        subtask, _, image = sample.group.partition("/")
+        reply = replies.get(sample.id)
+        asking = sample.target["question"], sample.target["truth"]
+        line = "" if reply is None else evaluation_line(image, *asking, first_line(reply))
+        lines.setdefault(f"Your_Results/{subtask}.txt", []).append(line)
+    return {name: "".join(found) for name, found in lines.items() if all(found)}
 
 
 def evaluation_line(image: str, question: str, truth: str, reply: str) -> str:

@@ -1,9 +1,11 @@
-"""MME: fourteen subtasks of perception and cognition, two yes/no questions an image.
+"""MME: fourteen subtasks of perception and cognition, with two yes/no questions about each image.
 
-Paper: Fu et al. 2023, arXiv 2306.13394. A subtask scores accuracy + accuracy+ (both questions of an
-image right), so at most 200; perception (ten subtasks) at most 2000, cognition (four) 800.
-``mme:PROMPT`` asks in other words: ``short`` (default, as lmms-eval), ``official``, ``both``,
-``janus`` (both, after a line break).
+Paper: Fu et al. 2023, arXiv 2306.13394. A subtask scores accuracy plus accuracy+ (the share of
+images with both questions right), so at most 200. Perception is the sum over ten subtasks (at most
+2000), cognition the sum over four (at most 800).
+
+``mme:PROMPT`` changes the wording: ``short`` (default, as in lmms-eval), ``official``, ``both``
+(both instructions) or ``janus`` (both, after a line break).
 """
 
 from __future__ import annotations
@@ -15,14 +17,30 @@ from pathlib import Path
 
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    count,
+)
+from harmon_eval.metrics.rows import before, having, of
 from harmon_eval.replies import prompts, yes_no
 from harmon_eval.settings import variant
+from harmon_eval.tasks.mme import mini
 from harmon_eval.tasks.mme.files import (
+    COGNITION,
+    OFFICIAL,
+    PERCEPTION,
     SUBTASKS,
+    answer_files,
     check_sizes,
-    evaluation_line,
     read_questions,
     subtask_scores,
     sums,
@@ -31,7 +49,17 @@ from harmon_eval.tasks.mme.files import (
 SUFFIX = f" {prompts.YES_OR_NO}"
 PROMPTS = ("short", "official", "both", "janus")
 OTHER_RULES = {"lmms-eval": yes_no.mme_lmms_eval, "vlmevalkit": yes_no.vlmevalkit}
-MAXIMA = {"perception": 2000.0, "cognition": 800.0, **dict.fromkeys(SUBTASKS, 200.0)}
+METRICS = (
+    Metric("perception", maximum=2000.0, rows=having("subtask", *PERCEPTION), headline=True),
+    Metric("perception[*]", maximum=2000.0, rows=having("subtask", *PERCEPTION)),
+    Metric("cognition", maximum=800.0, rows=having("subtask", *COGNITION)),
+    Metric("cognition[*]", maximum=800.0, rows=having("subtask", *COGNITION)),
+    *(Metric(name, maximum=200.0, rows=of("subtask")) for name in SUBTASKS),
+    Metric("*_accuracy", maximum=100.0, rows=before("_accuracy", "subtask")),
+    Metric("*_accuracy_plus", maximum=100.0, rows=before("_accuracy_plus", "subtask")),
+    count("other"),
+    count("at_50"),
+)
 
 
 def phrased(question: str, prompt: str) -> str:
@@ -42,9 +70,9 @@ def phrased(question: str, prompt: str) -> str:
     return f"{start}{kept}\n{prompts.SHORT_ANSWER}"
 
 
-def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
-    found = list(read_questions(suite.data("mme")))
-    if suite.name == "official":
+def samples(data: Data, prompt: str) -> Iterator[Sample]:
+    found = list(read_questions(data.folder))
+    if data.suite == "official":
         images = {(question.subtask, question.image) for question in found}
         check_sizes(Counter(subtask for subtask, _ in images))
     for q in found:
@@ -78,9 +106,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Points; ``other`` counts replies that are neither, ``at_50`` subtasks of exactly 50.
-
-    Fourteen of those are the mark of a constant reply or of lost ones."""
+    """Points. ``other`` counts replies that are neither yes nor no, ``at_50`` subtasks of exactly
+    50 points: fourteen of those mean that the reply never changes, or that replies were lost."""
     subtasks, groups = rows["subtask"].to_numpy(), rows["group"].to_numpy()
     scores = subtask_scores(subtasks, groups, rows["correct"].to_numpy(dtype=float))
     metrics = sums(scores)
@@ -95,55 +122,33 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def maximum(name: str) -> float | None:
-    return None if name in ("other", "at_50") else MAXIMA.get(name.partition("[")[0], 100.0)
-
-
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """The files that the official tool reads, once a subtask is answered completely."""
-    if rows is None:
-        return {}
-    replies = dict(zip(rows["id"], rows["reply"], strict=True))
-    lines: dict[str, list[str]] = {}
-    for sample in asked:
-        subtask, _, image = sample.group.partition("/")
-        reply = replies.get(sample.id)
-        line = (
-            ""
-            if reply is None
-            else evaluation_line(
-                image, sample.target["question"], sample.target["truth"], yes_no.first_line(reply)
-            )
-        )
-        lines.setdefault(f"Your_Results/{subtask}.txt", []).append(line)
-    return {name: "".join(found) for name, found in lines.items() if all(found)}
-
-
 def open_task(argument: str = "") -> Task:
     prompt = variant(argument, prompt=PROMPTS)["prompt"]
-    columns = ("subtask", "correct", "other", *OTHER_RULES)
     return Task(
         samples=partial(samples, prompt=prompt),
         mark=mark,
         summarize=summarize,
-        headline="perception",
-        higher_is_better=True,
-        paper="arXiv 2306.13394",
-        version=f"1, prompt {prompt}",
-        intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
-        exports=exports,
-        extremes=lambda s: ("No", "Yes") if s.target["truth"] == "Yes" else ("Yes", "No"),
-        licence="research use, images by e-mail request to the authors",
-        size="2,374 questions about 1,187 images in 14 subtasks",
-        protocol="eval_tool of BradyFU/Awesome-Multimodal-Large-Language-Models @ dd29509",
-        differs="Replies are stripped and cut at the first line break, which the official files "
-        "cannot hold. Pairs are formed by image, not by line number. Perception needs all ten "
-        "subtasks: sums over fewer are refused. Neither yes nor no is wrong, and counted.",
-        compares="Same sums as lmms-eval (default prompt here) and VLMEvalKit (reports `reasoning` "
-        "for cognition); both readings of the same replies stand beside as `[lmms-eval]` and "
-        "`[vlmevalkit]`. VLMEvalKit's Janus adapter asks with `mme:janus`. Prompts move the sum by "
-        "hundreds of points.",
-        cost="2,374 short replies",
+        metrics=METRICS,
+        columns=("subtask", "correct", "other", *OTHER_RULES),
+        sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        bounds=lambda s: ("No", "Yes") if s.target["truth"] == "Yes" else ("Yes", "No"),
+        files_after=answer_files,
+        about=About(
+            paper="arXiv 2306.13394",
+            version=f"1, prompt {prompt}",
+            protocol="eval_tool of BradyFU/Awesome-Multimodal-Large-Language-Models @ dd29509",
+            differs="Replies are stripped and cut at the first line break, which the official "
+            "files cannot hold. Questions are paired by image, not by line number. Perception "
+            "needs all ten subtasks: there is no sum over fewer. A reply that is neither yes nor "
+            "no is wrong, and counted.",
+            compares="The sums are those of lmms-eval (its prompt is the default here) and of "
+            "VLMEvalKit (which calls cognition `reasoning`). `[lmms-eval]` and `[vlmevalkit]` read "
+            "the same replies by their rules. VLMEvalKit's Janus adapter asks as `mme:janus` does. "
+            "The prompt alone moves the sum by hundreds of points.",
+            licence="research use; images on e-mail request to the authors",
+            size="2,374 questions about 1,187 images in 14 subtasks",
+            cost="2,374 short replies",
+        ),
     )
 
 

@@ -6,13 +6,16 @@ writes an open question as one with two options.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_tsv_images
+import pandas as pd
+
+from harmon_eval.core import Sample, Source, UserError
+from harmon_eval.files.packed_questions import find_files, read_tsv_images, vlmevalkit_table
 from harmon_eval.files.question_files import field, read_parquet, unpacked
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.replies.prompts import LETTER, SHORT_ANSWER, listed, vlmevalkit_choice
@@ -42,10 +45,13 @@ DISCIPLINES = {
 SUBJECTS = {subject: name for name, subjects in DISCIPLINES.items() for subject in subjects}
 MARKER = re.compile(r"<image (\d)>")
 IMAGES = range(1, 8)
-
-
 TSV, HUB = "MMMU_DEV_VAL.tsv", ("data/{}-*.parquet", "{}-*.parquet")
 PATTERNS = ("Accounting", TSV, *(pattern.format("validation") for pattern in HUB))
+OFFICIAL = Source(
+    PATTERNS,
+    "the dataset MMMU/MMMU (a folder of Parquet files for each subject)",
+    (vlmevalkit_table("VLMEval/MMMU_DEV_VAL.tsv", "585e8ad75e73f75dcad265dfd0417d64"),),
+)
 OTHER_ANSWERS = "Other Answers"
 Read = Iterator[tuple[str, dict[str, Any], dict[int, Path]]]
 
@@ -132,3 +138,10 @@ def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
     named = dict.fromkeys(int(number) for number in MARKER.findall(text))
     found = tuple(images[number] for number in named if number in images)
     return found or tuple(images.values())
+
+
+def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """``answers.json``, id -> letter or reply, for the official "evaluation only" route."""
+    table = zip(rows["id"], rows["choice"], rows["parsed"], rows["reply"], strict=True)
+    answers = {i: (p if p is not None else "") if c else r for i, c, p, r in table}
+    return {"answers.json": json.dumps(answers, indent=1, ensure_ascii=False) + "\n"}

@@ -6,9 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
-from pyarrow import parquet
 
 from harmon_eval.suites.mini.questions import Maker, beside, color, count, place, shape
 from harmon_eval.suites.mini.quiz import options, shown_and_asked
@@ -30,6 +28,9 @@ KINDS: tuple[tuple[Maker, str], ...] = (
 
 
 def make(folder: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     for number, subject in enumerate(SUBJECTS):
         rows = []
         for index, (maker, form) in enumerate(KINDS, start=1):

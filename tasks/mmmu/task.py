@@ -1,9 +1,11 @@
 """MMMU: college-level questions with images in thirty subjects, validation set.
 
-Paper: Yue et al. 2023, arXiv 2311.16502. Letters and open answers are read by the official rules;
-where those draw a random letter, the reply is unmatched. ``mmmu:SPLIT+PROMPT``: ``validation``
-(default), ``dev`` or ``test``; ``official`` (default), ``lmms-eval`` or ``vlmevalkit``. The test
-split has no answers: ``answers.json`` is what its server marks.
+Paper: Yue et al. 2023, arXiv 2311.16502. Letters and open answers are read by the official rules.
+Where those draw a random letter, the reply counts as unmatched.
+
+``mmmu:SPLIT+PROMPT`` takes another split (``validation`` by default, ``dev`` or ``test``) or prompt
+(``official`` by default, ``lmms-eval`` or ``vlmevalkit``). The test split comes without answers:
+``answers.json`` is the file that its server marks.
 """
 
 from __future__ import annotations
@@ -15,26 +17,47 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    count,
+)
 from harmon_eval.files.question_files import field
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.metrics.rows import having, of
 from harmon_eval.replies import mmmu_answers
 from harmon_eval.settings import variant
-from harmon_eval.tasks.mmmu import files as mmmu_files
-from harmon_eval.tasks.mmmu.files import SUBJECTS
+from harmon_eval.tasks.mmmu import files, mini
+from harmon_eval.tasks.mmmu.files import DISCIPLINES, OFFICIAL, SUBJECTS
 
 SPLITS, PROMPTS = ("validation", "dev", "test"), ("official", "lmms-eval", "vlmevalkit")
 NO_ANSWER = ("", "?")
+METRICS = (
+    Metric("mmmu_val", maximum=100.0, headline=True),
+    Metric("mmmu_val[*]", maximum=100.0),
+    Metric("mmmu_mc", maximum=100.0, rows=having("choice", True)),
+    Metric("mmmu_open", maximum=100.0, rows=having("choice", False)),
+    *(Metric(name, maximum=100.0, rows=having("subject", *s)) for name, s in DISCIPLINES.items()),
+    *(Metric(name, maximum=100.0, rows=of("subject")) for name in SUBJECTS),
+    *map(count, ("unmatched", "answered", "expected_random")),
+)
 
 
-def samples(suite: Suite, split: str, prompt: str) -> Iterator[Sample]:
-    for subject, row, images in mmmu_files.read_questions(suite.data("mmmu"), split):
+def samples(data: Data, split: str, prompt: str) -> Iterator[Sample]:
+    for subject, row, images in files.read_questions(data.folder, split):
         where = f"MMMU {row.get('id')}"
-        options = mmmu_files.options_of(row, where)
-        text = mmmu_files.phrased(field(row, "question", where), options, prompt)
+        options = files.options_of(row, where)
+        text = files.phrased(field(row, "question", where), options, prompt)
         yield Sample(
             id=field(row, "id", where),
-            request=Ask(text, mmmu_files.ordered_images(text, images), max_new_tokens=128),
+            request=Ask(text, files.ordered_images(text, images), max_new_tokens=128),
             target={"subject": subject, "options": options, "answer": str(row.get("answer") or "")},
             group=field(row, "id", where),
             stratum=subject,
@@ -97,19 +120,6 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**{name: 100 * float(value) for name, value in metrics.items()}, **counts}
 
 
-def maximum(name: str) -> float | None:
-    return None if name in ("unmatched", "answered", "expected_random") else 100.0
-
-
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """``answers.json``, id -> letter or reply, for the official "evaluation only" route."""
-    if rows is None:
-        return {}
-    table = zip(rows["id"], rows["choice"], rows["parsed"], rows["reply"], strict=True)
-    answers = {i: (p if p is not None else "") if c else r for i, c, p, r in table}
-    return {"answers.json": json.dumps(answers, indent=1, ensure_ascii=False) + "\n"}
-
-
 def worst_and_best(sample: Sample) -> tuple[str, str]:
     answer = sample.target["answer"]
     return "", answer if sample.target["options"] else mmmu_answers.truths(answer)[0]
@@ -117,30 +127,32 @@ def worst_and_best(sample: Sample) -> tuple[str, str]:
 
 def open_task(argument: str = "") -> Task:
     chosen = variant(argument, split=SPLITS, prompt=PROMPTS)
-    columns = ("subject", "choice", "options", "answer", "known", "unmatched", "correct")
     return Task(
         samples=partial(samples, split=chosen["split"], prompt=chosen["prompt"]),
         mark=mark,
         summarize=summarize,
-        headline="mmmu_val",
-        higher_is_better=True,
-        paper="arXiv 2311.16502",
-        version=f"1, {chosen['split']}, prompt {chosen['prompt']}",
-        intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
-        exports=exports,
-        extremes=worst_and_best,
-        licence="mixed sources, as the data card states (MMMU/MMMU)",
-        size="900 questions in 30 subjects: 847 multiple choice, 53 open",
-        protocol="MMMU-Benchmark/MMMU @ bb0b95a",
-        differs="No random letters: a reply without a letter is unmatched, wrong and counted. "
-        "`[random-42]` draws them as the original does, in the order of the table; "
-        "`[random-letter]` is their expectation. Models that take several images (`openai:`, "
-        "`vlm:`) get each in the place of its marker; Janus gets them before the text, as in "
-        "VLMEvalKit. A model with one image slot takes the first that is mentioned, where the "
-        "official runner takes image_1, and none if the options hold several.",
-        compares="lmms-eval marks every open question wrong (94.1 at most) and reads letters in "
-        "words; VLMEvalKit marks open questions as two-option ones: compare `mmmu_mc`.",
-        cost="900 replies of up to 128 tokens",
+        metrics=METRICS,
+        columns=("subject", "choice", "options", "answer", "known", "unmatched", "correct"),
+        sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        bounds=worst_and_best,
+        files_after=files.answer_files,
+        about=About(
+            paper="arXiv 2311.16502",
+            version=f"1, {chosen['split']}, prompt {chosen['prompt']}",
+            protocol="MMMU-Benchmark/MMMU @ bb0b95a",
+            differs="No letter is drawn at random: a reply without a letter is unmatched, wrong "
+            "and counted. `[random-42]` draws letters as the original does, in the order of the "
+            "table; `[random-letter]` is their expectation. Models that take several images "
+            "(`openai:`, `vlm:`) get each in the place of its marker; Janus gets them before the "
+            "text, as in VLMEvalKit. A model that takes one image gets the first that is "
+            "mentioned; the official runner gives it image_1, or none if the options hold several.",
+            compares="lmms-eval marks every open question wrong (so 94.1 at most) and reads "
+            "letters inside words. VLMEvalKit marks open questions as questions with two options: "
+            "compare `mmmu_mc`.",
+            licence="mixed sources, as the data card says (MMMU/MMMU)",
+            size="900 questions in 30 subjects: 847 multiple choice, 53 open",
+            cost="900 replies of up to 128 tokens",
+        ),
     )
 
 

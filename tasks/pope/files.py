@@ -7,16 +7,25 @@ read too: the hub's Parquet files (lmms-lab/POPE, either config) and VLMEvalKit'
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_parquet_images, read_tsv_images
+import pandas as pd
+
+from harmon_eval.core import Sample, Source, UserError
+from harmon_eval.files.packed_questions import (
+    find_files,
+    read_parquet_images,
+    read_tsv_images,
+    vlmevalkit_table,
+)
 from harmon_eval.files.question_files import field as value
 from harmon_eval.files.question_files import find_image, read_json_rows
 from harmon_eval.replies.prompts import YES_OR_NO
+from harmon_eval.replies.yes_no import first_line
 
 SPLITS = ("random", "popular", "adversarial")
 FILES = {
@@ -26,6 +35,12 @@ FILES = {
 }
 TSV, HUB, HUB_SPLIT = "POPE.tsv", ("data/test-*.parquet", "test-*.parquet"), "Full/{}-*.parquet"
 PATTERNS = (FILES["coco"].format("random"), TSV, *HUB, HUB_SPLIT.format("random"))
+OFFICIAL = Source(
+    PATTERNS,
+    "output/coco/*.json and output/seem/*/*.json of AoiDragon/POPE, and the images named there "
+    "(COCO val2014, GQA) as images/",
+    (vlmevalkit_table("VLMEval/POPE.tsv", "c12f5acb142f2ef1f85a26ba2fbe41d5"),),
+)
 # SHA-256 of the release of 3,000 questions a file.
 DIGESTS = {
     "coco_pope_random.json": "ac25245170b975a5bdf9080b23fd431dfe6be458bc038259c1f4f09a6bef7994",
@@ -143,3 +158,22 @@ def _copied(
             _add(found, Question("coco", release, image, text, label), split, number, where)
     for key, question in found.items():
         yield question, pictures[key]
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """Answer files for the official script, in its order; only of files answered completely."""
+    replies = dict(zip(rows["id"], rows["reply"], strict=True))
+    lines: dict[str, dict[int, str]] = {}
+    for sample in asked:
+        reply = replies.get(sample.id)
+        line = {"question": sample.target["text"], "answer": first_line(reply or "")}
+        text = "" if reply is None else json.dumps(line) + "\n"
+        for split, ids in sample.target["rows"].items():
+            name = "answers/" + FILES[sample.target["source"]].format(split)
+            lines.setdefault(name, {}).update(dict.fromkeys(ids, text))
+    # Without the official ids there is no official order.
+    whole = {name: found for name, found in lines.items() if all(found.values()) and min(found)}
+    return {name: "".join(found[i] for i in sorted(found)) for name, found in whole.items()}

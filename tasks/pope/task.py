@@ -1,15 +1,15 @@
 """POPE: does the model see objects that are not there?
 
-Paper: Li et al. 2023, arXiv 2305.10355. Yes/no questions about objects, half of them absent; three
-ways of choosing the absent object (random, popular, adversarial) in each of three image sources.
-The splits share their yes questions: identical (image, text) pairs are asked once and counted in
-every split. ``pope:PROMPT`` asks in other words: ``short`` (default), ``official``, ``vlmevalkit``,
-``janus``.
+Paper: Li et al. 2023, arXiv 2305.10355. Yes/no questions about objects, half of them absent. The
+absent objects are chosen in three ways (random, popular, adversarial) for each of three image
+sources. The three splits share their yes questions: identical pairs of image and text are asked
+once and counted in every split.
+
+``pope:PROMPT`` changes the wording: ``short`` (default), ``official``, ``vlmevalkit`` or ``janus``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -17,11 +17,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.core import About, Answer, Ask, Data, Instruments, Row, Sample, Source, Task
 from harmon_eval.replies import prompts, yes_no
 from harmon_eval.settings import variant
-from harmon_eval.tasks.pope.files import FILES, SPLITS, read_questions
+from harmon_eval.tasks.pope import mini
+from harmon_eval.tasks.pope.files import FILES, OFFICIAL, SPLITS, answer_files, read_questions
+from harmon_eval.tasks.pope.rules import METRICS, OTHER_RULES
 
 PROMPTS = {
     "short": "{}\n" + prompts.SHORT_ANSWER,
@@ -29,16 +30,11 @@ PROMPTS = {
     "vlmevalkit": "{} " + prompts.YES_OR_NO,
     "janus": "\n{}\n" + prompts.SHORT_ANSWER,
 }
-OTHER_RULES = {
-    "lmms-eval": yes_no.exact,
-    "vlmevalkit": yes_no.vlmevalkit,
-    "strict": yes_no.strict,
-}
 
 
-def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
+def samples(data: Data, prompt: str) -> Iterator[Sample]:
     """One sample for every distinct (source, image, text); ``target`` lists its rows."""
-    found = read_questions(suite.data("pope"), published=suite.name == "official")
+    found = read_questions(data.folder, published=data.suite == "official")
     for number, (question, picture) in enumerate(found):
         yield Sample(
             id=f"{question.source}/{number:05d}",
@@ -97,51 +93,34 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def maximum(name: str) -> float | None:
-    return None if name.endswith(("_unreadable", "_disagrees")) else 100.0
-
-
-def exports(asked: Sequence[Sample], rows: pd.DataFrame | None) -> dict[str, str]:
-    """Answer files for the official script, in its order; only of files answered completely."""
-    if rows is None:
-        return {}
-    replies = dict(zip(rows["id"], rows["reply"], strict=True))
-    lines: dict[str, dict[int, str]] = {}
-    for sample in asked:
-        reply = replies.get(sample.id)
-        line = {"question": sample.target["text"], "answer": yes_no.first_line(reply or "")}
-        text = "" if reply is None else json.dumps(line) + "\n"
-        for split, ids in sample.target["rows"].items():
-            name = "answers/" + FILES[sample.target["source"]].format(split)
-            lines.setdefault(name, {}).update(dict.fromkeys(ids, text))
-    # Without the official ids there is no official order.
-    whole = {name: found for name, found in lines.items() if all(found.values()) and min(found)}
-    return {name: "".join(found[i] for i in sorted(found)) for name, found in whole.items()}
-
-
 def open_task(prompt: str = "") -> Task:
     chosen = variant(prompt, prompt=tuple(PROMPTS))["prompt"]
-    columns = ("source", "label", "release", *SPLITS, "parsed", *OTHER_RULES)
     return Task(
         samples=partial(samples, prompt=chosen),
         mark=mark,
         summarize=summarize,
-        headline="coco_f1_macro",
-        higher_is_better=True,
-        paper="arXiv 2305.10355",
-        version=f"1, prompt {chosen}",
-        intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
-        exports=exports,
-        extremes=lambda s: ("no", "yes") if s.target["label"] == "yes" else ("yes", "no"),
-        licence="questions MIT (AoiDragon/POPE); images on the terms of COCO and Visual Genome",
-        size="9 files x 3,000 questions, 15,443 distinct; coco alone 5,127",
-        protocol="AoiDragon/POPE @ 08d957b; releases pope-3000 and pope-2910 by their own names",
-        differs="Only the first line of a reply is read: a line break turns the official no into a "
-        "yes. Precision is 0 where nothing is answered yes; the official script divides by zero.",
-        compares="`f1_pooled[vlmevalkit]` is VLMEvalKit's Overall, `[lmms-eval]` what lmms-eval "
-        "prints; its yes ratio counts the labels and has no counterpart. LLaVA's 85.9 is "
-        "`f1_macro` on pope-2910; Janus-1.3B's 87.0 is the random split alone.",
-        cost="15,443 short replies",
+        metrics=METRICS,
+        columns=("source", "label", "release", *SPLITS, "parsed", *OTHER_RULES),
+        sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        bounds=lambda s: ("no", "yes") if s.target["label"] == "yes" else ("yes", "no"),
+        files_after=answer_files,
+        about=About(
+            paper="arXiv 2305.10355",
+            version=f"1, prompt {chosen}",
+            protocol="AoiDragon/POPE @ 08d957b; the releases pope-3000 and pope-2910 are named in "
+            "the metrics",
+            differs="Only the first line of a reply is read, because a line break turns the "
+            "official no into a yes. Precision is 0 if nothing is answered yes; the official "
+            "script divides by zero.",
+            compares="`f1_pooled[vlmevalkit]` is VLMEvalKit's Overall, `[lmms-eval]` is what "
+            "lmms-eval prints. lmms-eval's yes ratio counts the labels and has no counterpart "
+            "here. LLaVA's 85.9 is `f1_macro` on pope-2910; Janus-1.3B's 87.0 is the random split "
+            "alone.",
+            licence="questions MIT (AoiDragon/POPE); images under the terms of COCO and Visual "
+            "Genome",
+            size="9 files with 3,000 questions each, 15,443 distinct; COCO alone 5,127",
+            cost="15,443 short replies",
+        ),
     )
 
 

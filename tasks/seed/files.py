@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
-from harmon_eval.files.packed_questions import find_files, read_parquet_images, read_tsv_images
+from harmon_eval.core import Source, UserError
+from harmon_eval.files.packed_questions import (
+    find_files,
+    read_parquet_images,
+    read_tsv_images,
+    vlmevalkit_table,
+)
 from harmon_eval.files.question_files import field, find_image, read_json
 
 DIMENSIONS = dict(
@@ -33,6 +38,15 @@ DIMENSIONS = dict(
 )
 JSON, TSV, HUB = "SEED-Bench.json", "SEEDBench_IMG.tsv", ("data/test-*.parquet", "test-*.parquet")
 PATTERNS = (JSON, TSV, *HUB)
+OFFICIAL = Source(
+    PATTERNS,
+    "SEED-Bench.json and SEED-Bench-image.zip, unpacked, of the dataset AILab-CVC/SEED-Bench",
+    (
+        vlmevalkit_table(
+            "benchmarks/SEEDBench/SEEDBench_IMG.tsv", "68017231464752261a2526d6ca3a10c0"
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """SEED-Bench, image part: four-option questions in nine dimensions.
 
-Paper: Li et al. 2023, arXiv 2307.16125. What unified-model papers call SEED: a letter is asked for
-and read, no rotations, no videos. ``seed:PROMPT``: ``llava`` (default), ``vlmevalkit``, ``janus``,
+Paper: Li et al. 2023, arXiv 2307.16125. This is what papers on unified models call SEED: the model
+is asked for a letter; there are no rotations and no videos.
+
+``seed:PROMPT`` changes the wording: ``llava`` (default), ``vlmevalkit``, ``janus`` or
 ``lmms-eval``.
 """
 
@@ -13,12 +15,26 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    UserError,
+    count,
+)
+from harmon_eval.metrics.rows import of
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import first_character, vlmevalkit_rule, whole_reply
 from harmon_eval.settings import variant
-from harmon_eval.tasks.seed.files import DIMENSIONS, read_questions
+from harmon_eval.tasks.seed import mini
+from harmon_eval.tasks.seed.files import DIMENSIONS, OFFICIAL, read_questions
 
 PROMPTS = {
     "llava": prompts.llava_choice,
@@ -28,14 +44,21 @@ PROMPTS = {
 }
 OTHER_RULES = ("first-char", "llava-exact")
 OFFICIAL_SIZE = range(14_230, 14_236)
+METRICS = (
+    Metric("seed_image", maximum=100.0, headline=True),
+    Metric("seed_image[*]", maximum=100.0),
+    Metric("macro_dimensions", maximum=100.0),
+    *(Metric(name, maximum=100.0, rows=of("dimension")) for name in DIMENSIONS.values()),
+    count("unmatched"),
+)
 
 
-def samples(suite: Suite, prompt: str) -> Iterator[Sample]:
-    folder = suite.data("seed")
-    questions = list(read_questions(folder))
-    if suite.name == "official" and len(questions) not in OFFICIAL_SIZE:
+def samples(data: Data, prompt: str) -> Iterator[Sample]:
+    questions = list(read_questions(data.folder))
+    if data.suite == "official" and len(questions) not in OFFICIAL_SIZE:
         raise UserError(
-            f"{folder} has {len(questions)} image questions, not about 14,232: get the file again"
+            f"{data.folder} has {len(questions)} image questions, not about 14,232: "
+            "get the file again"
         )
     for q in questions:
         yield Sample(
@@ -88,33 +111,32 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**percent, "unmatched": float(unmatched.sum())}
 
 
-def maximum(name: str) -> float | None:
-    return None if name == "unmatched" else 100.0
-
-
 def open_task(argument: str = "") -> Task:
     prompt = variant(argument, prompt=tuple(PROMPTS))["prompt"]
-    columns = ("dimension", "correct", "unmatched", *OTHER_RULES)
     return Task(
         samples=partial(samples, prompt=prompt),
         mark=mark,
         summarize=summarize,
-        headline="seed_image",
-        higher_is_better=True,
-        paper="arXiv 2307.16125",
-        version=f"1, prompt {prompt}",
-        intervals=partial(scaled_intervals, maximum=maximum, columns=columns),
-        extremes=lambda sample: ("Z", sample.target["answer"]),
-        licence="CC BY-NC 4.0 (AILab-CVC/SEED-Bench)",
-        size="14,232 questions (14,233 in some releases) in 9 dimensions",
-        protocol="letters as in VLMEvalKit @ e8e78f0, exact matching; prompt of LLaVA @ c121f04",
-        differs="The official runner ranks option texts by their likelihood and needs logits: "
-        "another protocol, never in this column. A reply without a letter is wrong and counted as "
-        "`unmatched`; the toolkit's random letter has the expected score `[random-letter]`.",
-        compares="`seed_image` is VLMEvalKit's SEEDBench_IMG Overall without a judge, "
-        "`[first-char]` is lmms-eval's seed_image, `[llava-exact]` LLaVA's converter. LLaVA-1.5's "
-        "58.6 in the tables of unified models is image and video together.",
-        cost="14,232 short replies",
+        metrics=METRICS,
+        columns=("dimension", "correct", "unmatched", *OTHER_RULES),
+        sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        bounds=lambda sample: ("Z", sample.target["answer"]),
+        about=About(
+            paper="arXiv 2307.16125",
+            version=f"1, prompt {prompt}",
+            protocol="letters as in VLMEvalKit @ e8e78f0, exact matching; prompt of LLaVA @ "
+            "c121f04",
+            differs="The official runner ranks the texts of the options by their likelihood, which "
+            "needs logits. That is another protocol and never shares this column. A reply without "
+            "a letter is wrong and counted as `unmatched`; the random letter that VLMEvalKit draws "
+            "instead has the expected score `[random-letter]`.",
+            compares="`seed_image` is VLMEvalKit's Overall of SEEDBench_IMG without a judge, "
+            "`[first-char]` is lmms-eval's seed_image, `[llava-exact]` is LLaVA's converter. "
+            "LLaVA-1.5's 58.6 in the tables of unified models is images and videos together.",
+            licence="CC BY-NC 4.0 (AILab-CVC/SEED-Bench)",
+            size="14,232 questions (14,233 in some releases) in 9 dimensions",
+            cost="14,232 short replies",
+        ),
     )
 
 

@@ -1,9 +1,13 @@
 """Your own questions about your own images: ``--tasks vqa:FILE``, no code.
 
-Protocol: this one. FILE is .jsonl, .json, .csv, .tsv or .parquet with the columns ``image`` (a file
-beside FILE, or the bytes in Parquet; may be empty), ``question``, ``answer`` (text, or a list of
-accepted texts) and, for multiple choice, ``options`` (a list, or a list written as text; the answer
-is then a letter or one of the options). ``id`` and ``group`` are optional.
+FILE is .jsonl, .json, .csv, .tsv or .parquet with these columns:
+
+- ``image``: a file beside FILE, or the bytes in Parquet; may be empty
+- ``question``
+- ``answer``: a text, or a list of accepted texts
+- ``options``, for multiple choice: a list, or a list written as text. The answer is then a letter
+  or one of the options.
+- ``id`` and ``group`` are optional.
 """
 
 from __future__ import annotations
@@ -16,25 +20,39 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Suite, Task, UserError
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    UserError,
+    count,
+)
 from harmon_eval.files.question_files import field, find_image, read_table, unpacked
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.metrics.rows import having
 from harmon_eval.replies import gqa_answers, prompts
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+from harmon_eval.tasks.vqa import mini
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
 
 
-def samples(suite: Suite, path: str) -> Iterator[Sample]:
-    file = Path(path) if path else suite.data("vqa") / "questions.jsonl"
+def samples(data: Data, path: str) -> Iterator[Sample]:
+    file = Path(path) if path else data.folder / "questions.jsonl"
     rows = read_table(file)
     stored = [
         (i, row["image"]["bytes"])
         for i, row in enumerate(rows)
         if isinstance(row.get("image"), dict)
     ]
-    folder = unpacked(file, ((str(i), data) for i, data in stored)) if stored else file.parent
+    folder = unpacked(file, ((str(i), encoded) for i, encoded in stored)) if stored else file.parent
     for number, row in enumerate(rows):
         where = f"{file}, row {number + 1}"
         options = dict(zip(LETTERS, as_list(row.get("options"), where), strict=False))
@@ -110,29 +128,30 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**metrics, "unmatched": float(rows["unmatched"].sum())}
 
 
-def maximum(name: str) -> float | None:
-    return None if name == "unmatched" else 100.0
-
-
 def open_task(path: str = "") -> Task:
     return Task(
         samples=partial(samples, path=path),
         mark=mark,
         summarize=summarize,
-        headline="accuracy",
-        higher_is_better=True,
-        paper="none",
-        version="1",
-        intervals=partial(
-            scaled_intervals, maximum=maximum, columns=("choice", "correct", "unmatched")
+        metrics=(
+            Metric("accuracy", maximum=100.0, headline=True),
+            Metric("accuracy_choice", maximum=100.0, rows=having("choice", True)),
+            Metric("accuracy_open", maximum=100.0, rows=having("choice", False)),
+            count("unmatched"),
         ),
-        extremes=lambda sample: ("", sample.target["answers"][0]),
-        licence="that of your data",
-        size="as many as the file has",
-        protocol="this file: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
-        differs="There is no original.",
-        compares="As accuracy by these rules, with no other toolkit's numbers in particular.",
-        cost="one short reply a question",
+        columns=("choice", "correct", "unmatched"),
+        sources={"mini": Source(make=mini.make)},
+        bounds=lambda sample: ("", sample.target["answers"][0]),
+        about=About(
+            paper="none",
+            version="1",
+            protocol="this one: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+            differs="There is no original.",
+            compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
+            licence="that of your data",
+            size="as many questions as the file has",
+            cost="one short reply for each question",
+        ),
     )
 
 

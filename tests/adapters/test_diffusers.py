@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harmon_eval import cli, registry
-from harmon_eval.adapters.diffusers import DiffusersResponder, open_model
-from harmon_eval.core import Draw, ModelOptions, Unscorable, UserError
+from harmon_eval.adapters.diffusers import DiffusersResponder
+from harmon_eval.core import Draw, Unscorable, UserError
 
 REQUESTS = [Draw("a dog", 1), Draw("two cats left of a bench", 2), Draw("a dog", 3)]
 
 
-def opened(folder: Path, extra: str = "", **options: float) -> DiffusersResponder:
-    chosen = {"steps": 3, "image_size": 16, **options}
-    return open_model(f"{folder}{extra}", ModelOptions(device="cpu", **chosen))
+def opened(folder: Path, extra: str = "", **given: float) -> DiffusersResponder:
+    chosen = {"device": "cpu", "steps": 3, "image_size": 16, **given}
+    model = registry.model(f"diffusers:{folder}{extra}", chosen)
+    assert isinstance(model, DiffusersResponder)
+    return model
 
 
 def test_a_drawing_depends_on_its_prompt_and_seed_only(pipeline_folder: Path) -> None:
@@ -44,7 +47,7 @@ def test_the_recipe_is_in_the_settings_with_what_was_left_to_the_pipeline(
         "negative_prompt": "blurred",
         "dtype": "float32",
     }
-    own = open_model(str(pipeline_folder), ModelOptions(device="cpu")).settings
+    own = registry.model(f"diffusers:{pipeline_folder}", {"device": "cpu"}).settings
     assert (own["guidance_scale"], own["num_inference_steps"]) == (7.5, 50)
     assert own["height"] == "the pipeline's own"
     plain, negative = opened(pipeline_folder, cfg=3.0).draw(REQUESTS), model.draw(REQUESTS)
@@ -67,18 +70,24 @@ def test_an_image_that_a_safety_checker_withheld_is_unscored(
 
 
 @pytest.mark.parametrize(
-    ("extra", "options", "words"),
+    ("extra", "given", "words"),
     [
-        ("?guidance=3", {}, "takes negative_prompt, revision"),
-        ("", {"temperature": 1.0}, "has no temperature"),
+        ("?guidance=3", {}, "diffusers has no setting 'guidance': known: cfg"),
+        ("?step=3", {}, "did you mean 'steps'"),
+        ("", {"temperature": 1.0}, "no setting 'temperature'"),
+        ("", {"solver": "ddim"}, "no setting 'solver'"),
+        ("", {"steps": 0}, "steps=0: give at least 1"),
+        ("", {"image_size": "wide"}, "image_size=wide: give a whole number"),
+        ("?steps=4", {}, "steps is given twice, as 4 in the name and as 3"),
+        ("?dtype=float8", {}, "give float32 or"),
         ("/nothing-here", {}, "cannot be loaded as a pipeline"),
     ],
 )
 def test_what_cannot_be_used_is_named(
-    pipeline_folder: Path, extra: str, options: dict[str, float], words: str
+    pipeline_folder: Path, extra: str, given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        opened(pipeline_folder, extra, **options)
+        opened(pipeline_folder, extra, **given)
 
 
 def test_a_pipeline_that_draws_from_something_else_than_text_is_refused(
@@ -93,7 +102,7 @@ def test_a_pipeline_that_draws_from_something_else_than_text_is_refused(
 
 
 def test_the_adapters_file_does_not_hide_the_library(pipeline_folder: Path) -> None:
-    model = registry.model(f"diffusers:{pipeline_folder}", ModelOptions(device="cpu"))
+    model = registry.model(f"diffusers:{pipeline_folder}", {"device": "cpu"})
     assert type(model.pipeline).__module__.startswith("diffusers.")
     assert "diffusers" in registry.model_names()
 

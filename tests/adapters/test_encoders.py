@@ -28,12 +28,12 @@ from transformers import (
 
 from harmon_eval import registry
 from harmon_eval.adapters.harmon import HarmonResponder
-from harmon_eval.core import Embed, ModelOptions, Responder, UserError
+from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import HarmonPipeline
-from harmon_eval.model.weights import hash_weights
+from harmon_eval.model.fingerprint import hash_weights
 
-CPU = ModelOptions(device="cpu")
+CPU = {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def test_raw_pixels_are_those_of_the_centre_crop(pictures: list[Path]) -> None:
     assert embedded(registry.model("pixels", CPU), pictures).shape == (4, 3 * 32 * 32)
     with pytest.raises(UserError, match="side in pixels"):
         registry.model("pixels:0", CPU)
-    with pytest.raises(UserError, match="no cfg"):
-        registry.model("pixels", ModelOptions(cfg=3.0))
+    with pytest.raises(UserError, match="pixels has no setting 'cfg'"):
+        registry.model("pixels", {"cfg": 3.0})
 
 
 def test_latents_are_what_harmons_encoder_reads(pictures: list[Path]) -> None:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from harmon_eval import cli, registry
 from harmon_eval.adapters import janus
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, UserError
+from harmon_eval.core import Ask, Draw, Embed, UserError
 
 PROMPTS = ("a photo of a dog", "two red cats left of a bench", "x")
 WORD = "Answer the question using a single word or phrase."
@@ -20,7 +20,7 @@ WORD = "Answer the question using a single word or phrase."
 
 @pytest.fixture(scope="module")
 def model(janus_folder: Path) -> janus.JanusResponder:
-    return janus.open_model(str(janus_folder), ModelOptions(device="cpu"))
+    return janus.open_model(str(janus_folder), janus.Settings(device="cpu"))
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_without_noise_the_codes_are_those_of_a_loop_in_the_original_manner(
     janus_folder: Path, cfg: float
 ) -> None:
     """Rows in pairs, the unconditional one padded between BOS and the begin of the image."""
-    options = ModelOptions(device="cpu", cfg=cfg, temperature=0.0)
-    model = janus.open_model(str(janus_folder), options)
+    settings = janus.Settings(device="cpu", cfg=cfg, temperature=0.0)
+    model = janus.open_model(str(janus_folder), settings)
     network, tokenizer = model.model, model.tokenizer
     ids = tokenizer(janus.conversation(PROMPTS[0], "pro") + "<begin_of_image>").input_ids
     rows = torch.tensor([ids, ids])
@@ -152,28 +152,28 @@ def test_the_recipe_is_in_the_settings(model: janus.JanusResponder, janus_folder
         "pixel_std": [0.5] * 3,
         "dtype": "float32",
     }
-    again = registry.model(f"janus:{janus_folder}?roles=plain", ModelOptions(device="cpu"))
+    again = registry.model(f"janus:{janus_folder}?roles=plain", {"device": "cpu"})
     assert again.fingerprint == model.fingerprint and again.settings["roles"] == "plain"
 
 
 @pytest.mark.parametrize(
-    ("argument", "options", "words"),
+    ("argument", "given", "words"),
     [
         ("", {}, "needs a folder or hub id"),
-        ("x?role=pro", {}, "takes revision, roles"),
-        ("x?roles=User", {}, "must be pro or plain"),
+        ("x?role=pro", {}, "did you mean 'roles'"),
+        ("x?roles=User", {}, "give pro or plain"),
         ("x?roles", {}, "settings as"),
-        ("x?roles=pro", {"steps": 4}, "has no steps"),
-        ("FOLDER?roles=pro", {"temperature": -1.0}, "must not be below 0"),
+        ("x?roles=pro", {"steps": 4}, "janus has no setting 'steps'"),
+        ("FOLDER?roles=pro", {"temperature": -1.0}, "temperature=-1.0: give at least 0"),
         ("EMPTY?roles=pro", {}, "cannot be loaded as Janus"),
     ],
 )
 def test_what_cannot_be_used_is_named(
-    argument: str, options: dict[str, float], words: str, janus_folder: Path, tmp_path: Path
+    argument: str, given: dict[str, float], words: str, janus_folder: Path, tmp_path: Path
 ) -> None:
     place = argument.replace("FOLDER", str(janus_folder)).replace("EMPTY", str(tmp_path))
     with pytest.raises(UserError, match=words):
-        janus.open_model(place, ModelOptions(device="cpu", **options))
+        registry.model(f"janus:{place}", {"device": "cpu", **given})
 
 
 def test_a_whole_run_has_harmons_tasks_seeds_and_instruments(

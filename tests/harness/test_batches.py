@@ -6,7 +6,6 @@ Prompts, questions and pictures of different lengths share a batch; the last bat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ import torch
 from PIL import Image
 
 from harmon_eval import registry
-from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder
+from harmon_eval.core import Ask, Draw, Embed, Responder
 from harmon_eval.model.fast.rows import by_rows, one_by_one
 
 PROMPTS = ("a red circle", "a blue square above a green circle on a white background", "red")
 QUESTIONS = ("Is there a red circle in the picture?", "How many?", "What is the colour of it?")
-OPTIONS = ModelOptions("cpu", steps=2, diffusion_steps=2)
+OPTIONS = {"device": "cpu", "steps": 2, "diffusion_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_a_response_is_the_same_in_a_batch_of_any_size(
     ]
     give: Callable[[Any], Sequence[Any]] = getattr(mini, kind.split()[0])
     if "without" in kind:
-        give = registry.model("harmon-mini", replace(OPTIONS, cfg=1.0)).draw
+        give = registry.model("harmon-mini", {**OPTIONS, "cfg": 1.0}).draw
     requests: Sequence[Any] = {"ask": asks, "embed": embeds}.get(kind, draws)
     together = give(requests)
     for size in (1, 2, 3, 5):

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from harmon_eval import cli
-from harmon_eval.commands.run import model_options
-from harmon_eval.core import ModelOptions
+from harmon_eval.commands import _settings
 from harmon_eval.running.progress import Progress, open_console
 from harmon_eval.store.redact import printable
 
@@ -76,7 +75,24 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
             "f",
         ]
     )
-    assert model_options(given) == ModelOptions("cpu", "bfloat16", Path("f"), 2.0, 8, 9, 0.9, 128)
+    assert _settings.given(given) == {
+        "cfg": "2",
+        "steps": "8",
+        "diffusion_steps": "9",
+        "dtype": "bfloat16",
+        "temperature": "0.9",
+        "image_size": "128",
+        "device": "cpu",
+        "kl16": "f",
+    }
+    _, given = cli.parse(["--fast", "--solver", "ddim", "--guidance", "0:0.5", "--compile"])
+    assert _settings.given(given) == {
+        "solver": "ddim",
+        "guidance": "0:0.5",
+        "fast": True,
+        "compile": True,
+    }
+    assert _settings.given(bare) == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +113,17 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
         ),
         (("--model", "toy_broken_model", "--tasks", "toy_draw"), "'toy_broken_model' of package"),
         (("--model", "folder:nowhere", "--tasks", "toy_draw"), "no folder 'nowhere'"),
-        (("--model", "scripted", "--cfg", 3, "--tasks", "toy_draw"), "leave out cfg"),
+        (
+            ("--model", "scripted", "--cfg", 3, "--tasks", "toy_draw"),
+            "scripted has no setting 'cfg': leave it out",
+        ),
+        (
+            ("--model", "harmon-mini?cfg=2", "--cfg", 3, "--tasks", "toy_draw"),
+            "cfg is given twice, as 2.0 in the name and as 3.0 beside it",
+        ),
+        (("--dtype", "float8", "--tasks", "toy_draw"), "dtype=float8: give float32 or bfloat16"),
+        (("--steps", "many", "--tasks", "toy_draw"), "steps=many: give a whole number"),
+        (("--guidance", "0.5", "--tasks", "toy_draw"), "guidance=0.5: give 2 values with a colon"),
         (("show", "nowhere"), "nowhere is not a run folder"),
         (("mark", "nowhere"), "nowhere is not a run folder"),
         (("leaderboard", "nowhere"), "nowhere is not a run folder"),

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.adapters.folder import FolderResponder, open_model
-from harmon_eval.core import Draw, ModelOptions, Unscorable, UserError
+from harmon_eval import registry
+from harmon_eval.adapters.folder import FolderResponder, Settings, open_model
+from harmon_eval.core import Draw, Unscorable, UserError
 
 Call = Callable[..., Any]
 
@@ -155,10 +156,10 @@ def test_a_bad_image_is_unscored_with_its_reason_and_the_others_are_scored(
 
 
 def test_settings_that_nothing_would_follow_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leave out cfg"):
-        open_model(str(tmp_path), ModelOptions(cfg=3.0))
+    with pytest.raises(UserError, match=r"no setting 'cfg' \(the images are drawn already\)"):
+        registry.model(f"folder:{tmp_path}", {"cfg": 3.0})
     with pytest.raises(UserError, match="needs a path"):
-        open_model("", ModelOptions())
+        open_model("", Settings())
 
 
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:

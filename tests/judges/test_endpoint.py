@@ -13,16 +13,18 @@ import pytest
 from judge_server import Act, completion, serving
 from PIL import Image
 
+from harmon_eval import registry
 from harmon_eval.adapters.openai import (
     EndpointError,
     OpenAIResponder,
     Patience,
+    Settings,
     checked_url,
     data_url,
     open_model,
     retry_after,
 )
-from harmon_eval.core import Ask, ModelOptions, Unscorable, UserError
+from harmon_eval.core import Ask, Unscorable, UserError
 
 SECRET = "sk-very-secret"
 
@@ -226,10 +228,10 @@ def test_what_is_no_url_or_holds_a_key_is_refused(url: str) -> None:
 
 
 def test_names_on_the_command_line() -> None:
-    local = open_model("Qwen/VL:7b@http://localhost:8000/v1/", ModelOptions())
+    local = open_model("Qwen/VL:7b@http://localhost:8000/v1/", Settings())
     assert (local.name, local.url) == ("Qwen/VL:7b", "http://localhost:8000/v1")
-    assert open_model("gpt", ModelOptions(temperature=0.5)).settings == {"temperature": 0.5}
-    with pytest.raises(UserError, match="leave out cfg"):
-        open_model("gpt", ModelOptions(cfg=2.0))
+    assert open_model("gpt", Settings(temperature=0.5)).settings == {"temperature": 0.5}
+    with pytest.raises(UserError, match=r"no setting 'cfg' \(the server sets it\)"):
+        registry.model("openai:gpt", {"cfg": 2.0})
     with pytest.raises(UserError, match="needs a model"):
-        open_model("", ModelOptions())
+        open_model("", Settings())

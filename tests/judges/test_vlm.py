@@ -18,9 +18,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from harmon_eval.adapters.vlm import VisionLanguageResponder, conversation, open_model
-from harmon_eval.core import Ask, ModelOptions, Unscorable, UserError
-from harmon_eval.instruments.judging import JudgeOptions, open_judge
+from harmon_eval import registry
+from harmon_eval.adapters.vlm import Settings, VisionLanguageResponder, conversation, open_model
+from harmon_eval.core import Ask, Unscorable, UserError
 
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
 TEMPLATE = (
@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> VisionLanguageResponder:
-    return open_model(str(folder), ModelOptions(device="cpu"))
+    return open_model(str(folder), Settings(device="cpu"))
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_broken_image_fails_alone(model: VisionLanguageResponder, asks: list[A
 
 
 def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) -> None:
-    judge = open_judge(JudgeOptions(model=f"vlm:{folder}", device="cpu"))
+    judge = registry.instrument("judge", f"vlm:{folder}", Path, {"device": "cpu"})
     (found,) = judge.verdicts(asks[:1], lambda reply: reply)
     assert found.value == judge.responder.ask(asks[:1])[0]
     assert judge.name.startswith(f"vlm:{folder.name}-")
@@ -145,8 +145,8 @@ def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) ->
 
 def test_what_cannot_be_opened_is_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no vision-language model"):
-        open_model(str(tmp_path), ModelOptions())
-    with pytest.raises(UserError, match="leave out cfg"):
-        open_model(str(folder), ModelOptions(cfg=1.0))
-    with pytest.raises(UserError, match="needs a folder or a hub id"):
-        open_model("", ModelOptions())
+        open_model(str(tmp_path), Settings())
+    with pytest.raises(UserError, match=r"no setting 'cfg' \(decoding is greedy\)"):
+        registry.model(f"vlm:{folder}", {"cfg": 1.0})
+    with pytest.raises(UserError, match="needs a folder or hub id"):
+        open_model("", Settings())

@@ -12,8 +12,7 @@ import pytest
 
 from benchmarks import compare, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
-from harmon_eval.adapters.harmon import draw_settings
-from harmon_eval.core import ModelOptions
+from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
 from harmon_eval.store.run_folder import ROWS
 
@@ -118,7 +117,7 @@ def test_a_new_setting_is_timed_beside_the_full_one_and_known_seconds_are_kept(
     """A file of a much slower machine: the new setting's seconds are of that machine."""
     path = tmp_path / "seconds.json"
     path.write_text(json.dumps({FULL: 1000.0, "8 iterations": 500.0}))
-    quick = ModelOptions(steps=1, diffusion_steps=1)
+    quick = {"steps": 1, "diffusion_steps": 1}
     settings = {name: quick for name in (FULL, "8 iterations", "new")}
     seconds = pareto.seconds_a_picture("harmon-mini", settings, 1, path)
     assert seconds == json.loads(path.read_text()) and [*seconds] == [*settings]
@@ -169,9 +168,9 @@ def test_settings_are_named_by_what_they_come_to() -> None:
 
 def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_set() -> None:
     own = DrawSettings(iterations=16, diffusion_steps=40, cfg_scale=2.0)
-    assert draw_settings(own, ModelOptions(fast=True)) == FAST.than(own) != own
-    assert draw_settings(own, ModelOptions(fast=True, steps=3)).iterations == 3
-    assert draw_settings(own, ModelOptions()) == own
+    assert draw_settings(own, Settings(fast=True)) == FAST.than(own) != own
+    assert draw_settings(own, Settings(fast=True, steps=3)).iterations == 3
+    assert draw_settings(own, Settings()) == own
 
 
 def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from torch import Tensor
 from harmon_eval.model import keys
 from harmon_eval.model.checkpoint import load, save
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
+from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor, build_word_tokenizer
 from harmon_eval.model.sampling import DrawSettings
-from harmon_eval.model.weights import CheckpointError, hash_weights, to_authors
+from harmon_eval.model.weights import CheckpointError, to_authors
 
 WORDS = [
     *("generate", "an", "image", ":", ".", "a", "photo", "of", "red", "blue", "circle", "star"),

@@ -20,7 +20,6 @@ from harmon_eval.core import (
     Ask,
     Draw,
     Instruments,
-    ModelOptions,
     Responder,
     Row,
     Sample,
@@ -125,5 +124,5 @@ class QuizModel(Responder):
         return pictures
 
 
-def open_model(argument: str, options: ModelOptions) -> QuizModel:
+def open_model(argument: str) -> QuizModel:
     return QuizModel(argument)

@@ -200,8 +200,9 @@ def test_a_detector_that_fails_its_self_test_marks_nothing(
 def test_detectors_are_told_apart_and_refused_where_they_do_not_belong(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["--model", "scripted", "--tasks", "geneval", "--detector", "hf"]) == 2
-    assert "--suite official" in capsys.readouterr().err
+    wrong = ["--model", "scripted", "--tasks", "geneval", "--instrument", "detector=hff"]
+    assert cli.main([*wrong, "--output", str(tmp_path / "wrong")]) == 2
+    assert "did you mean 'hf'" in capsys.readouterr().err
     run = tmp_path / "run"
     command = [
         "--model",
@@ -216,8 +217,8 @@ def test_detectors_are_told_apart_and_refused_where_they_do_not_belong(
         str(data),
         "--output",
         str(run),
-        "--detector",
-        "hf",
+        "--instrument",
+        "detector=hf",
     ]
     assert cli.main(command) == 1
     said = " ".join(capsys.readouterr().err.split())

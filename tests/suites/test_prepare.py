@@ -1,28 +1,51 @@
 """``prepare`` fetches by checksum from a real server, goes on where it stopped, and says what is
 missing where there is no network."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 import stat
 import threading
+import urllib.request
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from harmon_eval.suites.official import MADE, NEEDED, OfficialSuite
-from harmon_eval.suites.official_files import FILES, Remote
 
-from harmon_eval import cli
-from harmon_eval.core import UserError
+from harmon_eval import cli, registry
+from harmon_eval.core import Remote, Source, UserError
+from harmon_eval.instruments.weights import Weights
 from harmon_eval.running.progress import Progress
-from harmon_eval.suites import download as official_download
-from harmon_eval.suites import official_files
+from harmon_eval.suites import download, load
 from harmon_eval.suites.download import fetch, unpack
 
 CONTENT = bytes(range(256)) * 20_000
-PICTURES = next(remote.unpack for remote in FILES["mjhq"] if remote.unpack)
+TASKS = registry.bundled_task_names()
+OFFICIAL = {n: s for n in TASKS if (s := registry.task(n).sources.get("official"))}
+PICTURES = next(remote.unpack for remote in OFFICIAL["mjhq"].downloads if remote.unpack)
+
+
+def place_of(name: str, source: Source) -> str:
+    """The folder of a task's data; several tasks may share one."""
+    return source.folder or name
+
+
+def weights_of(name: str) -> list[Weights]:
+    """Weights of the instruments that a task takes by default in the official suite."""
+    roles = registry.task(name).instruments.items()
+    modules = [registry.instrument_module(role, spec) for role, spec in roles if spec]
+    return [module.WEIGHTS for module in modules if hasattr(module, "WEIGHTS")]
+
+
+def needed(name: str) -> dict[str, Remote | Weights]:
+    """What ``prepare`` fetches for a task, by its place below the data folder."""
+    source = OFFICIAL[name]
+    files = {f"{place_of(name, source)}/{remote.place}": remote for remote in source.downloads}
+    return {**files, **{f"weights/{weights.names[0]}": weights for weights in weights_of(name)}}
 
 
 class Server(ThreadingHTTPServer):
@@ -130,14 +153,16 @@ def test_an_md5_is_a_checksum_too(server, remote, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Every address is asked of a proxy that is not there."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     closed = Server()
-    port = closed.server_port
+    nowhere = f"http://127.0.0.1:{closed.server_port}"
     closed.server_close()
-    for name, files in FILES.items():
-        nowhere = (replace(r, url=f"http://127.0.0.1:{port}/{r.place}") for r in files)
-        monkeypatch.setitem(official_files.FILES, name, tuple(nowhere))
+    proxies = urllib.request.ProxyHandler({"http": nowhere, "https": nowhere})
+    urllib.request.install_opener(urllib.request.build_opener(proxies))
+    yield
+    urllib.request.install_opener(urllib.request.build_opener())
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -160,32 +185,43 @@ def test_without_a_network_every_file_and_its_place_are_said(
     assert f"put it at {tmp_path}/cache/weights/ViT-L-14.pt" in said(capsys)
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", OFFICIAL)
 def test_each_task_is_fetched_or_says_which_file_goes_where(
     name: str, tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is fetched is what the task's reader looks for first, or makes it."""
-    files = FILES.get(name, ())
+    source, task = OFFICIAL[name], registry.task(name)
+    place = place_of(name, source)
     assert cli.main(["prepare", name, "--data", str(tmp_path / "data")]) == 2
     words = said(capsys)
-    for remote in files:
-        assert f"put it at {tmp_path}/data/{remote.place}" in words
-        assert remote.place.startswith(("weights/", f"{name}/"))
-    if name not in MADE:
-        assert f"needs {NEEDED[name].files[0]}" in words
-        assert f"into {tmp_path}/data/{name}" in words
-    for remote in files:
-        if not remote.place.startswith("weights/") and not remote.unpack:
-            target = tmp_path / "data" / remote.place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.touch()
-    if any(r.place.startswith(f"{name}/") and not r.unpack for r in files):
-        assert OfficialSuite(tmp_path / "data").data(name) == tmp_path / "data" / name
+    for file in needed(name):
+        assert f"put it at {tmp_path}/data/{file}" in words
+    if source.make is None:
+        assert f"needs {source.files[0]}" in words
+        assert f"into {tmp_path}/data/{place}" in words
+    plain = [remote for remote in source.downloads if not remote.unpack]
+    for remote in plain:
+        target = tmp_path / "data" / place / remote.place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    if plain:
+        found = load("official", tmp_path / "data").data(name, task).folder
+        assert found == tmp_path / "data" / place
+
+
+def test_another_set_of_a_task_has_downloads_of_its_own(
+    tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["prepare", "mmbench:test_cn", "--data", str(tmp_path / "data")]) == 2
+    words = said(capsys)
+    assert f"put it at {tmp_path}/data/mmbench/MMBench_TEST_CN.tsv" in words
+    assert "MMBench_DEV_EN.tsv" not in words
 
 
 def test_every_download_has_a_checksum_or_none_was_ever_published() -> None:
-    unstated = {r.place for files in FILES.values() for r in files if not (r.sha256 or r.md5)}
-    assert unstated == {
+    files = {place: file for name in OFFICIAL for place, file in needed(name).items()}
+    stated = {place for place, file in files.items() if file.sha256 or getattr(file, "md5", "")}
+    assert files.keys() - stated == {
         "weights/inception-2015-12-05.pt",
         "mjhq/meta_data.json",
         "mjhq/mjhq30k_imgs.zip",
@@ -235,7 +271,7 @@ def test_what_a_task_reads_leaves_the_archive_and_never_its_folder(
         ):
             packed.writestr(foreign, b"x")
     wanted = {place for place in members.values() if place}
-    patterns = [remote.unpack for remote in FILES[name] if remote.unpack]
+    patterns = [remote.unpack for remote in OFFICIAL[name].downloads if remote.unpack]
     assert sum(unpack(archive, pattern, Progress()) for pattern in patterns) == len(wanted)
     assert sum(unpack(archive, pattern, Progress()) for pattern in patterns) == 0
     found = {str(p.relative_to(archive.parent)) for p in tmp_path.rglob("*") if p.is_file()}
@@ -276,10 +312,10 @@ def test_an_archive_that_unpacks_to_more_than_a_disk_is_refused(
 ) -> None:
     """A thousand zeros a byte, in one member or over all members together."""
     archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, bytes(2**20))
-    monkeypatch.setattr(official_download, "MAX_MEMBER", 2**19)
+    monkeypatch.setattr(download, "MAX_MEMBER", 2**19)
     assert unpack(archive, PICTURES, Progress()) == 0
-    monkeypatch.setattr(official_download, "MAX_MEMBER", 2**26)
-    monkeypatch.setattr(official_download, "MAX_UNPACKED", 2**19)
+    monkeypatch.setattr(download, "MAX_MEMBER", 2**26)
+    monkeypatch.setattr(download, "MAX_UNPACKED", 2**19)
     with pytest.raises(UserError, match="delete it and prepare again"):
         unpack(archive, PICTURES, Progress())
     assert list(tmp_path.iterdir()) == [archive]

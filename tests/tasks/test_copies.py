@@ -12,11 +12,11 @@ import json
 
 import pyarrow as pa
 import pytest
-from harmon_eval.suites.official import OfficialSuite
 from pyarrow import parquet
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
+from harmon_eval.suites import load
 from harmon_eval.tasks.mmbench import files as mmbench_files
 from harmon_eval.tasks.mme import files as mme_folder
 from harmon_eval.tasks.mmmu.files import SUBJECTS
@@ -170,16 +170,15 @@ COPIES = (
 
 
 @pytest.mark.parametrize(("name", "write"), COPIES, ids=lambda value: getattr(value, "__name__", 0))
-def test_a_copy_asks_the_same_and_scores_the_same(
-    name, write, mini, folder_suite, tmp_path, marked
-):
+def test_a_copy_asks_the_same_and_scores_the_same(name, write, mini, data_at, tmp_path, marked):
     task = registry.task(name)
-    original = list(task.samples(mini))
+    data = mini.data(name, task)
+    original = list(task.samples(data))
     if name == "pope":  # copies hold the COCO part
         original = [s for s in original if s.target["source"] == "coco"]
-    write(mini.data(name), tmp_path)
-    assert OfficialSuite(tmp_path).data(name) == tmp_path, "--data DIR finds it"
-    copied = list(task.samples(folder_suite(tmp_path)))
+    write(data.folder, tmp_path)
+    assert load("official", tmp_path).data(name, task).folder == tmp_path, "--data DIR finds it"
+    copied = list(task.samples(data_at(tmp_path)))
 
     def key(sample):
         return sample.request.question, [p.read_bytes() for p in sample.request.images]
@@ -191,7 +190,7 @@ def test_a_copy_asks_the_same_and_scores_the_same(
 
     def reply(sample):  # sometimes wrong, the same for the same question
         text, (image, *_) = sample.request.question, sample.request.images
-        return task.extremes(sample)[hash((text, image.read_bytes())) % 3 > 0]
+        return task.bounds(sample)[hash((text, image.read_bytes())) % 3 > 0]
 
     expected, found = (task.summarize(marked(task, s, reply)) for s in (original, copied))
     shared = expected.keys() & found.keys()
@@ -201,40 +200,39 @@ def test_a_copy_asks_the_same_and_scores_the_same(
     assert {n: found[n] for n in shared} == pytest.approx({n: expected[n] for n in shared})
 
 
-def test_what_is_wrong_with_a_copy_is_said(folder_suite, tmp_path, mini):
-    pope_tsv(mini.data("pope"), tmp_path)
+def test_what_is_wrong_with_a_copy_is_said(data_at, tmp_path, mini):
+    pope, mme, seed = (registry.task(name) for name in ("pope", "mme", "seed"))
+    pope_tsv(mini.data("pope", pope).folder, tmp_path)
     text = (tmp_path / "POPE.tsv").read_text()
     (tmp_path / "POPE.tsv").write_text(text.replace("popular", "hard"))
     with pytest.raises(UserError, match="no split 'hard'"):
-        list(registry.task("pope").samples(folder_suite()))
-    mme_tsv(mini.data("mme"), tmp_path)
+        list(pope.samples(data_at()))
+    mme_tsv(mini.data("mme", mme).folder, tmp_path)
     lines = (tmp_path / "MME.tsv").read_text().splitlines(keepends=True)
     (tmp_path / "MME.tsv").write_text("".join(lines[:-1]))
     with pytest.raises(UserError, match="code_reasoning is missing or has half a pair"):
-        list(registry.task("mme").samples(folder_suite()))
-    seed_hub(mini.data("seed"), tmp_path)
+        list(mme.samples(data_at()))
+    seed_hub(mini.data("seed", seed).folder, tmp_path)
     for file in (tmp_path / "data").glob("*.parquet"):
         file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(UserError, match="cannot be read"):
-        list(registry.task("seed").samples(folder_suite()))
+        list(seed.samples(data_at()))
 
 
-def test_a_copy_without_official_ids_gives_no_official_answer_file(
-    folder_suite, tmp_path, mini, marked
-):
+def test_a_copy_without_official_ids_gives_no_official_answer_file(data_at, tmp_path, mini, marked):
     task = registry.task("pope")
     for write, files in ((pope_hub, 3), (pope_tsv, 0)):
         folder = tmp_path / write.__name__
         folder.mkdir()
-        write(mini.data("pope"), folder)
-        samples = list(task.samples(folder_suite(folder)))
-        assert len(task.exports(samples, marked(task, samples, lambda s: "yes"))) == files
+        write(mini.data("pope", task).folder, folder)
+        samples = list(task.samples(data_at(folder)))
+        assert len(task.files_after(samples, marked(task, samples, lambda s: "yes"))) == files
 
 
-def test_changed_files_of_pope_are_refused_by_their_digest(folder_suite, tmp_path):
+def test_changed_files_of_pope_are_refused_by_their_digest(data_at, tmp_path):
     for split in pope_files.SPLITS:
         rows = [{"question_id": i, "image": "1.jpg", "text": f"Is there a {i}?", "label": "no"}
                 for i in range(1, 3001)]  # fmt: skip
         (tmp_path / f"coco_pope_{split}.json").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(UserError, match="is not the published file"):
-        list(registry.task("pope").samples(folder_suite(name="official")))
+        list(registry.task("pope").samples(data_at(suite="official")))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmon_eval.replies.gqa_answers import distribution
-from harmon_eval.tasks.gqa.task import TASK, exports, summarize
+from harmon_eval.tasks.gqa.task import TASK, answer_files, summarize
 
 
 def write(folder, structural, **changes):
@@ -33,9 +33,9 @@ def write(folder, structural, **changes):
 
 
 @pytest.fixture
-def five(folder_suite, tmp_path):
+def five(data_at, tmp_path):
     write(tmp_path, ("query", "query", "verify", "choose", "compare"))
-    return list(TASK.samples(folder_suite()))
+    return list(TASK.samples(data_at()))
 
 
 def test_open_and_binary(five, marked):  # gqa.md, E2 and E3
@@ -59,7 +59,7 @@ def test_the_prompt_asks_for_a_word(five):
 
 
 def test_the_prediction_file_is_that_of_the_official_script(five, marked):
-    files = exports(five, marked(TASK, five, lambda s: " Red. "))
+    files = answer_files(five, marked(TASK, five, lambda s: " Red. "))
     assert json.loads(files["testdev_balanced_predictions.json"])[0] == {
         "questionId": "000",
         "prediction": "red",
@@ -85,7 +85,7 @@ def test_distribution_is_zero_for_the_same_answers_in_another_order(truths, rand
         assert not own or distribution(table) == 0
 
 
-def test_the_rows_know_group_words_and_steps_of_reasoning(folder_suite, tmp_path, marked):
+def test_the_rows_know_group_words_and_steps_of_reasoning(data_at, tmp_path, marked):
     program = [
         {"operation": "select", "argument": "dog (1)"},
         {"operation": "query", "argument": "name"},
@@ -98,10 +98,10 @@ def test_the_rows_know_group_words_and_steps_of_reasoning(folder_suite, tmp_path
         semantic=program,
         question="Which dog is it?",
     )
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     assert samples[0].target["global"] == "color"
     assert (samples[0].target["words"], samples[0].target["steps"]) == (4, 2)
     rows = marked(TASK, samples, lambda s: "red" if s.id == "000" else "blue")
     assert summarize(rows)["distribution"] == pytest.approx(1 / 2)  # red: 2 true, 1 given
-    lengths = exports(samples, rows)["accuracy_by_length.csv"].splitlines()
+    lengths = answer_files(samples, rows)["accuracy_by_length.csv"].splitlines()
     assert lengths == ["length,of,questions,accuracy", "words,4,2,50.0", "steps,2,2,50.0"]

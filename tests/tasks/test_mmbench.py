@@ -13,7 +13,7 @@ from PIL import Image
 from harmon_eval import registry
 from harmon_eval.core import UserError
 from harmon_eval.tasks.mmbench.submission import excel
-from harmon_eval.tasks.mmbench.task import TASK, exports, summarize
+from harmon_eval.tasks.mmbench.task import TASK, summarize
 
 COLUMNS = "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\tl2-category\timage"
 
@@ -54,19 +54,19 @@ def three(answers="BAC", image=None):
     [("BAC", 100, 100, 100, 0), ("BAB", 0, 200 / 3, 100, 0), ("B?C", 0, 200 / 3, 100, 1)],
 )
 def test_a_question_counts_if_all_rotations_are_right(
-    folder_suite, tmp_path, marked, replies, circular, vanilla_all, vanilla_0, unmatched
+    data_at, tmp_path, marked, replies, circular, vanilla_all, vanilla_0, unmatched
 ):  # E2
     table(tmp_path, three())
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     given = dict(zip([s.id for s in samples], replies, strict=True))
     found = summarize(marked(TASK, samples, lambda s: given[s.id]))
     values = [found[k] for k in ("circular", "vanilla_all", "vanilla_0", "unmatched")]
     assert values == pytest.approx([circular, vanilla_all, vanilla_0, unmatched])
 
 
-def test_a_missing_rotation_leaves_the_question_unmarked(folder_suite, tmp_path, marked):
+def test_a_missing_rotation_leaves_the_question_unmarked(data_at, tmp_path, marked):
     table(tmp_path, three()[:2])
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: s.target["answer"]))
     assert found["circular"] != found["circular"]  # not a number
     assert (found["vanilla_all"], found["incomplete_questions"]) == (100, 1)
@@ -94,18 +94,18 @@ def test_groups_are_averaged_not_rows():  # E3
     assert found["vanilla_all"] == pytest.approx(88.8889, abs=1e-4)
 
 
-def test_a_random_letter_is_an_expectation_never_drawn(folder_suite, tmp_path, marked):
+def test_a_random_letter_is_an_expectation_never_drawn(data_at, tmp_path, marked):
     table(tmp_path, three())
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: "no idea"))
     assert found["vanilla_all[random-letter]"] == pytest.approx(25)  # three letters and Z
     assert found["circular[random-letter]"] == pytest.approx(100 / 64)
     assert found["circular"] == 0
 
 
-def test_rows_share_the_image_that_one_of_them_holds(folder_suite, tmp_path):  # E4
+def test_rows_share_the_image_that_one_of_them_holds(data_at, tmp_path):  # E4
     table(tmp_path, three())
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     assert len({s.request.images for s in samples}) == 1
     assert samples[0].target["options"] == {"A": "cat", "B": "dog", "C": "owl"}
     assert samples[0].request.question == (
@@ -114,10 +114,10 @@ def test_rows_share_the_image_that_one_of_them_holds(folder_suite, tmp_path):  #
     )
     table(tmp_path, three(image="8"))
     with pytest.raises(UserError, match="row 7 refers to row 8, which has no image"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
 
 
-def test_prompts_of_the_toolkits(folder_suite, tmp_path):
+def test_prompts_of_the_toolkits(data_at, tmp_path):
     row = three()[0]
     row[2] = "Look."
     table(tmp_path, [row])
@@ -128,22 +128,22 @@ def test_prompts_of_the_toolkits(folder_suite, tmp_path):
         ("lmms-eval", "Look. What is\nit? There are several options:\nA. cat"),
     ):
         task = registry.task(f"mmbench:{name}")
-        assert next(iter(task.samples(folder_suite()))).request.question.startswith(start)
+        assert next(iter(task.samples(data_at()))).request.question.startswith(start)
 
 
-def test_a_test_set_has_no_score_but_the_file_for_the_server(folder_suite, tmp_path, marked):
+def test_a_test_set_has_no_score_but_the_file_for_the_server(data_at, tmp_path, marked):
     table(tmp_path, [[*row[:7], "", *row[8:]] for row in three()], "MMBench_TEST_EN.tsv")
     task = registry.task("mmbench:test_en")
-    samples = list(task.samples(folder_suite()))
+    samples = list(task.samples(data_at()))
     rows = marked(task, samples, lambda s: "=B\x07")
     assert task.summarize(rows) == {"answered": 3, "unmatched": 3}
-    files = task.exports(samples, rows)
+    files = task.files_after(samples, rows)
     sheet = openpyxl.load_workbook(io.BytesIO(files["submission.xlsx"])).active
     head, *lines = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert "image" not in head and head[0] == "index" and head[-1] == "prediction"
     assert [line[0] for line in lines] == [7, 1_000_007, 2_000_007]
     assert lines[0][-1] == "=B " and sheet.cell(2, len(head)).data_type == "s"  # no formula
-    assert exports(samples, rows, "dev_en") == {}
+    assert TASK.files_after is None  # a set with answers is marked here
 
 
 def test_a_cell_never_exceeds_what_excel_holds():
@@ -152,7 +152,7 @@ def test_a_cell_never_exceeds_what_excel_holds():
 
 
 def test_the_mini_rotations_are_cyclic(mini):
-    for sample in TASK.samples(mini):
+    for sample in TASK.samples(mini.data("mmbench", TASK)):
         base = int(sample.id) % 1_000_000
         assert sample.group == str(base)
         assert sample.target["answer"] in sample.target["options"]

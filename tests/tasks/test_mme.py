@@ -10,7 +10,7 @@ import pytest
 from harmon_eval import registry
 from harmon_eval.core import UserError
 from harmon_eval.tasks.mme.files import SUBTASKS, subtask_scores, sums
-from harmon_eval.tasks.mme.task import TASK, exports, phrased, summarize
+from harmon_eval.tasks.mme.task import TASK, answer_files, phrased, summarize
 
 
 def of(pairs, images=None):
@@ -42,7 +42,7 @@ def test_the_sums_need_every_subtask():
 
 
 def test_half_a_pair_leaves_its_subtask_without_a_score(mini, marked):
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("mme", TASK)))
     rows = marked(TASK, samples, lambda s: s.target["truth"]).iloc[1:]
     found = summarize(rows)
     assert math.isnan(found["existence"]) and math.isnan(found["perception"])
@@ -50,14 +50,14 @@ def test_half_a_pair_leaves_its_subtask_without_a_score(mini, marked):
 
 
 def test_neither_yes_nor_no_is_wrong_and_counted(mini, marked):  # mme.md, E6
-    found = summarize(marked(TASK, list(TASK.samples(mini)), lambda s: "unclear"))
+    found = summarize(marked(TASK, list(TASK.samples(mini.data("mme", TASK))), lambda s: "unclear"))
     assert (found["perception"], found["cognition"], found["other"]) == (0, 0, 280)
 
 
 def test_both_layouts_of_the_release_are_read(mini):
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("mme", TASK)))
     assert list(dict.fromkeys(s.stratum for s in samples)) == list(SUBTASKS)
-    folder = mini.data("mme")
+    folder = mini.data("mme", TASK).folder
     assert (folder / "scene" / "questions_answers_YN").is_dir()
     assert not (folder / "OCR" / "images").exists()
     for first, second in zip(samples[::2], samples[1::2], strict=True):
@@ -65,17 +65,17 @@ def test_both_layouts_of_the_release_are_read(mini):
         assert (first.target["truth"], second.target["truth"]) == ("Yes", "No")
 
 
-def test_the_official_suite_refuses_another_number_of_images(mini, folder_suite):
+def test_the_official_suite_refuses_another_number_of_images(mini, data_at):
     with pytest.raises(UserError, match="existence has 10 images, not 30"):
-        list(TASK.samples(folder_suite(mini.data("mme"), "official")))
+        list(TASK.samples(data_at(mini.data("mme", TASK).folder, "official")))
 
 
-def test_a_file_without_its_pair_is_named(tmp_path, folder_suite):
+def test_a_file_without_its_pair_is_named(tmp_path, data_at):
     (tmp_path / "existence").mkdir()
     (tmp_path / "existence" / "1.txt").write_text("Is it?\tYes\n")
     (tmp_path / "existence" / "1.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"1\.txt: needs two lines"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
 
 
 def test_the_prompt_moves_the_score_and_has_a_name():
@@ -91,9 +91,9 @@ def test_the_prompt_moves_the_score_and_has_a_name():
 
 
 def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("mme", TASK)))
     rows = marked(TASK, samples, lambda s: "no\tdoubt\nat all")
-    files = exports(samples, rows.iloc[1:])
+    files = answer_files(samples, rows.iloc[1:])
     assert "Your_Results/existence.txt" not in files  # not answered completely
     line = files["Your_Results/OCR.txt"].splitlines()[0].split("\t")
     assert line[0] == "0000.png" and line[2:] == ["Yes", "no doubt"]

@@ -10,7 +10,7 @@ import pytest
 
 from harmon_eval import registry
 from harmon_eval.tasks.mmmu.files import DISCIPLINES, SUBJECTS, ordered_images, phrased
-from harmon_eval.tasks.mmmu.task import TASK, exports, summarize
+from harmon_eval.tasks.mmmu.task import TASK, answer_files, summarize
 
 
 def rows(**changes):
@@ -87,11 +87,11 @@ def test_thirty_subjects_in_six_disciplines():
 
 
 def test_the_tables_give_choices_open_questions_and_an_answer_file(mini, marked):
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("mmmu", TASK)))
     assert {s.stratum for s in samples} == set(SUBJECTS)
     assert sum(not s.target["options"] for s in samples) == 30
     found = marked(TASK, samples, lambda s: "(B)" if s.target["options"] else "three")
-    answers = json.loads(exports(samples, found)["answers.json"])
+    answers = json.loads(answer_files(samples, found)["answers.json"])
     assert answers["validation_Art_1"] == "B" and answers["validation_Art_8"] == "three"
 
 

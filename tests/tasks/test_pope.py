@@ -10,7 +10,7 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.tasks.pope.task import TASK, exports, summarize
+from harmon_eval.tasks.pope.task import TASK, answer_files, summarize
 
 SPLITS = ("random", "popular", "adversarial")
 
@@ -41,10 +41,10 @@ TWO = {
 
 @pytest.mark.parametrize("array", [False, True])
 def test_identical_questions_are_asked_once_and_counted_in_every_split(
-    folder_suite, tmp_path, array, marked
+    data_at, tmp_path, array, marked
 ):
     write(tmp_path, TWO, array)
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     assert [s.request.question.split("\n")[0] for s in samples] == [
         f"Is there a {name} in the image?" for name in ("dog", "car", "person")
     ]
@@ -57,15 +57,15 @@ def test_identical_questions_are_asked_once_and_counted_in_every_split(
     assert found["coco_f1_pooled[pope-3]"] == pytest.approx(100 * 2 * 3 / (3 + 3 + 2))
 
 
-def test_the_answer_files_follow_the_order_of_the_official_ones(folder_suite, tmp_path, marked):
+def test_the_answer_files_follow_the_order_of_the_official_ones(data_at, tmp_path, marked):
     write(tmp_path, TWO)
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     rows = marked(TASK, samples, lambda s: s.target["label"] + "\nbecause")
-    files = exports(samples, rows)
+    files = answer_files(samples, rows)
     assert set(files) == {f"answers/coco_pope_{split}.json" for split in SPLITS}
     lines = [json.loads(line) for line in files["answers/coco_pope_random.json"].splitlines()]
     assert [line["answer"] for line in lines] == ["yes", "no", "no"]
-    assert set(exports(samples, rows[rows["id"] != samples[2].id])) == {
+    assert set(answer_files(samples, rows[rows["id"] != samples[2].id])) == {
         "answers/coco_pope_random.json",
         "answers/coco_pope_adversarial.json",
     }
@@ -103,11 +103,9 @@ def test_three_ways_to_average():  # pope.md, E3
     assert found["coco_acc_macro[pope-3000]"] == pytest.approx(88.6667, abs=1e-4)
 
 
-def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(
-    folder_suite, tmp_path, marked
-):
+def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(data_at, tmp_path, marked):
     write(tmp_path, TWO)
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     found = summarize(
         marked(TASK, samples, lambda s: "maybe" if s.target["label"] == "no" else "yes")
     )
@@ -116,7 +114,7 @@ def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(
     assert found["coco_f1_pooled[pope-3]"] == 50
 
 
-def test_prompts_have_names(folder_suite, tmp_path):
+def test_prompts_have_names(data_at, tmp_path):
     write(tmp_path, TWO)
     text = "Is there a dog in the image?"
     for name, expected in (
@@ -126,26 +124,26 @@ def test_prompts_have_names(folder_suite, tmp_path):
         ("pope:janus", f"\n{text}\nAnswer the question using a single word or phrase."),
     ):
         task = registry.task(name)
-        assert next(iter(task.samples(folder_suite()))).request.question == expected
+        assert next(iter(task.samples(data_at()))).request.question == expected
     assert registry.task("pope:official").version != TASK.version
     with pytest.raises(UserError, match="did you mean 'official'"):
         registry.task("pope:oficial")
 
 
-def test_contradictory_labels_and_missing_files_are_named(folder_suite, tmp_path):
+def test_contradictory_labels_and_missing_files_are_named(data_at, tmp_path):
     write(tmp_path, {**TWO, "popular": [("1.jpg", "dog", "no")]})
     with pytest.raises(UserError, match=r"popular\.json: .*dog.* needs one label"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
     (tmp_path / "coco_pope_popular.json").unlink()
     with pytest.raises(UserError, match="needs all three splits"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
 
 
 def test_the_mini_files_follow_the_facts_of_the_official_ones(mini):
-    folder = mini.data("pope")
+    folder = mini.data("pope", TASK).folder
     assert (folder / "coco_pope_random.json").read_text().startswith("{")
     assert (folder / "gqa_pope_seem_random.json").read_text().startswith("[")
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("pope", TASK)))
     assert len({s.group for s in samples}) == 30
     for sample in samples:
         if sample.target["label"] == "yes":

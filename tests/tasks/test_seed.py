@@ -34,9 +34,9 @@ def write(folder, entries):
     (folder / "SEED-Bench.json").write_text(json.dumps({"questions": entries}))
 
 
-def test_videos_are_no_part_of_it(folder_suite, tmp_path):
+def test_videos_are_no_part_of_it(data_at, tmp_path):
     write(tmp_path, [entry(1), entry("v2", 10, data_type="video")])
-    (sample,) = TASK.samples(folder_suite())
+    (sample,) = TASK.samples(data_at())
     assert sample.request.question == (
         "Which?\nA. w\nB. x\nC. y\nD. z\n"
         "Answer with the option's letter from the given choices directly."
@@ -44,10 +44,10 @@ def test_videos_are_no_part_of_it(folder_suite, tmp_path):
     assert (sample.group, sample.target["dimension"]) == ("1", "Scene Understanding")
 
 
-def test_lmms_eval_asks_this_benchmark_in_llavas_words(folder_suite, tmp_path):  # seed.md, 3
+def test_lmms_eval_asks_this_benchmark_in_llavas_words(data_at, tmp_path):  # seed.md, 3
     write(tmp_path, [entry(1)])
     asked = {
-        name: next(iter(registry.task(f"seed:{name}").samples(folder_suite()))).request.question
+        name: next(iter(registry.task(f"seed:{name}").samples(data_at()))).request.question
         for name in ("llava", "lmms-eval", "janus")
     }
     assert asked["lmms-eval"] == asked["llava"]
@@ -70,29 +70,27 @@ def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
     assert found["macro_dimensions"] == pytest.approx(33.3333, abs=1e-4)
 
 
-def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(
-    folder_suite, tmp_path, marked
-):
+def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(data_at, tmp_path, marked):
     write(tmp_path, [entry(1), entry(2)])
-    samples = list(TASK.samples(folder_suite()))
+    samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: "B" if s.id == "1" else "hm"))
     assert (found["seed_image"], found["unmatched"]) == (50, 1)
     assert found["seed_image[random-letter]"] == pytest.approx(60)  # four letters and Z
 
 
-def test_repeated_questions_are_refused(folder_suite, tmp_path):  # E3
+def test_repeated_questions_are_refused(data_at, tmp_path):  # E3
     write(tmp_path, [entry(1), entry(1)])
     with pytest.raises(UserError, match="two samples with the id '1'"):
-        prepare("seed", TASK, folder_suite(), RunSettings())
+        prepare("seed", TASK, data_at(), RunSettings())
 
 
-def test_what_is_wrong_with_the_file_is_said(folder_suite, tmp_path):
+def test_what_is_wrong_with_the_file_is_said(data_at, tmp_path):
     write(tmp_path, [entry(1, choice_c=None)])
     with pytest.raises(UserError, match="question 1: the field 'choice_c' is missing"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
     write(tmp_path, [entry(1, data_id="../../etc/passwd")])
     with pytest.raises(UserError, match="is missing: put it into"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
     write(tmp_path, [entry(1)])
     with pytest.raises(UserError, match="has 1 image questions"):
-        list(TASK.samples(folder_suite(name="official")))
+        list(TASK.samples(data_at(suite="official")))

@@ -37,9 +37,9 @@ def write(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
-def test_every_form_asks_and_marks_the_same(folder_suite, tmp_path, marked, kind):
+def test_every_form_asks_and_marks_the_same(data_at, tmp_path, marked, kind):
     task = registry.task(f"vqa:{write(tmp_path, kind)}")
-    samples = list(task.samples(folder_suite()))
+    samples = list(task.samples(data_at()))
     assert [len(s.request.images) for s in samples] == [1, 1, 0]
     assert samples[1].request.question.startswith("Which?\nA. red\nB. blue\nAnswer with")
     assert samples[0].group == samples[1].group or kind == "parquet"
@@ -70,20 +70,20 @@ def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
         ({"question": "q", "answer": "a", "options": "[1+"}, None),
     ],
 )
-def test_what_is_wrong_with_a_row_is_said(tmp_path, folder_suite, row, message):
+def test_what_is_wrong_with_a_row_is_said(tmp_path, data_at, row, message):
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(row))
     if message is None:  # one text that begins like a list is one option
         message = "the answer 'a' is none"
     with pytest.raises(UserError, match=message):
-        list(registry.task(f"vqa:{file}").samples(folder_suite()))
+        list(registry.task(f"vqa:{file}").samples(data_at()))
 
 
-def test_other_files_are_refused(tmp_path, folder_suite):
+def test_other_files_are_refused(tmp_path, data_at):
     with pytest.raises(UserError, match="no such file"):
-        list(registry.task("vqa:nowhere.jsonl").samples(folder_suite()))
+        list(registry.task("vqa:nowhere.jsonl").samples(data_at()))
     (tmp_path / "mine.xls").write_text("x")
     with pytest.raises(UserError, match=r"give a \.jsonl"):
-        list(registry.task(f"vqa:{tmp_path / 'mine.xls'}").samples(folder_suite()))
+        list(registry.task(f"vqa:{tmp_path / 'mine.xls'}").samples(data_at()))
     with pytest.raises(UserError, match="takes no argument"):
         registry.task("geneval:x")

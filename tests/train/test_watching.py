@@ -12,7 +12,6 @@ from accelerate import tracking
 from accelerate.utils import LoggerType
 from PIL import Image
 
-from harmon_eval.core import ModelOptions
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
@@ -75,8 +74,8 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     assert scores["pope"]["interval"] is None  # two images of two sources: none can be resampled
     place = run / "evaluations" / "step-0000002"
     assert not (place / "model").exists()
-    made = json.loads((place / "run" / "manifest.json").read_text())["identity"]["model"]
-    assert made["settings"]["training"]["steps"] == 2
+    made = json.loads((place / "run" / "manifest.json").read_text())
+    assert made["about"]["training"]["steps"] == 2
     losses, results = Listed.logged[-2:]
     assert {"text2image", "image2text", "text", "norm", "rate"} <= losses[1].keys()
     assert results[0] == 2
@@ -91,8 +90,8 @@ def test_the_checkpoints_of_a_training_are_tracked_by_its_folder(
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     run, out = tmp_path / "run", tmp_path / "tracked"
     train_harmon(replace(tiny, steps=4), run)
-    options = ModelOptions(device="cpu", steps=1, diffusion_steps=2)
-    request = Request("", options, "geneval", "mini", RunSettings(limit=2))
+    given = {"device": "cpu", "steps": 1, "diffusion_steps": 2}
+    request = Request("", given, "geneval", "mini", RunSettings(limit=2))
     track(run, out, request, "previous", settle=0)
     heads = history(out)
     heads = heads[heads["headline"]]
