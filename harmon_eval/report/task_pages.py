@@ -13,13 +13,13 @@ This page is made from the files in `tasks/` by `python -m harmon_eval list --pa
 Change those files, not this page.
 
 - **Variants** are named after a colon, for example `--tasks mme:official`.
-- **Data**: [official.md](official.md) says which files each task needs and where they go. **Judges**
-  are described in [judges.md](judges.md).
-- **Answers** are decoded greedily. Every raw reply, the parsed answer and the rule that parsed it are
-  kept in the run (`TASK/rows.parquet`).
-- **No answer in a reply**: by these protocols the reply is wrong. It is also counted beside the score
-  (`unmatched`, `other`, `unreadable`). No letter is drawn at random, except where a metric's name says
-  so.
+- **Data**: [official.md](official.md) says which files each task needs and where they go.
+  [judges.md](judges.md) does the same for judges.
+- **Answers** are decoded greedily. Every raw reply is kept in the run (`TASK/rows.parquet`), with
+  the parsed answer and the rule that parsed it.
+- **No answer in a reply**: by these protocols the reply is wrong. It is also counted beside the
+  score (`unmatched`, `other`, `unreadable`). No letter is drawn at random, except where a metric's
+  name says so.
 - **No reply at all**: the sample is *unscored*. It is counted, and the headline then has bounds.
 - **Intervals** resample what samples share: the image, the question or the pair.
 - **Floor**: beside the headline of a task that asks questions stands the best score of any constant
