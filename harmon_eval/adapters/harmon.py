@@ -14,8 +14,9 @@ from harmon_eval.core import Ask, Draw, Embed, ModelOptions, Responder, Unscorab
 from harmon_eval.files.images import open_image, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
+from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
-from harmon_eval.model.fast.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
@@ -173,7 +174,11 @@ def open_model(argument: str, options: ModelOptions) -> HarmonResponder:
         raise UserError(str(error)) from None
     settings = draw_settings(loaded.draw_settings, options)
     return HarmonResponder(
-        *(loaded.name, loaded.pipeline, settings, loaded.fingerprint, loaded.training),
+        name=loaded.name,
+        pipeline=loaded.pipeline,
+        settings=settings,
+        fingerprint=loaded.fingerprint,
+        training=loaded.training,
         compiled=bool(options.compile),
         features=features,
     )
