@@ -11,12 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import Qwen2Model
 from transformers.cache_utils import DynamicCache
 
 from harmon_eval.model.diffusion import sampling_schedule
@@ -27,6 +29,8 @@ from harmon_eval.model.masking import hidden_counts, visible_places
 from harmon_eval.model.sampling import DrawSettings, Noise
 
 Clock = Callable[[], float]
+# The cache's name differs between the versions of transformers allowed.
+CACHE = "cache" if "cache" in signature(Qwen2Model.forward).parameters else "past_key_values"
 
 
 class Shares:
@@ -50,8 +54,8 @@ def join(model: Harmon, x: Tensor, z: Tensor, mask: Tensor, cache: DynamicCache)
         inputs_embeds=z,
         attention_mask=full,
         position_ids=counted_positions(full)[:, -z.shape[1] :],
-        past_key_values=cache,
         use_cache=True,
+        **{CACHE: cache},
     ).last_hidden_state
     cache.crop(-z.shape[1])
     return model.joined(x, hidden)
@@ -100,7 +104,7 @@ def release_draw(
     length = orders.shape[1]
     with shares.of("LLM"):
         cache = DynamicCache(config=model.llm.config)
-        model.llm.model(input_ids, past_key_values=cache, use_cache=True)
+        model.llm.model(input_ids, use_cache=True, **{CACHE: cache})
     tokens = torch.zeros(len(orders), length, model.config.vae.channels, device=orders.device)
     mask = torch.ones_like(orders, dtype=torch.bool)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):

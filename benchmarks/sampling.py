@@ -31,6 +31,7 @@ from harmon_eval.model.fast import head, mar, passes
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.rows import row_block
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.sampling import FAST, DrawSettings, draw_orders_and_noise
 
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the result (default: sampling-SIZE)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    row_block()  # found out once a process, and not timed
     model = random_model(SIZES[arguments.size], torch.device(arguments.device))
     if arguments.compile and model.device.type == "cuda":
         compile_blocks(model)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harmon_eval.model import diffusion
+from harmon_eval.model.fast import head as fast_head
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.head import denoiser, step_embeddings
 from harmon_eval.model.head import sinusoids
@@ -92,10 +93,8 @@ def diffusion_sample(
     steps = list(diffusion.ancestral_steps(denoise, noise_init, noise_steps, kept, temperature))
     yield "trajectory", torch.stack([x for x, _ in steps])
     yield "pred_xstart", torch.stack([x0 for _, x0 in steps])
-    yield (
-        "sample",
-        drawn,
-    )
+    drawn = fast_head.sample(head, z, noise_init, noise_steps, kept, times, cfg, temperature)
+    yield "sample", drawn
 
 
 def sample(
