@@ -77,7 +77,8 @@ class DiffusionHead(nn.Module):
     def modulations(self, condition: Tensor) -> list[Tensor]:
         """Embedded time + condition (..., W) to shift, scale and gate of each block (..., 3W), and
         shift and scale of the final layer (..., 2W). They do not depend on the noisy tokens."""
-        activated, layers = F.silu(condition), (*self.res_blocks, self.final_layer)
+        layers = (*self.res_blocks, self.final_layer)
+        activated = self.final_layer.adaLN_modulation[0](condition)
         return [layer.adaLN_modulation[1](activated) for layer in layers]
 
     def denoise(self, x: Tensor, modulations: Sequence[Tensor]) -> Tensor:

@@ -5,6 +5,8 @@ in another order of addition; how long a block is, and whether blocks are enough
 processor, the library and the number of threads. So it is measured, once a process and number of
 threads: ``row_block``. Convolutions change with the number of pictures. Attention adds the keys in
 the lanes of a vector (8 with AVX2, 16 with AVX-512): padding must not move a key to another lane.
+SiLU rounds differently in what is left over from whole vectors, and each thread's share of a large
+tensor ends in such a rest.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import activations
 
 LANES = 16
-BLOCKS = (1, 4, 8, 16, 32)
+# Newer versions of transformers have a SiLU of their own.
+SILUS = (nn.SiLU, getattr(activations, "SiLUActivation", nn.SiLU))
+PIECE = 2**14  # floats that PyTorch does not share out among threads: whole vectors
+BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are whole vectors, too
 FIXED = 64  # rows of a product where no multiple will do
 MOST = 160  # rows measured; larger products are cut into whole blocks in the same way
 # Of harmon-mini and of the published 0.5b, (in, out).
@@ -159,12 +165,28 @@ class Linear(nn.Linear):
         return by_rows(super().forward, x)
 
 
+class SiLU(nn.SiLU):
+    """``nn.SiLU`` in pieces that are not shared out among threads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if (
+            x.device.type != "cpu"
+            or x.numel() <= PIECE
+            or torch.is_grad_enabled()
+            or torch.get_num_threads() == 1
+        ):
+            return F.silu(x)
+        return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
+
+
 def fill_rows(model: nn.Module) -> None:
     """Let all products of a model go by rows, in place. Weights, their names and what training
-    does stay: only the class of its linear layers changes, so the network need not know."""
+    does stay: only the class of its layers changes, so the network need not know."""
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear
+        elif type(module) in SILUS:
+            module.__class__ = SiLU
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
