@@ -60,7 +60,7 @@ def read_tsv_images(file: Path) -> Iterator[tuple[Row, tuple[Path, ...]]]:
 
     A cell holds base64, a list of it written as text, or the index of the row that has the image.
     Raises UserError."""
-    rows = read_tsv(file)
+    rows = read_tsv(file, needs=("index", IMAGES))
     cells = {row["index"]: row.pop(IMAGES, "") or "" for row in rows}
     owners = image_owners(file, cells)
     needed = dict.fromkeys(owners.values())
