@@ -394,8 +394,8 @@ class Task:
     what the judge is asked about a sample, with its image, or None before it is drawn. ``bounds``
     gives the marks of a sample if it were wrong and if it were right, as rows or as replies to be
     marked. ``files_before`` and ``files_after`` marking are the benchmark's own files, relative
-    path -> content. ``layout`` reads a folder of images in the benchmark's published layout, or gives
-    None for a folder in another one. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images
+    path -> content. ``layout`` reads a folder of images in the benchmark's published layout; None:
+    it is in another one. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images
     of the same samples that were drawn from other prompts; a task that is ``images_only`` asks no
     model to draw. ``from_marks`` makes the rows of a variant from those of the task itself, where
     that needs neither responses nor instruments.

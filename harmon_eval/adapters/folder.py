@@ -14,7 +14,7 @@ from PIL import Image
 
 from harmon_eval.core import Draw, Drawn, Request, Responder, Sample, Task, Unscorable, UserError
 from harmon_eval.files.drawn import folded, inside, read_drawn
-from harmon_eval.files.found import in_order, check_one, pictures
+from harmon_eval.files.found import check_one, in_order, pictures
 from harmon_eval.files.grids import SIDE, are_grids, cell
 from harmon_eval.files.images import open_image, read_picture
 from harmon_eval.store.digests import sha256_of

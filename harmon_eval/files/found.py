@@ -1,4 +1,4 @@
-"""Picture files in folders that people name: whatever the case of their suffix, in natural order."""
+"""Picture files in folders that people name: suffixes in any case, numbers in their order."""
 
 from __future__ import annotations
 

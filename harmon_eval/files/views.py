@@ -29,7 +29,7 @@ def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, in
 
 
 def random_view(image: Image.Image, name: str, view: int) -> Image.Image:
-    """The ``view``-th crop of the RGB image called ``name``: a square as wide as its longer side."""
+    """The ``view``-th crop of the RGB image ``name``: a square as wide as its longer side."""
     seed = int(sha256_of(f"{name}\0{view}")[:16], 16)
     rng = np.random.default_rng(seed)
     box = crop_box(*image.size, rng)
