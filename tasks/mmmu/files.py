@@ -112,7 +112,10 @@ def _images(file: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes
             raise UserError(f"{file}: id {name[:60]!r} is no plain name: get the file again")
         for number in IMAGES:
             if image := row.get(f"image_{number}"):
-                yield f"{name}-{number}", image["bytes"]
+                data = image.get("bytes") if isinstance(image, dict) else image
+                if not isinstance(data, bytes) or not data:
+                    raise UserError(f"{file}, {name}: image_{number} is empty: get the file again")
+                yield f"{name}-{number}", data
 
 
 def options_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
