@@ -30,7 +30,7 @@ from harmon_eval.core import (
     Task,
     count,
 )
-from harmon_eval.files.question_files import field
+from harmon_eval.files.question_files import field, whole_number
 from harmon_eval.metrics.rows import both, having
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import given_options, lmms_eval_rule, vlmevalkit_rule
@@ -70,7 +70,7 @@ def samples(data: Data, part: str, prompt: str) -> Iterator[Sample]:
                 **{"l2-category": level, "category": row.get("category") or ""},
                 "columns": row,
             },
-            group=str(int(index) % ROTATION),
+            group=str(whole_number(row, "index", where) % ROTATION),
             stratum=level,
         )
 
