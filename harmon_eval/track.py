@@ -33,7 +33,6 @@ from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import frame, stored_metrics
 
 HISTORY, PLOT = "history.parquet", "history.png"
-AGAINST = ("previous", "best", "none")
 
 
 @dataclass(frozen=True)
