@@ -16,10 +16,11 @@ from harmon_eval import registry
 from harmon_eval.compare.paired import differences
 from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import smallest_detectable
-from harmon_eval.core import Sample, Suite, UserError
+from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.suites import Suite
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
