@@ -81,7 +81,8 @@ def of_marks(marks: Sequence[np.ndarray], part: np.ndarray, rng: np.random.Gener
     picked = np.empty((RESAMPLES, groups), dtype=np.int64)
     for own in parts:
         picked[:, own] = rng.choice(own, (RESAMPLES, len(own)))
-    return of_means(*means, picked, int(rng.integers(2**31)))
+    ours, theirs = means
+    return of_means(ours, theirs, picked, int(rng.integers(2**31)))
 
 
 def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
@@ -138,13 +139,14 @@ def fid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
         for side in sides
     ]
     parts = [Replicates.without_groups(leave_out) for _, *leave_out in values]
-    return by_replicates(values[0][0], values[1][0], *parts, len(reference))
+    ours, theirs = parts
+    return by_replicates(values[0][0], values[1][0], ours, theirs, len(reference))
 
 
 def kid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     parts = [kid_replicates(side, reference) for side in sides]
     first, second = (float(part.values.mean()) for part in parts)
-    return by_replicates(first, second, *parts, len(reference))
+    return by_replicates(first, second, parts[0], parts[1], len(reference))
 
 
 def together(*trials: Trial) -> Trial:
