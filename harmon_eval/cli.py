@@ -120,9 +120,22 @@ def ask_for_equal_bits() -> None:
     os.environ.setdefault("MKL_CBWR", f"{branch},STRICT")
 
 
+def check_links() -> None:
+    """Raises UserError where the links to ``tasks`` and ``model`` came out of git as text files."""
+    for name in ("tasks", "model"):
+        link = Path(__file__).with_name(name)
+        if link.is_file():
+            raise UserError(
+                f"{link} is a text file and not a link to ../{name}, as in a clone on a system "
+                "without symbolic links: clone again with `git clone -c core.symlinks=true` (on "
+                "Windows inside WSL), or install the wheel"
+            )
+
+
 def main(argv: list[str] | None = None) -> int:
     ask_for_equal_bits()
     try:
+        check_links()
         return dispatch(*parse(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         return _fail(str(error))
