@@ -81,10 +81,10 @@ def decide(
     summary: Path | None = None,
 ) -> int:
     """Compare, print and write. Returns the exit code of the gate (``Comparison.code``)."""
-    from harmon_eval.compare import output
-    from harmon_eval.compare.changes import changes
-    from harmon_eval.compare.runs import pairs
-    from harmon_eval.compare.verdict import Settings, by_task, compare
+    from harmon_eval.comparing import output
+    from harmon_eval.comparing.changes import changes
+    from harmon_eval.comparing.runs import pairs
+    from harmon_eval.comparing.verdict import Settings, by_task, compare
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.durable import write_json, write_whole
     from harmon_eval.store.run_folder import RunFolder

@@ -35,9 +35,9 @@ def main(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
     from harmon_eval.core import UserError
-    from harmon_eval.leaderboard import formats
-    from harmon_eval.leaderboard.entries import measured, quoted
-    from harmon_eval.leaderboard.tables import board
+    from harmon_eval.ranking import formats
+    from harmon_eval.ranking.entries import measured, quoted
+    from harmon_eval.ranking.tables import board
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.durable import write_whole
     from harmon_eval.store.tables import defused

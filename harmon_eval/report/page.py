@@ -17,8 +17,8 @@ import jinja2
 from markupsafe import Markup
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard.published import FILE
 from harmon_eval.metrics.text import number
+from harmon_eval.ranking.published import FILE
 from harmon_eval.report import gather, plots, scores
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
 from harmon_eval.store.durable import read_json, write_whole

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harmon_eval import cli
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 from harmon_eval.report import gather, page, plots, scores
 from harmon_eval.store.run_folder import RunFolder
 

@@ -11,7 +11,7 @@ import pytest
 from harmon_eval.suites.mini.suite import MiniSuite
 
 from harmon_eval import cli
-from harmon_eval.leaderboard.entries import measured
+from harmon_eval.ranking.entries import measured
 from harmon_eval.store.durable import read_json
 from harmon_eval.tasks.geneval.marks import verdicts
 from harmon_eval.tasks.geneval.rules import Protocol

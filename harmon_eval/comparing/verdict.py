@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from harmon_eval.compare.paired import Difference, differences
-from harmon_eval.compare.runs import TaskPair
+from harmon_eval.comparing.paired import Difference, differences
+from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harmon_eval.compare.changes import Change
-from harmon_eval.compare.verdict import (
+from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.verdict import (
     BETTER,
     NOT_COMPARABLE,
     UNDERPOWERED,

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 from harmon_eval.settings import did_you_mean
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import METRICS, RunFolder, settings_of

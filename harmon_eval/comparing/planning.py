@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval import registry
-from harmon_eval.compare.paired import differences
-from harmon_eval.compare.runs import pairs
-from harmon_eval.compare.verdict import smallest_detectable
+from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.runs import pairs
+from harmon_eval.comparing.verdict import smallest_detectable
 from harmon_eval.core import Sample, Suite, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.store.durable import read_json

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import Task, UserError
-from harmon_eval.leaderboard.entries import IDENTITY
+from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing, settings_of
 
