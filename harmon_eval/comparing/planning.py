@@ -19,7 +19,7 @@ from harmon_eval.comparing.verdict import smallest_detectable
 from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import by_task
+from harmon_eval.store.tables import results_by_task
 from harmon_eval.suites.suite import Suite
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
@@ -89,7 +89,7 @@ def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
 
     from harmon_eval.store.run_folder import ROWS
 
-    result = by_task(run).get(task)
+    result = results_by_task(run).get(task)
     if result is None or not (rows := run.task(task).path / ROWS).exists():
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
     if (interval := result["intervals"].get(result["headline"])) is None:

@@ -12,7 +12,7 @@ from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.run_folder import ROWS, RunFolder, differing, settings_of
-from harmon_eval.store.tables import by_task
+from harmon_eval.store.tables import results_by_task
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def pairs(
 
 
 def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
-    found = by_task(run)
+    found = results_by_task(run)
     if not found:
         raise UserError(f"{run.path} has no results yet: finish it with the same command")
     return found

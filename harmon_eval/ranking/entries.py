@@ -47,6 +47,22 @@ COLUMNS = (
 )
 
 
+def entries(
+    runs: Sequence[Path],
+    baselines: str | None = None,
+    tasks: Sequence[str] | None = None,
+    public_only: bool = False,
+) -> pd.DataFrame:
+    """Every number of these runs and of published models, of all tasks or of some.
+
+    Raises UserError."""
+    frames = [measured(runs)]
+    if baselines:
+        frames.append(quoted(baselines, public_only))
+    found = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    return found[found["task"].isin(tasks)] if tasks else found
+
+
 def measured(runs: Sequence[Path]) -> pd.DataFrame:
     """Headlines and details of runs. A partial run has no value, only n of its total.
 

@@ -262,10 +262,15 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
 def _request(sample: Sample | None, row: Mapping[str, Any]) -> tuple[str, tuple[Path, ...]]:
     """What the model was told, and the images it was shown."""
     if sample is not None:
-        request = sample.request
-        return request.text or request.files[0].name, request.files
+        return text_of(sample), sample.request.files
     texts = (row.get(column) for column in TEXT_COLUMNS)
     return next((str(text) for text in texts if not absent(text)), str(row["id"])), ()
+
+
+def text_of(sample: Sample) -> str:
+    """What people see of a request: its text, else the name of its first file."""
+    files = sample.request.files
+    return sample.request.text or (files[0].name if files else sample.id)
 
 
 def choose(tasks: Sequence[Sequence[Card]], limit: int) -> list[Card]:

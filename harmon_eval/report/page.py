@@ -22,7 +22,7 @@ from harmon_eval.report.shots import shots_of
 from harmon_eval.report.thumbnails import Thumbnails
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import by_task, frame, records
+from harmon_eval.store.tables import frame, records, results_by_task
 
 # What a run is called beside another one.
 LETTERS = ("A", "B")
@@ -54,7 +54,7 @@ def render(contents: Contents) -> str:
     runs = [run, *([against] if against else [])]
     names = _names(runs)
     labels = LETTERS if against else names
-    stored = [by_task(each) for each in runs]
+    stored = [results_by_task(each) for each in runs]
     verdicts = scores.verdicts(run, against, stored) if against else {}
     thumbnails = Thumbnails(contents.side)
     galleries, remarks = _galleries(runs, stored, contents)

@@ -31,12 +31,12 @@ class Request:
     """What a run is asked to do.
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
-    ``tasks``: names separated by commas, or ``all``; or tasks by their names. ``instruments``:
-    role -> name and settings of an instrument other than the default."""
+    ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
+    names they shall have. ``instruments``: role -> name and settings of an instrument other than the default."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
-    tasks: str | Mapping[str, Task] = "all"
+    tasks: str | Sequence[str] | Mapping[str, Task] = "all"
     suite: str = "mini"
     settings: RunSettings = field(default_factory=RunSettings)
     data: Path | None = None
@@ -51,9 +51,9 @@ class Request:
     @property
     def chosen(self) -> dict[str, Task | None]:
         """Names of the tasks, with those that came as objects. Raises UserError."""
-        if isinstance(self.tasks, str):
-            return dict.fromkeys(task_list(self.tasks))
-        return dict(self.tasks)
+        if isinstance(self.tasks, Mapping):
+            return dict(self.tasks)
+        return dict.fromkeys(task_list(self.tasks))
 
     @property
     def folder(self) -> RunFolder:
@@ -94,9 +94,12 @@ class Outcome:
     unscored: int = 0
 
 
-def task_list(text: str) -> list[str]:
-    """Names of tasks, known ones and each once. Raises UserError."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def task_list(given: str | Sequence[str]) -> list[str]:
+    """Names of tasks, known ones and each once; in a text with commas between them.
+
+    Raises UserError."""
+    parts = given.split(",") if isinstance(given, str) else given
+    names = list(dict.fromkeys(name.strip() for name in parts if name.strip()))
     if not names:
         raise UserError("--tasks names no task: give A,B or leave it out for all")
     known = registry.task_names()
@@ -242,10 +245,15 @@ def run_jobs(
 
 def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
     """By one process: the run's state and its tables."""
-    states = folder.manifest["tasks"]
-    unmarked = tuple(name for name in names if states[name]["state"] != "done")
-    unscored = sum(states[name]["unscored"] for name in names if name not in unmarked)
+    unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
     return Outcome(folder, results, int(bool(unscored or unmarked)), unmarked, unscored)
+
+
+def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:
+    """Those of the tasks that are not marked, and how many samples of the others are unscored."""
+    states = folder.manifest["tasks"]
+    unmarked = tuple(name for name in names if states[name]["state"] != "done")
+    return unmarked, sum(states[n].get("unscored", 0) for n in names if n not in unmarked)

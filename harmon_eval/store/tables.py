@@ -44,7 +44,7 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
     return found
 
 
-def by_task(run: RunFolder) -> dict[str, dict[str, Any]]:
+def results_by_task(run: RunFolder) -> dict[str, dict[str, Any]]:
     """What ``metrics.json`` holds by task, in the order of the run; variants made from marks last.
 
     Raises UserError for what is no run folder."""
