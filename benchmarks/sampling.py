@@ -13,21 +13,27 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import record
+from benchmarks.release import Clock, Shares, diffuse, release_draw
 from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI, HarmonConfig
-from harmon_eval.model.fast.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.fast import head, mar, passes
+from harmon_eval.model.fast.drawing import mar_iterations
+from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
+from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.rows import row_block
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.reference import Clock, Shares, diffuse, plain_draw
-from harmon_eval.model.sampling import FAST, DrawSettings, draw_orders_and_noise, mar_iterations
+from harmon_eval.model.sampling import FAST, DrawSettings, draw_orders_and_noise
 
 SIZES = {"mini": HARMON_MINI, "0.5b": HARMON_0_5B}
 PRESET = "--fast"
@@ -58,23 +64,26 @@ def clock_of(device: torch.device) -> Clock:
     return now
 
 
-def watched(model: Harmon, shares: Shares) -> Callable[[], None]:
-    """Count the seconds of the fast sampler's parts too. Gives what takes the watches off."""
-    places = {
+@contextmanager
+def watched(model: Harmon, shares: Shares) -> Iterator[None]:
+    """Count the seconds of the fast sampler's parts too."""
+    places: dict[str, tuple[object, str]] = {
         "encoder": (model, "see"),
-        "LLM": (model, "join"),
-        "decoder": (model.mar, "decode_at"),
-        "head": (model.head, "sample"),
+        "LLM": (passes, "join"),
+        "decoder": (mar, "decode_at"),
+        "head": (head, "sample"),
         "VAE": (model.vae, "decode"),
     }
 
-    def timed(part: str, function: Callable[..., Any], *args: Any) -> Any:
+    def timed(part: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
         with shares.of(part):
-            return function(*args)
+            return function(*args, **named)
 
-    for part, (module, name) in places.items():
-        object.__setattr__(module, name, partial(timed, part, getattr(module, name)))
-    return lambda: [object.__delattr__(module, name) for module, name in places.values()] and None
+    with ExitStack() as stack:
+        for part, (owner, name) in places.items():
+            watch = partial(timed, part, getattr(owner, name))
+            stack.enter_context(patch.object(owner, name, watch))
+        yield
 
 
 def one_batch(
@@ -84,9 +93,11 @@ def one_batch(
     both draw."""
     device, grid = model.device, settings.grid(model)
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(3, 200, (batch, 24), generator=generator)
-    rows = ids if settings.cfg_scale == 1 else torch.cat([ids, ids[:1].expand(batch, -1)])
-    prompt = (rows.to(device), torch.ones_like(rows).to(device))
+    most = min(200, model.config.llm.vocab_size)
+    ids = torch.randint(3, most, (batch, 24), generator=generator).to(device)
+    if settings.cfg_scale != 1:
+        ids = torch.cat([ids, ids[:1].expand(batch, -1)])
+    mask = torch.ones_like(ids)
     channels = model.config.vae.channels
     kinds = {"fast": settings, PRESET: FAST.than(settings)}
     made = {
@@ -96,18 +107,17 @@ def one_batch(
     clock = clock_of(device)
 
     def ours(shares: Shares, name: str = "fast") -> Tensor:
-        how, passes = kinds[name], made[name]
+        how = kinds[name]
         orders, noise = draw_orders_and_noise(range(batch), grid, channels, how, device)
-        unwatch = watched(model, shares) if not captured else lambda: None
-        with torch.inference_mode():
-            *_, last = mar_iterations(model, *prompt, orders, noise, grid, how, passes)
+        with torch.inference_mode(), nullcontext() if captured else watched(model, shares):
+            loop = mar_iterations(model, ids, mask, orders, noise, grid, how, made[name])
+            *_, last = loop
             model.vae.decode(last.tokens.unflatten(1, grid))
-        unwatch()
         return last.tokens.unflatten(1, grid)
 
     def plain(shares: Shares) -> Tensor:
         orders, noise = draw_orders_and_noise(range(batch), grid, channels, settings, device)
-        return plain_draw(model, *prompt, orders, noise, grid, settings, shares)[0]
+        return release_draw(model, ids, mask, orders, noise, grid, settings, shares)
 
     samplers = {"plain": plain, "fast": ours, PRESET: partial(ours, name=PRESET)}
     for _ in range(2 if captured else 0):
@@ -150,13 +160,13 @@ def head_alone(model: Harmon, rows: int, steps: int, repeats: int) -> dict[str, 
     device, settings = model.device, DrawSettings(diffusion_steps=steps)
     noise = torch.randn(steps + 1, rows // 2, model.config.vae.channels, device=device)
     z = torch.randn(rows, model.config.mar.width, device=device)
-    passes, clock = Passes(model, settings, (model.config.mar.grid,) * 2), clock_of(device)
+    fast_passes, clock = Passes(model, settings, (model.config.mar.grid,) * 2), clock_of(device)
     seconds: dict[str, list[float]] = {"plain": [], "fast": []}
     for _ in range(repeats + 1):
         start = clock()
         plain = diffuse(model, z, noise[0], noise[1:], 3.0, 1.0)[: rows // 2]
         middle = clock()
-        fast = passes.draw(z, noise[0], noise[1:], 3.0)
+        fast = fast_passes.draw(z, noise[0], noise[1:], 3.0)
         seconds["plain"].append(middle - start)
         seconds["fast"].append(clock() - middle)
         assert (plain - fast).abs().max() <= TOLERANCE * plain.std()
@@ -191,6 +201,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the result (default: sampling-SIZE)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    row_block()  # found out once a process, and not timed
     model = random_model(SIZES[arguments.size], torch.device(arguments.device))
     if arguments.compile and model.device.type == "cuda":
         compile_blocks(model)

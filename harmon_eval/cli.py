@@ -99,7 +99,16 @@ def dispatch(command: str, arguments: argparse.Namespace) -> int:
     return int(_module(command).main(arguments))
 
 
+def ask_for_equal_bits() -> None:
+    """Ask MKL, before it loads, to add in one order for any number of rows and threads.
+
+    Not at import, which configures nothing: the command owns its process, and so may choose.
+    Other libraries do not read it, and a value that is set already stays."""
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+
 def main(argv: list[str] | None = None) -> int:
+    ask_for_equal_bits()
     try:
         return dispatch(*parse(sys.argv[1:] if argv is None else argv))
     except UserError as error:

@@ -34,7 +34,6 @@ from harmon_eval.store.tables import frame, stored_metrics
 
 HISTORY, PLOT = "history.parquet", "history.png"
 Told = Callable[[evaluate.Outcome, Comparison | None], None]
-AGAINST = ("previous", "best", "none")
 
 
 @dataclass(frozen=True)

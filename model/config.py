@@ -109,38 +109,37 @@ class HarmonConfig:
         )
 
 
-MAR_BASE = MARConfig()
-MAR_LARGE = MARConfig(width=1024, depth=16, heads=16)
-MAR_HUGE = MARConfig(width=1280, depth=20, heads=16)
-
+# MAR-B, which the defaults of MARConfig are, with Qwen2.5-0.5B; MAR-H with Qwen2.5-1.5B.
 HARMON_0_5B = HarmonConfig()
 HARMON_1_5B = HarmonConfig(
-    mar=MAR_HUGE,
+    mar=MARConfig(width=1280, depth=20, heads=16),
     head=HeadConfig(width=1536, depth=12),
     llm=LLMConfig(
         hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
     ),
 )
+# The sizes of the bundled model.
 HARMON_MINI = HarmonConfig(
-    vae=VAEConfig(width=32, scale=1.0),
+    vae=VAEConfig(width=32, blocks=1, scale=1.0),
     mar=MARConfig(
-        width=128,
+        width=160,
         depth=3,
-        heads=4,
+        heads=5,
         buffers=8,
         grid=4,
         classes=0,
+        dropout=0.0,
         mask_ratio_std=0.35,
         mask_ratio_min=0.3,
     ),
-    head=HeadConfig(width=192, depth=3, draws_per_token=2, prediction="velocity"),
+    head=HeadConfig(width=256, depth=3, draws_per_token=2, prediction="velocity"),
     llm=LLMConfig(
-        vocab_size=256,
-        hidden_size=128,
-        intermediate_size=352,
+        vocab_size=100,
+        hidden_size=160,
+        intermediate_size=424,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        num_attention_heads=5,
+        num_key_value_heads=5,
         max_position_embeddings=1024,
     ),
     image_size=64,

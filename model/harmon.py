@@ -17,8 +17,6 @@ from harmon_eval.model import head as heads
 from harmon_eval.model import llm as llms
 from harmon_eval.model import mar as mars
 from harmon_eval.model.config import HarmonConfig
-from harmon_eval.model.fast.rows import Linear
-from harmon_eval.model.llm import KeysAndValues
 from harmon_eval.model.mar import Positions
 from harmon_eval.model.masking import visible_places
 from harmon_eval.model.vae import VAE
@@ -28,7 +26,7 @@ IGNORED_LABEL = -100
 
 
 def _projector(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
-    return nn.Sequential(Linear(width_in, hidden), nn.SiLU(), Linear(hidden, width_out))
+    return nn.Sequential(nn.Linear(width_in, hidden), nn.SiLU(), nn.Linear(hidden, width_out))
 
 
 class Harmon(nn.Module):
@@ -130,23 +128,22 @@ class Harmon(nn.Module):
 
     # -- drawing -----------------------------------------------------------------------------
 
-    def join(
-        self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor | KeysAndValues
-    ) -> Tensor:
+    def join(self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor) -> Tensor:
         """Let the prompt speak into the encoder's output: (B, K+V, D) to (B, K+V, D).
 
-        The right-padded prompt (mask (B, T)) comes as embeddings (B, T, H) or as the keys and
-        values of ``llm.prefill``, which are left as they were found."""
-        if isinstance(prompt, KeysAndValues):
-            hidden = llms.go_on(self.llm, z_enc, attention_mask, prompt)
-        else:
-            full = F.pad(attention_mask, (0, z_enc.shape[1]), value=1)
-            hidden = self.llm.model(
-                inputs_embeds=torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1),
-                attention_mask=full,
-                position_ids=llms.counted_positions(full),
-                use_cache=False,
-            ).last_hidden_state[:, -z_enc.shape[1] :]
+        The right-padded prompt comes as embeddings (B, T, H), with its mask (B, T)."""
+        size = z_enc.shape[1]
+        full = F.pad(attention_mask, (0, size), value=1)  # (B, T + V+K)
+        hidden = self.llm.model(
+            inputs_embeds=torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1),
+            attention_mask=full,
+            position_ids=llms.counted_positions(full),
+            use_cache=False,
+        ).last_hidden_state[:, -size:]  # (B, V+K, H)
+        return self.joined(x_enc, hidden)
+
+    def joined(self, x_enc: Tensor, hidden: Tensor) -> Tensor:
+        """The LLM's hidden states (B, V+K, H), buffers last, added to x_enc (B, K+V, D)."""
         return x_enc + self.proj_out(hidden.roll(self.config.mar.buffers, dims=1))
 
     # -- losses ------------------------------------------------------------------------------
@@ -182,20 +179,12 @@ class Harmon(nn.Module):
         """
         return self.token_loss(self.read(input_ids, latents, self.config.visual_grad_scale), labels)
 
-    def text_loss(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy without a picture. An empty one passes with weight zero, so that every
-        parameter has a gradient and distributed training does not wait for it."""
-        side = self.config.mar.grid
-        empty = self.mar.fake_latent.new_zeros(1, side, side, self.config.vae.channels)
-        embeddings = self.llm.get_input_embeddings()(input_ids) + 0.0 * self.see_all(empty).sum()
-        return self.token_loss(self.llm(inputs_embeds=embeddings).logits, labels)
-
     @staticmethod
     def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits = logits[:, :-1].float().flatten(0, 1)
         return F.cross_entropy(logits, labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL)
 
-    # -- answering ---------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------
 
     def embed(
         self,
@@ -231,35 +220,3 @@ class Harmon(nn.Module):
     def read(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
         """Logits (B, T, vocabulary) of right-padded ids with pictures in their places."""
         return self.llm(inputs_embeds=self.embed(input_ids, latents, grad_scale)).logits
-
-    @torch.inference_mode()
-    def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        latents: Tensor | None,
-        max_new_tokens: int | Sequence[int],
-        stop_ids: frozenset[int],
-        pictures: Sequence[int] | None = None,
-    ) -> list[list[int]]:
-        """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T)
-        with pictures in their places, as in ``embed``. Each row stops by itself. What precedes
-        the questions about one picture, and the picture, is read once."""
-        embeddings = self.embed(input_ids, latents, pictures=pictures)
-        shared = self._shared(input_ids, attention_mask, pictures)
-        beginnings = [] if pictures is None else pictures
-        return llms.greedy(
-            *(self.llm, embeddings, attention_mask, max_new_tokens, stop_ids, beginnings, shared)
-        )
-
-    @staticmethod
-    def _shared(input_ids: Tensor, attention_mask: Tensor, pictures: Sequence[int] | None) -> int:
-        """How many tokens rows about the same picture have in common: all up to its end, where
-        every row has one picture, in the same places, and a picture is asked about repeatedly."""
-        if pictures is None or not len({*pictures}) < len(pictures) == len(input_ids):
-            return 0
-        runs = (input_ids == IMAGE_PLACE).long()
-        end = int((runs[0].cumsum(dim=0) == runs[0].sum()).long().argmax()) + 1
-        same = bool((input_ids[:, :end] == input_ids[0, :end]).all())
-        whole = bool((runs[:, end:].sum() == 0) & (attention_mask.sum(dim=1) > end).all())
-        return end if same and whole else 0

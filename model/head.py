@@ -6,25 +6,16 @@ Rows N, channels C, condition width D, head width W.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmon_eval.model.config import HeadConfig
-from harmon_eval.model.diffusion import (
-    Denoise,
-    Schedule,
-    add_noise,
-    diffusion_loss_terms,
-    training_schedule,
-)
-from harmon_eval.model.solvers import solver_steps
+from harmon_eval.model.diffusion import add_noise, diffusion_loss_terms, training_schedule
 
 SINUSOIDS = 256
-MODULATION_FLOATS = 2**24  # kept at once while sampling: 64 MiB in float32
 
 
 def sinusoids(t: Tensor) -> Tensor:
@@ -86,7 +77,8 @@ class DiffusionHead(nn.Module):
     def modulations(self, condition: Tensor) -> list[Tensor]:
         """Embedded time + condition (..., W) to shift, scale and gate of each block (..., 3W), and
         shift and scale of the final layer (..., 2W). They do not depend on the noisy tokens."""
-        activated, layers = F.silu(condition), (*self.res_blocks, self.final_layer)
+        layers = (*self.res_blocks, self.final_layer)
+        activated = self.final_layer.adaLN_modulation[0](condition)
         return [layer.adaLN_modulation[1](activated) for layer in layers]
 
     def denoise(self, x: Tensor, modulations: Sequence[Tensor]) -> Tensor:
@@ -97,12 +89,6 @@ class DiffusionHead(nn.Module):
         ):
             x = layer(x, modulation)
         return x
-
-    def step_embeddings(self, schedule: Schedule) -> Tensor:
-        """Time embeddings (S, W) of a schedule: constants of the model, computed once a drawing."""
-        return self.time_embed(
-            torch.as_tensor(schedule.steps, device=self.cond_embed.weight.device)
-        )
 
     def loss_terms(
         self, z: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
@@ -123,67 +109,6 @@ class DiffusionHead(nn.Module):
         squared, bound = self.loss_terms(z, tokens, t, noise)
         weights = mask.repeat(len(t) // mask.numel(), 1).flatten()
         return ((squared + bound) * weights).sum() / weights.sum()
-
-    def sample(
-        self,
-        z: Tensor,
-        noise_init: Tensor,
-        noise_steps: Tensor,
-        schedule: Schedule,
-        times: Tensor,
-        cfg_scale: float | Tensor = 1.0,
-        temperature: float = 1.0,
-        solver: str = "ancestral",
-    ) -> Tensor:
-        """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``solver_steps``."""
-        denoise = self.denoiser(z, times, cfg_scale, guided=len(z) != len(noise_init))
-        steps = solver_steps(
-            solver, denoise, noise_init, noise_steps, schedule, temperature, self.config.prediction
-        )
-        ((sample, _),) = deque(steps, maxlen=1)
-        return sample
-
-    def denoiser(
-        self, z: Tensor, times: Tensor, cfg_scale: float | Tensor, guided: bool
-    ) -> Denoise:
-        """The network as a function of x (N, C) and step i only, time embeddings ``times`` (S, W).
-
-        ``z`` is (N, D), or with guidance (2N, D): conditional rows, then unconditional ones. Both
-        share one diffusion state: only the conditional one is ever read. The prediction is guided,
-        the variance is the conditional row's.
-        """
-        modulations = self._modulations_by_step(self.cond_embed(z), times)
-
-        def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-            x = x.to(z.dtype)
-            output = self.denoise(torch.cat([x, x]) if guided else x, modulations(i))
-            predicted, variance = output[: len(x)].chunk(2, dim=1)
-            if not guided:
-                return predicted, variance
-            without = output[len(x) :, : x.shape[1]]
-            return without + cfg_scale * (predicted - without), variance
-
-        return denoise
-
-    def _modulations_by_step(
-        self, condition: Tensor, times: Tensor
-    ) -> Callable[[int], list[Tensor]]:
-        """Modulations of step i, steps counted downwards, made for many steps in one product.
-
-        With few rows a step costs the reading of weights, and most of them are these layers'."""
-        floats = len(condition) * (3 * len(self.res_blocks) + 2) * times.shape[1]
-        chunk = max(1, MODULATION_FLOATS // max(1, floats))
-        ready: list[Tensor] = []
-        first = len(times)
-
-        def at(i: int) -> list[Tensor]:
-            nonlocal ready, first
-            if not first <= i < first + chunk:
-                first = max(0, i + 1 - chunk)
-                ready = self.modulations(times[first : i + 1, None] + condition)
-            return [part[i - first] for part in ready]
-
-        return at
 
 
 def initialize(head: DiffusionHead) -> None:

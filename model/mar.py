@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harmon_eval.model.config import MARConfig
-from harmon_eval.model.fast.rows import Linear, by_rows
 
 Grid = tuple[int, int]
 
@@ -28,8 +25,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.qkv = Linear(width, 3 * width)
-        self.proj = Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
@@ -38,26 +35,13 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B, heads, n, d)
         return F.dropout(self.proj(out.transpose(1, 2).reshape(b, n, d)), dropout, self.training)
 
-    def at(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Output at ``rows`` (B, p, D indices) of (B, n, D) only, without dropout: (B, p, D)."""
-        d = x.shape[-1]
-        (to_q, to_kv), (add_q, add_kv) = (
-            part.split([d, 2 * d]) for part in (self.qkv.weight, self.qkv.bias)
-        )
-        kv = by_rows(partial(F.linear, weight=to_kv, bias=add_kv), x)
-        k, v = kv.unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q = by_rows(partial(F.linear, weight=to_q, bias=add_q), x.gather(1, rows))
-        q = q.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, p, d)
-        return self.proj(out.transpose(1, 2).flatten(2))
-
 
 class MLP(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.fc1 = Linear(width, hidden)
-        self.fc2 = Linear(hidden, width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.dropout(F.gelu(self.fc1(x)), self.dropout, self.training)
@@ -78,11 +62,6 @@ class Block(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
-    def at(self, x: Tensor, rows: Tensor) -> Tensor:
-        """The same, computed at ``rows`` (B, p, D indices) only, for drawing: (B, p, D)."""
-        x = x.gather(1, rows) + self.attn.at(self.norm1(x), rows)
-        return x + self.mlp(self.norm2(x))
-
 
 @dataclass(frozen=True)
 class Positions:
@@ -99,7 +78,7 @@ class MAR(nn.Module):
         d, native = config.width, config.grid**2
         self.config = config
         self.checkpointing = False  # recompute blocks in the backward pass to save memory
-        self.z_proj = Linear(channels, d)
+        self.z_proj = nn.Linear(channels, d)
         self.z_proj_ln = nn.LayerNorm(d, eps=1e-6)
         self.fake_latent = nn.Parameter(torch.zeros(1, d))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, d))
@@ -110,7 +89,7 @@ class MAR(nn.Module):
             self.class_emb = nn.Embedding(config.classes, d)
         self.encoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(d, eps=1e-6)
-        self.decoder_embed = Linear(d, d)
+        self.decoder_embed = nn.Linear(d, d)
         self.decoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.decoder_norm = nn.LayerNorm(d, eps=1e-6)
 
@@ -147,8 +126,8 @@ class MAR(nn.Module):
         x = self.z_proj_ln(x + positions.encoder)
         x = x.gather(1, self._rows(visible, x.shape[-1]))
         if layer >= 0:
-            return self._run(self.encoder_blocks[: layer + 1], x)
-        return self.encoder_norm(self._run(self.encoder_blocks, x))
+            return self.run(self.encoder_blocks[: layer + 1], x)
+        return self.encoder_norm(self.run(self.encoder_blocks, x))
 
     def decode(
         self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None = None
@@ -156,30 +135,22 @@ class MAR(nn.Module):
         """Encoder-side features (B, K + V, D) to the condition z (B, L, D) of every token.
 
         Hidden places hold the mask token, or the embedding of ``condition`` (B, K + L, D)."""
-        x = self._unhide(x, visible, positions, condition)
-        x = self.decoder_norm(self._run(self.decoder_blocks, x))
+        x = self.unhide(x, visible, positions, condition)
+        x = self.decoder_norm(self.run(self.decoder_blocks, x))
         return x[:, self.config.buffers :] + positions.diffusion
 
-    def decode_at(self, x: Tensor, visible: Tensor, positions: Positions, places: Tensor) -> Tensor:
-        """Condition z (B, P, D) of the tokens at ``places`` (B, P) only.
-
-        Nothing reads the last block's other outputs, so it has no queries there and no MLP."""
-        x = self._unhide(x, visible, positions, None)
-        x = self._run(self.decoder_blocks[:-1], x)
-        rows = places[:, :, None].expand(-1, -1, x.shape[-1])
-        last = cast(Block, self.decoder_blocks[-1])
-        x = self.decoder_norm(last.at(x, rows + self.config.buffers))
-        return x + positions.diffusion.expand(len(x), -1, -1).gather(1, rows)
-
-    def _unhide(
+    def unhide(
         self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None
     ) -> Tensor:
+        """What the decoder's blocks read: features in the visible places, fillers in the hidden
+        ones, and positions: (B, K + L, D)."""
         x = self.decoder_embed(x)
         filler = self.mask_token if condition is None else self.decoder_embed(condition)
         full = filler.to(x.dtype).expand(len(x), positions.decoder.shape[1], -1)
         return full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
 
-    def _run(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    def run(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+        """Blocks one after the other, (B, N, D)."""
         for block in blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, use_reentrant=False) if again else block(x)

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from harmon_eval.model.fast.drawing import draw_latents
 from harmon_eval.model.fast.passes import Passes
-from harmon_eval.model.fast.rows import LANES, one_by_one
+from harmon_eval.model.fast.replies import generate
+from harmon_eval.model.fast.rows import LANES, fill_rows, one_by_one
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import Processor
-from harmon_eval.model.sampling import DrawSettings, draw_latents
+from harmon_eval.model.sampling import DrawSettings
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class HarmonPipeline:
 
     model: Harmon
     processor: Processor
+
+    def __post_init__(self) -> None:
+        fill_rows(self.model)
 
     @classmethod
     def from_pretrained(
@@ -115,13 +120,14 @@ class HarmonPipeline:
         distinct = list({id(image): image for image in shown}.values())
         numbers = {id(image): i for i, image in enumerate(distinct)}
         ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows, LANES))
-        replies = self.model.generate(
+        replies = generate(
+            self.model,
             ids,
             mask,
             self.latents(distinct) if distinct else None,
-            budgets,
-            self.processor.stop_ids,
-            [numbers[id(image)] for image in shown] if distinct else None,
+            max_new_tokens=budgets,
+            stop_ids=self.processor.stop_ids,
+            pictures=[numbers[id(image)] for image in shown] if distinct else None,
         )
         return [self.processor.decode(reply) for reply in replies]
 

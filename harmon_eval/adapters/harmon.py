@@ -15,8 +15,9 @@ from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
+from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
-from harmon_eval.model.fast.passes import CapturedPasses, Passes, compile_blocks
+from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
@@ -190,11 +191,11 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     except CheckpointError as error:
         raise UserError(str(error)) from None
     return HarmonResponder(
-        loaded.name,
-        loaded.pipeline,
-        draw_settings(loaded.draw_settings, settings),
-        loaded.fingerprint,
-        loaded.training,
+        name=loaded.name,
+        pipeline=loaded.pipeline,
+        settings=draw_settings(loaded.draw_settings, settings),
+        fingerprint=loaded.fingerprint,
+        training=loaded.training,
         compiled=settings.compile,
         features=Features(settings.layer, settings.pool),
     )

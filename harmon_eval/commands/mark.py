@@ -40,8 +40,11 @@ def main(arguments: argparse.Namespace) -> int:
 
     tasks = arguments.tasks
     if variants := _variants(arguments):
-        if tasks:
-            raise UserError("GenEval's thresholds go without --tasks: name the variant there")
+        if tasks or judging.instruments(arguments):
+            raise UserError(
+                "GenEval's thresholds go without --tasks and --detector: they are applied to the "
+                "stored detections"
+            )
         tasks = variants
     outcome = mark(arguments.run, tasks, arguments.data, judging.instruments(arguments))
     show_outcome(outcome, open_console())

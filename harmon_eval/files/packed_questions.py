@@ -6,16 +6,16 @@ that the same picture in many rows is one file, and one group of the intervals.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import Remote, UserError
+from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.files.question_files import decoded, image_owners, read_tsv
 from harmon_eval.replies.mmmu_answers import literal_list
-from harmon_eval.suites.cache import cache_folder, made_once
+from harmon_eval.store.digests import sha256_of
 
 Row = dict[str, Any]
 Keep = Callable[[Row], bool]
@@ -103,13 +103,12 @@ def _unpacked(
     file: Path, images: Iterable[tuple[str, Sequence[bytes]]]
 ) -> dict[str, tuple[Path, ...]]:
     """Row -> its image files, in a cache folder of the table's content."""
-    with file.open("rb") as opened:
-        key = hashlib.file_digest(opened, "sha256").hexdigest()[:32]
+    key = sha256_of(file)[:32]
 
     def make(folder: Path) -> None:
         index: dict[str, list[str]] = {}
         for row, found in images:
-            names = [f"{hashlib.sha256(data).hexdigest()[:32]}.png" for data in found]
+            names = [f"{sha256_of(data)[:32]}.png" for data in found]
             for name, data in zip(names, found, strict=True):
                 (folder / name).write_bytes(data)
             index[row] = names

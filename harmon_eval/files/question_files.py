@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.suites.cache import cache_folder, made_once
+from harmon_eval.files.cache import cache_folder, made_once
+from harmon_eval.store.digests import sha256_of
 
 MAX_REFERENCE = 64  # characters of a TSV's image cell that still name another row
 
@@ -104,7 +104,7 @@ def unpacked(file: Path, images: Iterator[tuple[str, bytes]]) -> Path:
     """A cache folder with the images of a table as NAME.png, whatever format they really have.
 
     Kept by the table's content, so that it is unpacked once."""
-    key = hashlib.sha256(file.read_bytes()).hexdigest()[:32]
+    key = sha256_of(file)[:32]
 
     def make(folder: Path) -> None:
         for name, data in images:

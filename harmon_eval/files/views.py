@@ -7,11 +7,12 @@ coin. The crop becomes a square here and takes the encoder's own preparation fro
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from harmon_eval.store.digests import sha256_of
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
@@ -29,8 +30,8 @@ def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, in
 
 def random_view(image: Image.Image, name: str, view: int) -> Image.Image:
     """The ``view``-th crop of the image called ``name``: a square as wide as its longer side."""
-    seed = hashlib.sha256(f"{name}\0{view}".encode("utf-8", "replace")).digest()
-    rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
+    seed = int(sha256_of(f"{name}\0{view}")[:16], 16)
+    rng = np.random.default_rng(seed)
     box = crop_box(*image.size, rng)
     side = max(box[2] - box[0], box[3] - box[1])
     crop = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, box=box)

@@ -23,7 +23,6 @@ from PIL import Image
 
 from harmon_eval.core import UserError
 from harmon_eval.files.images import read_rgb
-from harmon_eval.metrics.frechet import FrechetStatistics
 
 # Small enough that decoding keeps step with the network within the few images marked at a time.
 FEATURE_BATCH = 16
@@ -143,19 +142,6 @@ def feature_batches(
             yield net(pixels)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def image_statistics(
-    images: Sequence[Path | np.ndarray],
-    net: FeatureNet,
-    protocol: str,
-    batch_size: int = FEATURE_BATCH,
-) -> FrechetStatistics:
-    """FID statistics of files or arrays, in memory that does not grow with their number."""
-    statistics = FrechetStatistics(f"{protocol}, {net.identity}")
-    for features in feature_batches(images, net, protocol, batch_size):
-        statistics.update(features)
-    return statistics
 
 
 def find_images(folder: Path) -> list[Path]:

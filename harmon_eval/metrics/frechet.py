@@ -11,16 +11,10 @@ same eigenvalues, and the results agree to rounding (its mean is a float32 one).
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from scipy import linalg
 
 from harmon_eval.core import UserError
@@ -52,19 +46,6 @@ class FrechetStatistics:
         statistics = cls(identity)
         statistics.update(features)
         return statistics
-
-    @classmethod
-    def from_moments(
-        cls, mean: np.ndarray, covariance: np.ndarray, count: int, identity: str = ""
-    ) -> FrechetStatistics:
-        """From a mean (d,) and an unbiased covariance (d, d) of ``count`` vectors."""
-        mean, covariance = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
-        if mean.ndim != 1 or covariance.shape != (mean.size, mean.size):
-            raise UserError(
-                f"a mean of shape {mean.shape} and a covariance of shape {covariance.shape} "
-                "do not belong together: expected (d,) and (d, d)"
-            )
-        return cls(identity, count, mean, np.zeros_like(mean), covariance * (count - 1))
 
     def update(self, features: np.ndarray) -> None:
         """Add a batch of vectors, (n, d), in any float precision.
@@ -144,43 +125,6 @@ class FrechetStatistics:
         covariance = (outer - np.outer(total, total) / self.count) / (self.count - 1)
         return (covariance + covariance.T) / 2
 
-    def save(self, path: Path) -> None:
-        """Write to ``path`` (safetensors), whole or not at all."""
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        try:
-            save_file(
-                {"mean": self.mean, "covariance": self.covariance},
-                name,
-                metadata={"count": str(self.count), "identity": self.identity},
-            )
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-
-    @classmethod
-    def load(cls, path: Path) -> FrechetStatistics:
-        """Read what ``save`` wrote. Raises UserError for any other file."""
-        try:
-            with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
-                mean, covariance = file.get_tensor("mean"), file.get_tensor("covariance")
-            return cls.from_moments(mean, covariance, int(metadata["count"]), metadata["identity"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise UserError(f"{path} does not hold FID statistics ({error})") from error
-
-    @classmethod
-    def load_clean_fid(cls, path: Path, count: int, identity: str = "") -> FrechetStatistics:
-        """Read a statistics file of clean-fid or pytorch-fid (``.npz`` with ``mu`` and ``sigma``).
-
-        The file does not say of how many images it is: give their ``count``. Nothing is unpickled.
-        Raises UserError for any other file."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls.from_moments(file["mu"], file["sigma"], count, identity)
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
-            raise UserError(f"{path} is no statistics file with mu and sigma ({error})") from error
-
 
 def _require_same(a: FrechetStatistics, b: FrechetStatistics) -> None:
     if a.count and b.count and a.identity != b.identity:
@@ -238,15 +182,13 @@ def _require_finite(mean: np.ndarray, covariance: np.ndarray) -> None:
         raise UserError("the feature statistics are not finite: the file or the network is broken")
 
 
-def without_each_group(
-    features: np.ndarray, groups: np.ndarray, identity: str = ""
-) -> list[FrechetStatistics]:
+def without_each_group(features: np.ndarray, groups: np.ndarray) -> list[FrechetStatistics]:
     """For a delete-a-group jackknife: the statistics with each group of vectors left out in turn.
 
     ``features`` (n, d), ``groups`` (n,) labels. Each is the total less the group (moment sums are
     downdated), so the whole costs one pass, not one a group."""
-    parts = [FrechetStatistics.of(features[groups == g], identity) for g in np.unique(groups)]
-    total = FrechetStatistics(identity)
+    parts = [FrechetStatistics.of(features[groups == g]) for g in np.unique(groups)]
+    total = FrechetStatistics()
     for part in parts:
         total = total.merge(part)
     return [total.without(part) for part in parts]

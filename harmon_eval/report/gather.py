@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from harmon_eval.metrics.text import number
 from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
 from harmon_eval.running.rounds import Rounds
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.run_folder import ROWS, RunFolder, TaskFolder
 
 if TYPE_CHECKING:
@@ -290,8 +290,6 @@ def choose(tasks: Sequence[Sequence[Card]], limit: int) -> list[Card]:
     return [card for own in tasks for card in own if card in chosen]
 
 
-def _urgency(card: Card) -> tuple[bool, bytes]:
+def _urgency(card: Card) -> tuple[bool, str]:
     changed = any(item.change for item in card.items)
-    return not changed, hashlib.sha256(
-        f"{card.group}\0{card.text}".encode("utf-8", "replace")
-    ).digest()
+    return not changed, sha256_of(f"{card.group}\0{card.text}")

@@ -149,7 +149,9 @@ def data_hash(samples: Sequence[Sample]) -> str:
 
 
 class _Files:
-    """Hash of a file's bytes, read once; other values by their text."""
+    """Hash of a file's bytes, read once; other values by their text.
+
+    An image in a table (``TABLE.parquet/ROW``) goes by its row and the table's bytes."""
 
     def __init__(self) -> None:
         self._known: dict[Path, str] = {}
@@ -157,10 +159,15 @@ class _Files:
     def __call__(self, value: object) -> str:
         if not isinstance(value, Path):
             return repr(value)
-        if value not in self._known:
-            try:
-                with value.open("rb") as file:
-                    self._known[value] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise UserError(f"{value} cannot be read ({error.strerror})") from None
-        return self._known[value]
+        try:
+            if value.parent.is_file():
+                return f"{self._hash(value.parent)}/{value.name}"
+            return self._hash(value)
+        except OSError as error:
+            raise UserError(f"{value} cannot be read ({error.strerror})") from None
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._known:
+            with path.open("rb") as file:
+                self._known[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._known[path]

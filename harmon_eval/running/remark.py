@@ -47,8 +47,11 @@ def mark(
     stored = [name for name in chosen if name not in variants]
     if unknown := [name for name in stored if name not in known]:
         raise UserError(f"{path} holds no responses of {unknown[0]!r}: it has {', '.join(known)}")
-    if variants and stored:
-        raise UserError(f"mark {', '.join(variants)} by themselves: they only need stored marks")
+    if variants and (stored or instruments):
+        raise UserError(
+            f"mark {', '.join(variants)} without other tasks and without instruments: they only "
+            "need stored marks"
+        )
     if variants:
         return _mark_variants(folder, suite, variants)
     return _mark_stored(folder, suite, stored)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
+from harmon_eval.store.digests import checksum
 from harmon_eval.store.redact import redacted
-
-CRC = ', "crc32": "'
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -65,25 +62,3 @@ def read_json(path: Path) -> Any:
             "delete it or run with --fresh"
         )
     return value
-
-
-def checksum(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def log_line(entry: Mapping[str, Any]) -> bytes:
-    text = json.dumps(entry)[:-1]
-    return f'{text}{CRC}{zlib.crc32(text.encode()):08x}"}}\n'.encode()
-
-
-def read_log_line(line: bytes) -> dict[str, Any] | None:
-    """The entry; None for a line that is torn or damaged."""
-    text, mark, rest = line.rstrip(b"\n").rpartition(CRC.encode())
-    if not mark or rest != b'%08x"}' % zlib.crc32(text):
-        return None
-    try:
-        # Decoded first: of bytes, json would guess the encoding, at half the cost of reading.
-        entry = json.loads((text + b"}").decode())
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None

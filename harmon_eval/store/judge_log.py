@@ -1,30 +1,29 @@
 """The answers of a judge, on disk the moment they arrive: what was paid for is never asked again.
 
-An append-only log, one JSON object a line, keyed by a hash of judge and request. Each line is
-flushed to disk before the answer is used; the torn last line of a killed run is recognised.
+An append-only log, keyed by a hash of judge and request. Each line is flushed to disk before the
+answer is used; a torn or damaged line is an answer that never came.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import Ask, Reply
+from harmon_eval.store.digests import checksum, sha256_of
+from harmon_eval.store.log import append, log_lines, read_log_line, read_object
 
 JUDGE_LOG = "judge.jsonl"
+FIELDS = {"key", "judge", "reply", "model", "tokens_in", "tokens_out"}
 
 
 def request_key(judge: str, request: Ask) -> str:
     """Hash of what an answer depends on: the judge's identity, all text, the images' bytes."""
-    images = [hashlib.sha256(path.read_bytes()).hexdigest() for path in request.images]
+    images = [sha256_of(path) for path in request.images]
     content = [judge, request.system, request.question, request.max_new_tokens, images]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return checksum(content, digits=64)
 
 
 class JudgeLog:
@@ -53,24 +52,33 @@ class JudgeLog:
         }
         with self._lock:
             if self.path:
-                _append(self.path, json.dumps(entry) + "\n")
+                append(self.path, [entry])
             self._replies.setdefault(key, []).append(reply)
 
 
 def entries(path: Path) -> Iterable[dict[str, Any]]:
-    """Sound lines of a log; a torn or garbled one is an answer that never came."""
+    """What the sound lines of a log hold."""
     if not path.exists():
         return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-                _reply(entry)
-                sound = isinstance(entry["key"], str)
-            except (ValueError, LookupError, TypeError):
-                continue
-            if sound:
-                yield entry
+    for _, line in log_lines(path):
+        entry = read_log_line(line) or _without_checksum(line)
+        if entry is not None and _is_sound(entry):
+            yield entry
+
+
+def _is_sound(entry: dict[str, Any]) -> bool:
+    try:
+        _reply(entry)
+        return isinstance(entry["key"], str)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def _without_checksum(line: bytes) -> dict[str, Any] | None:
+    """A line from before lines had a checksum. These fields and no other: what a damaged checksum
+    leaves of a later line is not taken for one."""
+    entry = read_object(line)
+    return entry if entry is not None and entry.keys() == FIELDS else None
 
 
 def _reply(entry: dict[str, Any]) -> Reply:
@@ -78,17 +86,3 @@ def _reply(entry: dict[str, Any]) -> Reply:
     reply.model = str(entry["model"])
     reply.tokens_in, reply.tokens_out = int(entry["tokens_in"]), int(entry["tokens_out"])
     return reply
-
-
-def _append(path: Path, line: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                line = "\n" + line  # ends the torn line of a killed run
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())

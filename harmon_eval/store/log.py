@@ -1,73 +1,83 @@
-"""Logs of responses, read without being held: where each line stands, 16 bytes a response."""
+"""Append-only logs: one JSON object a line, each with a CRC, on disk before ``append`` returns.
+
+A torn line, as a killed run leaves one, and a damaged line are no entries: what they held is done
+again.
+"""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harmon_eval.store.durable import read_log_line
-from harmon_eval.store.index import Numbers
+from harmon_eval.core import UserError
 
-LOG_BITS = 48  # of a place, below the log's number: no log has 256 TB
+CRC = ', "crc32": "'
+
+
+def append(log: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write one line an entry, durably. Raises UserError where the log is a link.
+
+    Each call opens the log anew, so that its lock keeps out threads as well as processes."""
+    data = b"".join(map(log_line, entries))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open_log(log, writing=True) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if size := file.seek(0, os.SEEK_END):
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                data = b"\n" + data  # ends the torn line of a killed run
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def log_entries(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Where each sound line begins, and what it holds."""
-    with log.open("rb") as file:
+    for place, line in log_lines(log):
+        if (entry := read_log_line(line)) is not None:
+            yield place, entry
+
+
+def log_lines(log: Path) -> Iterator[tuple[int, bytes]]:
+    """Where each line begins, and the line, sound or not."""
+    with open_log(log) as file:
         place = 0
         for line in file:
-            if (entry := read_log_line(line)) is not None:
-                yield place, entry
+            yield place, line
             place += len(line)
 
 
-class Recorded(Mapping[str, dict[str, Any]]):
-    """Log entries by sample id: the latest attempt at each, of several logs.
-
-    Lines that come after the logs were looked through are not seen."""
-
-    def __init__(self, logs: Sequence[Path]) -> None:
-        self._logs = [log.open("rb") for log in logs]
-        weakref.finalize(self, _close, self._logs)
-        attempts: dict[str, int] = {}  # of the few that were asked more than once
-
-        def places() -> Iterator[tuple[str, int]]:
-            for number, log in enumerate(logs):
-                for place, entry in log_entries(log):
-                    name, attempt = entry.get("id"), entry.get("attempt", 0)
-                    if not isinstance(name, str) or not isinstance(attempt, int):
-                        continue
-                    if attempt >= attempts.get(name, 0):
-                        if attempt:
-                            attempts[name] = attempt
-                        yield name, number << LOG_BITS | place
-
-        self._places = Numbers(places())
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        """Raises KeyError."""
-        place = self._places.get(name)
-        entry = None if place is None else self._read(place)
-        if entry is None or entry.get("id") != name:
-            raise KeyError(name)
-        return entry
-
-    def _read(self, place: int) -> dict[str, Any] | None:
-        log = self._logs[place >> LOG_BITS]
-        log.seek(place & (1 << LOG_BITS) - 1)
-        return read_log_line(log.readline())
-
-    def __iter__(self) -> Iterator[str]:
-        for place in sorted(self._places.values()):
-            if (entry := self._read(place)) is not None:
-                yield entry["id"]
-
-    def __len__(self) -> int:
-        return len(self._places)
+def open_log(log: Path, writing: bool = False) -> BinaryIO:
+    """Raises UserError for a link, which could lead to any file of this machine."""
+    if log.is_symlink():
+        raise UserError(f"{log} is a link: a run folder holds its own files only")
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND if writing else os.O_RDONLY
+    return os.fdopen(os.open(log, flags | os.O_NOFOLLOW, 0o666), "ab+" if writing else "rb")
 
 
-def _close(logs: Sequence[BinaryIO]) -> None:
-    for log in logs:
-        log.close()
+def log_line(entry: Mapping[str, Any]) -> bytes:
+    text = json.dumps(entry)[:-1]
+    return f'{text}{CRC}{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+
+
+def read_log_line(line: bytes) -> dict[str, Any] | None:
+    """The entry; None for a line that is torn or damaged."""
+    text, mark, rest = line.rstrip(b"\n").rpartition(CRC.encode())
+    if not mark or rest != b'%08x"}' % zlib.crc32(text):
+        return None
+    return read_object(text + b"}")
+
+
+def read_object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object on a line; None where there is none."""
+    try:
+        # Decoded first: of bytes, json would guess the encoding, at half the cost of reading.
+        found = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

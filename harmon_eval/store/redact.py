@@ -24,6 +24,11 @@ def redacted(value: T) -> T:
     return cast(T, _hidden(value))
 
 
+def plain(text: str) -> str:
+    """Text for a terminal: without keys, and without control characters that would act there."""
+    return "".join(c if c.isprintable() else " " for c in redacted(text))
+
+
 def _hidden(value: Any) -> Any:
     if isinstance(value, str):
         hidden = PATTERNS.sub(HIDDEN, value)
@@ -44,5 +49,5 @@ def _secrets() -> list[str]:
 
 def printable(text: object) -> str:
     """Text from prompts, models or files without control characters, markup or keys."""
-    plain = "".join(c if c.isprintable() else " " for c in redacted(str(text)))
-    return escape(plain if len(plain) <= 1000 else plain[:1000] + " ...")
+    shown = plain(str(text))
+    return escape(shown if len(shown) <= 1000 else shown[:1000] + " ...")

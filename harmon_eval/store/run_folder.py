@@ -18,33 +18,27 @@ lines of a log a CRC. What does not match is made again, or said where it cannot
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Sample, Unscorable, UserError
 from harmon_eval.running.processes import Launch, Seat, joined
-from harmon_eval.running.progress import Progress
-from harmon_eval.store.durable import (
-    checksum,
-    log_line,
-    read_json,
-    write_all,
-    write_json,
-    write_whole,
-)
-from harmon_eval.store.log import Recorded, log_entries
-from harmon_eval.store.redact import redacted
+from harmon_eval.store.digests import checksum, sha256_of
+from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
+from harmon_eval.store.log import append, log_entries
+from harmon_eval.store.recorded import Recorded
+from harmon_eval.store.redact import plain, redacted
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -74,11 +68,6 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _last_byte(file: BinaryIO) -> bytes:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
-
-
 def _parquet(rows: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     rows.to_parquet(buffer, index=False)
@@ -105,10 +94,7 @@ class TaskFolder:
     # -- responses ---------------------------------------------------------------------------
 
     def logs(self) -> list[Path]:
-        found = sorted(self.path.glob("responses*.jsonl"))
-        if links := [log for log in found if log.is_symlink()]:
-            raise UserError(f"{links[0]} is a link: a run folder holds its own files only")
-        return found
+        return sorted(self.path.glob("responses*.jsonl"))
 
     def recorded(self) -> Recorded:
         """Log entries by sample id: of all processes, the latest attempt at each.
@@ -133,7 +119,7 @@ class TaskFolder:
 
         ``before`` are the entries that these replace, ``after`` has a stamp of the answers that
         the request of a sample was made from."""
-        lines = []
+        entries: list[dict[str, Any]] = []
         images: dict[Path, bytes] = {}
         vectors = [r for r in responses.values() if isinstance(r, np.ndarray)]
         places = iter(self.vectors.append(vectors))
@@ -146,17 +132,11 @@ class TaskFolder:
                 entry["attempt"] = int(before[name].get("attempt", 0)) + 1
             if after and after.get(name):
                 entry["after"] = after[name]
-            lines.append(log_line(entry))
+            entries.append(entry)
         if seconds is not None:
-            lines.append(log_line({"batch": len(responses), "seconds": round(seconds, 6)}))
-        self.path.mkdir(parents=True, exist_ok=True)
+            entries.append({"batch": len(responses), "seconds": round(seconds, 6)})
         write_all(images)
-        with self.log.open("ab+") as file:
-            if file.tell() and _last_byte(file) != b"\n":
-                file.write(b"\n")  # ends the torn line of a killed run
-            file.write(b"".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.log, entries)
 
     def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
         """The line of a response; what belongs into a file of its own is added to ``images``."""
@@ -169,7 +149,7 @@ class TaskFolder:
             return {"id": sample_id, "reply": _encodable(response)}
         data = _png(response)
         images[self._own(self.image_file(sample_id))] = data
-        return {"id": sample_id, "sha256": hashlib.sha256(data).hexdigest()}
+        return {"id": sample_id, "sha256": sha256_of(data)}
 
     def _own(self, file: Path) -> Path:
         """The file, unless a link leads it out of this folder. Raises UserError."""
@@ -199,7 +179,7 @@ class TaskFolder:
             data = b"" if file.is_symlink() else self._own(file).read_bytes()
         except OSError:
             return None
-        return Answer(sample, file) if hashlib.sha256(data).hexdigest() == entry["sha256"] else None
+        return Answer(sample, file) if sha256_of(data) == entry["sha256"] else None
 
     # -- marks -------------------------------------------------------------------------------
 
@@ -236,7 +216,7 @@ class TaskFolder:
 
         try:
             data = b"" if path.is_symlink() else path.read_bytes()
-            if not hashlib.sha256(data).hexdigest().startswith(sha256) or len(sha256) < 16:
+            if not sha256_of(data).startswith(sha256) or len(sha256) < 16:
                 return None
             about = pq.read_metadata(io.BytesIO(data))
             groups = range(about.num_row_groups)
@@ -248,13 +228,13 @@ class TaskFolder:
 
     def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
         data = _parquet(rows)
-        name = f"{share}-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        name = f"{share}-{sha256_of(data)[:16]}.parquet"
         write_whole(self.parts(key) / name, data)
 
     def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
         data = _parquet(rows)
         write_whole(self.path / ROWS, data)
-        written = {"key": dict(key), "sha256": hashlib.sha256(data).hexdigest()}
+        written = {"key": dict(key), "sha256": sha256_of(data)}
         write_json(self.path / MARKS, written)
         for parts in self.path.glob("rows-*"):
             shutil.rmtree(parts, ignore_errors=True)
@@ -288,7 +268,8 @@ class RunFolder:
             if not copy.exists():
                 raise
             manifest = read_json(copy)
-            Progress().say(f"{file} was damaged and is restored from its copy")
+            said = plain(f"{file} was damaged and is restored from its copy")
+            print(said, file=sys.stderr)
             write_whole(file, copy.read_bytes())
         if not _is_manifest(manifest):
             raise UserError(f"{file} is not the manifest of a run: choose another folder")

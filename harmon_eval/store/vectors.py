@@ -6,7 +6,6 @@ in use take memory, and the system may take it back.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.store.digests import sha256_of
 
 DTYPE = np.dtype("<f4")
+DIGITS = 32  # of a vector's hash
 
 
 class VectorFiles:
@@ -44,7 +45,7 @@ class VectorFiles:
             for vector in vectors:
                 data = np.ascontiguousarray(vector, dtype=DTYPE).tobytes()
                 at = [self.rank, file.tell() // DTYPE.itemsize, len(data) // DTYPE.itemsize]
-                entries.append({"vector": _digest(data), "at": at})
+                entries.append({"vector": sha256_of(data)[:DIGITS], "at": at})
                 file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -57,7 +58,7 @@ class VectorFiles:
                 if min(rank, start, width) < 0:
                     return None
                 vector = self._whole(rank, start + width)[start : start + width]
-                sound = len(vector) == width and _digest(vector.data) == digest
+                sound = len(vector) == width and sha256_of(vector.data)[:DIGITS] == digest
                 return vector if sound else None
         return None
 
@@ -72,7 +73,3 @@ class VectorFiles:
                 known = np.asarray(np.memmap(file, dtype=DTYPE, mode="r", shape=(count,)))
             self._mapped[rank] = known
         return known
-
-
-def _digest(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]

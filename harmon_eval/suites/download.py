@@ -18,13 +18,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harmon_eval import registry
 from harmon_eval.core import Remote, Task, UserError
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.weights import FOLDER, Weights
-from harmon_eval.running.progress import Progress
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from harmon_eval.running.progress import Progress
 
 BLOCK = 2**20
 TIMEOUT = 60  # seconds without a byte

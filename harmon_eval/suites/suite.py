@@ -9,8 +9,8 @@ from typing import Any
 
 from harmon_eval import registry
 from harmon_eval.core import Data, InstrumentMissing, Source, Task, UserError
+from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.instruments import weights
-from harmon_eval.suites.cache import cache_folder, made_once
 
 MADE = {"mini": "mini-3", "official": "official-1"}  # raised when the world of shapes changes
 

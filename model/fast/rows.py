@@ -1,32 +1,161 @@
 """Batches in which a sample comes out the same to the last digit, whatever lies beside it.
 
-On a CPU the kernel goes by the shape. Matrix products (MKL) compute rows that are left over from
-blocks of four in another order of addition, for each thread's share of them; convolutions change
-with the number of pictures. Measured with PyTorch 2.14 for 1 to 32 threads: products whose number
-of rows is a multiple of four give the same rows whatever that number is. Attention adds the keys in
+On a CPU the kernel goes by the shape. Matrix products compute the rows left over from whole blocks
+in another order of addition; how long a block is, and whether blocks are enough, depends on the
+processor, the library and the number of threads. So it is measured, once a process and number of
+threads: ``row_block``. Convolutions change with the number of pictures. Attention adds the keys in
 the lanes of a vector (8 with AVX2, 16 with AVX-512): padding must not move a key to another lane.
+SiLU rounds differently in what is left over from whole vectors, and each thread's share of a large
+tensor ends in such a rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import activations
 
-ROWS = 4
 LANES = 16
+# Newer versions of transformers have a SiLU of their own.
+SILUS = (nn.SiLU, getattr(activations, "SiLUActivation", nn.SiLU))
+PIECE = 2**14  # floats that PyTorch does not share out among threads: whole vectors
+BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are whole vectors, too
+FIXED = 64  # rows of a product where no multiple will do
+MOST = 160  # rows measured; larger products are cut into whole blocks in the same way
+# Of harmon-mini and of the published 0.5b, (in, out).
+WIDTHS = (
+    (16, 160),
+    (160, 480),
+    (640, 160),
+    (160, 424),
+    (424, 160),
+    (160, 100),
+    (256, 768),
+    (256, 32),
+    (896, 896),
+)
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Products whose number of rows is a multiple of ``rows`` give the same rows whatever that
+    number is; where they are ``fixed``, only products of exactly that many rows do."""
+
+    rows: int
+    fixed: bool = False
+
+
+def row_block() -> RowBlock | None:
+    """What holds here for float32 and the present number of threads. None: nothing that was
+    tried, and what a batch gives may then depend on it in the last digits."""
+    return _row_block(torch.get_num_threads())
+
+
+def same_bits() -> bool:
+    """Whether drawings, replies and features on this CPU in float32 do not depend on their batch,
+    to the last bit: rows of products, and attention of several samples, padded or not."""
+    return row_block() is not None and _attention_holds(torch.get_num_threads())
+
+
+@lru_cache
+def _row_block(threads: int) -> RowBlock | None:
+    with torch.inference_mode():
+        cases = list(_products())
+        for rows in BLOCKS:
+            if all(_multiples_hold(rows, *case) for case in cases):
+                return RowBlock(rows)
+        if all(_places_hold(FIXED, *case) for case in cases):
+            return RowBlock(FIXED, fixed=True)
+    return None
+
+
+def _products() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Inputs (MOST, in), weights (out, in) and biases (out,), not touching the global seed."""
+    generator = torch.Generator().manual_seed(0)
+    for width_in, width_out in WIDTHS:
+        shapes = (MOST, width_in), (width_out, width_in), (width_out,)
+        x, weight, bias = (torch.randn(shape, generator=generator) for shape in shapes)
+        yield x, weight, bias
+
+
+def _multiples_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
+    """Whether the first and last rows come out as among all, for each multiple of ``rows``."""
+    whole = F.linear(x, weight, bias)
+    counts = [*range(rows, 65, rows), MOST - 32]
+    return all(
+        torch.equal(F.linear(x[:count].clone(), weight, bias), whole[:count])
+        and torch.equal(F.linear(x[-count:].clone(), weight, bias), whole[-count:])
+        for count in counts
+    )
+
+
+def _places_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
+    """Whether a row comes out the same in every place of a product of so many rows."""
+    x = x[:rows]
+    whole = F.linear(x, weight, bias)
+    return all(
+        torch.equal(F.linear(x.roll(shift, dims=0), weight, bias), whole.roll(shift, dims=0))
+        for shift in range(1, rows)
+    )
+
+
+@lru_cache
+def _attention_holds(threads: int) -> bool:
+    """Whether one and several queries give the same in batches of 1 to 9, and with keys behind
+    theirs that are masked, whose number is a multiple of LANES."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        for queries, keys in ((1, 48), (1, 61), (5, 48), (24, 24), (24, 60)):
+            q, k, v = (
+                torch.randn(9, 5, size, 32, generator=generator) for size in (queries, keys, keys)
+            )
+            mask = torch.zeros(1, 1, queries, keys)
+            for given in (None, mask):
+                whole = F.scaled_dot_product_attention(q, k, v, given)
+                for batch in range(1, 9):
+                    parts = (part[:batch].clone() for part in (q, k, v))
+                    if not torch.equal(
+                        F.scaled_dot_product_attention(*parts, given), whole[:batch]
+                    ):
+                        return False
+            if keys % LANES == 0 and not _padding_holds(q, k, v, mask):
+                return False
+    return True
+
+
+def _padding_holds(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> bool:
+    plain = F.scaled_dot_product_attention(q, k, v, mask)
+    return all(
+        torch.equal(
+            F.scaled_dot_product_attention(
+                q,
+                F.pad(k, (0, 0, 0, more)),
+                F.pad(v, (0, 0, 0, more)),
+                F.pad(mask, (0, more), value=-torch.inf),
+            ),
+            plain,
+        )
+        for more in (LANES, 2 * LANES, 4 * LANES)
+    )
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """A function of each row of (..., D): (..., E). On a CPU, unless it is to be differentiated,
-    the rows are filled with zeros to a multiple of ROWS."""
-    more = -(x.numel() // x.shape[-1]) % ROWS
-    if not more or x.device.type != "cpu" or torch.is_grad_enabled():
+    the rows are filled with zeros to whole blocks, where that is what makes them the same."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or (block := row_block()) is None:
+        return function(x)
+    more = -(x.numel() // x.shape[-1]) % block.rows
+    if not (more or block.fixed):
         return function(x)
     filled = F.pad(x.reshape(-1, x.shape[-1]), (0, 0, 0, more))
-    return function(filled)[:-more].unflatten(0, x.shape[:-1])
+    parts = filled.split(block.rows) if block.fixed else (filled,)
+    given = torch.cat([function(part) for part in parts])
+    return given[: len(given) - more].unflatten(0, x.shape[:-1])
 
 
 class Linear(nn.Linear):
@@ -34,6 +163,30 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return by_rows(super().forward, x)
+
+
+class SiLU(nn.SiLU):
+    """``nn.SiLU`` in pieces that are not shared out among threads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if (
+            x.device.type != "cpu"
+            or x.numel() <= PIECE
+            or torch.is_grad_enabled()
+            or torch.get_num_threads() == 1
+        ):
+            return F.silu(x)
+        return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
+
+
+def fill_rows(model: nn.Module) -> None:
+    """Let all products of a model go by rows, in place. Weights, their names and what training
+    does stay: only the class of its layers changes, so the network need not know."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Linear
+        elif type(module) in SILUS:
+            module.__class__ = SiLU
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:

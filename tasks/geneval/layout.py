@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
+from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.tasks.geneval.prompts import RELATIONS, TAGS
-from harmon_eval.tasks.geneval.rules import PALETTE
 
 
 def read_metadata(file: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from harmon_eval.core import UserError
-from harmon_eval.tasks.geneval.rules import PALETTE
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES, PALETTE
+from harmon_eval.store.digests import sha256_of
 
 FILE = "evaluation_metadata.jsonl"
 OFFICIAL_SEED = 43
@@ -21,18 +21,6 @@ FRESH_SHA256 = "99afeaba7f6ce7e7ff093c8f21348f98f393437e4943d94f589813c283a9c86e
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
-# COCO's 80 classes in their order, with GenEval's own names for three of them.
-_NAMES = """
-person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
-hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear,
-zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports
-ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine
-glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
-dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop,
-computer mouse, tv remote, computer keyboard, cell phone, microwave, oven, toaster, sink,
-refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
-"""
-OBJECT_NAMES = tuple(" ".join(_NAMES.split()).split(", "))
 
 
 def with_article(phrase: str) -> str:
@@ -125,7 +113,7 @@ def fresh_metadata() -> str:
 
     Raises UserError when this NumPy draws other numbers."""
     text = to_jsonl(generate(FRESH_SEED))
-    if hashlib.sha256(text.encode()).hexdigest() != FRESH_SHA256:
+    if sha256_of(text) != FRESH_SHA256:
         raise UserError(
             f"NumPy {np.__version__} does not draw the fresh prompts again: use another version, "
             "or pass --data DIR with geneval_fresh/evaluation_metadata.jsonl in it"
@@ -137,17 +125,12 @@ def to_jsonl(items: Sequence[dict[str, Any]]) -> str:
     return "".join(json.dumps(item) + "\n" for item in items)
 
 
-def to_text(items: Sequence[dict[str, Any]]) -> str:
-    """The prompts alone, one a line, as in ``generation_prompts.txt``."""
-    return "".join(item["prompt"] + "\n" for item in items)
-
-
 def official_metadata() -> str:
     """Text of the official ``evaluation_metadata.jsonl``, 553 lines.
 
     Raises UserError when this NumPy draws other numbers, which its authors do not rule out."""
     text = to_jsonl(generate(OFFICIAL_SEED))
-    if hashlib.sha256(text.encode()).hexdigest() != OFFICIAL_SHA256:
+    if sha256_of(text) != OFFICIAL_SHA256:
         raise UserError(
             f"NumPy {np.__version__} does not draw GenEval's prompts again; get "
             "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"

@@ -12,19 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from harmon_eval.instruments.vocabulary import PALETTE
+
 ColorOf = Callable[[str, int], str]
-PALETTE = (
-    "red",
-    "orange",
-    "yellow",
-    "green",
-    "blue",
-    "purple",
-    "pink",
-    "brown",
-    "black",
-    "white",
-)
 
 
 @dataclass(frozen=True)

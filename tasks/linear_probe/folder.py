@@ -12,39 +12,14 @@ Of the hub's splits ``validation`` is taken for val, else ``val``, else ``test``
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval.core import UserError
+from harmon_eval.instruments.probing.labelled import Labelled
 
 SPLITS = ("train", "val")
 SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
 NAMES = {"train": ("train",), "val": ("validation", "val", "test")}
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """``source`` names the set of images; empty where the folder holds one only. ``name`` is the
-    image's own in its class, ``view`` the number of a random crop (0: the whole image)."""
-
-    source: str
-    split: str
-    label: str
-    name: str
-    view: int = 0
-
-    @property
-    def place(self) -> str:
-        """``SET/SPLIT/CLASS/NAME``, of a crop ``SET/SPLIT+VIEW/CLASS/NAME``."""
-        split = f"{self.split}+{self.view}" if self.view else self.split
-        return "/".join(filter(None, (self.source, split, self.label, self.name)))
-
-    @classmethod
-    def of(cls, place: str) -> Labelled:
-        """The way back from ``place``."""
-        *source, split, label, name = place.split("/")
-        split, _, view = split.partition("+")
-        return cls("/".join(source), split, label, name, int(view or 0))
 
 
 def labelled_images(folder: Path) -> Iterator[tuple[Labelled, Path]]:

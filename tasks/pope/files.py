@@ -6,7 +6,6 @@ read too: the hub's Parquet files (lmms-lab/POPE, either config) and VLMEvalKit'
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from harmon_eval.files.question_files import field as value
 from harmon_eval.files.question_files import find_image, read_json_rows
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import first_line
+from harmon_eval.store.digests import sha256_of
 
 SPLITS = ("random", "popular", "adversarial")
 FILES = {
@@ -112,7 +112,7 @@ def distinct_questions(folder: Path, published: bool = False) -> Iterator[Questi
 
 def _check_digests(files: Any) -> None:
     for file in files:
-        if hashlib.sha256(file.read_bytes()).hexdigest() != DIGESTS[file.name]:
+        if sha256_of(file) != DIGESTS[file.name]:
             raise UserError(f"{file} is not the published file: get it again from AoiDragon/POPE")
 
 

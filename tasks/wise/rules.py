@@ -7,7 +7,6 @@ share ids but not prompts, judges or scales; their numbers never share a column.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import of
+from harmon_eval.store.digests import sha256_of
 
 T = TypeVar("T")
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
@@ -143,7 +143,7 @@ def filled(text: str, prompt: str, explanation: str) -> str:
 def samples(folder: Path, release: Release) -> Iterator[Sample]:
     """One drawing a prompt; the image lies at ``images/{prompt_id}.png`` as WISE's scripts want."""
     system, text = rubric(folder, release.rubric)
-    digest = hashlib.sha256(f"{system}\0{text}".encode()).hexdigest()[:12]
+    digest = sha256_of(f"{system}\0{text}")[:12]
     records = read_records(folder, release)
     for record in records:
         prompt, explanation = record["Prompt"], record["Explanation"]

@@ -22,6 +22,7 @@ from harmon_eval.comparing.means import Groups, means
 from harmon_eval.comparing.paired import differences
 from harmon_eval.comparing.verdict import by_task
 from harmon_eval.core import UserError
+from harmon_eval.store.run_folder import RunFolder
 
 Call = Callable[..., Any]
 Made = Callable[..., Path]
@@ -223,6 +224,26 @@ def test_two_models_are_compared_when_their_settings_are_the_question(
     made_run("a", [[1]] * 12)
     made_run("b", [[1]] * 12, model="other", settings={"cfg": 4})
     assert call("compare", "a", "b", "--any-settings").code == 0
+
+
+def test_how_older_runs_say_weights_were_trained_is_no_setting(
+    made_run: Made, call: Call, tmp_path: Path
+) -> None:
+    """They noted it among the settings; such a run is compared, resumed and listed all the same."""
+    marks = [[1.0], [0.0]] * 8
+    made_run("old", marks, settings={"cfg": 3, "training": {"steps": 9, "seconds": 1}})
+    made_run("new", marks, settings={"cfg": 3})
+    compared = call("compare", "old", "new")
+    assert compared.code == 0 and "other settings" not in compared.out
+    assert "nothing can differ" in compared.out
+
+    old = RunFolder(tmp_path / "old")
+    identity = RunFolder(tmp_path / "new").manifest["identity"]
+    old.expect(identity)
+    with pytest.raises(UserError, match="other settings"):
+        old.expect({**identity, "model": {**identity["model"], "settings": {"cfg": 4}}})
+    assert call("leaderboard", "old", "--output", "board.csv").code == 0
+    assert "training" not in (tmp_path / "board.csv").read_text()
 
 
 def test_another_seed_and_another_n_are_paired_on_what_both_have(

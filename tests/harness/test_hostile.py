@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from harmon_eval.core import Draw, Sample, UserError
-from harmon_eval.store.durable import log_line, read_json, read_log_line, write_json
+from harmon_eval.store.durable import read_json, write_json
+from harmon_eval.store.log import log_line, read_log_line
 from harmon_eval.store.redact import redacted
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.store.tables import defused

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from harmon_eval.core import Ask, Sample
 from harmon_eval.running import runner
-from harmon_eval.store.durable import log_line
 from harmon_eval.store.index import MadeAgain, Numbers, repeated
-from harmon_eval.store.log import Recorded
+from harmon_eval.store.log import log_line
+from harmon_eval.store.recorded import Recorded
 
 Call = Callable[..., Any]
 NUMBERS = st.integers(0, 2**64 - 1)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from harmon_eval.instruments.judging import BudgetSpent, Judge, JudgeOptions, es
 from harmon_eval.metrics import statistics
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, request_key
+from harmon_eval.store.log import append
 from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.rules import parse_legacy
 
@@ -107,6 +109,45 @@ def test_a_torn_and_a_garbled_line_are_answers_that_never_came(tmp_path: Path) -
     JudgeLog(file).add("c", "j", "third")
     found = JudgeLog(file)
     assert [found.replies(key) for key in "abc"] == [["first"], [], ["third"]]
+
+
+def test_answers_from_before_lines_had_a_checksum_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / JUDGE_LOG
+    old = {"key": "a", "judge": "j", "reply": "old", "model": "m", "tokens_in": 3, "tokens_out": 2}
+    file.write_text(json.dumps(old) + "\n" + json.dumps(old)[:-1])
+    JudgeLog(file).add("b", "j", "new")
+    found = JudgeLog(file)
+    assert [found.replies(key) for key in "ab"] == [["old"], ["new"]]
+    assert (found.replies("a")[0].model, found.replies("a")[0].tokens_in) == ("m", 3)
+
+
+def test_a_line_with_a_wrong_checksum_is_an_answer_that_never_came(tmp_path: Path) -> None:
+    file = tmp_path / JUDGE_LOG
+    JudgeLog(file).add("a", "j", "Consistency: 1")
+    line = file.read_bytes()
+    for place in range(len(line) - 1):  # any one byte, the field of the checksum included
+        file.write_bytes(line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :])
+        assert JudgeLog(file).replies("a") == [], line[place : place + 1]
+
+
+def test_answers_of_several_threads_and_judges_all_arrive(tmp_path: Path) -> None:
+    file = tmp_path / "new" / JUDGE_LOG
+    logs = [JudgeLog(file) for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(80):
+            pool.submit(logs[number % 4].add, str(number), "j", "x" * 5000)
+    assert all(JudgeLog(file).replies(str(number)) for number in range(80))
+
+
+def test_a_log_that_is_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_text("")
+    (tmp_path / JUDGE_LOG).symlink_to(target)
+    with pytest.raises(UserError, match="is a link"):
+        JudgeLog(tmp_path / JUDGE_LOG)
+    with pytest.raises(UserError, match="is a link"):
+        append(tmp_path / JUDGE_LOG, [{}])
+    assert target.read_text() == ""
 
 
 def test_a_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from harmon_eval.model.checkpoint import BUNDLED
 from harmon_eval.model.config import HARMON_MINI, PRESETS, HarmonConfig
+from harmon_eval.model.fast.replies import generate
 from harmon_eval.model.harmon import IGNORED_LABEL, IMAGE_PLACE, Harmon
 from harmon_eval.model.mar import initialize_positions
 from harmon_eval.model.masking import visible_places
@@ -40,29 +43,29 @@ def pictures(count: int) -> Tensor:
 
 def test_a_batch_of_questions_is_answered_as_one_by_one(tiny: Harmon) -> None:
     latents, none = pictures(3), frozenset[int]()
-    together = tiny.generate(*padded(QUESTIONS), latents, 12, none)
+    together = generate(tiny, *padded(QUESTIONS), latents, 12, none)
     for i, question in enumerate(QUESTIONS):
-        assert tiny.generate(*padded([question]), latents[i : i + 1], 12, none) == [together[i]]
+        assert generate(tiny, *padded([question]), latents[i : i + 1], 12, none) == [together[i]]
     assert [len(reply) for reply in together] == [12, 12, 12]
     assert len(set(map(tuple, together))) == 3
 
 
 def test_each_reply_stops_by_itself_and_leaves_the_stop_out(tiny: Harmon) -> None:
     latents = pictures(3)
-    whole = tiny.generate(*padded(QUESTIONS), latents, 12, frozenset())
+    whole = generate(tiny, *padded(QUESTIONS), latents, 12, frozenset())
     stop = frozenset({whole[0][3], whole[1][7]})
     expected = []
     for reply in whole:
         ends = [i for i, token in enumerate(reply) if token in stop]
         expected.append(reply[: ends[0]] if ends else reply)
-    assert tiny.generate(*padded(QUESTIONS), latents, 12, stop) == expected
+    assert generate(tiny, *padded(QUESTIONS), latents, 12, stop) == expected
     assert len(expected[0]) <= 3
 
 
 def test_greedy_replies_are_the_likeliest_tokens_of_a_plain_pass(tiny: Harmon) -> None:
     """The cache is only a saving: reading prompt and reply again gives every token once more."""
     latents = pictures(3)
-    replies = tiny.generate(*padded(QUESTIONS), latents, 8, frozenset())
+    replies = generate(tiny, *padded(QUESTIONS), latents, 8, frozenset())
     for i, (question, reply) in enumerate(zip(QUESTIONS, replies, strict=True)):
         ids = torch.tensor([[*question, *reply]])
         likeliest = tiny.read(ids, latents[i : i + 1]).argmax(-1)[0, len(question) - 1 : -1]
@@ -70,9 +73,9 @@ def test_greedy_replies_are_the_likeliest_tokens_of_a_plain_pass(tiny: Harmon) -
 
 
 def test_questions_without_a_picture(tiny: Harmon) -> None:
-    replies = tiny.generate(*padded([[3, 4, 5], [6]]), None, 4, frozenset())
-    assert replies[1:] == tiny.generate(*padded([[6]]), None, 4, frozenset())
-    assert tiny.generate(*padded([[6]]), None, 0, frozenset()) == [[]]
+    replies = generate(tiny, *padded([[3, 4, 5], [6]]), None, 4, frozenset())
+    assert replies[1:] == generate(tiny, *padded([[6]]), None, 4, frozenset())
+    assert generate(tiny, *padded([[6]]), None, 0, frozenset()) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +207,12 @@ def test_positions_start_as_sines_and_cosines_of_the_asked_size() -> None:
         assert len({tuple(row) for row in image.tolist()}) == 16, "every place has its own row"
         assert float(table.detach().std()) == pytest.approx(std, rel=0.2), "buffers too"
     assert model.mar.encoder_pos_embed_learned.requires_grad
+
+
+def test_the_preset_of_harmon_mini_is_the_bundled_model() -> None:
+    bundled = json.loads((BUNDLED / "harmon-mini" / "config.json").read_text())
+    assert bundled.pop("format") == "harmon_eval"
+    assert HarmonConfig.from_dict(bundled) == PRESETS["harmon-mini"]
 
 
 @pytest.mark.parametrize("name", PRESETS)

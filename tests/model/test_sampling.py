@@ -14,14 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from harmon_eval.model.fast.drawing import draw_latents, mar_iterations
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.masking import hidden_counts
-from harmon_eval.model.sampling import (
-    DrawSettings,
-    draw_latents,
-    draw_orders_and_noise,
-    mar_iterations,
-)
+from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
 
 # A hundred diffusion steps keep this model's drawings of order one, so that 1e-5 means rounding.
 QUICK = DrawSettings(cfg_scale=3.0, iterations=3, diffusion_steps=100, image_size=64)
@@ -117,7 +113,7 @@ def test_bounded_memory_changes_nothing(tiny: Harmon, monkeypatch: pytest.Monkey
     """Modulations made for all steps at once, for a few, and for one."""
     whole = draw(tiny, [0, 1])
     for floats in (2**14, 1):
-        monkeypatch.setattr("harmon_eval.model.head.MODULATION_FLOATS", floats)
+        monkeypatch.setattr("harmon_eval.model.fast.head.MODULATION_FLOATS", floats)
         assert (draw(tiny, [0, 1]) - whole).abs().max() <= 1e-5
 
 

@@ -14,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harmon_eval.model import reference
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
-from harmon_eval.model.fast.passes import Captured, CapturedPasses, Passes
+from harmon_eval.model.fast.drawing import mar_iterations
+from harmon_eval.model.fast.graphs import Captured, CapturedPasses
+from harmon_eval.model.fast.llm import KeysAndValues, grouped_attention
+from harmon_eval.model.fast.mar import decode_at
+from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.replies import generate, shared_beginning
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
-from harmon_eval.model.llm import KeysAndValues, grouped_attention
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
-from harmon_eval.model.reference import plain_draw
-from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise, mar_iterations
+from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
 from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
 
 GUIDED = DrawSettings(cfg_scale=3.0, iterations=4, diffusion_steps=100, image_size=64)
@@ -30,6 +34,7 @@ SETTINGS = {
     "linear": replace(GUIDED, cfg_schedule="linear", temperature=0.9),
     "wide": replace(GUIDED, image_size=(48, 80)),
     "more iterations than tokens": replace(GUIDED, image_size=32, iterations=9),
+    "guided at times": replace(GUIDED, guidance=(0.25, 0.75)),
 }
 
 
@@ -62,11 +67,12 @@ def test_the_fast_sampler_draws_what_the_plain_one_does(
 ) -> None:
     grid = settings.grid(tiny)
     orders, noise = draw_orders_and_noise([5, 6, 7], grid, 16, settings, tiny.device)
-    plain, pixels = plain_draw(tiny, *prompts(3, settings), orders, noise, grid, settings)
+    ids, mask = prompts(3, settings)
+    plain = reference.draw(tiny, ids, mask, orders, noise, grid, settings)
     fast = draw(tiny, settings, [5, 6, 7])
     assert (plain - fast).abs().max() <= 3e-5
     with torch.inference_mode():
-        assert (tiny.vae.decode(fast) - pixels).abs().max() <= 3e-4
+        assert (tiny.vae.decode(fast) - tiny.vae.decode(plain)).abs().max() <= 3e-4
 
 
 @pytest.mark.parametrize("name", ["linear", "unguided"])
@@ -113,7 +119,7 @@ def test_the_last_decoder_block_at_some_places_is_the_whole_one_there(tiny: Harm
     x, positions = torch.randn(2, 8 + 2, tiny.config.mar.width), tiny.mar.positions((4, 4))
     with torch.no_grad():
         whole = tiny.mar.decode(x, visible, positions)
-        some = tiny.mar.decode_at(x, visible, positions, places)
+        some = decode_at(tiny.mar, x, visible, positions, places)
     expected = whole.gather(1, places[..., None].expand_as(some))
     assert torch.allclose(some, expected, atol=1e-5)
 
@@ -148,7 +154,7 @@ def test_answering_and_drawing_warn_of_nothing(tiny: Harmon) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw(tiny, replace(GUIDED, iterations=2, diffusion_steps=2), [1])
-        tiny.generate(torch.tensor([[3, 4]]), torch.ones(1, 2), None, 3, frozenset())
+        generate(tiny, torch.tensor([[3, 4]]), torch.ones(1, 2), None, 3, frozenset())
 
 
 # -- bought speed ----------------------------------------------------------------------------
@@ -249,12 +255,12 @@ def test_eight_questions_at_once_get_the_replies_of_one_by_one(tiny: Harmon) -> 
     ids = torch.tensor([[*row, *[2] * (width - len(row))] for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
     budgets, pictures = [1, 0, 9, 3, 12, 5, 2, 7], [0, 1, 2, 3, 4, 5, 6, 2]
-    free = tiny.generate(ids, mask, latents, 12, frozenset(), pictures)
+    free = generate(tiny, ids, mask, latents, 12, frozenset(), pictures)
     stop = frozenset({free[4][6]})
-    together = tiny.generate(ids, mask, latents, budgets, stop, pictures)
+    together = generate(tiny, ids, mask, latents, budgets, stop, pictures)
     for i, row in enumerate(rows):
         own = (torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long))
-        alone = tiny.generate(*own, latents[pictures[i]][None], budgets[i], stop)
+        alone = generate(tiny, *own, latents[pictures[i]][None], budgets[i], stop)
         assert alone == [together[i]]
         assert len(together[i]) <= budgets[i]
 
@@ -269,16 +275,16 @@ def test_what_questions_about_one_picture_share_is_read_once(tiny: Harmon) -> No
     hook = tiny.llm.model.layers[0].input_layernorm.register_forward_hook(
         lambda _, inputs, __: read.append(inputs[0].shape[:2].numel())
     )
-    together = tiny.generate(ids, mask, latents, 3, frozenset(), pictures)
+    together = generate(tiny, ids, mask, latents, 3, frozenset(), pictures)
     hook.remove()
     assert read[:2] == [2 * 13, 5 * 3]
     for i, picture in enumerate(pictures):
         row, own = ids[i : i + 1, : int(mask[i].sum())], latents[picture][None]
-        assert tiny.generate(row, torch.ones_like(row), own, 3, frozenset()) == [together[i]]
+        assert generate(tiny, row, torch.ones_like(row), own, 3, frozenset()) == [together[i]]
     # Nothing is shared where the words before the picture differ.
     ids[3, 0] = 8
-    assert tiny._shared(ids, mask, pictures) == 0
-    assert len(tiny.generate(ids, mask, latents, 3, frozenset(), pictures)) == 5
+    assert shared_beginning(ids, mask, pictures) == 0
+    assert len(generate(tiny, ids, mask, latents, 3, frozenset(), pictures)) == 5
 
 
 @given(st.lists(st.integers(1, 2000), max_size=40))

@@ -13,8 +13,8 @@ from harmon_eval.instruments.features.inception import (
     MiniFeatures,
     self_test,
 )
-from harmon_eval.metrics.fid_images import image_statistics
-from harmon_eval.metrics.frechet import frechet_distance
+from harmon_eval.metrics.fid_images import feature_batches
+from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distance
 from harmon_eval.suites.mini.scenes import Item, Scene, render, sample_scene
 
 COUNT = 200
@@ -33,10 +33,13 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def fid(net, scenes):
-    reference = image_statistics([render(s) for s in scenes[COUNT:]], net, "playground")
+    def statistics(images):
+        return FrechetStatistics.of(np.concatenate([*feature_batches(images, net, "playground")]))
+
+    reference = statistics([render(s) for s in scenes[COUNT:]])
 
     def distance(images):
-        return frechet_distance(image_statistics(images, net, "playground"), reference)
+        return frechet_distance(statistics(images), reference)
 
     return distance
 

@@ -16,10 +16,9 @@ from harmon_eval.metrics.fid_images import (
     centre_crop_256,
     feature_batches,
     find_images,
-    image_statistics,
     prepare,
 )
-from harmon_eval.metrics.frechet import frechet_distance
+from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distance
 
 WIDTH = 24
 COUNT = 120  # a set
@@ -80,8 +79,10 @@ def folders(tmp_path_factory):
 
 
 def ours(a, b, protocol, batch_size=32):
-    net = Projection()
-    statistics = [image_statistics(images, net, protocol, batch_size) for images in (a, b)]
+    statistics = [FrechetStatistics() for _ in (a, b)]
+    for images, found in zip((a, b), statistics, strict=True):
+        for features in feature_batches(images, Projection(), protocol, batch_size):
+            found.update(features)
     return frechet_distance(*statistics)
 
 

@@ -19,7 +19,9 @@ from harmon_eval.tasks.geneval.layout import fault
 SHARED = Path(__file__).parents[2] / "../shared/data/geneval"
 TEXTS = {
     "evaluation_metadata.jsonl": prompts.official_metadata(),
-    "generation_prompts.txt": prompts.to_text(prompts.generate(prompts.OFFICIAL_SEED)),
+    "generation_prompts.txt": "".join(
+        item["prompt"] + "\n" for item in prompts.generate(prompts.OFFICIAL_SEED)
+    ),
     "object_names.txt": "".join(name + "\n" for name in prompts.OBJECT_NAMES),
 }
 SHA256 = {

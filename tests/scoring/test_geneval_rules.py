@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.tasks.geneval.prompts import RELATIONS, clause, color_attr, counting
-from harmon_eval.tasks.geneval.rules import PALETTE, Protocol, relative_position, surviving
-from harmon_eval.tasks.geneval.task import verdict
+from harmon_eval.tasks.geneval.rules import PALETTE, Protocol, relative_position, surviving, verdict
 
 LOW, HIGH = [10, 10, 100, 100], [300, 300, 400, 400]
 

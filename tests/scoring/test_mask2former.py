@@ -140,9 +140,32 @@ def test_empty_padded_doubled_and_full_masks_come_out_as_in_mmdetection(recorded
     assert_same_detections(found, case["detections"])
 
 
+def merge_order_back(last: torch.Tensor) -> torch.Tensor:
+    shaped = last.unflatten(-1, (2, 2, -1))  # (..., dx, dy, C)
+    return shaped.movedim((-3, -2, -1), (-1, -2, -3)).flatten(-3)
+
+
+def to_mmdetection(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The way back: a transformers network's tensors under 2.x names, without index buffers."""
+    found: dict[str, torch.Tensor] = {}
+    for theirs, ours in keys.NAMES.items():
+        pattern = keys._pattern(ours)
+        for name in state:
+            match = pattern.match(name)
+            if match is None or ("@" in ours and "q" not in match.groups()):
+                continue
+            values = iter(value for value in match.groups() if value not in ("q", "k", "v"))
+            source = "".join(next(values) if c in "#*" else c for c in theirs)
+            letters = "qkv" if "@" in ours else "q"
+            parts = [state[name.replace("q_proj", f"{letter}_proj")] for letter in letters]
+            value = torch.cat(parts) if len(parts) > 1 else parts[0]
+            found[source] = merge_order_back(value) if ".downsample." in source else value
+    return found
+
+
 def test_the_key_map_reads_both_ways_without_loss(recorded, network) -> None:
     state = {n: v for n, v in recorded["state_dict"].items() if not keys.POSITION_INDEX.match(n)}
-    back = keys.to_mmdetection(network.state_dict())
+    back = to_mmdetection(network.state_dict())
     assert set(back) == set(state)
     assert all(torch.equal(back[name], value) for name, value in state.items())
 

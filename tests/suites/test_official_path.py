@@ -21,9 +21,9 @@ from torch import nn
 from harmon_eval import cli
 from harmon_eval.instruments.color import clip as clip_colors
 from harmon_eval.instruments.color.clip import ClipColors
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former import checkpoint as mask2former_checkpoint
 from harmon_eval.instruments.mask2former import pixels as mask2former_pixels
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.geneval import prompts
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "mask2former_mmdet_trimmed.pt.xz"

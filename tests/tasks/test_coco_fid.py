@@ -2,20 +2,20 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Answer, Data, UserError
 from harmon_eval.suites import load
 from harmon_eval.tasks.coco_fid import task as coco_fid
 from harmon_eval.tasks.mjhq import task as mjhq
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> SimpleNamespace:
+def data(tmp_path: Path) -> Data:
     """Six photographs with two captions each, in COCO's format."""
     (tmp_path / "val2014").mkdir()
     images = [{"id": i, "file_name": f"COCO_val2014_{i:012d}.jpg"} for i in range(6)]
@@ -28,18 +28,18 @@ def suite(tmp_path: Path) -> SimpleNamespace:
     ]
     content = {"info": {}, "images": images, "annotations": captions}
     (tmp_path / "captions_val2014.json").write_text(json.dumps(content))
-    return SimpleNamespace(name="official", images_per_prompt=4, data=lambda task: tmp_path)
+    return Data.at(tmp_path)
 
 
-def test_one_caption_an_image_is_drawn_whatever_the_order_of_the_file(suite) -> None:
-    chosen = list(coco_fid.samples(suite))
+def test_one_caption_an_image_is_drawn_whatever_the_order_of_the_file(data: Data) -> None:
+    chosen = list(coco_fid.samples(data))
     assert [sample.group for sample in chosen] == [str(i) for i in range(6)]
     assert chosen[0].request.prompt == "A dog number 0."
-    file = suite.data("coco_fid") / "captions_val2014.json"
+    file = data.folder / "captions_val2014.json"
     content = json.loads(file.read_text())
     content["annotations"].reverse()
     file.write_text(json.dumps(content))
-    assert [s.id for s in coco_fid.samples(suite)] == [s.id for s in chosen]
+    assert [s.id for s in coco_fid.samples(data)] == [s.id for s in chosen]
 
 
 def test_no_more_than_thirty_thousand() -> None:
@@ -49,28 +49,28 @@ def test_no_more_than_thirty_thousand() -> None:
     assert set(coco_fid.chosen(Path("nowhere"), dict(list(captions.items())[::-1]))) == set(chosen)
 
 
-def test_ones_own_list_of_captions_comes_first(suite) -> None:
-    listed = suite.data("coco_fid") / "captions_30k.txt"
+def test_ones_own_list_of_captions_comes_first(data: Data) -> None:
+    listed = data.folder / "captions_30k.txt"
     listed.write_text("51\n0\n")
-    assert [s.id for s in coco_fid.samples(suite)] == ["0000051", "0000000"]
+    assert [s.id for s in coco_fid.samples(data)] == ["0000051", "0000000"]
     listed.write_text("52\n")
     with pytest.raises(UserError, match="no caption has the id 52"):
-        list(coco_fid.samples(suite))
+        list(coco_fid.samples(data))
 
 
-def test_what_is_missing_or_broken_is_named(suite) -> None:
-    folder = suite.data("coco_fid")
+def test_what_is_missing_or_broken_is_named(data: Data) -> None:
+    folder = data.folder
     photograph = folder / "val2014" / "COCO_val2014_000000000003.jpg"
     photograph.unlink()
     with pytest.raises(UserError, match=r"000000000003\.jpg is missing: unpack COCO's val2014"):
-        list(coco_fid.samples(suite))
+        list(coco_fid.samples(data))
     file = folder / "captions_val2014.json"
     file.write_text(file.read_text().replace("COCO_val2014_000000000000.jpg", "../../etc.jpg"))
     with pytest.raises(UserError, match="no plain name"):
-        list(coco_fid.samples(suite))
+        list(coco_fid.samples(data))
     file.write_text("[]")
     with pytest.raises(UserError, match="no caption file of COCO"):
-        list(coco_fid.samples(suite))
+        list(coco_fid.samples(data))
 
 
 def test_the_pipeline_is_in_the_name_and_the_metrics_are_those_of_mjhq(
@@ -79,16 +79,12 @@ def test_the_pipeline_is_in_the_name_and_the_metrics_are_those_of_mjhq(
     """Mini suite; the references drawn again have distance 0 by the same summary as mjhq's."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     mini = load("mini")
-    samples = list(coco_fid.samples(mini))
+    samples = list(coco_fid.samples(mini.data("coco_fid", coco_fid.TASK)))
     assert len(samples) == 100
-    net = mini.instrument("features")
-    from harmon_eval.core import Answer
-
+    net = mini.instrument("features", coco_fid.TASK)
     answers = [Answer(s, s.target["reference"]) for s in samples]
     rows = coco_fid.TASK.mark(answers, {"features": net})
     assert all(np.array_equal(row["features"], row["reference_features"]) for row in rows)
-    import pandas as pd
-
     frame = pd.DataFrame(
         [{"id": s.id, "stratum": s.stratum, **row} for s, row in zip(samples, rows, strict=True)]
     )

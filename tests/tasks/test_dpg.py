@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import csv
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import Answer, Responder, Sample, UserError
+from harmon_eval.core import Answer, Data, Responder, Sample, UserError
 from harmon_eval.instruments.judge.rules import RuleJudge
 from harmon_eval.instruments.judging import Judge
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.results import score_bounds
-from harmon_eval.suites import load
 from harmon_eval.suites.mini.scenes import Item, Scene, render
 from harmon_eval.tasks.dpg import task as dpg
+from harmon_eval.tasks.dpg.files import Question, read_questions
 from harmon_eval.tasks.dpg.mini import COLUMNS, make
-from harmon_eval.tasks.dpg.rules import (
-    Question,
-    mark_image,
-    parse_yes_no,
-    published_score,
-    read_questions,
-    score,
-)
+from harmon_eval.tasks.dpg.rules import mark_image, parse_yes_no, published_score, score
 
 CAT = [
     Question(1, "cat?", (), "entity - whole"),
@@ -119,7 +111,7 @@ def test_a_flaw_in_the_file_is_named(tmp_path, rows, words):
 @pytest.fixture
 def mini(tmp_path):
     make(tmp_path)
-    return load("mini", tmp_path)
+    return Data.at(tmp_path, "mini")
 
 
 def test_the_mini_files_make_four_drawings_a_prompt(mini):
@@ -140,18 +132,14 @@ class Says(Responder):
         return [self.reply for _ in requests]
 
 
-def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(
-    mini, tmp_path, monkeypatch
-):
-    few = partial(scaled_intervals, resamples=20)
-    monkeypatch.setattr(dpg, "scaled_intervals", few)
+def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(mini, tmp_path):
     Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
     answers = [Answer(sample, tmp_path / "a.png") for sample in list(dpg.samples(mini))[:8]]
     for reply, value in (("yes", 100.0), ("no", 0.0)):
         rows = pd.DataFrame(dpg.mark(answers, {"judge": Judge(Says(reply))}))
         rows = rows.assign(group=[a.sample.group for a in answers], stratum="", id="")
         assert dpg.summarize(rows)["dpg[says]"] == value
-    low, high = dpg.intervals(rows, dpg.summarize)["dpg[says]"]
+    low, high = intervals(dpg.TASK, rows, resamples=20)["dpg[says]"]
     assert low == 0 and 50 < high <= 100, "percent, exact for two prompts"
     unscored = dpg.mark(answers, {"judge": Judge(Says("maybe"))})
     assert all("does not parse" in row["unscored"] for row in unscored)

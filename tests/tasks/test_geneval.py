@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from harmon_eval.suites.mini.suite import MiniSuite
 from PIL import Image
 
 from harmon_eval.adapters.folder import FolderResponder
-from harmon_eval.core import Answer, Responder, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Data, Responder, Sample, Unscorable, UserError
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.runner import run_job
@@ -24,29 +22,17 @@ from harmon_eval.suites.mini.scenes import Item, Scene, render, scene_for
 from harmon_eval.tasks.geneval import prompts
 from harmon_eval.tasks.geneval import task as geneval
 from harmon_eval.tasks.geneval.layout import read_folder
+from harmon_eval.tasks.geneval.marks import details, mark_image, verdicts
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
-from harmon_eval.tasks.geneval.task import TASK, details, intervals, mark, summarize
+from harmon_eval.tasks.geneval.task import TASK, mark, summarize
 
 INSTRUMENTS = {"detector": ShapeDetector(), "color": ColorNamer()}
 BESIDE = Scene((Item("circle", "red", 16, 32, 9.5), Item("square", "blue", 48, 32, 9.5)))
 
 
-@dataclass
-class FolderSuite:
-    folder: Path
-    name: str = "mini"
-    images_per_prompt: int = 2
-
-    def data(self, task):
-        return self.folder
-
-    def instrument(self, name):
-        return INSTRUMENTS[name]
-
-
-def suite_of(folder, items, images=2):
+def data_of(folder, items, images=2):
     (folder / "evaluation_metadata.jsonl").write_text(prompts.to_jsonl(items))
-    return FolderSuite(folder, images_per_prompt=images)
+    return Data.at(folder, "mini", images_per_prompt=images)
 
 
 def marked(folder, items, pictures):
@@ -64,7 +50,7 @@ def marked(folder, items, pictures):
 
 def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path):
     items = [prompts.single("circle"), prompts.counting("star", 2)]
-    found = list(TASK.samples(suite_of(tmp_path, items)))
+    found = list(TASK.samples(data_of(tmp_path, items)))
     assert [sample.id for sample in found] == [
         "00000/samples/0000",
         "00000/samples/0001",
@@ -79,15 +65,15 @@ def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path):
 
 def test_the_official_prompts_make_2212_samples(tmp_path):
     (tmp_path / "evaluation_metadata.jsonl").write_text(prompts.official_metadata())
-    found = list(TASK.samples(FolderSuite(tmp_path, images_per_prompt=4)))
+    found = list(TASK.samples(Data.at(tmp_path)))
     assert len(found) == 2212
     assert found[-1].id == "00552/samples/0003"
 
 
 def test_a_bad_prompt_file_is_named_with_line_and_field(tmp_path):
-    suite = suite_of(tmp_path, [prompts.single("circle"), {**prompts.single("x"), "tag": "y"}])
+    data = data_of(tmp_path, [prompts.single("circle"), {**prompts.single("x"), "tag": "y"}])
     with pytest.raises(UserError, match=r"line 2: tag: 'y' is none of"):
-        list(TASK.samples(suite))
+        list(TASK.samples(data))
 
 
 # -- marking -------------------------------------------------------------------------------------
@@ -161,7 +147,7 @@ def test_the_color_of_the_asked_object_alone_is_named():
     boxes = np.array([[0, 0, 1, 1, 0.5], [1, 0, 2, 1, 0.75]], dtype=np.float32)
     masks = np.array([[[1, 0]], [[0, 1]]], dtype=bool)
     found = {"car": (boxes, masks), "dog": (boxes, masks)}
-    row = geneval.mark_image(prompts.colors("car", "red"), np.zeros((1, 2, 3)), found, namer)
+    row = mark_image(prompts.colors("car", "red"), np.zeros((1, 2, 3)), found, namer)
     assert row["correct"]
     # Both cars, so that another threshold can be tried later; the dogs are not asked about.
     assert asked == [(boxes.tolist(), masks.tolist(), "car")]
@@ -216,10 +202,10 @@ def test_verdicts_that_passed_through_a_table_with_gaps_still_count():
 def test_intervals_hold_every_share_and_no_count():
     rng = np.random.default_rng(0)
     tags = {
-        tag: [list(map(bool, rng.integers(0, 2, 4))) for _ in range(20)] for tag in geneval.TAGS
+        tag: [list(map(bool, rng.integers(0, 2, 4))) for _ in range(20)] for tag in prompts.TAGS
     }
     rows = rows_of(**tags)
-    found, values = intervals(rows, summarize), summarize(rows)
+    found, values = intervals(TASK, rows), summarize(rows)
     assert set(values) - set(found) == {"tags", "prompts", "images"}
     assert all(low <= values[name] <= high for name, (low, high) in found.items())
     low, high = found["overall"]
@@ -231,10 +217,10 @@ def test_intervals_hold_every_share_and_no_count():
 
 def test_results_are_written_as_the_original_writes_them(tmp_path):
     items = [prompts.single("circle"), prompts.two("circle", "star")]
-    samples = list(TASK.samples(suite_of(tmp_path, items, images=1)))
+    samples = list(TASK.samples(data_of(tmp_path, items, images=1)))
     rows = pd.DataFrame(marked(tmp_path, items, [render(BESIDE)] * 2))
     rows["id"] = [sample.id for sample in samples]
-    before, after = TASK.exports(samples, None), TASK.exports(samples, rows)
+    before, after = TASK.files_before(samples), TASK.files_after(samples, rows)
     assert {name: json.loads(text) for name, text in before.items()} == {
         "images/00000/metadata.jsonl": items[0],
         "images/00001/metadata.jsonl": items[1],
@@ -260,13 +246,6 @@ def test_results_are_written_as_the_original_writes_them(tmp_path):
 # -- the whole way -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMON_EVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield MiniSuite()
-
-
 class Painter(Responder):
     """Draws by a function of one request."""
 
@@ -281,7 +260,9 @@ class Painter(Responder):
 
 def perfect(suite):
     """A model that draws exactly what is asked, each time in another way."""
-    asked = {sample.request.prompt: sample.target for sample in TASK.samples(suite)}
+    asked = {
+        sample.request.prompt: sample.target for sample in TASK.samples(suite.data("geneval", TASK))
+    }
 
     def paint(request):
         rng = np.random.default_rng(request.seed)
@@ -353,16 +334,16 @@ def test_stored_objects_are_marked_again_by_other_thresholds_without_a_detector(
         return ["red" if box[4] < 0.3 else "green" for box in boxes]
 
     item = prompts.colors("car", "red")
-    row = geneval.mark_image(item, np.zeros((1, 2, 3)), {"car": (boxes, masks)}, namer)
+    row = mark_image(item, np.zeros((1, 2, 3)), {"car": (boxes, masks)}, namer)
     rows = pd.DataFrame([row])
-    assert geneval.verdicts(rows, PUBLISHED).equals(rows)
+    assert verdicts(rows, PUBLISHED).equals(rows)
     assert row["reason"] == "expected red car>=1, found 0 red; and 1 green"
-    strict = geneval.verdicts(rows, Protocol(threshold=0.6)).iloc[0]
+    strict = verdicts(rows, Protocol(threshold=0.6)).iloc[0]
     assert strict["reason"] == "expected car>=1, found 0"
     assert json.loads(strict["details"]) == {}
-    lenient = geneval.verdicts(rows, Protocol(threshold=0.2)).iloc[0]
+    lenient = verdicts(rows, Protocol(threshold=0.2)).iloc[0]
     assert len(json.loads(lenient["details"])["car"]) == 2
     with pytest.raises(UserError, match="not stored"):
-        geneval.verdicts(rows, Protocol(threshold=0.01))
+        verdicts(rows, Protocol(threshold=0.01))
     with pytest.raises(UserError, match="mark the run again"):
-        geneval.verdicts(rows.drop(columns="detections"), PUBLISHED)
+        verdicts(rows.drop(columns="detections"), PUBLISHED)

@@ -29,7 +29,8 @@ def test_the_official_suite_makes_the_same_fresh_prompts_everywhere() -> None:
     assert 70 <= counts["counting"] <= 100
     new = [item for item in items if item not in official]
     assert len(new) > 400
-    samples = list(geneval_fresh.TASK.samples(load("official")))
+    task = geneval_fresh.TASK
+    samples = list(task.samples(load("official").data("geneval_fresh", task)))
     assert len(samples) == 4 * len(items)
 
 
@@ -41,8 +42,10 @@ def test_another_numpy_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_mini_suite_has_its_own_and_the_rules_are_genevals() -> None:
     mini = load("mini")
-    fresh = {s.request.prompt for s in geneval_fresh.TASK.samples(mini)}
-    known = {s.request.prompt for s in geneval.TASK.samples(mini)}
+    fresh, known = (
+        {sample.request.prompt for sample in task.samples(mini.data(name, task))}
+        for name, task in (("geneval_fresh", geneval_fresh.TASK), ("geneval", geneval.TASK))
+    )
     assert fresh - known and len(fresh) > 80
     assert geneval_fresh.TASK.mark is geneval.TASK.mark
     assert geneval_fresh.TASK.summarize is geneval.TASK.summarize

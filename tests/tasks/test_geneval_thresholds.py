@@ -6,13 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from harmon_eval.suites.mini.suite import MiniSuite
+from PIL import Image
 
-from harmon_eval import cli
+from harmon_eval import cli, registry
+from harmon_eval.core import Answer, Draw, Sample, Task, UserError
 from harmon_eval.ranking.entries import measured
 from harmon_eval.store.durable import read_json
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.suites import Suite
+from harmon_eval.tasks.geneval import prompts
 from harmon_eval.tasks.geneval.marks import verdicts
 from harmon_eval.tasks.geneval.rules import Protocol
 
@@ -24,10 +29,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     command = ["--model", "scripted", "--tasks", "geneval", "--limit", "4", "--output", str(run)]
     assert cli.main(command) == 0
 
-    def out_of_reach(self: MiniSuite, name: str) -> Any:
-        raise AssertionError(f"{name} was loaded")
+    def out_of_reach(self: Suite, role: str, task: Task) -> Any:
+        raise AssertionError(f"{role} was loaded")
 
-    monkeypatch.setattr(MiniSuite, "instrument", out_of_reach)
+    monkeypatch.setattr(Suite, "instrument", out_of_reach)
     return run
 
 
@@ -36,18 +41,13 @@ def test_other_thresholds_need_no_detector_and_never_mix_with_the_official_resul
 ) -> None:
     official = {p: p.read_bytes() for p in (run / "geneval").rglob("*") if p.is_file()}
     assert cli.main(["mark", str(run), "--geneval-threshold", "0.1"]) == 0
-    name = "geneval@threshold=0.1,counting=0.9"
-    assert name.split(",")[0] in capsys.readouterr().out
+    name = "geneval:threshold=0.1"
+    assert name in capsys.readouterr().out
     assert official == {p: p.read_bytes() for p in (run / "geneval").rglob("*") if p.is_file()}
-    beside = run / name.replace(",", "-")
+    beside = RunFolder(run).task(name).path
     result = read_json(beside / "metrics.json")
-    assert result["task"] == name and result["provenance"]["instruments"]["rules"] == {
-        "threshold": 0.1,
-        "counting_threshold": 0.9,
-        "max_objects": 16,
-        "max_overlap": 1.0,
-        "position_threshold": 0.1,
-    }
+    assert result["task"] == name
+    assert result["provenance"]["version"] == "1, threshold 0.1, counting 0.9"
     rows = pd.read_parquet(run / "geneval/rows.parquet")
     expected = verdicts(rows, Protocol(threshold=0.1))
     again = pd.read_parquet(beside / "rows.parquet")
@@ -63,7 +63,7 @@ def test_other_thresholds_need_no_detector_and_never_mix_with_the_official_resul
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--geneval-threshold", "0.3"], "published thresholds"),
+        (["--geneval-threshold", "0.3"], "holds no responses of 'geneval:threshold=0.3'"),
         (["--geneval-threshold", "0.01"], "below 0.05 are not stored"),
         (["--geneval-counting-threshold", "1.5"], "between 0 and 1"),
         (["--geneval-threshold", "0.5", "--detector", "hf"], "without --tasks and --detector"),
@@ -74,7 +74,7 @@ def test_thresholds_that_cannot_be_are_one_line(
 ) -> None:
     assert cli.main(["mark", str(run), *options]) == 2
     assert words in capsys.readouterr().err
-    assert not list(run.glob("geneval@*"))
+    assert [path.name for path in run.glob("geneval*")] == ["geneval"]
 
 
 def test_a_run_without_sound_marks_of_geneval_says_so(
@@ -83,3 +83,48 @@ def test_a_run_without_sound_marks_of_geneval_says_so(
     (run / "geneval/rows.parquet").write_bytes(b"PAR1")
     assert cli.main(["mark", str(run), "--geneval-threshold", "0.5"]) == 2
     assert "no sound marks of geneval" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["geneval", "geneval_fresh"])
+def test_a_variant_says_its_thresholds_and_the_published_ones_are_no_variant(name: str) -> None:
+    published = registry.task(name)
+    assert registry.task(f"{name}:threshold=0.3+counting=0.9") is published
+    both = registry.task(f"{name}:counting=0.95+threshold=0.4")
+    assert both.version == f"{published.version}, threshold 0.4, counting 0.95"
+    assert (published.from_marks, both.from_marks is None) == (None, False)
+    assert both.sources is published.sources and both.metrics is published.metrics
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("threshold=1.5", "between 0 and 1"),
+        ("threshold=nan", "between 0 and 1"),
+        ("counting", "between 0 and 1"),
+        ("threshold=0.01", "below 0.05 are not stored"),
+        ("threshold=0.4+threshold=0.5", "given twice"),
+        ("score=0.4", "unknown GenEval threshold 'score'"),
+    ],
+)
+def test_what_is_no_threshold_is_refused(argument: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        registry.task(f"geneval:{argument}")
+
+
+def test_images_are_marked_by_a_variant_as_its_stored_detections_are(tmp_path: Path) -> None:
+    """A red circle with a score of 0.25, marked from the image and from the stored rows."""
+    boxes = np.array([[0, 0, 2, 1, 0.25]], np.float32)
+    masks = np.ones((1, 1, 2), dtype=bool)
+    instruments = {
+        "detector": lambda images: [{"circle": (boxes, masks)} for _ in images],
+        "color": lambda image, found, masks, name: ["red"] * len(found),
+    }
+    Image.new("RGB", (2, 1)).save(tmp_path / "a.png")
+    item = prompts.colors("circle", "red")
+    answers = [Answer(Sample("a", Draw(item["prompt"]), item, "a", "colors"), tmp_path / "a.png")]
+    published, variant = registry.task("geneval"), registry.task("geneval:threshold=0.2")
+    rows = pd.DataFrame(published.mark(answers, instruments))
+    again = pd.DataFrame(variant.mark(answers, instruments))
+    assert (rows["correct"].item(), again["correct"].item()) == (False, True)
+    assert variant.from_marks is not None
+    pd.testing.assert_frame_equal(variant.from_marks(rows), again)

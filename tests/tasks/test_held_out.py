@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import Draw, Responder, UserError
+from harmon_eval.core import Responder, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.runner import run_job
@@ -73,7 +73,7 @@ def seen_in(image):
 
 
 def test_pictures_show_what_their_split_says(mini):
-    asked = [s for s in TASK.samples(mini) if not isinstance(s.request, Draw)]
+    asked = [s for s in TASK.samples(mini.data("held_out", TASK)) if not is_drawing(s)]
     assert Counter(s.stratum for s in asked) == {
         f"{split}_{tag}": 48 for split in ("seen", "unseen") for tag in TAGS
     }
@@ -159,7 +159,7 @@ class Scripted(Responder):
 
 
 def is_drawing(sample):
-    return isinstance(sample.request, Draw)
+    return sample.request.gives == "image"
 
 
 def test_a_model_that_knows_its_training_only_scores_on_the_seen_split(mini, tmp_path):
@@ -177,16 +177,16 @@ def test_a_model_that_knows_its_training_only_scores_on_the_seen_split(mini, tmp
 
 
 def test_all_right_is_one_and_all_wrong_is_nothing(mini):
-    samples = list(TASK.samples(mini))
+    samples = list(TASK.samples(mini.data("held_out", TASK)))
     for right in (False, True):
         rows = pd.DataFrame(
-            {"stratum": s.stratum, "group": s.group, **TASK.assume(s, right)} for s in samples
+            {"stratum": s.stratum, "group": s.group, **TASK.bounds(s)[right]} for s in samples
         )
         assert summarize(rows)["unseen"] == right
 
 
-def test_a_line_without_its_split_is_refused(tmp_path, folder_suite):
+def test_a_line_without_its_split_is_refused(tmp_path, data_at):
     item = {"tag": "counting", "include": [{"class": "dog", "count": 2}], "prompt": "two dogs"}
     (tmp_path / "held_out.jsonl").write_text(json.dumps(item))
     with pytest.raises(UserError, match="line 1: the field 'split' must be seen or unseen"):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))

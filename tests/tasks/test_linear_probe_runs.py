@@ -30,21 +30,21 @@ def write(place) -> None:
     Image.new("RGB", (4, 4)).save(place)
 
 
-def test_a_folder_in_imagenets_layout_is_one_set(tmp_path, folder_suite):
+def test_a_folder_in_imagenets_layout_is_one_set(tmp_path, data_at):
     for name in ("train/n01/a.JPEG", "train/n02/b.JPEG", "val/n01/c.JPEG"):
         write(tmp_path / name)
     (tmp_path / "train/n01/notes.txt").write_text("no image")
-    found = list(TASK.samples(folder_suite()))
+    found = list(TASK.samples(data_at()))
     assert [s.id for s in found] == ["train/n01/a.JPEG", "train/n02/b.JPEG", "val/n01/c.JPEG"]
     assert found[2].target == {"source": "", "split": "val", "label": "n01"}
     assert [Labelled.of(s.id).place for s in found] == [s.id for s in found]
 
 
-def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, folder_suite):
+def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, data_at):
     for name in ("train/n01/a.png", "train/n02/b.png", "val/n01/c.png"):
         write(tmp_path / name)
     task = registry.task("linear_probe:?views=2")
-    found = list(task.samples(folder_suite()))
+    found = list(task.samples(data_at()))
     assert [(s.id, s.request.view) for s in found[:3]] == [
         ("train/n01/a.png", 0),
         ("train+1/n01/a.png", 1),
@@ -53,7 +53,7 @@ def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, folder_
     assert len(found) == 7 and found[6].id == "val/n01/c.png"
     assert {s.group for s in found[:3]} == {"train/n01/a.png"}
     elsewhere = registry.task(f"linear_probe:{tmp_path}")
-    assert len(list(elsewhere.samples(folder_suite(tmp_path / "nothing")))) == 3
+    assert len(list(elsewhere.samples(data_at(tmp_path / "nothing")))) == 3
 
 
 @pytest.mark.parametrize("argument", ["?views=0", "?views=x", "?layer=1", "?views=91"])
@@ -71,11 +71,11 @@ def test_other_variants_are_refused(argument):
         (("train/a/1.png", "train/b/1.png", "val/c/1.png"), "class 'c'"),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_said(tmp_path, folder_suite, files, message):
+def test_what_is_wrong_with_a_folder_is_said(tmp_path, data_at, files, message):
     for name in files:
         write(tmp_path / name)
     with pytest.raises(UserError, match=message):
-        list(TASK.samples(folder_suite()))
+        list(TASK.samples(data_at()))
 
 
 CLASSES = [*"0123456789", *SHAPES]

@@ -61,10 +61,10 @@ def arrow(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_table_is_read_in_place_and_says_the_same_as_folders(kind, request, folder_suite):
+def test_a_table_is_read_in_place_and_says_the_same_as_folders(kind, request, data_at):
     folder = request.getfixturevalue(kind)
     before = sorted(folder.rglob("*"))
-    found = list(TASK.samples(folder_suite(folder)))
+    found = list(TASK.samples(data_at(folder)))
     assert len(found) == sum(SPLITS.values()) and len({s.id for s in found}) == len(found)
     for sample in found:
         image = open_image(sample.request.image)
@@ -99,7 +99,7 @@ def test_a_run_from_the_command_line_scores_colours_by_their_pixels(parquet, tmp
     assert (run / "linear_probe" / "rows.parquet").stat().st_mtime_ns >= before
 
 
-def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, folder_suite):
+def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, data_at):
     """Any folder that the datasets library opens; rows of a shard that is there stay."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(probe_hub, "SHARD", 5)
@@ -119,7 +119,7 @@ def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, folder_su
     ]
     colors = {
         int(np.asarray(open_image(s.request.image))[0, 0].argmax()): s.target["label"]
-        for s in TASK.samples(folder_suite(folder))
+        for s in TASK.samples(data_at(folder))
     }
     assert colors == {0: "2", 1: "1", 2: "0"}  # labels in the order of the names b, g, r
     monkeypatch.setattr(probe_hub, "_opened", lambda name: pytest.fail("asked again"))

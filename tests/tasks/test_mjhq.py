@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from harmon_eval.adapters.folder import FolderResponder
-from harmon_eval.core import Answer, Draw, Unscorable, UserError
-from harmon_eval.instruments.features.inception import mini_features
+from harmon_eval.core import Answer, Data, Draw, Unscorable, UserError
+from harmon_eval.instruments.features.mini import open_instrument
 from harmon_eval.suites.mini.scenes import render, sample_scene
 from harmon_eval.tasks import mjhq_gigagan256, mjhq_pytorch_fid
 from harmon_eval.tasks.mjhq import task as mjhq
 
+NET = open_instrument()
 PER_CATEGORY = 80
 CATEGORIES = ("art", "logo")
 
 
-@dataclass
-class FolderSuite:
-    folder: Path
-    name: str = "mini"
-    images_per_prompt: int = 1
-
-    def data(self, task):
-        assert task == "mjhq"
-        return self.folder
-
-    def instrument(self, name):
-        assert name == "features"
-        return mini_features()
-
-
-def write_benchmark(folder: Path, per_category: int = PER_CATEGORY) -> FolderSuite:
+def write_benchmark(folder: Path, per_category: int = PER_CATEGORY, suite: str = "mini") -> Data:
     metadata = {}
     rng = np.random.default_rng(0)
     for category in CATEGORIES:
@@ -50,21 +35,21 @@ def write_benchmark(folder: Path, per_category: int = PER_CATEGORY) -> FolderSui
             picture = Image.fromarray(render(sample_scene(rng)))
             picture.save(folder / "mjhq30k_imgs" / category / f"{key}.jpg", quality=95)
     (folder / "meta_data.json").write_text(json.dumps(metadata))
-    return FolderSuite(folder)
+    return Data.at(folder, suite, images_per_prompt=1)
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory):
+def data(tmp_path_factory):
     return write_benchmark(tmp_path_factory.mktemp("mjhq"))
 
 
 @pytest.fixture(scope="module")
-def drawings(suite, tmp_path_factory):
+def drawings(data, tmp_path_factory):
     """Answers of a model that draws other scenes of the same world, slightly blurred."""
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(1)
     answers = []
-    for sample in mjhq.TASK.samples(suite):
+    for sample in mjhq.TASK.samples(data):
         file = folder / f"{sample.id}.png"
         file.parent.mkdir(exist_ok=True)
         image = Image.fromarray(render(sample_scene(rng)))
@@ -73,8 +58,8 @@ def drawings(suite, tmp_path_factory):
     return answers
 
 
-def marked(task, answers, suite):
-    rows = task.mark(answers, {"features": suite.instrument("features")})
+def marked(task, answers):
+    rows = task.mark(answers, {"features": NET})
     described = [
         {"id": a.sample.id, "group": a.sample.group, "stratum": a.sample.stratum, **row}
         for a, row in zip(answers, rows, strict=True)
@@ -83,8 +68,8 @@ def marked(task, answers, suite):
 
 
 @pytest.fixture(scope="module")
-def rows(drawings, suite):
-    return marked(mjhq.TASK, drawings, suite)
+def rows(drawings):
+    return marked(mjhq.TASK, drawings)
 
 
 def gaussian_rows(rng, count, width=4, shift=0.5, reference=None):
@@ -105,9 +90,9 @@ def gaussian_rows(rng, count, width=4, shift=0.5, reference=None):
 # -- what is asked -----------------------------------------------------------------------------
 
 
-def test_one_drawing_a_prompt_named_as_its_reference(suite):
-    samples = list(mjhq.TASK.samples(suite))
-    metadata = json.loads((suite.folder / "meta_data.json").read_text())
+def test_one_drawing_a_prompt_named_as_its_reference(data):
+    samples = list(mjhq.TASK.samples(data))
+    metadata = json.loads((data.folder / "meta_data.json").read_text())
     assert len(samples) == 2 * PER_CATEGORY
     for sample, (key, entry) in zip(samples, metadata.items(), strict=True):
         assert sample.id == f"{entry['category']}/{key}"
@@ -117,20 +102,20 @@ def test_one_drawing_a_prompt_named_as_its_reference(suite):
 
 
 def test_the_stored_drawings_can_be_marked_again_as_a_folder(tmp_path):
-    suite = write_benchmark(tmp_path / "data", per_category=6)
+    data = write_benchmark(tmp_path / "data", per_category=6)
     meta = tmp_path / "data" / "meta_data.json"
     entries = json.loads(meta.read_text())
     for number, entry in enumerate(entries.values()):
         entry["prompt"] = ["twice\nthe same", "another ☂"][number % 3 == 0]
     meta.write_text(json.dumps(entries))
-    drawn = list(mjhq.TASK.samples(suite))
+    drawn = list(mjhq.TASK.samples(data))
     for sample in drawn:
         file = tmp_path / "images" / f"{sample.id}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (int(sample.group[:2], 16), int(sample.group[2:4], 16), 0)).save(
             file
         )
-    for name, text in mjhq.TASK.exports(drawn, None).items():
+    for name, text in mjhq.TASK.files_before(drawn).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     responder = FolderResponder(tmp_path / "images")
     again = responder.draw([sample.request for sample in drawn])
@@ -140,11 +125,11 @@ def test_the_stored_drawings_can_be_marked_again_as_a_folder(tmp_path):
 
 
 def test_a_missing_reference_is_named(tmp_path):
-    suite = write_benchmark(tmp_path, per_category=2)
+    data = write_benchmark(tmp_path, per_category=2)
     lost = sorted(tmp_path.rglob("*.jpg"))[1]
     lost.unlink()
     with pytest.raises(UserError, match=lost.name):
-        list(mjhq.TASK.samples(suite))
+        list(mjhq.TASK.samples(data))
 
 
 @pytest.mark.parametrize(
@@ -161,33 +146,29 @@ def test_a_missing_reference_is_named(tmp_path):
 def test_a_broken_meta_data_file_is_a_clear_error(tmp_path, content, message):
     (tmp_path / "meta_data.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        list(mjhq.TASK.samples(FolderSuite(tmp_path)))
+        list(mjhq.TASK.samples(Data.at(tmp_path, "mini")))
 
 
 def test_an_incomplete_official_benchmark_is_said_but_runs(tmp_path, caplog):
-    suite = write_benchmark(tmp_path, per_category=3)
-    suite.name = "official"
-    assert len(list(mjhq.TASK.samples(suite))) == 6
+    data = write_benchmark(tmp_path, per_category=3, suite="official")
+    assert len(list(mjhq.TASK.samples(data))) == 6
     assert "6 prompts in 2 categories instead of 30000 in 10" in caplog.text
 
 
 # -- what a row holds --------------------------------------------------------------------------
 
 
-def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(drawings, rows, suite):
+def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(drawings, rows):
     assert list(rows["setting"].unique()) == ["playground,mini"]
-    net = suite.instrument("features")
     image = np.asarray(Image.open(drawings[3].image)).astype(np.float32)
-    expected = net(image.transpose(2, 0, 1)[None])[0]
+    expected = NET(image.transpose(2, 0, 1)[None])[0]
     np.testing.assert_allclose(rows["features"][3], expected, atol=1e-4)
     assert rows["features"][3].dtype == np.float32
     assert not np.allclose(rows["features"][3], rows["reference_features"][3], atol=0.1)
 
 
-def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(
-    tmp_path, drawings, suite
-):
-    instruments = {"features": suite.instrument("features")}
+def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(tmp_path, drawings):
+    instruments = {"features": NET}
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG not really")
     with pytest.raises(Unscorable, match=r"broken\.png"):
@@ -199,8 +180,8 @@ def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(
         mjhq.TASK.mark([Answer(sample, drawings[0].image)], instruments)
 
 
-def test_marking_in_other_batches_gives_the_same_rows(drawings, rows, suite):
-    parts = [marked(mjhq.TASK, drawings[i : i + 7], suite) for i in range(0, 28, 7)]
+def test_marking_in_other_batches_gives_the_same_rows(drawings, rows):
+    parts = [marked(mjhq.TASK, drawings[i : i + 7]) for i in range(0, 28, 7)]
     again = pd.concat(parts, ignore_index=True)
     for column in ("features", "reference_features"):
         np.testing.assert_allclose(np.stack(again[column]), np.stack(rows[column][:28]), atol=1e-4)
@@ -222,16 +203,16 @@ def test_every_metric_names_its_protocol_and_network(rows):
     assert all(np.isfinite(value) for value in metrics.values())
 
 
-def test_the_other_protocols_are_other_tasks_with_other_names(drawings, suite):
+def test_the_other_protocols_are_other_tasks_with_other_names(drawings):
     names = []
     for task in (mjhq.TASK, mjhq_gigagan256.TASK, mjhq_pytorch_fid.TASK):
-        names.append(next(iter(task.summarize(marked(task, drawings[:70], suite)))))
+        names.append(next(iter(task.summarize(marked(task, drawings[:70])))))
     assert names == ["fid[playground,mini]", "fid[gigagan256,mini]", "fid[pytorch-fid,mini]"]
 
 
-def test_drawing_the_references_themselves_scores_zero(suite, rows):
-    perfect = [Answer(s, s.target["reference"]) for s in mjhq.TASK.samples(suite)]
-    metrics = mjhq.TASK.summarize(marked(mjhq.TASK, perfect, suite))
+def test_drawing_the_references_themselves_scores_zero(data, rows):
+    perfect = [Answer(s, s.target["reference"]) for s in mjhq.TASK.samples(data)]
+    metrics = mjhq.TASK.summarize(marked(mjhq.TASK, perfect))
     assert metrics["fid[playground,mini]"] < 1e-6
     assert metrics["fid[playground,mini]/art"] < 1e-6
     assert metrics["fid_noise_floor[playground,mini]"] > 0

@@ -9,8 +9,14 @@ import pandas as pd
 import pytest
 
 from harmon_eval import registry
-from harmon_eval.tasks.mmmu.files import DISCIPLINES, SUBJECTS, ordered_images, phrased
-from harmon_eval.tasks.mmmu.task import TASK, answer_files, summarize
+from harmon_eval.tasks.mmmu.files import (
+    DISCIPLINES,
+    SUBJECTS,
+    answer_files,
+    ordered_images,
+    phrased,
+)
+from harmon_eval.tasks.mmmu.task import TASK, summarize
 
 
 def rows(**changes):

@@ -11,6 +11,7 @@ from PIL import Image
 from harmon_eval import registry
 from harmon_eval.core import UserError
 from harmon_eval.running.jobs import RunSettings, prepare
+from harmon_eval.suites import load
 from harmon_eval.tasks.seed.task import TASK, summarize
 
 
@@ -78,10 +79,10 @@ def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(data_at, 
     assert found["seed_image[random-letter]"] == pytest.approx(60)  # four letters and Z
 
 
-def test_repeated_questions_are_refused(data_at, tmp_path):  # E3
+def test_repeated_questions_are_refused(tmp_path):  # E3
     write(tmp_path, [entry(1), entry(1)])
     with pytest.raises(UserError, match="two samples with the id '1'"):
-        prepare("seed", TASK, data_at(), RunSettings())
+        prepare("seed", TASK, load("mini", tmp_path), RunSettings())
 
 
 def test_what_is_wrong_with_the_file_is_said(data_at, tmp_path):

@@ -86,4 +86,4 @@ def test_other_files_are_refused(tmp_path, data_at):
     with pytest.raises(UserError, match=r"give a \.jsonl"):
         list(registry.task(f"vqa:{tmp_path / 'mine.xls'}").samples(data_at()))
     with pytest.raises(UserError, match="takes no argument"):
-        registry.task("geneval:x")
+        registry.task("gqa:x")

@@ -280,7 +280,7 @@ def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path):
     reply = "Consistency: 2\nRealism: 1\nAesthetic Quality: 0"
     rows = own.mark(answers, {"judge": Judge(Says(reply))})
     assert rows[0]["wiscore"] == 0.8 and rows[0]["reply"] == reply
-    files = own.exports([], pd.DataFrame(rows))
+    files = own.files_after([], pd.DataFrame(rows))
     scores = [json.loads(line) for line in files["scores.jsonl"].splitlines()]
     assert scores[0] == {
         "prompt_id": 1,

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former.detector import full_float32
+from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.instruments.weights import Weights
-from harmon_eval.tasks.geneval.rules import PALETTE
+from harmon_eval.store.digests import sha256_of
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
 OPENAI_FILE, HUB_FILE = "ViT-L-14.pt", "open_clip_model.safetensors"

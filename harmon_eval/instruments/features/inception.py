@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,6 +14,7 @@ from torch import nn
 
 from harmon_eval.core import UserError
 from harmon_eval.instruments.weights import Weights
+from harmon_eval.store.digests import sha256_of
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 WEIGHTS = Weights(
@@ -22,11 +22,6 @@ WEIGHTS = Weights(
     (INCEPTION_FILE,),
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE,
 )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class InceptionFeatures:

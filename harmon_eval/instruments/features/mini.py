@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features.inception import alike, sha256_of
+from harmon_eval.instruments.features.inception import alike
+from harmon_eval.store.digests import sha256_of
 
 MINI_WEIGHTS = Path(__file__).parents[2] / "suites" / "mini" / "features.safetensors"
 

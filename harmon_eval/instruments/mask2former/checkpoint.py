@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former import keys
-from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES
+from harmon_eval.store.digests import sha256_of
 
 if TYPE_CHECKING:
     from transformers import Mask2FormerForUniversalSegmentation

@@ -16,9 +16,9 @@ import torch
 import transformers
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.features.inception import sha256_of
 from harmon_eval.instruments.mask2former import checkpoint, pixels
-from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES
+from harmon_eval.store.digests import sha256_of
 
 Found = dict[str, tuple[np.ndarray, np.ndarray]]
 # What the self-test must find in the photograph, and how sure: far above GenEval's highest 0.9.

@@ -142,11 +142,6 @@ def _merge_order(last: Tensor) -> Tensor:
     return shaped.movedim((-1, -2, -3), (-3, -2, -1)).flatten(-3)
 
 
-def _merge_order_back(last: Tensor) -> Tensor:
-    shaped = last.unflatten(-1, (2, 2, -1))  # (..., dx, dy, C)
-    return shaped.movedim((-3, -2, -1), (-1, -2, -3)).flatten(-3)
-
-
 def to_transformers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Tensors under transformers' names, and the names (2.x) that have no place there.
 
@@ -164,24 +159,6 @@ def to_transformers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], lis
         if not names:
             unknown.append(name)
     return converted, unknown
-
-
-def to_mmdetection(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The way back: a transformers network's tensors under 2.x names, without index buffers."""
-    found: dict[str, Tensor] = {}
-    for theirs, ours in NAMES.items():
-        pattern = _pattern(ours)
-        for name in state:
-            match = pattern.match(name)
-            if match is None or ("@" in ours and "q" not in match.groups()):
-                continue
-            values = iter(value for value in match.groups() if value not in ("q", "k", "v"))
-            source = "".join(next(values) if c in "#*" else c for c in theirs)
-            letters = "qkv" if "@" in ours else "q"
-            parts = [state[name.replace("q_proj", f"{letter}_proj")] for letter in letters]
-            value = torch.cat(parts) if len(parts) > 1 else parts[0]
-            found[source] = _merge_order_back(value) if ".downsample." in source else value
-    return found
 
 
 def position_index(window: int) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from harmon_eval.core import UserError
 from harmon_eval.instruments.mask2former import checkpoint, pixels
 from harmon_eval.instruments.mask2former.detector import Found, full_float32
-from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 
 CONFIG = "configs/mask2former/mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco.py"
 EXTENSION = "mmcv._ext"

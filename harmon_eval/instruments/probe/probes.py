@@ -7,8 +7,6 @@ test image is computed once, when the first is marked, and kept until all are.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +19,12 @@ import numpy as np
 from harmon_eval.instruments.probing import lars as probe_lars
 from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
 from harmon_eval.instruments.probing.knn import knn_ranks
+from harmon_eval.instruments.probing.labelled import Labelled
 from harmon_eval.instruments.probing.shares import FACT, RANK
 from harmon_eval.instruments.probing.table import Table, head_ranks, stacked, standardised
+from harmon_eval.store.digests import checksum
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MANIFEST, TaskFolder
-from harmon_eval.tasks.linear_probe.folder import Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +63,7 @@ class Probes:
         assert self.store is not None
         entries = self.store.recorded()
         known = sorted((name, entry.get("vector")) for name, entry in entries.items())
-        content = json.dumps([known, list(self.parts.items())]).encode()
-        return hashlib.sha256(content).hexdigest()[:16]
+        return checksum([known, list(self.parts.items())])
 
     def verdict(self, sample_id: str) -> dict[str, float]:
         """``rank[PROBE]`` (0: the right class stands first) and ``fact NAME`` of a test image;

@@ -29,6 +29,7 @@ MOMENTUM, TRUST = 0.9, 0.001
 IMAGENET_BATCH, SMALL_BATCH = 16_384, 128
 IMAGENET_SIZE = 1_000_000
 SWEEP = (0.1, 1.0, 10.0, 100.0)
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,19 @@ class Lars:
             p.sub_(lr * m)
 
 
-def learning_rate(epoch: float, peak: float, epochs: int = EPOCHS) -> float:
+def learning_rate(epoch: float, peak: float) -> float:
     """At a fractional epoch: linear from 0 to ``peak`` over ten epochs, then half a cosine to 0."""
     if epoch < WARM_UP:
         return peak * epoch / WARM_UP
-    return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (epochs - WARM_UP)))
+    return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (EPOCHS - WARM_UP)))
 
 
-def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int, seed: int = 0) -> Head:
+def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int) -> Head:
     """Train a head on minibatches that are read as they come; the last partial one is dropped.
 
     ``views`` are the same images, each in another random crop (or as they are): epochs take them
     in turn."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     count, width = len(views[0]), views[0].width
     weight = torch.empty(classes, width)
     nn.init.trunc_normal_(weight, std=0.01, generator=generator)

@@ -15,6 +15,7 @@ CHUNK = 4096
 IN_MEMORY = 2**30  # bytes of features; more of them are memory-mapped
 EPS = 1e-6
 HELD_OUT = 10
+SEED = 0
 
 
 def stacked(vectors: Sequence[np.ndarray], folder: Path | None = None) -> np.ndarray:
@@ -83,11 +84,11 @@ def standardised(features: np.ndarray, labels: np.ndarray, rows: np.ndarray | No
     return replace(raw, mean=mean, scale=np.sqrt(variance + EPS))
 
 
-def hold_out(table: Table, classes: int, seed: int = 0) -> tuple[Table, Table]:
+def hold_out(table: Table, classes: int) -> tuple[Table, Table]:
     """The table without, and only with, ten rows of each class (a fifth of a small class).
 
-    A class of a single row gives none. Depends on the order of rows and the seed only."""
-    rng = np.random.default_rng(seed)
+    A class of a single row gives none. Depends on the order of rows only."""
+    rng = np.random.default_rng(SEED)
     labels = table.labels[table.rows]
     held = np.zeros(len(table), bool)
     for label in range(classes):

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from harmon_eval.instruments.features.inception import MINI_WEIGHTS, MiniNet
+from harmon_eval.instruments.features.mini import MINI_WEIGHTS, MiniNet
 from harmon_eval.suites.mini.scenes import COLORS, MAX_OBJECTS, SHAPES, SIDE, render, sample_scene
 
 BATCH = 128

@@ -1,0 +1,104 @@
+"""The sampling loop as it is used: it draws what ``reference.draw`` does, and repeats nothing.
+
+B pictures, L tokens of a grid m x n, V visible tokens, P places drawn, K buffers, C channels, D MAR
+width, T prompt length, S diffusion steps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.mar import Grid
+from harmon_eval.model.masking import hidden_counts
+from harmon_eval.model.sampling import DrawSettings, Noise, draw_orders_and_noise
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration of the MAR loop did. Where it was guided, x_enc and z hold 2B rows:
+    conditional, then unconditional."""
+
+    visible: Tensor  # (B, V) places read, in raster order
+    places: Tensor  # (B, P) places drawn, in raster order
+    x_enc: Tensor  # (B, K + V, D) encoder output after the LLM
+    z: Tensor  # (B, P, D) condition of the tokens drawn
+    cfg_scale: float
+    drawn: Tensor  # (B, P, C)
+    tokens: Tensor  # (B, L, C) so far, zeros where hidden
+
+
+@torch.inference_mode()
+def mar_iterations(
+    model: Harmon,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    orders: Tensor,
+    noise: Noise,
+    grid: Grid,
+    settings: DrawSettings,
+    passes: Passes | None = None,
+) -> Iterator[Iteration]:
+    """The sampling loop of MAR (Li et al. 2024) with Harmon's LLM between encoder and decoder.
+
+    Right-padded prompts (B, T), or with guidance (2B, T): conditional rows, then unconditional.
+    ``orders`` (B, L): tokens are drawn from the end of the order to its start. ``noise(k)`` gives
+    the initial (B*P, C) and step (S, B*P, C) noise of iteration k, rows in (sample, place) order.
+    The MAR encoder does not see the prompt, so both halves share its output. An iteration with
+    nothing to draw (more iterations than tokens) does not happen. ``passes`` may be kept from
+    drawing to drawing with the same model, settings and grid.
+    """
+    batch, length = orders.shape
+    copies = 1 if settings.cfg_scale == 1.0 else 2
+    if len(input_ids) != copies * batch:
+        raise ValueError(
+            f"{batch} pictures at CFG scale {settings.cfg_scale:g} need {copies * batch} prompts, "
+            f"not {len(input_ids)}"
+        )
+    passes = passes or Passes(model, settings, grid)
+    input_ids, attention_mask = passes.padded(input_ids, attention_mask)
+    both = passes.prompts(input_ids, attention_mask, batch)
+    conditional = both.rows(slice(batch))
+    counts = hidden_counts(length, settings.iterations)
+    tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
+    for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
+        if hidden == hidden_next:
+            continue
+        visible = orders[:, hidden:].sort(dim=1).values
+        places = orders[:, hidden_next:hidden].sort(dim=1).values
+        guided = settings.guided(k)
+        prompt = (attention_mask, both) if guided else (attention_mask[:batch], conditional)
+        x, z = passes.condition(tokens, visible, places, *prompt)
+        scale = settings.scale(hidden_next, length) if guided else 1.0
+        drawn = passes.draw(z.flatten(0, 1), *noise(k), scale).unflatten(0, places.shape)
+        tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
+        yield Iteration(visible, places, x, z, scale, drawn, tokens)
+
+
+def draw_latents(
+    model: Harmon,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    seeds: Sequence[int],
+    settings: DrawSettings,
+    passes: Passes | None = None,
+) -> Tensor:
+    """Latents (B, m, n, C), float32, of right-padded prompts (B, T), or with guidance (2B, T):
+    conditional rows, then unconditional.
+
+    Sample i depends on its prompt and ``seeds[i]`` only, not on its batch. Raises ValueError when
+    prompts and seeds do not match."""
+    grid = settings.grid(model)
+    orders, noise = draw_orders_and_noise(
+        seeds, grid, model.config.vae.channels, settings, model.device
+    )
+    loop = mar_iterations(model, input_ids, attention_mask, orders, noise, grid, settings, passes)
+    (last,) = deque(loop, maxlen=1)
+    return last.tokens.unflatten(1, grid)

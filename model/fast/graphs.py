@@ -1,0 +1,121 @@
+"""The passes of drawing as captured CUDA graphs, and compiled blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harmon_eval.model.fast.llm import KeysAndValues
+from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.mar import Grid
+from harmon_eval.model.sampling import DrawSettings
+
+ROW_SIZES = (8, 16, 32, 64)  # beyond these, multiples of the last
+PROMPT_SIZE = 16
+
+
+class CapturedPasses(Passes):
+    """The same passes, each launched as one CUDA graph for its shapes.
+
+    The lengths of the backbone are those of the iterations; rows of the head are padded to a few
+    sizes and prompts to multiples of 16, so that few graphs serve all batches. Equal to ``Passes``
+    but for rounding. Elsewhere than on CUDA there are no graphs, but the same padding and buffers.
+    """
+
+    def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
+        super().__init__(model, settings, grid)
+        self._backbone = Captured(self._flat_condition)
+        plain = super()._head
+        self._captured_head = Captured(lambda *inputs: (plain(*inputs),))
+
+    def condition(
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
+    ) -> tuple[Tensor, Tensor]:
+        x_enc, z = self._backbone(tokens, visible, places, mask, prompt.held)
+        return x_enc, z
+
+    def _flat_condition(
+        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, held: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().condition(tokens, visible, places, mask, KeysAndValues(held))
+
+    def head_rows(self, rows: int, copies: int) -> int:
+        """A size that the rows of a batch are padded to."""
+        fitting = (size for size in ROW_SIZES if size >= rows)
+        return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
+
+    def _head(
+        self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
+    ) -> Tensor:
+        filled = torch.full((), float(scale), device=z.device)  # waits for nothing, unlike a copy
+        return self._captured_head(z, noise_init, noise_steps, filled)[0]
+
+    def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        more = -input_ids.shape[1] % PROMPT_SIZE
+        return F.pad(input_ids, (0, more)), F.pad(mask, (0, more))
+
+
+class Captured:
+    """A function of tensors, replayed as one CUDA graph for each set of shapes.
+
+    A shape runs as usual when it first comes, which warms it up and spares a last, smaller batch
+    the capture; from the second time on inputs are copied into buffers and the graph is replayed.
+    What it gives is the caller's own. On the CPU the function runs on the same buffers.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        self.function = function
+        self.seen: set[object] = set()
+        self.graphs: dict[object, _Graph] = {}
+        self.pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        shapes = tuple((x.shape, x.dtype) for x in inputs)
+        if shapes not in self.seen:
+            self.seen.add(shapes)
+            return self.function(*inputs)
+        if shapes not in self.graphs:
+            self.graphs[shapes] = _Graph(self.function, inputs, self.pool)
+        return self.graphs[shapes].replay(inputs)
+
+
+class _Graph:
+    def __init__(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: tuple[Tensor, ...],
+        pool: Any,
+    ) -> None:
+        self.function = function
+        self.inputs = [x.clone() for x in inputs]
+        self.outputs: tuple[Tensor, ...] = ()
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if inputs[0].is_cuda:
+            self.graph = torch.cuda.CUDAGraph()
+            # Graphs share memory: one runs at a time, and its outputs are copied out at once.
+            with torch.cuda.graph(self.graph, pool=pool):
+                self.outputs = function(*self.inputs)
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        for buffer, x in zip(self.inputs, inputs, strict=True):
+            buffer.copy_(x, non_blocking=True)
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.outputs = self.function(*self.inputs)
+        return tuple(x.clone() for x in self.outputs)
+
+
+def compile_blocks(model: Harmon) -> None:
+    """Compile the blocks of MAR, and the norms and MLPs of the LLM, in place and once for all
+    lengths, to fuse what lies between their matrix products. Weights and their names stay."""
+    for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks):
+        block.compile(dynamic=True)
+    for layer in model.llm.model.layers:
+        for part in (layer.input_layernorm, layer.post_attention_layernorm, layer.mlp):
+            part.compile(dynamic=True)

@@ -1,0 +1,49 @@
+"""Greedy replies to questions about pictures. B questions, T length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harmon_eval.model.fast.llm import greedy
+from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+
+
+@torch.inference_mode()
+def generate(
+    model: Harmon,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    latents: Tensor | None,
+    max_new_tokens: int | Sequence[int],
+    stop_ids: frozenset[int],
+    pictures: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T) with
+    pictures in their places, as in ``Harmon.embed``. Each row stops by itself. What precedes the
+    questions about one picture, and the picture, is read once."""
+    return greedy(
+        model.llm,
+        model.embed(input_ids, latents, pictures=pictures),
+        attention_mask,
+        max_new_tokens,
+        stop_ids,
+        beginnings=[] if pictures is None else pictures,
+        shared=shared_beginning(input_ids, attention_mask, pictures),
+    )
+
+
+def shared_beginning(
+    input_ids: Tensor, attention_mask: Tensor, pictures: Sequence[int] | None
+) -> int:
+    """How many tokens rows about the same picture have in common: all up to its end, where every
+    row has one picture, in the same places, and a picture is asked about repeatedly."""
+    if pictures is None or not len({*pictures}) < len(pictures) == len(input_ids):
+        return 0
+    runs = (input_ids == IMAGE_PLACE).long()
+    end = int((runs[0].cumsum(dim=0) == runs[0].sum()).long().argmax()) + 1
+    same = bool((input_ids[:, :end] == input_ids[0, :end]).all())
+    whole = bool((runs[:, end:].sum() == 0) & (attention_mask.sum(dim=1) > end).all())
+    return end if same and whole else 0
