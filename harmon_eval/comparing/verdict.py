@@ -129,7 +129,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row a metric: task, metric, verdict, baseline, candidate, difference, low, high, p ..."""
+        """A row a metric: its verdict, both values, their difference with its interval, p ..."""
         import pandas as pd
 
         rows = []

@@ -32,7 +32,8 @@ class Request:
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
     ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
-    names they shall have. ``instruments``: role -> name and settings of an instrument other than the default."""
+    names they shall have. ``instruments``: role -> name and settings of an instrument other
+    than the default."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
