@@ -86,13 +86,15 @@ def _text(value: Any) -> str:
 class Outcome:
     """What a run came to: its folder, the results by task, and what could not be marked.
 
-    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks."""
+    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks.
+    ``ours``: this process added the run up, of several, so it is the one that shows it."""
 
     folder: RunFolder
     results: Mapping[str, Result]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
+    ours: bool = True
 
 
 def task_list(given: str | Sequence[str]) -> list[str]:
@@ -241,7 +243,7 @@ def run_jobs(
         team.finish("end", outcome.code)
         team.wait_for_all()
         return outcome
-    return Outcome(folder, results, int(team.result("end")))
+    return Outcome(folder, results, int(team.result("end")), ours=False)
 
 
 def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
