@@ -460,6 +460,11 @@ class Scores:
         """The headline metric; None where nothing could be scored."""
         return self.metrics.get(self.headline)
 
+    @property
+    def interval(self) -> Interval | None:
+        """Its 95 % interval; None where it has none, or there are too few groups for one."""
+        return self.intervals.get(self.headline)
+
 
 @dataclass(frozen=True)
 class Result(Scores):

@@ -60,6 +60,7 @@ def entries(
     if baselines:
         frames.append(quoted(baselines, public_only))
     found = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    found = found.astype(dict.fromkeys(("value", "worst", "low", "high"), float))
     return found[found["task"].isin(tasks)] if tasks else found
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Task, UserError
+from harmon_eval.core import Responder, Result, Scores, Task, UserError
 from harmon_eval.running import machine
 from harmon_eval.running.asking import unable
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
+from harmon_eval.running.results import scores
 from harmon_eval.running.runner import run_job, start_job
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
@@ -90,7 +91,7 @@ class Outcome:
     ``ours``: this process added the run up, of several, so it is the one that shows it."""
 
     folder: RunFolder
-    results: Mapping[str, Result]
+    results: Mapping[str, Scores]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
@@ -224,7 +225,7 @@ def run_jobs(
     team: Team,
     settings: RunSettings,
 ) -> Outcome:
-    results = {}
+    names, results = [job.name for job in jobs], {}
     for job in jobs:
         result = run_job(
             job,
@@ -239,11 +240,24 @@ def run_jobs(
         if result is not None:
             results[job.name] = result
     for _ in team.shares(["end"]):
-        outcome = finish([job.name for job in jobs], folder, results)
+        outcome = finish(names, folder, results)
         team.finish("end", outcome.code)
         team.wait_for_all()
         return outcome
-    return Outcome(folder, results, int(team.result("end")), ours=False)
+    return Outcome(folder, _all(names, folder, results), int(team.result("end")), ours=False)
+
+
+def _all(
+    names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]
+) -> dict[str, Scores]:
+    """The results of this process, and from the folder those that others of the team added up."""
+    others: dict[str, Scores] = {}
+    if states := {n: s["state"] for n, s in folder.manifest["tasks"].items() if n not in results}:
+        stored = tables.results_by_task(folder)
+        done = (name for name in names if states.get(name) == "done" and name in stored)
+        others = {name: scores(stored[name]) for name in done}
+    found = {**results, **others}
+    return {name: found[name] for name in names if name in found}
 
 
 def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
@@ -252,7 +266,8 @@ def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
-    return Outcome(folder, results, int(bool(unscored or unmarked)), unmarked, unscored)
+    whole = _all(names, folder, results)
+    return Outcome(folder, whole, int(bool(unscored or unmarked)), unmarked, unscored)
 
 
 def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:

@@ -45,7 +45,7 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
             "task": name,
             "metric": found.headline,
             "score": found.score,
-            "interval": found.intervals.get(found.headline),
+            "interval": found.interval,
             "n": found.n,
         }
         for name, found in sorted(outcome.results.items())

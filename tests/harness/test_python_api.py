@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -91,6 +91,9 @@ class Mine:
         return iter("yes" if "red" in r.question else ATTACK for r in requests)
 
 
+TAGS = {"div", "p", "b", "i", "br", "span", "table", "tr", "th", "td", "img", "code"}
+
+
 class Seen(HTMLParser):
     """What a browser would make of a page."""
 
@@ -117,7 +120,8 @@ def test_an_object_with_some_verbs_is_evaluated(run: Run, tmp_path: Path) -> Non
     quiz = run["quiz"]
     assert (quiz.headline, quiz.n, quiz.total, quiz.unscored) == ("accuracy", 3, 3, {})
     assert quiz.score == quiz.metrics["accuracy"] == pytest.approx(1 / 3)
-    low, high = quiz.intervals["accuracy"]
+    assert quiz.interval == quiz.intervals["accuracy"]
+    low, high = quiz.interval
     assert low <= quiz.score <= high
     assert (quiz.counts["accuracy"].n, quiz.counts["accuracy"].groups) == (3, 3)
     assert quiz.floor.reply == "yes" and quiz.floor.score == 1.0 and quiz.bounds is None
@@ -161,9 +165,7 @@ def test_nothing_that_others_wrote_becomes_markup_and_nothing_is_loaded(run: Run
     for page in pages:
         seen = Seen()
         seen.feed(page)
-        assert seen.tags <= set(
-            ["div", "p", "b", "i", "br", "span", "table", "tr", "th", "td", "img", "code"]
-        )
+        assert seen.tags <= TAGS
         assert seen.attributes <= {"class", "style", "title", "src", "alt"}
         assert all(source.startswith("data:image/webp;base64,") for source in seen.sources)
         assert "\u202e" not in page and "url(" not in page and "@import" not in page
@@ -233,7 +235,7 @@ def test_attributes_of_the_object_are_its_identity(tmp_path: Path) -> None:
     class Named(Mine):
         name, fingerprint = "named", "abc"
         settings = Settings()
-        about = {"hours": 3}
+        about: ClassVar = {"hours": 3}
 
     run = harmon_eval.evaluate(Named(), {"quiz": QUIZ}, output=tmp_path / "run")
     model = run["quiz"].provenance["model"]
