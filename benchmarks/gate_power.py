@@ -27,10 +27,10 @@ from scipy import stats
 
 from benchmarks import record
 from harmon_eval import registry
-from harmon_eval.compare.means import Mean
-from harmon_eval.compare.paired import RESAMPLES, Difference, by_replicates, of_means
-from harmon_eval.compare.runs import TaskPair
-from harmon_eval.compare.verdict import ALPHA, Settings, judge
+from harmon_eval.comparing.means import Mean
+from harmon_eval.comparing.paired import RESAMPLES, Difference, by_replicates, of_means
+from harmon_eval.comparing.runs import TaskPair
+from harmon_eval.comparing.verdict import ALPHA, Settings, judge
 from harmon_eval.core import Task
 from harmon_eval.metrics.fid_task import JACKKNIFE_GROUPS
 from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distances, without_each_group

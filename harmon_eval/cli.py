@@ -7,10 +7,10 @@ import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
+import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
@@ -45,13 +45,6 @@ of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 )
 
 
-def installed() -> str:
-    try:
-        return version("harmon-eval")
-    except PackageNotFoundError:  # a checkout that was not installed
-        return "(not installed)"
-
-
 def run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -61,7 +54,9 @@ def run_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"harmon_eval {installed()}")
+    parser.add_argument(
+        "--version", action="version", version=f"harmon_eval {harmon_eval.__version__}"
+    )
     return parser
 
 
