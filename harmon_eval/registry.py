@@ -201,7 +201,7 @@ def task(name: str) -> Task:
 
 def layouts() -> list[Callable[[Path], Any]]:
     """Readers of image folders in the tasks' published layouts (``Task.layout``), each once."""
-    found = {}
+    found: dict[Callable[[Path], Any], None] = {}
     for name in task_names():
         try:
             reader = task(name).layout
