@@ -29,7 +29,13 @@ class UserError(Exception):
 
 
 class Unscorable(Exception):
-    """This response cannot be marked by the protocol; the sample is counted as unscored."""
+    """This response cannot be marked by the protocol; the sample is counted as unscored.
+
+    ``reply`` is what was said, where something was."""
+
+    def __init__(self, reason: str = "", reply: str = "") -> None:
+        super().__init__(reason)
+        self.reply = reply
 
 
 class InstrumentMissing(UserError):
@@ -194,11 +200,16 @@ class Answer:
 
 
 class Reply(str):
-    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+    """A reply with what its maker says of it: the model that answered, and tokens in and out.
+
+    ``flaw`` says why it is no answer, where it is none (``replies.thoughts``); ``cut``: because it
+    reached the token limit."""
 
     model: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    flaw: str = ""
+    cut: bool = False
 
 
 class Responder:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.runner import start_job
+from harmon_eval.settings import split
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MARKS, RunFolder
@@ -89,7 +91,9 @@ def _instruments(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict[
     found: dict[str, str] = dict(manifest.get("instruments") or {})
     for role, spec in given.items():
         if spec.startswith("?") and role in found:
-            found[role] += ("&" if "?" in found[role] else "?") + spec[1:]
+            place, before = split(found[role])
+            both = {**before, **split(spec)[1]}
+            found[role] = f"{place}?{urlencode(both, quote_via=quote)}"
         else:
             found[role] = spec
     return found

@@ -71,6 +71,7 @@ def _served(argument: str, settings: Settings) -> Judge:
         body=settings.body,
         text_first=True,
         patience=openai.Patience(concurrency=concurrency),
+        option="--judge-body JSON",
     )
     return Judge(
         responder,
