@@ -28,7 +28,7 @@ from transformers import (
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
 from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
-from harmon_eval.files.images import open_image, viewed
+from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
 
@@ -57,10 +57,9 @@ def preprocess(
 
     The short side is truncated as in the original (transformers rounds it); the padding has the
     colour of the mean, also truncated."""
-    rgb = image.convert("RGB")
-    longest = max(rgb.size)
-    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in rgb.size)
-    small = rgb.resize((width, height), Image.Resampling.BICUBIC)
+    longest = max(image.size)
+    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.BICUBIC)
     square = Image.new("RGB", (side, side), tuple(int(255 * value) for value in mean))
     square.paste(small, ((side - width) // 2, (side - height) // 2))
     pixels = torch.from_numpy(np.array(square)).float() / 255  # (side, side, 3)
@@ -188,7 +187,7 @@ class JanusResponder(Responder):
             for r in requests
         ]
         inputs = self._tokens(texts)
-        if images := [open_image(file) for r in requests for file in r.images]:
+        if images := [read_picture(file) for r in requests for file in r.images]:
             inputs["pixel_values"] = self._pixels(images)
         output = self.model.generate(
             **inputs,

@@ -16,7 +16,7 @@ import torch
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.files.images import read_picture
 from harmon_eval.settings import check_range
 
 
@@ -50,7 +50,7 @@ class VisionLanguageResponder(Responder):
         for place, request in enumerate(requests):
             try:
                 files = [part for part in request.parts() if isinstance(part, Path)]
-                images = [open_image(path).convert("RGB") for path in files]
+                images = [read_picture(path) for path in files]
             except Unscorable as error:
                 replies[place] = error
                 continue

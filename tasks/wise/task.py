@@ -18,6 +18,7 @@ import pandas as pd
 from harmon_eval.core import Data, Metric, Row, Sample, Source, Task
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.layout import read_images
 
 
 def samples(data: Data) -> Iterator[Sample]:
@@ -84,5 +85,6 @@ TASK = Task(
     judged=wise.judged,
     bounds=bounds,
     files_after=files_after,
+    layout=read_images,
     columns=("category", "total", "judge", "wiscore", *wise.SCORES),
 )
