@@ -26,6 +26,7 @@ from transformers import (
     LogitsProcessorList,
 )
 
+from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
 from harmon_eval.core import Ask, Draw, Embed, Responder, UserError
 from harmon_eval.files.images import open_image, viewed
@@ -243,13 +244,19 @@ class Settings:
 def open_model(argument: str, settings: Settings) -> JanusResponder:
     """``janus:PLACE``. Raises UserError for what cannot be used."""
     check_place("janus", argument)
+    check_folder("janus", argument)
     roles = _roles(argument, settings.roles)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)
-        model: Any = JanusForConditionalGeneration.from_pretrained(
-            argument, revision=revision, dtype=dtype, use_safetensors=True
+        model: Any
+        model, info = JanusForConditionalGeneration.from_pretrained(
+            argument,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
@@ -257,6 +264,7 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
+    check_loaded(argument, info)
     responder = JanusResponder(
         argument.rstrip("/").rsplit("/", 1)[-1],
         model.to(device),
