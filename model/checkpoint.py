@@ -102,15 +102,8 @@ def locate(name: str) -> Path:
 
 
 def _processor(folder: Path, config: HarmonConfig) -> Processor:
-    own = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
-    if own := [file for file in own if file.exists() or file.is_symlink()]:
-        for file in own:
-            read_json(file)  # a pointer or half a file is named
-        try:
-            return Processor.from_folder(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-            raise CheckpointError(f"the tokenizer in {folder} cannot be opened: {reason}") from None
+    if own := read_processor(folder):
+        return own
     name = TOKENIZERS.get(config.llm.hidden_size)
     if name is None:
         raise CheckpointError(f"{folder} holds no tokenizer: copy tokenizer.json there")
@@ -121,6 +114,19 @@ def _processor(folder: Path, config: HarmonConfig) -> Processor:
             f"{folder} holds no tokenizer and {name} cannot be fetched: copy tokenizer.json and "
             f"tokenizer_config.json of {name} into {folder}"
         ) from None
+
+
+def read_processor(folder: Path) -> Processor | None:
+    """Of the tokenizer in a folder, None where there is none. Raises CheckpointError."""
+    files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
+    files = [file for file in files if file.exists() or file.is_symlink()]
+    for file in files:
+        read_json(file)  # a pointer or half a file is named
+    try:
+        return Processor.from_folder(folder) if files else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"the tokenizer in {folder} cannot be opened: {reason}") from None
 
 
 def read_drawing(folder: Path) -> DrawSettings:

@@ -250,8 +250,7 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)
-        model: Any
-        model, info = JanusForConditionalGeneration.from_pretrained(
+        loaded: Any = JanusForConditionalGeneration.from_pretrained(
             argument,
             revision=revision,
             dtype=dtype,
@@ -264,6 +263,7 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
+    model, info = loaded
     check_loaded(argument, info)
     responder = JanusResponder(
         argument.rstrip("/").rsplit("/", 1)[-1],

@@ -87,8 +87,7 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
         processor = AutoImageProcessor.from_pretrained(
             argument, revision=revision, trust_remote_code=False
         )
-        network: Any
-        network, info = AutoModel.from_pretrained(
+        loaded: Any = AutoModel.from_pretrained(
             argument,
             revision=revision,
             dtype=dtype,
@@ -106,6 +105,7 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
         raise UserError(f"{argument} is no vision encoder of transformers: {line}") from None
     # A classifier's weights often come without a pooler, which only ?pool=pooler asks.
     poolers = () if settings.pool == "pooler" else ("pooler.", "vision_model.head.")
+    network, info = loaded
     random = check_loaded(argument, info, poolers)
     network = getattr(network, "vision_model", network).to(device)
     name = f"vision:{argument.rstrip('/').rsplit('/', 1)[-1]}"

@@ -106,8 +106,7 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     check_folder("vlm", folder)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        model: torch.nn.Module
-        model, info = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
@@ -122,6 +121,7 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     except (OSError, ValueError, KeyError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{argument} is no vision-language model of transformers: {line}") from None
+    model, info = loaded
     check_loaded(argument, info)
     name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
     return VisionLanguageResponder(name, model.to(device), processor, weights_hash(folder))

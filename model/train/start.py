@@ -19,6 +19,7 @@ from harmon_eval.model.mar import MLP, Attention, initialize_positions
 from harmon_eval.model.processor import Processor, build_word_tokenizer
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError, torch_values
+from harmon_eval.model.train.checksums import Damaged, read_whole
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Start, VAERecipe
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
@@ -156,6 +157,10 @@ def read_vae(start: Start, preset: VAEConfig) -> tuple[VAE, str]:
 def _vae_of_file(path: Path, preset: VAEConfig) -> VAE:
     state = _load_tensors(path)
     if "recipe" in state and "vae" in state:  # a training of ours
+        try:
+            state = read_whole(path)
+        except Damaged as error:
+            raise RecipeError(str(error)) from None
         sizes = VAERecipe(**state["recipe"])
         config = VAEConfig(sizes.width, tuple(sizes.multipliers), sizes.blocks, scale=1.0)
         weights = state["vae"]
@@ -212,15 +217,17 @@ def _read_llm(name: str) -> Mapping[str, Tensor]:
     try:
         if Path(name).is_dir():
             of_library(Path(name))
-        llm, info = Qwen2ForCausalLM.from_pretrained(
+        loaded: Any = Qwen2ForCausalLM.from_pretrained(
             name, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise RecipeError(f"start.llm {name!r} cannot be opened: {reason}") from None
+    llm, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise RecipeError(f"start.llm {name!r} lacks weights, such as {missing[0]}")
-    return llm.state_dict()
+    weights: Mapping[str, Tensor] = llm.state_dict()
+    return weights
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
