@@ -201,7 +201,7 @@ def task(name: str) -> Task:
 
 def layouts() -> list[Callable[[Path], Any]]:
     """Readers of image folders in the tasks' published layouts (``Task.layout``), each once."""
-    found = {}
+    found: dict[Callable[[Path], Any], None] = {}
     for name in task_names():
         try:
             reader = task(name).layout
@@ -314,6 +314,21 @@ def instrument(
     return made
 
 
+def check_instrument(role: str, spec: str) -> None:
+    """Raises UserError for an instrument that nothing here knows; opens none."""
+    name, known = settings.split(spec)[0].partition(":")[0], instrument_names(role)
+    if not known:
+        raise UserError(f"there is no instrument for the role {role!r}: name another role")
+    if name not in known and _fallback(role) is None:
+        raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
+
+
+def _fallback(role: str) -> str | None:
+    """The module that opens instruments of other names for a role, if it has one."""
+    module = f"harmon_eval.instruments.{role}._any"
+    return module if _role_files(role) and importlib.util.find_spec(module) else None
+
+
 def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..., Any], str]:
     included = {n: m for n, m in _includes("open_instrument").items() if _serves(m, role)}
     points = _plugins(INSTRUMENT_GROUP)
@@ -323,8 +338,7 @@ def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..
         return module.open_instrument, argument
     if f"{role}.{name}" in points:
         return _load(points[f"{role}.{name}"]), argument
-    fallback = f"harmon_eval.instruments.{role}._any"
-    if _role_files(role) and importlib.util.find_spec(fallback) is not None:
+    if (fallback := _fallback(role)) is not None:
         whole = f"{name}:{argument}" if argument else name
         return importlib.import_module(fallback).open_instrument, whole
     if not (known := instrument_names(role)):

@@ -23,7 +23,8 @@ def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | N
 
     if task.bounds is None or not all(s.request.gives == "text" for s in samples):
         return None
-    right = Counter(best for s in samples if isinstance(best := task.bounds(s)[1], str))
+    replies = (task.bounds(sample)[1] for sample in samples)
+    right = Counter(reply for reply in replies if isinstance(reply, str))
     found = []
     for reply, _ in right.most_common(TRIED):
         marks = task.mark([Answer(sample, reply) for sample in samples], {})
@@ -31,8 +32,8 @@ def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | N
         metrics = task.summarize(pd.DataFrame(rows))
         if key in metrics:
             found.append(Floor(reply, float(metrics[key])))
-    best = max if task.higher_is_better else min
-    return best(found, key=lambda floor: floor.score, default=None)
+    highest = max if task.higher_is_better else min
+    return highest(found, key=lambda floor: floor.score, default=None)
 
 
 def if_marked(task: Task, sample: Sample, right: bool) -> Row:
