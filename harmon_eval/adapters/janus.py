@@ -26,6 +26,7 @@ from transformers import (
     LogitsProcessorList,
 )
 
+from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
 from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
 from harmon_eval.files.images import read_picture, viewed
@@ -252,13 +253,18 @@ class Settings:
 def open_model(argument: str, settings: Settings) -> JanusResponder:
     """``janus:PLACE``. Raises UserError for what cannot be used."""
     check_place("janus", argument)
+    check_folder("janus", argument)
     roles = _roles(argument, settings.roles)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)
-        model: Any = JanusForConditionalGeneration.from_pretrained(
-            argument, revision=revision, dtype=dtype, use_safetensors=True
+        loaded: Any = JanusForConditionalGeneration.from_pretrained(
+            argument,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
@@ -266,6 +272,8 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
+    model, info = loaded
+    check_loaded(argument, info)
     responder = JanusResponder(
         argument.rstrip("/").rsplit("/", 1)[-1],
         model.to(device),
