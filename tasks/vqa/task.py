@@ -38,7 +38,7 @@ from harmon_eval.files.question_files import field, find_image, read_table, unpa
 from harmon_eval.metrics.rows import having
 from harmon_eval.replies import gqa_answers, prompts
 from harmon_eval.replies.mmmu_answers import literal_list
-from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+from harmon_eval.replies.multiple_choice import whole_letter_rule
 from harmon_eval.tasks.vqa import mini
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
@@ -102,8 +102,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         parsed: str | None = answer.reply.strip()
         rule = "lmms-eval's GQA normalisation"
         if options:
-            parsed, how = vlmevalkit_rule(answer.reply, options)
-            rule = f"vlmevalkit-rule@e8e78f0: {how}"
+            parsed, how = whole_letter_rule(answer.reply, options)
+            rule = f"vlmevalkit-rule@e8e78f0, whole letters: {how}"
             correct = parsed == wanted[0]
         else:
             correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
@@ -145,7 +145,8 @@ def open_task(path: str = "") -> Task:
         about=About(
             paper="none",
             version="1",
-            protocol="this one: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+            protocol="this one: letters by VLMEvalKit's rule, whole letters only, other answers by "
+            "lmms-eval's for GQA",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",
