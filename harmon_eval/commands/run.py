@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harmon_eval.commands import _settings, judging
-from harmon_eval.commands.compare import add_decision_arguments
+from harmon_eval.commands.compare import CHANGED, add_decision_arguments
 from harmon_eval.core import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harmon_eval.running.evaluate import Request
 
 
@@ -112,15 +114,21 @@ def main(arguments: argparse.Namespace) -> int:
     outcome = run(request)
     tables.show_outcome(outcome, console)
     code = outcome.code
-    return code if arguments.baseline is None else _against_baseline(arguments, request, code)
+    if arguments.baseline is None:
+        return code
+    return _against_baseline(arguments, request, code, console)
 
 
-def _against_baseline(arguments: argparse.Namespace, request: Request, code: int) -> int:
+def _against_baseline(
+    arguments: argparse.Namespace, request: Request, code: int, console: Console
+) -> int:
     """Show the comparison; as a gate, its exit code counts, and unscored samples never pass."""
-    from harmon_eval.commands.compare import decide
+    import harmon_eval
+    from harmon_eval.comparing import output
 
     tasks = None if request.every_task else [t.strip() for t in arguments.tasks.split(",")]
-    verdict = decide(
+    found = harmon_eval.compare(
         arguments.baseline, request.folder.path, tasks=tasks, tolerance=arguments.tolerance
     )
-    return (verdict or (2 if code else 0)) if arguments.gate else code
+    output.show(found, CHANGED, console)
+    return (found.code or (2 if code else 0)) if arguments.gate else code

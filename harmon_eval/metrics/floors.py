@@ -32,8 +32,8 @@ def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | N
         metrics = task.summarize(pd.DataFrame(rows))
         if key in metrics:
             found.append(Floor(reply, float(metrics[key])))
-    best = max if task.higher_is_better else min
-    return best(found, key=lambda floor: floor.score, default=None)
+    highest = max if task.higher_is_better else min
+    return highest(found, key=lambda floor: floor.score, default=None)
 
 
 def if_marked(task: Task, sample: Sample, right: bool) -> Row:

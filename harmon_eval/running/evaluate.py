@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Task, UserError
+from harmon_eval.core import Responder, Result, Scores, Task, UserError
 from harmon_eval.running import machine
 from harmon_eval.running.asking import unable
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
+from harmon_eval.running.results import scores
 from harmon_eval.running.runner import run_job, start_job
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
@@ -31,12 +32,13 @@ class Request:
     """What a run is asked to do.
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
-    ``tasks``: names separated by commas, or ``all``; or tasks by their names. ``instruments``:
-    role -> name and settings of an instrument other than the default."""
+    ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
+    names they shall have. ``instruments``: role -> name and settings of an instrument other
+    than the default."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
-    tasks: str | Mapping[str, Task] = "all"
+    tasks: str | Sequence[str] | Mapping[str, Task] = "all"
     suite: str = "mini"
     settings: RunSettings = field(default_factory=RunSettings)
     data: Path | None = None
@@ -51,9 +53,9 @@ class Request:
     @property
     def chosen(self) -> dict[str, Task | None]:
         """Names of the tasks, with those that came as objects. Raises UserError."""
-        if isinstance(self.tasks, str):
-            return dict.fromkeys(task_list(self.tasks))
-        return dict(self.tasks)
+        if isinstance(self.tasks, Mapping):
+            return dict(self.tasks)
+        return dict.fromkeys(task_list(self.tasks))
 
     @property
     def folder(self) -> RunFolder:
@@ -89,16 +91,19 @@ class Outcome:
     ``ours``: this process added the run up, of several, so it is the one that shows it."""
 
     folder: RunFolder
-    results: Mapping[str, Result]
+    results: Mapping[str, Scores]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
     ours: bool = True
 
 
-def task_list(text: str) -> list[str]:
-    """Names of tasks, known ones and each once. Raises UserError."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def task_list(given: str | Sequence[str]) -> list[str]:
+    """Names of tasks, known ones and each once; in a text with commas between them.
+
+    Raises UserError."""
+    parts = given.split(",") if isinstance(given, str) else given
+    names = list(dict.fromkeys(name.strip() for name in parts if name.strip()))
     if not names:
         raise UserError("--tasks names no task: give A,B or leave it out for all")
     known = registry.task_names()
@@ -220,7 +225,7 @@ def run_jobs(
     team: Team,
     settings: RunSettings,
 ) -> Outcome:
-    results = {}
+    names, results = [job.name for job in jobs], {}
     for job in jobs:
         result = run_job(
             job,
@@ -235,19 +240,38 @@ def run_jobs(
         if result is not None:
             results[job.name] = result
     for _ in team.shares(["end"]):
-        outcome = finish([job.name for job in jobs], folder, results)
+        outcome = finish(names, folder, results)
         team.finish("end", outcome.code)
         team.wait_for_all()
         return outcome
-    return Outcome(folder, results, int(team.result("end")), ours=False)
+    return Outcome(folder, _all(names, folder, results), int(team.result("end")), ours=False)
+
+
+def _all(
+    names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]
+) -> dict[str, Scores]:
+    """The results of this process, and from the folder those that others of the team added up."""
+    others: dict[str, Scores] = {}
+    if states := {n: s["state"] for n, s in folder.manifest["tasks"].items() if n not in results}:
+        stored = tables.results_by_task(folder)
+        done = (name for name in names if states.get(name) == "done" and name in stored)
+        others = {name: scores(stored[name]) for name in done}
+    found = {**results, **others}
+    return {name: found[name] for name in names if name in found}
 
 
 def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
     """By one process: the run's state and its tables."""
-    states = folder.manifest["tasks"]
-    unmarked = tuple(name for name in names if states[name]["state"] != "done")
-    unscored = sum(states[name]["unscored"] for name in names if name not in unmarked)
+    unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
-    return Outcome(folder, results, int(bool(unscored or unmarked)), unmarked, unscored)
+    whole = _all(names, folder, results)
+    return Outcome(folder, whole, int(bool(unscored or unmarked)), unmarked, unscored)
+
+
+def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:
+    """Those of the tasks that are not marked, and how many samples of the others are unscored."""
+    states = folder.manifest["tasks"]
+    unmarked = tuple(name for name in names if states[name]["state"] != "done")
+    return unmarked, sum(states[n].get("unscored", 0) for n in names if n not in unmarked)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harmon_eval import registry
-from harmon_eval.compare.changes import _shown
-from harmon_eval.compare.means import Groups, means
-from harmon_eval.compare.paired import differences
-from harmon_eval.compare.verdict import by_task
+from harmon_eval.comparing.changes import _shown
+from harmon_eval.comparing.means import Groups, means
+from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.verdict import by_task
 from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
 

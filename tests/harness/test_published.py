@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 
 ROOT = Path(__file__).parents[2]
 HEAD = ",".join(published.SOURCE_COLUMNS)

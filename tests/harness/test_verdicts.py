@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harmon_eval.compare.paired import Difference
-from harmon_eval.compare.runs import TaskPair
-from harmon_eval.compare.verdict import Comparison, Line, Settings, judge
+from harmon_eval.comparing.paired import Difference
+from harmon_eval.comparing.runs import TaskPair
+from harmon_eval.comparing.verdict import Comparison, Line, Settings, judge
 from harmon_eval.store.durable import read_json, write_json
 from harmon_eval.store.run_folder import RunFolder
 

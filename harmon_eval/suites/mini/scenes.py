@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -272,7 +273,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return compose(rng, [kind() for _ in range(int(rng.integers(3, 5)))])
 
 
-def scene_for(metadata: Mapping, rng: np.random.Generator) -> Scene:
+def scene_for(metadata: Mapping[str, Any], rng: np.random.Generator) -> Scene:
     """A scene that shows exactly what a GenEval-style metadata object asks for."""
     kinds: list[tuple[str, str]] = []
     relation = None

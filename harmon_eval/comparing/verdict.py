@@ -9,18 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
-from harmon_eval.compare.paired import Difference, differences
-from harmon_eval.compare.runs import TaskPair
+from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.paired import Difference, differences
+from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA, POWER = 0.05, 0.8
 WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"
 NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
 UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or nothing changed)"
+
+
+FRAME = (
+    *("task", "metric", "verdict", "baseline", "candidate", "difference", "low", "high", "p"),
+    *("test", "groups", "smallest_detectable", "groups_needed", "decides", "fails", "reason"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,11 +89,55 @@ class Line:
     needed: int | None = None
     fails: bool = False
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """All of it as plain values; None for a number that is not finite."""
+        found = self.difference
+        values: dict[str, Any] = {
+            "task": self.task,
+            "metric": self.metric,
+            "decides": self.decides,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "fails": self.fails,
+            "p": self.p,
+            "smallest_detectable": self.detectable,
+            "groups_needed": self.needed,
+        }
+        if found:
+            values |= {
+                "baseline": found.baseline,
+                "candidate": found.candidate,
+                "difference": found.value,
+                "interval": found.interval,
+                "test": found.test,
+                "groups": found.groups,
+            }
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in values.items()
+        }
+
 
 @dataclass(frozen=True)
 class Comparison:
+    """``lines``: a verdict a metric; ``changed``: the samples with another mark, losses first."""
+
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    changed: tuple[Change, ...] = ()
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row a metric: its verdict, both values, their difference with its interval, p ..."""
+        import pandas as pd
+
+        rows = []
+        for line in self.lines:
+            row = line.values
+            row["low"], row["high"] = row.pop("interval", None) or (None, None)
+            rows.append({name: row.get(name) for name in FRAME})
+        return pd.DataFrame(rows, columns=list(FRAME))
 
     @property
     def code(self) -> int:

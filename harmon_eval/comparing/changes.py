@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.compare.means import BOOKKEEPING, mark_columns
-from harmon_eval.compare.runs import TaskPair
+from harmon_eval.comparing.means import BOOKKEEPING, mark_columns
+from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
 

@@ -65,10 +65,8 @@ def section(task: str) -> str:
     )
 
 
-def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) -> Board:
-    """Raises UserError where there is nothing of these tasks, or no column to sort by."""
-    if tasks:
-        entries = entries[entries["task"].isin(tasks)]
+def board(entries: pd.DataFrame, sort: str | None) -> Board:
+    """Raises UserError where there are no entries, or there is no column to sort by."""
     if entries.empty:
         raise UserError("there is nothing to show: give run folders, --baselines, or other --tasks")
     made = Board()
@@ -94,13 +92,32 @@ def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) 
     return made
 
 
+def sorted_entries(entries: pd.DataFrame, sort: str | None) -> pd.DataFrame:
+    """Entries in the order of their models, best first. Raises UserError as ``board`` does."""
+    board(entries, sort)
+    heads = entries[entries["headline"]]
+    # A detail that is asked for orders too; the models without it come after.
+    keys = list((entries if sort else heads)[COLUMN].drop_duplicates().itertuples(index=False))
+    by = next((key for key in keys if _is_called(key, sort)), tuple(heads[COLUMN].iloc[0]))
+    column = entries[(entries[COLUMN] == list(by)).all(axis=1)]
+    place = {model: n for n, model in enumerate(_order(entries, column, sort == "model"))}
+    return entries.sort_values(
+        "model", key=lambda models: models.map(place), kind="stable", ignore_index=True
+    )
+
+
+def _is_called(key: Sequence[str], sort: str | None) -> bool:
+    """Whether ``sort`` names a column (task, protocol, metric): by task, metric or both."""
+    return sort is not None and sort in (key[0], key[2], f"{key[0]} {key[2]}")
+
+
 def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bool:
     """Add one table; says whether it could be sorted by ``sort``."""
     keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
     columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
     ranks = {key: _ranks(columns[key]) for key in keys}
     cells_of = {key: {e["model"]: e for e in columns[key].to_dict("records")} for key in keys}
-    by = next((key for key in keys if sort and sort in (key[0], key[2], " ".join(key[::2]))), None)
+    by = next((key for key in keys if _is_called(key, sort)), None)
     order = _order(entries, columns[by or keys[0]], sort == "model")
     rows = []
     quoted = set(entries.loc[entries["kind"] == "quoted", "model"])

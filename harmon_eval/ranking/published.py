@@ -1,7 +1,7 @@
 """Published results: every number with its source, who states it, and under which protocol.
 
 ``results/published.csv`` is made from the reviewed list of sources by this file:
-``python -m harmon_eval.leaderboard.published SOURCE.csv results/published.csv``. It adds two
+``python -m harmon_eval.ranking.published SOURCE.csv results/published.csv``. It adds two
 columns, ``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes
 where the model saw prompts written after the benchmark's pattern), and changes no number.
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table as View
 
-from harmon_eval.leaderboard.tables import Board, Cell, Table
+from harmon_eval.ranking.tables import Board, Cell, Table
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell as escaped
 

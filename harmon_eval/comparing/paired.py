@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from harmon_eval.compare.means import Groups, Mean, means, mixed
+from harmon_eval.comparing.means import Groups, Mean, means, mixed
 from harmon_eval.core import Interval, Summarize, Task
 from harmon_eval.metrics.statistics import LEVEL, Replicates
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from harmon_eval import registry
-from harmon_eval.core import Task, UserError
-from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing, settings_of
+from harmon_eval.core import NOT_GIVEN, Task, UserError
+from harmon_eval.ranking.entries import IDENTITY
+from harmon_eval.store.run_folder import ROWS, RunFolder, differing, settings_of
+from harmon_eval.store.tables import results_by_task
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,28 @@ class TaskPair:
 
 
 def pairs(
-    baseline: RunFolder, candidate: RunFolder, tasks: Sequence[str] | None, any_settings: bool
+    baseline: RunFolder,
+    candidate: RunFolder,
+    tasks: Sequence[str] | None,
+    any_settings: bool,
+    known: Mapping[str, Task] | None = None,
 ) -> Iterator[TaskPair]:
-    """Each task of the baseline, or those named. Raises UserError for what is no run folder."""
+    """Each task of the baseline, or those named; ``known`` are tasks that have no name elsewhere.
+
+    Raises UserError for what is no run folder."""
     ours, theirs = _results(baseline), _results(candidate)
-    for name in tasks or ours:
+    # A variant made from one run's marks is compared when it is asked for.
+    for name in tasks or [name for name in ours if name in baseline.manifest["tasks"]]:
         if name not in ours and name not in theirs:
             raise UserError(
                 f"neither run has results of {name!r}: {baseline.path} has {', '.join(ours)}"
             )
-        yield _pair(name, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
+        task = (known or {}).get(name)
+        yield _pair(name, task, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
 
 
 def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
-    names = run.manifest["tasks"]
-    files = {name: run.path / name / METRICS for name in names}
-    found = {name: read_json(file) for name, file in files.items() if file.exists()}
+    found = results_by_task(run)
     if not found:
         raise UserError(f"{run.path} has no results yet: finish it with the same command")
     return found
@@ -55,6 +61,7 @@ def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
 
 def _pair(
     name: str,
+    task: Task | None,
     baseline: RunFolder,
     candidate: RunFolder,
     ours: dict[str, Any] | None,
@@ -64,20 +71,19 @@ def _pair(
     known = ours or theirs or {}
     sides = ((baseline, ours), (candidate, theirs))
     reasons = [f"{run.path} has no results of it" for run, result in sides if result is None]
-    task = None
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
         for side, run in enumerate((baseline, candidate)):
-            file = run.path / name / ROWS
+            file = run.task(name).path / ROWS
             if file.exists():
                 frames[side] = pd.read_parquet(file)
             else:
-                reasons.append(f"{run.path} has no {name}/{ROWS}: its marks are not at hand")
+                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are not at hand")
         try:
-            task = registry.task(name)
+            task = task or registry.task(name)
         except UserError as error:
             reasons.append(str(error))
         if task and (stored := ours["provenance"]["version"]) != task.version:
@@ -116,7 +122,8 @@ def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> 
 
 
 def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    same_weights = ours["model"]["fingerprint"] == theirs["model"]["fingerprint"]
+    prints = {ours["model"]["fingerprint"], theirs["model"]["fingerprint"]}
+    same_weights = len(prints) == 1 and NOT_GIVEN not in prints
     if ours["seed"] != theirs["seed"]:
         yield f"seeds {ours['seed']} and {theirs['seed']}"
     elif same_weights and settings_of(ours["model"]) == settings_of(theirs["model"]):

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 from harmon_eval.settings import did_you_mean
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder, settings_of
+from harmon_eval.store.run_folder import RunFolder, settings_of
+from harmon_eval.store.tables import stored_metrics
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")
@@ -47,6 +47,23 @@ COLUMNS = (
 )
 
 
+def entries(
+    runs: Sequence[Path],
+    baselines: str | None = None,
+    tasks: Sequence[str] | None = None,
+    public_only: bool = False,
+) -> pd.DataFrame:
+    """Every number of these runs and of published models, of all tasks or of some.
+
+    Raises UserError."""
+    frames = [measured(runs)]
+    if baselines:
+        frames.append(quoted(baselines, public_only))
+    found = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    found = found.astype(dict.fromkeys(("value", "worst", "low", "high"), float))
+    return found[found["task"].isin(tasks)] if tasks else found
+
+
 def measured(runs: Sequence[Path]) -> pd.DataFrame:
     """Headlines and details of runs. A partial run has no value, only n of its total.
 
@@ -55,11 +72,10 @@ def measured(runs: Sequence[Path]) -> pd.DataFrame:
     for path in runs:
         run = RunFolder(path)
         model = run.manifest["identity"]["model"]
-        files = sorted(path.glob(f"*/{METRICS}"))
-        if not files:
+        if not (results := stored_metrics(path)):
             raise UserError(f"{path} has no results yet: finish it with the same command")
-        for file in files:
-            rows += _of_run(str(path), model, read_json(file))
+        for result in results:
+            rows += _of_run(str(path), model, result)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "identity"])
     return _named_apart(frame)
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval import registry
-from harmon_eval.compare.paired import differences
-from harmon_eval.compare.runs import pairs
-from harmon_eval.compare.verdict import smallest_detectable
+from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.runs import pairs
+from harmon_eval.comparing.verdict import smallest_detectable
 from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder
-from harmon_eval.suites import Suite
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import results_by_task
+from harmon_eval.suites.suite import Suite
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
@@ -89,10 +89,9 @@ def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
 
     from harmon_eval.store.run_folder import ROWS
 
-    file = run.path / task / METRICS
-    if not file.exists() or not (rows := run.path / task / ROWS).exists():
+    result = results_by_task(run).get(task)
+    if result is None or not (rows := run.task(task).path / ROWS).exists():
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
-    result = read_json(file)
     if (interval := result["intervals"].get(result["headline"])) is None:
         raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
     groups = pd.read_parquet(rows, columns=["group"])["group"].nunique()
