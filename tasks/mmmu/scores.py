@@ -61,7 +61,8 @@ def with_drawn_letters(rows: pd.DataFrame) -> np.ndarray:
     """Marks (n,) where unmatched replies get the letters that the original draws.
 
     It goes through the subjects by the alphabet, and through each by the questions' numbers."""
-    marks, letters = rows["correct"].to_numpy(float).copy(), rows["options"].to_numpy()
+    marks: np.ndarray = rows["correct"].to_numpy(float).copy()
+    letters = rows["options"].to_numpy()
     answers, unmatched = rows["answer"].to_numpy(), rows["unmatched"].to_numpy(bool)
     order = np.lexsort((rows["number"].to_numpy(), rows["subject"].to_numpy(str)))
     drawn = order[unmatched[order]]
