@@ -85,7 +85,7 @@ def _response(run: RunFolder, task: str, name: str, log: Mapping[str, dict[str, 
 
 
 def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
-    """Prompts by sample id: from the rows if they hold prompts, else from the suite if it is here."""
+    """Prompts by sample id, from the rows if they hold prompts, otherwise from the suite."""
     for column in PROMPT_COLUMNS:
         if column in pair.baseline:
             rows = pair.baseline

@@ -178,7 +178,7 @@ def by_replicates(
 def _by_summarizing(
     ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int
 ) -> dict[str, Difference]:
-    """For any function of the rows. p counts the observed data as one swap (Phipson & Smyth 2010)."""
+    """For any function of the rows. p counts the data as one more swap (Phipson & Smyth 2010)."""
     rng = np.random.default_rng(seed)
     known = summarize(ours.rows), summarize(theirs.rows)
     scatter = [
