@@ -81,7 +81,7 @@ PATTERN = ("GenEval-pattern", "GenEval-style")
 
 
 def read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read all columns as text. Raises UserError if the file does not have exactly these columns."""
+    """Read all columns as text. Raises UserError if the columns are not exactly these."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
