@@ -45,8 +45,6 @@ from harmon_eval.replies.multiple_choice import whole_letter_rule
 from harmon_eval.tasks.vqa import mini
 from harmon_eval.tasks.vqa.files import read_questions
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
-
 
 def samples(data: Data, path: str) -> Iterator[Sample]:
     file = Path(path) if path else data.folder / "questions.jsonl"
