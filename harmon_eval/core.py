@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
+NOT_GIVEN = "not given"  # the fingerprint of a model that does not say which weights it has
 
 
 class UserError(Exception):
@@ -28,7 +29,13 @@ class UserError(Exception):
 
 
 class Unscorable(Exception):
-    """This response cannot be marked by the protocol; the sample is counted as unscored."""
+    """This response cannot be marked by the protocol; the sample is counted as unscored.
+
+    ``reply`` is what was said, where something was."""
+
+    def __init__(self, reason: str = "", reply: str = "") -> None:
+        super().__init__(reason)
+        self.reply = reply
 
 
 class InstrumentMissing(UserError):
@@ -193,11 +200,16 @@ class Answer:
 
 
 class Reply(str):
-    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+    """A reply with what its maker says of it: the model that answered, and tokens in and out.
+
+    ``flaw`` says why it is no answer, where it is none (``replies.thoughts``); ``cut``: because it
+    reached the token limit."""
 
     model: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    flaw: str = ""
+    cut: bool = False
 
 
 class Responder:
@@ -471,9 +483,11 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one task of one run came to. ``n`` of ``total`` samples were scored; ``counts`` has n
-    and groups of each metric; ``bounds`` are the headline metric if all unscored samples were
+class Scores:
+    """The numbers of one task of one run, as ``metrics.json`` holds them.
+
+    ``n`` of ``total`` samples were scored; ``counts`` has n and groups of each metric; ``unscored``
+    the reasons, with how often; ``bounds`` are the headline metric if all unscored samples were
     wrong, and if all were right; ``floor`` is what one constant reply would get."""
 
     task: str
@@ -485,6 +499,22 @@ class Result:
     unscored: Mapping[str, int]
     counts: Mapping[str, Count] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    rows: pd.DataFrame | None = None
     bounds: Interval | None = None
     floor: Floor | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The headline metric; None where nothing could be scored."""
+        return self.metrics.get(self.headline)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its 95 % interval; None where it has none, or there are too few groups for one."""
+        return self.intervals.get(self.headline)
+
+
+@dataclass(frozen=True)
+class Result(Scores):
+    """What one task of one run came to: its numbers, and ``rows`` with the marks behind them."""
+
+    rows: pd.DataFrame | None = None

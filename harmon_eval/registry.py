@@ -249,6 +249,22 @@ def model_settings(spec: str) -> list[str]:
     return settings.names(kind) if kind else []
 
 
+def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Whether a model runs a network here (it then has the setting ``device``); opens none.
+
+    Raises UserError for a model that nothing here knows, or a setting that it does not have."""
+    name, own = settings.split(spec)
+    opener, owner, _ = _model_opener(name)
+    kind = settings.declared(opener)
+    beside = {k: v for k, v in (given or {}).items() if v is not None}
+    chosen = settings.together(kind, own, beside, owner)
+    network = kind is not None and "device" in settings.names(kind)
+    if kind is not None:
+        known = chosen if network else {k: v for k, v in chosen.items() if k != "device"}
+        settings.read(kind, known, owner)
+    return network
+
+
 def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
     """The function that opens a model, the adapter's name, and what it is to open."""
     from harmon_eval import adapters
@@ -314,6 +330,21 @@ def instrument(
     return made
 
 
+def check_instrument(role: str, spec: str) -> None:
+    """Raises UserError for an instrument that nothing here knows; opens none."""
+    name, known = settings.split(spec)[0].partition(":")[0], instrument_names(role)
+    if not known:
+        raise UserError(f"there is no instrument for the role {role!r}: name another role")
+    if name not in known and _fallback(role) is None:
+        raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
+
+
+def _fallback(role: str) -> str | None:
+    """The module that opens instruments of other names for a role, if it has one."""
+    module = f"harmon_eval.instruments.{role}._any"
+    return module if _role_files(role) and importlib.util.find_spec(module) else None
+
+
 def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..., Any], str]:
     included = {n: m for n, m in _includes("open_instrument").items() if _serves(m, role)}
     points = _plugins(INSTRUMENT_GROUP)
@@ -323,8 +354,7 @@ def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..
         return module.open_instrument, argument
     if f"{role}.{name}" in points:
         return _load(points[f"{role}.{name}"]), argument
-    fallback = f"harmon_eval.instruments.{role}._any"
-    if _role_files(role) and importlib.util.find_spec(fallback) is not None:
+    if (fallback := _fallback(role)) is not None:
         whole = f"{name}:{argument}" if argument else name
         return importlib.import_module(fallback).open_instrument, whole
     if not (known := instrument_names(role)):

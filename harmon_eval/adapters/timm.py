@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
@@ -62,6 +63,7 @@ def open_model(argument: str, settings: Settings) -> TimmResponder:
             "timm:... needs the package timm: pip install 'harmon-eval[vision]'"
         ) from None
     check_place("timm", argument)
+    check_folder("timm", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     name = f"local-dir:{argument}" if Path(argument).is_dir() else argument
     chosen = {"global_pool": settings.pool} if settings.pool else {}

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
 from harmon_eval.files.images import to_rgb
 from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store.digests import checksum, sha256_of
@@ -67,6 +67,12 @@ def check_sample_id(sample_id: str) -> None:
 def _encodable(text: str) -> str:
     """Half a surrogate pair, which JSON from an endpoint can hold, fits into no UTF-8 file."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _made_by(reply: str) -> dict[str, str]:
+    """The model that a server says has answered."""
+    model = reply.model if isinstance(reply, Reply) else ""
+    return {"model": _encodable(model)[:200]} if model else {}
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
@@ -145,9 +151,11 @@ class TaskFolder:
             reason = str(response)
             if not isinstance(response, Unscorable):
                 reason = f"{type(response).__name__}: {reason}"
-            return {"id": sample_id, "error": redacted(_encodable(reason))}
+            entry = {"id": sample_id, "error": redacted(_encodable(reason))}
+            said = getattr(response, "reply", "")
+            return {**entry, "said": _encodable(said), **_made_by(said)} if said else entry
         if isinstance(response, str):
-            return {"id": sample_id, "reply": _encodable(response)}
+            return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
         try:
             data = _png(response)
         except Unscorable as error:  # values of no known range
@@ -306,6 +314,12 @@ class RunFolder:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
         tasks = self.manifest["tasks"]
         before = tasks.get(name, {})
+        place = self.task(name).path
+        if other := next((n for n in tasks if n != name and self.task(n).path == place), ""):
+            raise UserError(
+                f"{self.path} holds {other!r} in the folder that {name!r} would have: "
+                "choose another --output"
+            )
         if before:
             self._same(f"data of task {name}", before["data"], data)
             if limit and (before["limit"] is None or before["limit"] > limit):

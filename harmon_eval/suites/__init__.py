@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from harmon_eval import registry
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
 from harmon_eval.suites.suite import Suite
@@ -26,6 +27,8 @@ SUITES: dict[str, dict[str, str]] = {
 }
 NAMES = tuple(SUITES)
 
+__all__ = ["NAMES", "SUITES", "Suite", "load"]
+
 
 def load(
     name: str, data: Path | None = None, instruments: Mapping[str, str] | None = None
@@ -33,9 +36,11 @@ def load(
     """The suite ``name``. ``data``: a folder with files to use instead; ``instruments``: role ->
     name and settings of the instrument to use instead.
 
-    Raises UserError for an unknown suite, or a folder that is not there."""
+    Raises UserError for an unknown suite or instrument, or a folder that is not there."""
     if name not in SUITES:
         raise UserError(f"unknown suite {name!r}: {did_you_mean(name, NAMES)}")
     if data is not None and not data.is_dir():
         raise UserError(f"--data {data}: no such folder")
+    for role, spec in (instruments or {}).items():
+        registry.check_instrument(role, spec)
     return Suite(name, data, SUITES[name], instruments or {})

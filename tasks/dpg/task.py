@@ -90,7 +90,9 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
             continue
         said = {q.number: v.value for q, v in zip(questions, found, strict=True)}
         row = dpg.mark_image(questions, said, answer.sample.target["first"])
-        rows.append({"judge": judge.name, "last": answer.sample.target["last"], **row})
+        models = ", ".join(sorted({v.model for v in found if v.model}))
+        by = {"judge": judge.name, "judge_as_returned": models}
+        rows.append({**by, "last": answer.sample.target["last"], **row})
     return rows
 
 
@@ -136,7 +138,7 @@ TASK = Task(
     ),
     about=About(
         paper="arXiv 2403.05135",
-        version="1",
+        version="2",
         protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
         differs="The first row of questions counts, categories come from all four images, and an "
         "answer that is neither yes nor no is unscored. `as_published*` keep what the script does.",

@@ -102,7 +102,7 @@ def _text(file: Path) -> str:
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        item = json.loads(text)
+        item: dict[str, Any] = json.loads(text)
         problem = fault(item)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: must be exactly one JSON object ({error})") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from harmon_eval.core import Task, UserError
 from harmon_eval.settings import did_you_mean
@@ -33,9 +34,10 @@ def variant(task: Task, argument: str) -> Task:
         f"({rules.counting_threshold} where a number is asked for) instead of the published "
         f"{PUBLISHED.threshold} and {PUBLISHED.counting_threshold}. {task.about.differs}",
     )
+    mark: Any = task.mark  # GenEval's, which takes the thresholds
     return replace(
         task,
-        mark=partial(task.mark, protocol=rules),
+        mark=partial(mark, protocol=rules),
         about=about,
         from_marks=partial(verdicts, protocol=rules),
     )
@@ -72,6 +74,10 @@ def protocol(argument: str) -> Protocol:
                 f"{part}: a GenEval threshold is a score between 0 and 1, such as {name}=0.4"
             )
         given[FIELDS[name]] = score
-    made = replace(PUBLISHED, **given)
+    made = replace(
+        PUBLISHED,
+        threshold=given.get("threshold", PUBLISHED.threshold),
+        counting_threshold=given.get("counting_threshold", PUBLISHED.counting_threshold),
+    )
     check_stored(made)
     return made

@@ -41,11 +41,9 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics.rows import having
 from harmon_eval.replies import gqa_answers, prompts
-from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+from harmon_eval.replies.multiple_choice import whole_letter_rule
 from harmon_eval.tasks.vqa import mini
 from harmon_eval.tasks.vqa.files import read_questions
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
 
 
 def samples(data: Data, path: str) -> Iterator[Sample]:
@@ -70,8 +68,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         parsed: str | None = answer.reply.strip()
         rule = "lmms-eval's GQA normalisation"
         if options:
-            parsed, how = vlmevalkit_rule(answer.reply, options)
-            rule = f"vlmevalkit-rule@e8e78f0: {how}"
+            parsed, how = whole_letter_rule(answer.reply, options)
+            rule = f"vlmevalkit-rule@e8e78f0, whole letters: {how}"
             correct = parsed in wanted and how != "refusal"
         else:
             correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
@@ -113,7 +111,8 @@ def open_task(path: str = "") -> Task:
         about=About(
             paper="none",
             version="2",
-            protocol="this one: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+            protocol="this one: letters by VLMEvalKit's rule, whole letters only, other answers by "
+            "lmms-eval's for GQA",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",

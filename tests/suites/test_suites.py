@@ -119,7 +119,10 @@ def test_a_chosen_instrument_comes_before_the_suites_and_that_before_the_tasks()
     assert chosen.instrument_name("detector", task) == "shapes"
     assert chosen.instrument("detector", task).identity
     with pytest.raises(UserError, match="did you mean 'shapes'"):
-        load("mini", instruments={"detector": "shape"}).instrument("detector", task)
+        load("mini", instruments={"detector": "shape"})
+    with pytest.raises(UserError, match="no instrument for the role 'detctor'"):
+        load("mini", instruments={"detctor": "shapes"})
+    load("mini", instruments={"judge": "vlm:SOME/MODEL"})  # any model may judge
 
 
 def test_unknown_suites_and_folders_are_named() -> None:
