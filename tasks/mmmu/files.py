@@ -139,7 +139,11 @@ def _of_tsv(file: Path, split: str) -> Read:
         where = f"{file}, row {row['index']}"
         subject = field(row, "category", where).replace(" ", "_")
         number = str(row.get("id") or f"{split}_{subject}_{row['index']}")
-        options = [row[name] for name in "ABCDEFGHI" if row.get(name, "") not in ("", "nan")]
+        options = ["" if row.get(n) in (None, "nan") else row[n] for n in "ABCDEFGHI" if n in row]
+        while options and not options[-1]:
+            options.pop()
+        if "" in options:  # the letters after it would be others
+            raise UserError(f"{where}: option {'ABCDEFGHI'[options.index('')]} is empty")
         question = {"id": number, "question": field(row, "question", where)}
         if options[1:] == [OTHER_ANSWERS]:
             question |= {"options": "[]", "answer": options[0]}
