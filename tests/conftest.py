@@ -54,19 +54,23 @@ class Measured:
 
 @pytest.fixture
 def measure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> Callable[..., Measured]:
     """Evaluate on the command line, in this process, with a cache and run folders of its own."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
 
     def measure(*arguments: object, run: str = "run") -> Measured:
         capfd.readouterr()
+        caplog.clear()
         given = [str(argument) for argument in arguments]
         code = cli.main([*given, "--output", str(tmp_path / run), "--fresh"])
         printed = capfd.readouterr()
         found = sorted((tmp_path / run).glob("*/metrics.json"))
         result = json.loads(found[0].read_text()) if found else {}
         assert "Traceback" not in printed.err
-        return Measured(code, printed.out + printed.err, result, tmp_path / run)
+        return Measured(code, printed.out + printed.err + caplog.text, result, tmp_path / run)
 
     return measure
