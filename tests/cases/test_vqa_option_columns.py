@@ -100,8 +100,14 @@ def test_forms_in_csv(tmp_path: Path) -> None:
         ({"options": 7, "answer": "A"}, "options is '7': give a list"),
         ({"options": [["cat"], ["dog"]], "answer": "A"}, "an option is no text"),
         ({"options": ["cat", None, "cow"], "answer": "A"}, "option 2 of 3 is empty"),
-        ({"options": {"x": "cat", "y": "dog"}, "answer": "A"}, "keys of the options are not A, B"),
-        ({"options": {"A": "cat", "C": "dog"}, "answer": "A"}, "leave out a letter"),
+        (
+            {"options": {"x": "cat", "y": "dog"}, "answer": "A"},
+            "options do not go A, B, C",
+        ),
+        (
+            {"options": {"A": "cat", "C": "dog"}, "answer": "A"},
+            "options do not go A, B, C",
+        ),
         ({"options": "[cat, dog]", "answer": "A"}, "begins like a list and is none"),
         ({"A": "cat", "B": "", "C": "cow", "answer": "A"}, "option 2 of 3 is empty"),
         ({"A": "cat", "C": "cow", "answer": "A"}, "not from A on without a gap"),
