@@ -45,7 +45,7 @@ def vlmevalkit_rule(reply: str, options: Options) -> tuple[str | None, str]:
         return letters[0], "letter"
     if not letters and NON_ANSWER in words:
         return NON_ANSWER, "letter"
-    phrase = re.search(r"answer is\s*\**\s*([A-D])\b", reply, re.IGNORECASE)
+    phrase = re.search(r"answer is\s*+\**+\s*+([A-D])\b", reply, re.IGNORECASE)
     if phrase and phrase[1].upper() in options:
         return phrase[1].upper(), "answer phrase"
     if (by_text := _contained(reply, options)) is not None:

@@ -36,7 +36,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.files.question_files import field, find_image, read_table, unpacked
 from harmon_eval.metrics.rows import having
-from harmon_eval.replies import gqa_answers, prompts
+from harmon_eval.replies import prompts, short_answers
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.replies.multiple_choice import vlmevalkit_rule
 from harmon_eval.tasks.vqa import mini
@@ -100,13 +100,13 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     for answer in answers:
         wanted, options = answer.sample.target["answers"], answer.sample.target["options"]
         parsed: str | None = answer.reply.strip()
-        rule = "lmms-eval's GQA normalisation"
+        rule = "numbers by value, words as they are"
         if options:
             parsed, how = vlmevalkit_rule(answer.reply, options)
             rule = f"vlmevalkit-rule@e8e78f0: {how}"
             correct = parsed == wanted[0]
         else:
-            correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
+            correct = any(short_answers.same(answer.reply, text) for text in wanted)
         rows.append(
             {
                 "choice": bool(options),
@@ -144,8 +144,9 @@ def open_task(path: str = "") -> Task:
         bounds=lambda sample: ("", sample.target["answers"][0]),
         about=About(
             paper="none",
-            version="1",
-            protocol="this one: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+            version="2",
+            protocol="this one: letters by VLMEvalKit's rule; other answers are right if they are the "
+            "same numbers (3.0 is 3, three is 3, -5 is not 5) and the same words",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",
