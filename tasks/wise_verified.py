@@ -17,6 +17,7 @@ import pandas as pd
 from harmon_eval.core import Data, Row, Sample, Source, Task
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.layout import read_images
 
 
 def samples(data: Data) -> Iterator[Sample]:
@@ -75,5 +76,6 @@ TASK = Task(
     judged=wise.judged,
     bounds=bounds,
     files_after=files_after,
+    layout=read_images,
     columns=("category", "total", "judge", "score"),
 )

@@ -26,9 +26,10 @@ from transformers import (
     LogitsProcessorList,
 )
 
+from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
 from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
-from harmon_eval.files.images import open_image, viewed
+from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
 
@@ -57,10 +58,9 @@ def preprocess(
 
     The short side is truncated as in the original (transformers rounds it); the padding has the
     colour of the mean, also truncated."""
-    rgb = image.convert("RGB")
-    longest = max(rgb.size)
-    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in rgb.size)
-    small = rgb.resize((width, height), Image.Resampling.BICUBIC)
+    longest = max(image.size)
+    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.BICUBIC)
     square = Image.new("RGB", (side, side), tuple(int(255 * value) for value in mean))
     square.paste(small, ((side - width) // 2, (side - height) // 2))
     pixels = torch.from_numpy(np.array(square)).float() / 255  # (side, side, 3)
@@ -188,7 +188,7 @@ class JanusResponder(Responder):
             for r in requests
         ]
         inputs = self._tokens(texts)
-        if images := [open_image(file) for r in requests for file in r.images]:
+        if images := [read_picture(file) for r in requests for file in r.images]:
             inputs["pixel_values"] = self._pixels(images)
         output = self.model.generate(
             **inputs,
@@ -253,13 +253,18 @@ class Settings:
 def open_model(argument: str, settings: Settings) -> JanusResponder:
     """``janus:PLACE``. Raises UserError for what cannot be used."""
     check_place("janus", argument)
+    check_folder("janus", argument)
     roles = _roles(argument, settings.roles)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)
-        model: Any = JanusForConditionalGeneration.from_pretrained(
-            argument, revision=revision, dtype=dtype, use_safetensors=True
+        loaded: Any = JanusForConditionalGeneration.from_pretrained(
+            argument,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
@@ -267,6 +272,8 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
+    model, info = loaded
+    check_loaded(argument, info)
     responder = JanusResponder(
         argument.rstrip("/").rsplit("/", 1)[-1],
         model.to(device),

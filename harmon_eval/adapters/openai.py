@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from harmon_eval.adapters._completions import ErrorBody, NoCompletion, read_reply
 from harmon_eval.adapters._endpoint import KEY, Connection, EndpointError, Patience, Transient
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.files.images import open_image, plain, upright
 from harmon_eval.settings import check_range
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -250,11 +250,11 @@ def data_url(path: Path) -> str:
 
     Raises Unscorable for what is no sound picture."""
     image = open_image(path)
-    if image.format in SENT_AS_THEY_ARE:
+    if image.format in SENT_AS_THEY_ARE and plain(image):
         data, kind = path.read_bytes(), image.format
     else:
         buffer = BytesIO()
-        image.convert("RGB").save(buffer, "PNG")
+        upright(image).save(buffer, "PNG")
         data, kind = buffer.getvalue(), "PNG"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
 

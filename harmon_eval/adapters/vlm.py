@@ -6,7 +6,6 @@ read from safetensors, remote code is never run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.files.images import read_picture
 from harmon_eval.settings import check_range
 
 
@@ -50,7 +50,7 @@ class VisionLanguageResponder(Responder):
         for place, request in enumerate(requests):
             try:
                 files = [part for part in request.parts() if isinstance(part, Path)]
-                images = [open_image(path).convert("RGB") for path in files]
+                images = [read_picture(path) for path in files]
             except Unscorable as error:
                 replies[place] = error
                 continue
@@ -131,10 +131,15 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     check_place("vlm", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     folder = _folder(argument)
+    check_folder("vlm", folder)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except ImportError as error:
         line = str(error).strip().splitlines()[0]
@@ -144,6 +149,8 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     except (OSError, ValueError, KeyError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{argument} is no vision-language model of transformers: {line}") from None
+    model, info = loaded
+    check_loaded(argument, info)
     name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
     return VisionLanguageResponder(
         name, model.to(device), processor, weights_hash(folder), settings.max_new_tokens
@@ -160,12 +167,3 @@ def _folder(argument: str) -> Path:
     except (OSError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"no folder and no hub id {argument!r} ({line}): give vlm:PATH") from None
-
-
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over the folder's safetensors files."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

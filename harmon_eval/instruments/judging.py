@@ -80,6 +80,7 @@ class Judge:
         self.identity = f"{responder.name} {responder.fingerprint} {settings}"
         self.attempts, self.workers, self.batch = attempts, workers, batch
         self.price, self.budget = price, budget
+        self.silent = ""  # why it must not be asked: then only replies that are here count
         self.log = JudgeLog()
         self._lock = threading.Lock()
         self._spent = self._reserved = 0.0
@@ -95,6 +96,7 @@ class Judge:
             price=self.price,
             budget=self.budget,
         )
+        bound.silent = self.silent
         bound.log = JudgeLog(folder / JUDGE_LOG)
         if self.budget is not None:
             logs = folder.parent.glob(f"*/{JUDGE_LOG}")
@@ -153,6 +155,8 @@ class Judge:
 
     def _ask(self, requests: Mapping[str, Ask]) -> dict[str, Exception]:
         """Ask and log; what failed, by key. Replies under way are waited for and kept."""
+        if self.silent and requests:
+            raise UserError(self.silent)
         items = list(requests.items())
         batches = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
         failures: dict[str, Exception] = {}
@@ -173,7 +177,7 @@ class Judge:
                 raise BudgetSpent(
                     f"the budget of {self.budget:.2f} USD is used up ({self._spent:.2f} USD spent, "
                     f"{worst:.3f} needed at most for the next request): "
-                    "`mark RUN` with a larger --budget goes on"
+                    "`mark RUN` with the judge and a larger --budget goes on"
                 )
             self._reserved += worst
         failures = {}

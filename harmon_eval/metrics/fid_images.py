@@ -101,7 +101,11 @@ def read_image(path: Path) -> np.ndarray:
     """(H, W, 3). As clean-fid: .npy as it is; alpha is dropped, EXIF orientation not applied.
 
     Raises Unscorable for what is no sound picture."""
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
+    return (
+        np.load(path, allow_pickle=False)
+        if path.suffix == ".npy"
+        else read_rgb(path, as_stored=True)
+    )
 
 
 def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:

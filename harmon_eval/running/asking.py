@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Reply, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.files.images import portions
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
@@ -205,13 +206,14 @@ def _ask_round(
                 entries = folder.recorded()
                 again, _ = stored_answers(folder, entries, batch)
                 batch = [sample for sample in batch if sample.id not in again]
-            asked, responses = _requests(stored, batch)
-            start = time.monotonic()
-            if asked:
-                responses |= respond(responder, asked, progress)
+            asked, failed = _requests(stored, batch)
+            after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
+            if failed:
+                folder.record(failed, 0, entries, after)
+            for some in portions(asked, lambda sample: responder.reads(sample.request)):
+                start = time.monotonic()
+                responses = respond(responder, some, progress)
                 answering.check(responses)
-            if responses:
-                after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
                 folder.record(responses, time.monotonic() - start, entries, after)
             advance(part.shares[name][2])
 

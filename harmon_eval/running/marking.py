@@ -69,7 +69,7 @@ def mark_missing(
     rounds = Rounds(task, samples)
     answers, _ = stored_answers(folder, folder.recorded(), samples, checked, rounds)
     stamps = answers.sound
-    done = _marked(folder, key, stamps)
+    done = marked(folder, key, stamps)
     shares = {}
     for number, planned in enumerate(batches(samples, batch_size)):
         if count := sum(s.id in answers and s.id not in done for s in planned):
@@ -82,12 +82,12 @@ def mark_missing(
     with progress.bar("marking", sum(shares.values())) as advance:
         for name, begun in team.shares(list(names)):
             share, first = names[name], int(names[name]) * batch_size
-            marked_now = _marked(folder, key, stamps) if begun else done
+            marked_now = marked(folder, key, stamps) if begun else done
             left = [s for s in samples[first : first + batch_size] if s.id not in marked_now]
             if batch := [answer for s in left if (answer := answers.answer(s)) is not None]:
                 rows = mark_batch(task, instruments, batch)
-                marked = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
-                waiting.append(_frame(marked, stamps))
+                pairs = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+                waiting.append(_frame(pairs, stamps))
             # Others count on a share that is done; alone, a part holds what a second brought.
             if waiting and (team.size > 1 or time.monotonic() - flushed > FLUSH_SECONDS):
                 folder.add_marks(key, share, _joined(waiting))
@@ -98,7 +98,7 @@ def mark_missing(
     return stamps
 
 
-def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
+def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
     """Samples with a mark of the response that is stored now."""
     rows = folder.marks(key, ["id", "unscored", "response"])
     if rows is None:

@@ -48,6 +48,7 @@ def run_job(
     checked: Stored | None = None
     if responder is not None:
         size = 1 if exact else batch_size
+        responder.expect(job.name, job.task, job.samples)
         checked = ask_missing(job.task, responder, folder, job.samples, size, progress, team)
     outcome = f"{folder.path.name}.result"
     if job.task.files_before:

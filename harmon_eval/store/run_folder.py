@@ -33,6 +33,7 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
+from harmon_eval.files.images import to_rgb
 from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
@@ -81,8 +82,8 @@ def _parquet(rows: pd.DataFrame) -> bytes:
 
 
 def _png(image: Image.Image) -> bytes:
-    if image.mode not in ("RGB", "L"):
-        image = image.convert("RGB")
+    if image.mode != "L" or "transparency" in image.info:
+        image = to_rgb(image)
     buffer = io.BytesIO()
     # An orientation that came with the file is for the benchmark to apply or to ignore.
     image.save(buffer, "PNG", exif=image.info.get("exif", b""))
@@ -155,7 +156,10 @@ class TaskFolder:
             return {**entry, "said": _encodable(said), **_made_by(said)} if said else entry
         if isinstance(response, str):
             return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
-        data = _png(response)
+        try:
+            data = _png(response)
+        except Unscorable as error:  # values of no known range
+            return {"id": sample_id, "error": f"the image {error}"}
         images[self._own(self.image_file(sample_id))] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
 

@@ -35,6 +35,7 @@ from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
 from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, Question, read_questions
+from harmon_eval.tasks.dpg.layout import read_images
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ TASK = Task(
     instruments={"judge": ""},
     judged=judged,
     bounds=bounds,
+    layout=read_images,
     # The yes and no of each question (``answers``) are not added up.
     columns=("judge", "last", "score", "published", "*yes:*", "*of:*"),
 )
