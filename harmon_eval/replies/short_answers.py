@@ -128,7 +128,7 @@ def _number_words(tokens: Sequence[Part], start: int) -> tuple[int, int]:
     while place < len(tokens):
         word = tokens[place]
         if current > 0 and word in ("-", "and"):  # twenty-one, two hundred and five
-            fits = current in range(20, 100, 10) if word == "-" else current % 100 == 0
+            fits = current % 100 in range(20, 100, 10) if word == "-" else current % 100 == 0
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             if not fits or following not in _SMALL or not _SMALL[str(following)]:
                 break

@@ -124,7 +124,9 @@ def add_up(
         "data": run.manifest["tasks"][job.name]["data"],
         **mark_key(job.task, instruments),
     }
-    provenance |= answered_by(rows, folder)
+    named = answered_by(rows, folder)
+    run.update_task(job.name, **named)
+    provenance |= named
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

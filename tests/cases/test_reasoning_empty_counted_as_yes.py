@@ -101,9 +101,19 @@ def test_an_answer_is_what_follows_the_last_thought(reply: str, answer: str) -> 
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "\u200b\n", "<|im_end|>", "</s>", "<think>", "<think>yes", "yes <think>no", "a</think>",
-     "<think>a</think><think>Score: 1", "<|channel|>analysis<|message|>yes"],
-)  # fmt: skip
+    [
+        "",
+        "\u200b\n",
+        "<|im_end|>",
+        "</s>",
+        "<think>",
+        "<think>yes",
+        "yes <think>no",
+        "a</think>",
+        "<think>a</think><think>Score: 1",
+        "<|channel|>analysis<|message|>yes",
+    ],
+)
 def test_nothing_is_no_answer(reply: str) -> None:
     with pytest.raises(Unscorable) as caught:
         answered(reply)
