@@ -50,8 +50,8 @@ TASK = Task(
         protocol="PKU-YuanGroup/WISE @ eb51174, data_verified",
         differs="Replies are read with both edges of a score in view, as in `wise`. A reply that "
         "cannot be parsed is asked for again, then unscored with bounds instead of dropped. The "
-        "rubric is our wording unless you give the official one (docs/judges.md), and the judge "
-        "is part of the metric's name.",
+        "rubric is our wording unless you give the official one (docs/judges.md), and the judge is "
+        "part of the metric's name.",
         compares="Neither lmms-eval nor VLMEvalKit is followed. Never compare it with `wise`, "
         "which has other prompts, another rubric and another scale. Published rows are of "
         "Qwen3.5-35B-A3B without thinking.",

@@ -119,7 +119,7 @@ def plain(image: Image.Image) -> bool:
 
 def _turned(image: Image.Image) -> bool:
     try:
-        return image.getexif().get(ORIENTATION, 1) != 1
+        return bool(image.getexif().get(ORIENTATION, 1) != 1)
     except (OSError, SyntaxError, ValueError, struct.error):
         return False  # broken EXIF says nothing
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REASONS = 3  # that are said; the table of rows has them all
+ASKED = "asked, to be marked"  # the state of a task whose responses are stored, and no more
 
 
 def run_job(
@@ -37,11 +38,12 @@ def run_job(
     progress: Progress,
     team: Team = ALONE,
     exact: bool = False,
+    predict_only: bool = False,
 ) -> Result | None:
     """Run one task; without a responder only mark what is stored.
 
-    None: it could not be marked, or another process of the team adds it up. Says why, and leaves
-    the responses for ``mark`` to continue with."""
+    None: it could or should not be marked, or another process of the team adds it up. Says why, and
+    leaves the responses for ``mark`` to continue with."""
     if not team.begun:
         start_job(job, run)
     folder = run.task(job.name, team.rank)
@@ -53,6 +55,12 @@ def run_job(
     outcome = f"{folder.path.name}.result"
     if job.task.files_before:
         folder.export(job.task.files_before(job.samples))
+    if predict_only:
+        for _ in team.shares([outcome]):
+            left = _without_response(job, folder)
+            run.update_task(job.name, state=ASKED, unscored=left)
+            team.finish(outcome, {"unscored": left})
+        return None
     try:
         instruments = load_instruments(job.task, suite, folder)
         size = 1 if exact else MARK_BATCH
@@ -73,6 +81,11 @@ def run_job(
             run.update_task(job.name, state=state)
             team.finish(outcome, {"unscored": None})
     return None
+
+
+def _without_response(job: Job, folder: TaskFolder) -> int:
+    recorded = folder.recorded()
+    return sum("error" in recorded.get(s.id, {"error": "no response"}) for s in job.samples)
 
 
 def start_job(job: Job, run: RunFolder) -> None:

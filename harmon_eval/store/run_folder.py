@@ -314,6 +314,12 @@ class RunFolder:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
         tasks = self.manifest["tasks"]
         before = tasks.get(name, {})
+        place = self.task(name).path
+        if other := next((n for n in tasks if n != name and self.task(n).path == place), ""):
+            raise UserError(
+                f"{self.path} holds {other!r} in the folder that {name!r} would have: "
+                "choose another --output"
+            )
         if before:
             self._same(f"data of task {name}", before["data"], data)
             if limit and (before["limit"] is None or before["limit"] > limit):

@@ -41,11 +41,9 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics.rows import having
 from harmon_eval.replies import prompts, short_answers
-from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+from harmon_eval.replies.multiple_choice import vqa_rule
 from harmon_eval.tasks.vqa import mini
 from harmon_eval.tasks.vqa.files import read_questions
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
 
 
 def samples(data: Data, path: str) -> Iterator[Sample]:
@@ -70,8 +68,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         parsed: str | None = answer.reply.strip()
         rule = "numbers by value, words as they are"
         if options:
-            parsed, how = vlmevalkit_rule(answer.reply, options)
-            rule = f"vlmevalkit-rule@e8e78f0: {how}"
+            parsed, how = vqa_rule(answer.reply, options)
+            rule = f"a whole letter or the text of one option: {how}"
             correct = parsed in wanted and how != "refusal"
         else:
             correct = any(short_answers.same(answer.reply, text) for text in wanted)
@@ -113,8 +111,9 @@ def open_task(path: str = "") -> Task:
         about=About(
             paper="none",
             version="2",
-            protocol="this one: letters by VLMEvalKit's rule; other answers are right if they are "
-            "the same numbers (3.0 is 3, three is 3, -5 is not 5) and the same words",
+            protocol="this one: a letter that stands by itself, or the text of one option; other "
+            "answers are right if they are the same numbers (3.0 is 3, three is 3, -5 is not 5) "
+            "and the same words",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",

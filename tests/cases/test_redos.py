@@ -59,6 +59,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "mmmu letters": lambda reply: mmmu_answers.letter(reply, OPTIONS),
     "mmmu values": mmmu_answers.open_values,
     "letters, vlmevalkit": lambda reply: multiple_choice.vlmevalkit_rule(reply, OPTIONS),
+    "letters, vqa": lambda reply: multiple_choice.vqa_rule(reply, OPTIONS),
+    "letters, whole letter": lambda reply: multiple_choice.whole_letter_rule(reply, OPTIONS),
     "letters, lmms-eval": lambda reply: multiple_choice.lmms_eval_rule(reply, OPTIONS),
     "letters, whole": lambda reply: multiple_choice.whole_reply(reply, OPTIONS),
     "letters, first": multiple_choice.first_character,

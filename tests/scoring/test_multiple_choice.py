@@ -11,6 +11,8 @@ from harmon_eval.replies.multiple_choice import (
     given_options,
     lmms_eval_rule,
     vlmevalkit_rule,
+    vqa_rule,
+    whole_letter_rule,
     whole_reply,
 )
 
@@ -72,3 +74,38 @@ def test_seed_bench_replies(reply, exact, first, rule):  # seed.md, E1
 def test_no_text_breaks_a_rule(reply):
     assert vlmevalkit_rule(reply, OPTIONS)[0] in (None, "Z", *OPTIONS)
     assert lmms_eval_rule(reply, OPTIONS) in (None, *"ABCDE")
+
+
+# VLMEvalKit's pattern has no word boundary; verdicts of the original code, executed.
+WORDS = [
+    ("The answer is blue", "B", None), ("the correct answer is definitely this", "D", None),
+    ("The answer is a cat", "A", "A"), ("Answer is  **c**", "C", "C"), ("answer is** B", "B", "B"),
+    ("The answer is clear: it is wet", "C", None), ("The answer is (B)x", "B", "B"),
+    ("The answer is dark, so the answer is b", "D", "B"), ("The answer is e", None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "toolkit", "ours"), WORDS)
+def test_the_first_letter_of_a_word_after_answer_is(reply, toolkit, ours):
+    options = {"A": "left of it", "B": "right of it", "C": "above it", "D": "below it"}
+    assert vlmevalkit_rule(reply, options)[0] == toolkit
+    assert whole_letter_rule(reply, options)[0] == ours
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        *((text, "B") for text in ("B", "b", "(B)", "**B.**", "B. dog", "Dog.", "“dog”", "A dog")),
+        *((text, "B") for text in ("The answer is B", "The answer is a dog", "It is a dog.")),
+        *((text, None) for text in ("The answer is blue", "A or B", "a bird", "I see a bird", "2")),
+        ("The answer is A", "A"),
+        ("a", "A"),
+        ("three point zero", None),
+        ("3.0", "C"),
+        ("Three", "C"),
+        ("-3", None),
+    ],
+)
+def test_letters_of_questions_of_ones_own(reply, letter):
+    options = {"A": "cat", "B": "dog", "C": "3"}
+    assert vqa_rule(reply, options)[0] == letter
