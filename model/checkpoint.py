@@ -141,9 +141,9 @@ def read_drawing(folder: Path) -> DrawSettings:
         return DrawSettings()
     try:
         # JSON has no tuples.
-        return DrawSettings(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        )
+        pairs = ((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items())
+        stored: dict[str, Any] = dict(pairs)
+        return DrawSettings(**stored)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file} does not fit this version: {error}") from None
 

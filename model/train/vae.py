@@ -139,8 +139,8 @@ def _check_same(recipe: VAERecipe, before: Mapping[str, Any], folder: Path) -> N
     for key, value in asdict(recipe).items():
         if key not in FREE and json.dumps(value) != json.dumps(before.get(key, value)):
             raise RecipeError(
-                f"{folder} holds a run with another {key}: {before[key]}, not {value}; give another "
-                "--output"
+                f"{folder} holds a run with another {key}: {before[key]}, not {value}; give "
+                "another --output"
             )
 
 
