@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TRAIN = [sys.executable, "-m", "harmon_eval.model.train"]
-RECIPE = """
-kind = "vae"
-steps = 1
-batch = 2
-multipliers = [1, 1, 1, 1, 1]
-bfloat16 = false
-threads = 1
-"""
+from harmon_eval.model.train.__main__ import main
+from harmon_eval.model.train.recipe import VAERecipe
+from harmon_eval.model.train.vae import train_vae
+
 SIZES = {f"{part}_width": 32 for part in ("llm", "mar", "head")}
 SIZES |= {"llm_layers": 1, "mar_depth": 1, "head_depth": 1}
 SET = [
@@ -31,45 +26,50 @@ SET = [
 
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vae")
-    (folder / "recipe.toml").write_text(RECIPE)
-    command = [*TRAIN, str(folder / "recipe.toml"), "--output", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder / "checkpoint.pt"
+    recipe = VAERecipe(steps=1, batch=2, multipliers=(1, 1, 1, 1, 1), bfloat16=False, threads=1)
+    return train_vae(recipe, tmp_path_factory.mktemp("vae"))
 
 
-def train(vae: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [*TRAIN, "mini", "--output", str(folder), "--set", f"start.vae={vae}", *SET]
-    return subprocess.run(command, capture_output=True, text=True)
+def train(vae: Path, folder: Path) -> int:
+    return main(["mini", "--output", str(folder), "--set", f"start.vae={vae}", *SET])
 
 
 @pytest.fixture(scope="module")
 def run(vae: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training") / "run"
-    done = train(vae, folder)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert train(vae, folder) == 0
     return folder
 
 
 @pytest.mark.parametrize("flaw", ["cut", "empty", "flipped"])
 def test_the_training_goes_on_and_ends_with_the_same_weights(
-    shared_folder: Path, vae: Path, run: Path, tmp_path: Path, flaw: str
+    shared_folder: Path,
+    vae: Path,
+    run: Path,
+    tmp_path: Path,
+    flaw: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    case = [sys.executable, str(shared_folder / "cases" / "checkpoint-truncated" / "case.py")]
+    def case(*words: str) -> str:
+        file = shared_folder / "cases" / "checkpoint-truncated" / "case.py"
+        monkeypatch.setattr(sys, "argv", [str(file), *words])
+        runpy.run_path(str(file))
+        return capsys.readouterr().out
+
     other = tmp_path / flaw
     shutil.copytree(run, other)
-    subprocess.run([*case, "damage", str(other), flaw], check=True)
-    done = train(vae, other)
-    assert done.returncode == 0 and "Traceback" not in done.stderr
-    said = [line for line in done.stderr.splitlines() if "step-0000004" in line]
+    case("damage", str(other), flaw)
+    assert train(vae, other) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "step-0000004" in line]
     assert len(said) == 1 and "state.pt" in said[0] and "step-0000002 is taken" in said[0]
-    same = [*case, "same", str(run), str(other)]
-    assert subprocess.run(same, capture_output=True, text=True).stdout == "same weights: True\n"
+    assert case("same", str(run), str(other)) == "same weights: True\n"
 
 
-def test_a_torn_recipe_is_one_line(vae: Path, run: Path, tmp_path: Path) -> None:
+def test_a_torn_recipe_is_one_line(
+    vae: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(run, tmp_path / "torn")
     (tmp_path / "torn" / "recipe.json").write_text('{"rec')
-    done = train(vae, tmp_path / "torn")
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "recipe.json is damaged: remove it" in done.stderr.splitlines()[-1]
+    assert train(vae, tmp_path / "torn") == 2
+    assert "recipe.json is damaged: remove it" in capsys.readouterr().err.splitlines()[-1]
