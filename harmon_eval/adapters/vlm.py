@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, own_penalties
 from harmon_eval.core import Ask, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image
 
@@ -30,7 +30,11 @@ class VisionLanguageResponder(Responder):
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        self.settings = {"decoding": "greedy", "dtype": str(model.dtype).removeprefix("torch.")}
+        self.settings = {
+            "decoding": "greedy",
+            **own_penalties(model),
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
 
     def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
         """Replies in order. Requests with and without images go in batches of their own."""
