@@ -141,9 +141,11 @@ def read_drawing(folder: Path) -> DrawSettings:
         return DrawSettings()
     try:
         # JSON has no tuples.
-        pairs = ((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items())
-        stored: dict[str, Any] = dict(pairs)
-        return DrawSettings(**stored)
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return DrawSettings(**given)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file} does not fit this version: {error}") from None
 

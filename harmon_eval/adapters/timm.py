@@ -39,7 +39,7 @@ class TimmResponder(Responder):
 
     @torch.inference_mode()
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
-        pixels = torch.stack([self.prepare(viewed(r).convert("RGB")) for r in requests])
+        pixels = torch.stack([self.prepare(viewed(r)) for r in requests])
         features = self.network(pixels.to(self.device, self.dtype))  # (B, D)
         return list(features.float().cpu().numpy())
 

@@ -59,7 +59,7 @@ class VisionResponder(Responder):
 
     @torch.inference_mode()
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
-        images = [viewed(request).convert("RGB") for request in requests]
+        images = [viewed(request) for request in requests]
         pixels = self.processor(images=images, return_tensors="pt")["pixel_values"]
         output = self.network(pixel_values=pixels.to(self.network.device, self.network.dtype))
         return list(pooled(output, self.pool).float().cpu().numpy())

@@ -14,13 +14,28 @@ from typing import Any, ClassVar
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, own_penalties
-from harmon_eval.core import Ask, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.adapters._torch import (
+    DTYPES,
+    Dtype,
+    best_device,
+    check_place,
+    own_penalties,
+    reply_of,
+)
+from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
+from harmon_eval.files.images import read_picture
+from harmon_eval.settings import check_range
 
 
 class VisionLanguageResponder(Responder):
-    def __init__(self, name: str, model: Any, processor: Any, fingerprint: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        processor: Any,
+        fingerprint: str,
+        max_new_tokens: int | None = None,
+    ) -> None:
         """Raises UserError for a processor without a chat template."""
         if not getattr(processor, "chat_template", None):
             raise UserError(f"{name} has no chat template: add chat_template.jinja to its folder")
@@ -35,6 +50,9 @@ class VisionLanguageResponder(Responder):
             **own_penalties(model),
             "dtype": str(model.dtype).removeprefix("torch."),
         }
+        self.limit = max_new_tokens
+        if max_new_tokens:
+            self.settings["max_new_tokens"] = max_new_tokens
 
     def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
         """Replies in order. Requests with and without images go in batches of their own."""
@@ -43,7 +61,7 @@ class VisionLanguageResponder(Responder):
         for place, request in enumerate(requests):
             try:
                 files = [part for part in request.parts() if isinstance(part, Path)]
-                images = [open_image(path).convert("RGB") for path in files]
+                images = [read_picture(path) for path in files]
             except Unscorable as error:
                 replies[place] = error
                 continue
@@ -54,7 +72,13 @@ class VisionLanguageResponder(Responder):
                 replies[place] = text
         return replies
 
-    def _generate(self, requests: Sequence[Ask], images: Sequence[list[Any]]) -> list[str]:
+    def _stops(self) -> set[int]:
+        """The tokens that end a reply."""
+        ends = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = ends if isinstance(ends, list) else [ends]
+        return {i for i in (*ids, self.processor.tokenizer.eos_token_id) if i is not None}
+
+    def _generate(self, requests: Sequence[Ask], images: Sequence[list[Any]]) -> list[Reply]:
         texts = [
             self.processor.apply_chat_template(
                 conversation(request), add_generation_prompt=True, tokenize=False
@@ -64,19 +88,24 @@ class VisionLanguageResponder(Responder):
         shown = {"images": list(images)} if images[0] else {}
         inputs = self.processor(text=texts, padding=True, return_tensors="pt", **shown)
         inputs = inputs.to(self.model.device, dtype=self.model.dtype)
+        limits = [self.limit or request.max_new_tokens for request in requests]
         with torch.inference_mode():
             tokens = self.model.generate(
                 **inputs,
                 do_sample=False,
                 num_beams=1,
-                max_new_tokens=max(request.max_new_tokens for request in requests),
+                max_new_tokens=max(limits),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
             )
         new = tokens[:, inputs["input_ids"].shape[1] :]
         # Greedy decoding: a smaller limit is a beginning of the same tokens.
-        cut = [row[: request.max_new_tokens] for row, request in zip(new, requests, strict=True)]
-        decoded = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
-        return [text.strip() for text in decoded]
+        cut = [row[:limit].tolist() for row, limit in zip(new, limits, strict=True)]
+        texts = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
+        stops = self._stops()
+        return [
+            reply_of(text.strip(), ids, limit, stops)
+            for text, ids, limit in zip(texts, cut, limits, strict=True)
+        ]
 
 
 def conversation(request: Ask) -> list[dict[str, Any]]:
@@ -94,10 +123,16 @@ def conversation(request: Ask) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Settings:
+    """``max_new_tokens`` stands in for the benchmark's own limit, for models that think first."""
+
     REFUSES: ClassVar[str] = "decoding is greedy"
 
     device: str | None = None
     dtype: Dtype = "float32"
+    max_new_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("max_new_tokens", self.max_new_tokens, 1)
 
 
 def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
@@ -128,7 +163,9 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     model, info = loaded
     check_loaded(argument, info)
     name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
-    return VisionLanguageResponder(name, model.to(device), processor, weights_hash(folder))
+    return VisionLanguageResponder(
+        name, model.to(device), processor, weights_hash(folder), settings.max_new_tokens
+    )
 
 
 def _folder(argument: str) -> Path:

@@ -4,7 +4,7 @@
 
     RUN/recipe.json                  what is trained, and from what (origins)
     RUN/tokenizer/, generation_config.json  as in the model's folder that an export makes
-    RUN/checkpoints/step-0001000/    state.pt: all that resuming needs, and digests.json
+    RUN/checkpoints/step-0001000/    state.pt: all that resuming needs; digests.json
     RUN/damaged/step-0001000/        a checkpoint that was not as it had been written
     RUN/history.jsonl                losses, rates, samples and scores, one JSON object a line
     RUN/losses.png, samples/, evaluations/, latents/

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -193,12 +194,20 @@ def test_failed_samples_are_unscored_with_their_reason_and_the_rest_is_scored(
 def test_a_missing_instrument_keeps_the_responses_and_says_how_to_go_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unmarked = call("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
-    assert unmarked.code == 1
-    assert "telescope" in unmarked.err
+    asked = ("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
+    refused = call(*asked)
+    assert refused.code == 2
+    assert "telescope" in refused.err and "--predict-only" in refused.err
+    assert not (tmp_path / "run").exists(), "said before anything is drawn"
+    dry = call(*asked, "--dry-run")
+    assert (dry.code, dry.err) == (2, refused.err)
+    unmarked = call(*asked, "--predict-only")
+    assert unmarked.code == 0
     assert "python -m harmon_eval mark run" in unmarked.out
     state = json.loads((tmp_path / "run/manifest.json").read_text())["tasks"]["toy_unmarkable"]
-    assert "telescope" in state["state"]
+    assert state["state"] == "asked, to be marked"
+    still = call("mark", "run")
+    assert still.code == 1 and "telescope" in still.err
     assert len(list((tmp_path / "run/toy_unmarkable/images").rglob("*.png"))) == 2
     assert "not finished" in call("show", "run").err
     import toy_benchmark
@@ -214,9 +223,57 @@ def test_marking_an_unfinished_run_counts_what_was_not_answered(call: Call, tmp_
     call(*DRAW, "--output", "run")
     log = tmp_path / "run/toy_draw/responses.jsonl"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-4]))
+    for name in ("rows.parquet", "marks.json", "metrics.json"):  # it was killed while drawing
+        (tmp_path / "run/toy_draw" / name).unlink()
     marked = call("mark", "run")
     assert marked.code == 1
     assert metrics(tmp_path / "run")["unscored"] == {"no response": 3}
+
+
+@pytest.mark.parametrize("lost", ["responses.jsonl", "images", "one image"])
+@pytest.mark.parametrize("marks", [True, False])
+def test_marking_refuses_to_lose_scores_whose_responses_are_gone(
+    call: Call, tmp_path: Path, lost: str, marks: bool
+) -> None:
+    call(*DRAW, "--output", "run")
+    folder = tmp_path / "run/toy_draw"
+    if lost == "images":
+        shutil.rmtree(folder / "images")
+    elif lost == "one image":
+        next((folder / "images").rglob("*.png")).write_bytes(b"damaged")
+    else:
+        (folder / lost).unlink()
+    if not marks:
+        (folder / "rows.parquet").unlink()
+    before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    refused = call("mark", "run")
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    count = 1 if lost == "one image" else 72
+    assert f"{count} responses of toy_draw that have a score are missing or damaged" in refused.err
+    now = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    assert now == before, "nothing is lost"
+    assert call(*DRAW, "--output", "run").code == 0, "the model gives them again"
+
+
+def test_two_names_of_one_folder_are_refused(call: Call, tmp_path: Path) -> None:
+    for name in ("a/b.jsonl", "a-b.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"question": "2 + 2?", "answer": "4"}\n')
+    tasks = "vqa:a/b.jsonl,vqa:a-b.jsonl"
+    refused = call("--model", "toy_talker", "--tasks", tasks, "--output", "run")
+    assert refused.code == 2 and "choose another --output" in refused.err
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_an_instrument_that_no_task_uses_is_said(
+    call: Call, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    refused = call(*DRAW, "--output", "run", "--instrument", "judge=rules", *dry)
+    assert refused.code == 2 and "none of the tasks uses a judge" in refused.err
+    assert not (tmp_path / "run").exists()
+    call(*DRAW, "--output", "run")
+    refused = call("mark", "run", "--instrument", "judge=rules")
+    assert refused.code == 2 and "none of the tasks uses a judge" in refused.err
 
 
 def test_prompts_with_newlines_emoji_markup_and_ten_thousand_letters_are_drawn_and_shown(
