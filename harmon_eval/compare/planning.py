@@ -18,8 +18,7 @@ from harmon_eval.compare.runs import pairs
 from harmon_eval.compare.verdict import smallest_detectable
 from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
@@ -85,17 +84,13 @@ def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
 
 
 def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
-    import pandas as pd
-
-    from harmon_eval.store.run_folder import ROWS
-
-    file = run.path / task / METRICS
-    if not file.exists() or not (rows := run.path / task / ROWS).exists():
+    folder = run.task(task)
+    result, rows = folder.metrics(), folder.rows(["group"])
+    if result is None or rows is None:
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
-    result = read_json(file)
     if (interval := result["intervals"].get(result["headline"])) is None:
         raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
-    groups = pd.read_parquet(rows, columns=["group"])["group"].nunique()
+    groups = rows["group"].nunique()
     # The spread over prompts is in it too, which pairing takes out: this plans on the safe side.
     error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
     return error, groups, f"the interval of a run of {groups} groups (on the safe side)"

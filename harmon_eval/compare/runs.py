@@ -11,8 +11,7 @@ import pandas as pd
 from harmon_eval import registry
 from harmon_eval.core import Task, UserError
 from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing, settings_of
+from harmon_eval.store.run_folder import ROWS, RunFolder, differing, settings_of
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,8 @@ def pairs(
 
 
 def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
-    names = run.manifest["tasks"]
-    files = {name: run.path / name / METRICS for name in names}
-    found = {name: read_json(file) for name, file in files.items() if file.exists()}
+    stored = {name: run.task(name).metrics() for name in run.manifest["tasks"]}
+    found = {name: result for name, result in stored.items() if result is not None}
     if not found:
         raise UserError(f"{run.path} has no results yet: finish it with the same command")
     return found
@@ -71,9 +69,8 @@ def _pair(
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
         for side, run in enumerate((baseline, candidate)):
-            file = run.path / name / ROWS
-            if file.exists():
-                frames[side] = pd.read_parquet(file)
+            if (rows := run.task(name).rows()) is not None:
+                frames[side] = rows
             else:
                 reasons.append(f"{run.path} has no {name}/{ROWS}: its marks are not at hand")
         try:

@@ -59,7 +59,7 @@ def measured(runs: Sequence[Path]) -> pd.DataFrame:
         if not files:
             raise UserError(f"{path} has no results yet: finish it with the same command")
         for file in files:
-            rows += _of_run(str(path), model, read_json(file))
+            rows += _of_run(str(path), model, read_json(file, path))
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "identity"])
     return _named_apart(frame)
 

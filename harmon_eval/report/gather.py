@@ -7,17 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Sample, UserError
 from harmon_eval.metrics.text import number
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import ROWS, RunFolder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harmon_eval.store.run_folder import RunFolder, TaskFolder
 
 RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored", "missing"
 BETTER, WORSE, CHANGED = "better", "worse", "changed"
@@ -115,15 +112,14 @@ def read_task(run: RunFolder, name: str, data: Path | None = None) -> TaskView:
     entry = run.manifest["tasks"][name]
     samples, remark = _samples(run, name, data)
     log = run.task(name).recorded()
-    rows = _rows(run.task(name).path / ROWS)
+    rows = _rows(run.task(name))
     if not rows:
         reason = f"not marked yet ({entry['state']})"
         rows = {sample_id: {"id": sample_id, "unscored": reason} for sample_id in log}
     outcomes = {}
     for sample_id, row in rows.items():
-        file = run.task(name).image_file(sample_id)
         reply = log.get(sample_id, {}).get("reply")
-        outcomes[sample_id] = outcome(row, file if file.is_file() else None, reply)
+        outcomes[sample_id] = outcome(row, run.task(name).own_image(sample_id), reply)
     return TaskView(outcomes, rows, samples, remark)
 
 
@@ -142,21 +138,11 @@ def _samples(run: RunFolder, name: str, data: Path | None) -> tuple[dict[str, Sa
     return {sample.id: sample for sample in job.everything}, ""
 
 
-def _rows(path: Path) -> dict[str, dict[str, Any]]:
+def _rows(folder: TaskFolder) -> dict[str, dict[str, Any]]:
     """Rows by id without their feature vectors, which would not fit into memory for 30,000."""
-    if not path.exists():
-        return {}
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def shown(kind: pa.DataType) -> bool:
-        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        return not (lists and pa.types.is_floating(kind.value_type))
-
-    names = [field.name for field in pq.read_schema(path) if shown(field.type)]
-    table: pd.DataFrame = pd.read_parquet(path, columns=names)
-    return {str(row["id"]): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
+    table = folder.rows(vectors=False)
+    records = [] if table is None else table.to_dict("records")
+    return {str(row["id"]): {str(k): v for k, v in row.items()} for row in records}
 
 
 def absent(value: object) -> bool:

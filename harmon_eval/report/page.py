@@ -21,8 +21,8 @@ from harmon_eval.leaderboard.published import FILE
 from harmon_eval.metrics.text import number
 from harmon_eval.report import gather, plots, scores
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
-from harmon_eval.store.durable import read_json, write_whole
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.durable import write_whole
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import figures, frame, records
 
 SYMBOLS = {
@@ -163,8 +163,8 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
 
 def _stored(run: RunFolder) -> dict[str, dict[str, Any]]:
     """metrics.json by task, in the order of the run."""
-    paths = {name: run.path / name / METRICS for name in run.manifest["tasks"]}
-    return {name: read_json(path) for name, path in paths.items() if path.exists()}
+    stored = {name: run.task(name).metrics() for name in run.manifest["tasks"]}
+    return {name: result for name, result in stored.items() if result is not None}
 
 
 def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -15,8 +15,8 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
-from harmon_eval.store.durable import read_json, write_whole
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.durable import write_whole
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import cell
 
 PLOTTED = "lbfgs"
@@ -30,10 +30,8 @@ def study(runs: Sequence[Path], task: str = "linear_probe") -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in runs:
         model = RunFolder(path).manifest["identity"]["model"]
-        file = RunFolder(path).task(task).path / METRICS
-        if not file.exists():
+        if (result := RunFolder(path).task(task).metrics()) is None:
             raise UserError(f"{path} has no result of {task} yet: give the same command again")
-        result = read_json(file)
         parts = model["settings"].get("parts", {})
         first = next(iter(parts), "")
         for metric, value in result["metrics"].items():

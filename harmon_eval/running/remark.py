@@ -169,7 +169,7 @@ def _marked(run: RunFolder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The sound marks of a task and what they depend on. Raises UserError without any."""
     folder = run.task(name)
     try:
-        key = dict(read_json(folder.path / MARKS)["key"])
+        key = dict(read_json(folder.path / MARKS, folder.root)["key"])
     except (FileNotFoundError, KeyError):
         key = {}
     rows = folder.marks(key) if key else None

@@ -16,6 +16,7 @@ from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
@@ -54,6 +55,8 @@ def run_job(
             result = add_up(job, instruments, folder, run, stamps)
             team.finish(outcome, {"unscored": sum(result.unscored.values())})
             return result
+    except UnsafePath:
+        raise  # nothing more is done with a folder that leads elsewhere
     except UserError as error:
         progress.say(str(error))
         for _ in team.shares([outcome]):
