@@ -354,11 +354,11 @@ class RunFolder:
 
     def _clear(self) -> None:
         for entry in list(self.path.iterdir()):
-            if (
-                entry.is_dir()
-                and not entry.is_symlink()
-                and ((entry / LOG).exists() or (entry / ROWS).exists())
-            ):
+            if not (entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists())):
+                continue
+            if entry.is_symlink():
+                entry.unlink()  # what it leads to is not this run's
+            else:
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
         for name in (COPY, MANIFEST, "table.csv", "table.md"):
