@@ -63,7 +63,7 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
     and random statistics, so that no batch norm is the identity."""
     torch.manual_seed(0)
 
-    class Unfilled(FeatureExtractorInceptionV3):
+    class Unfilled(FeatureExtractorInceptionV3):  # type: ignore[misc]  # its package has no types
         """To make a weights file for: the base class reads one, this one makes the modules."""
 
         def load_state_dict(self, *_: object, **__: object) -> None:
@@ -76,6 +76,7 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
             module.bias.normal_(0, 0.1)

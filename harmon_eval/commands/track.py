@@ -49,8 +49,12 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code of the newest checkpoint's gate."""
     import time
 
-    from harmon_eval.running.evaluate import Request
+    from harmon_eval.comparing import output
+    from harmon_eval.comparing.verdict import Comparison
+    from harmon_eval.report.tables import show_outcome
+    from harmon_eval.running.evaluate import Outcome, Request
     from harmon_eval.running.jobs import RunSettings
+    from harmon_eval.running.progress import open_console
     from harmon_eval.track import track
 
     request = Request(
@@ -61,6 +65,13 @@ def main(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
     )
+    console = open_console()
+
+    def told(outcome: Outcome, comparison: Comparison | None) -> None:
+        show_outcome(outcome, console)
+        if comparison is not None:
+            output.show(comparison, 0, console)
+
     while True:
         code = track(
             arguments.folder,
@@ -69,6 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.against,
             arguments.tolerance,
             arguments.settle,
+            told,
         )
         if not arguments.every:
             return code

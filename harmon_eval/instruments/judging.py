@@ -26,6 +26,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.replies.thoughts import CutOff, answered
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Judge:
     def verdicts(
         self, requests: Sequence[Ask], parse: Callable[[str], T | None]
     ) -> list[Verdict[T] | Unscorable]:
-        """What the replies say, in order; ``parse`` gives None for a reply it cannot read.
+        """What the replies say, in order; ``parse`` gives None for a reply it cannot read, and sees
+        none that is no answer, nor the thought before one.
 
         Equal requests are asked once. Raises BudgetSpent before a request that may exceed it."""
         keys = [request_key(self.identity, request) for request in requests]
@@ -120,16 +122,32 @@ class Judge:
             for key, failure in self._ask(missing).items():
                 settled[key] = Unscorable(f"the judge failed: {failure}")
             for key in [k for k in unsettled if k not in settled]:
-                reply = self.log.replies(key)[attempt]
-                if (value := parse(reply)) is not None:
-                    settled[key] = Verdict(value, str(reply), reply.model, attempt + 1)
+                if (found := self._verdict(self.log.replies(key)[attempt], attempt, parse)) is None:
+                    continue
+                settled[key] = found
             unsettled = {k: r for k, r in unsettled.items() if k not in settled}
-        for key in unsettled:
-            last = self.log.replies(key)[-1]
-            settled[key] = Unscorable(
-                f"the judge's reply does not parse ({self.attempts} attempts): {last[:200]!r}"
-            )
         return [settled[key] for key in keys]
+
+    def _verdict(
+        self, reply: Reply, attempt: int, parse: Callable[[str], T | None]
+    ) -> Verdict[T] | Unscorable | None:
+        """What the reply of an attempt says; None where the question is to be asked again."""
+        last = attempt == self.attempts - 1
+        try:
+            value = parse(answered(reply))
+        except Unscorable as error:
+            # What broke off would break off again: not worth paying for.
+            if last or isinstance(error, CutOff):
+                return Unscorable(f"the judge gave no verdict: {error}", reply)
+            return None
+        if value is not None:
+            return Verdict(value, str(reply), reply.model, attempt + 1)
+        if last:
+            return Unscorable(
+                f"the judge's reply does not parse ({self.attempts} attempts): {reply[:200]!r}",
+                reply,
+            )
+        return None
 
     def unanswered(self, requests: Sequence[Ask]) -> list[Ask]:
         """Those that have no reply yet."""

@@ -35,8 +35,8 @@ def find(weights: Weights, folders: Sequence[Path], option: str = "") -> Path:
     first = weights.names[0]
     raise InstrumentMissing(
         f"{weights.what} needs its weights: put {first} (from {weights.source}) at "
-        f"{folders[0] / first}{option}; responses stay stored, and "
-        "`python -m harmon_eval mark RUN` continues from them"
+        f"{folders[0] / first}{option}; `python -m harmon_eval mark RUN` goes on from responses "
+        "that are stored"
     )
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Task, UserError
-from harmon_eval.running import machine
+from harmon_eval.core import Responder, Result, Scores, Task, UserError
+from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import unable
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
-from harmon_eval.running.runner import run_job, start_job
+from harmon_eval.running.results import scores
+from harmon_eval.running.runner import ASKED, run_job, start_job
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -31,18 +32,21 @@ class Request:
     """What a run is asked to do.
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
-    ``tasks``: names separated by commas, or ``all``; or tasks by their names. ``instruments``:
-    role -> name and settings of an instrument other than the default."""
+    ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
+    names they shall have. ``instruments``: role -> name and settings of an instrument other
+    than the default. ``predict_only``: responses are stored and not marked, so no instruments are
+    needed; ``mark`` goes on from them."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
-    tasks: str | Mapping[str, Task] = "all"
+    tasks: str | Sequence[str] | Mapping[str, Task] = "all"
     suite: str = "mini"
     settings: RunSettings = field(default_factory=RunSettings)
     data: Path | None = None
     output: Path | None = None
     fresh: bool = False
     instruments: Mapping[str, str] = field(default_factory=dict)
+    predict_only: bool = False
 
     @property
     def every_task(self) -> bool:
@@ -51,9 +55,9 @@ class Request:
     @property
     def chosen(self) -> dict[str, Task | None]:
         """Names of the tasks, with those that came as objects. Raises UserError."""
-        if isinstance(self.tasks, str):
-            return dict.fromkeys(task_list(self.tasks))
-        return dict(self.tasks)
+        if isinstance(self.tasks, Mapping):
+            return dict(self.tasks)
+        return dict.fromkeys(task_list(self.tasks))
 
     @property
     def folder(self) -> RunFolder:
@@ -89,16 +93,19 @@ class Outcome:
     ``ours``: this process added the run up, of several, so it is the one that shows it."""
 
     folder: RunFolder
-    results: Mapping[str, Result]
+    results: Mapping[str, Scores]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
     ours: bool = True
 
 
-def task_list(text: str) -> list[str]:
-    """Names of tasks, known ones and each once. Raises UserError."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def task_list(given: str | Sequence[str]) -> list[str]:
+    """Names of tasks, known ones and each once; in a text with commas between them.
+
+    Raises UserError."""
+    parts = given.split(",") if isinstance(given, str) else given
+    names = list(dict.fromkeys(name.strip() for name in parts if name.strip()))
     if not names:
         raise UserError("--tasks names no task: give A,B or leave it out for all")
     known = registry.task_names()
@@ -142,7 +149,8 @@ def run(request: Request, launch: Launch | None = None) -> Outcome:
             machine.deterministic_kernels()
         responder = opened(request)
         jobs = plan(chosen, suite, request.settings, request.every_task)
-        jobs = _that_it_can(responder, jobs, request.every_task)
+        jobs = that_it_can(responder, jobs, request.every_task)
+        jobs = with_instruments(jobs, suite, request)
         identity = _identity(responder, suite, request.settings)
 
         def begin() -> None:
@@ -163,7 +171,18 @@ def run(request: Request, launch: Launch | None = None) -> Outcome:
 
         team = together(seat, begin)
         folder.expect(identity)
-        return run_jobs(jobs, responder, suite, folder, team, request.settings)
+        only = request.predict_only
+        return run_jobs(jobs, responder, suite, folder, team, request.settings, predict_only=only)
+
+
+def with_instruments(
+    jobs: Sequence[Job], suite: Suite, request: Request, dry: bool = False
+) -> list[Job]:
+    """The jobs that can be marked here; all of them where nothing shall be. Raises UserError."""
+    if request.predict_only:
+        preflight.check_roles(request.instruments, [job.task for job in jobs])
+        return list(jobs)
+    return preflight.check(jobs, suite, request.instruments, request.every_task, dry)
 
 
 def opened(request: Request) -> Responder:
@@ -197,16 +216,25 @@ def together(seat: Seat, begin: Callable[[], None]) -> Team:
     return seat.open_session()
 
 
-def _that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
+def that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if not (lack := unable(responder, job.samples)):
-            able.append(job)
-        elif skip:
+        if lack := unable(responder, job.samples):
+            if not skip:
+                raise UserError(
+                    f"task {job.name!r} asks for what {responder.name} cannot do: {lack}"
+                )
             Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+            continue
+        try:
+            responder.expect(job.name, job.task, job.samples)
+        except UserError as error:
+            if not skip:
+                raise
+            Progress(job.name).say(f"left out: {error}")
         else:
-            raise UserError(f"task {job.name!r} asks for what {responder.name} cannot do: {lack}")
+            able.append(job)
     if not able:
         raise UserError(f"{responder.name} can do none of the tasks")
     return able
@@ -219,8 +247,9 @@ def run_jobs(
     folder: RunFolder,
     team: Team,
     settings: RunSettings,
+    predict_only: bool = False,
 ) -> Outcome:
-    results = {}
+    names, results = [job.name for job in jobs], {}
     for job in jobs:
         result = run_job(
             job,
@@ -231,23 +260,51 @@ def run_jobs(
             Progress(job.name),
             team,
             settings.exact,
+            predict_only,
         )
         if result is not None:
             results[job.name] = result
     for _ in team.shares(["end"]):
-        outcome = finish([job.name for job in jobs], folder, results)
+        outcome = finish(names, folder, results, predict_only)
         team.finish("end", outcome.code)
         team.wait_for_all()
         return outcome
-    return Outcome(folder, results, int(team.result("end")), ours=False)
+    return Outcome(folder, _all(names, folder, results), int(team.result("end")), ours=False)
 
 
-def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
+def _all(
+    names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]
+) -> dict[str, Scores]:
+    """The results of this process, and from the folder those that others of the team added up."""
+    others: dict[str, Scores] = {}
+    if states := {n: s["state"] for n, s in folder.manifest["tasks"].items() if n not in results}:
+        stored = tables.results_by_task(folder)
+        done = (name for name in names if states.get(name) == "done" and name in stored)
+        others = {name: scores(stored[name]) for name in done}
+    found = {**results, **others}
+    return {name: found[name] for name in names if name in found}
+
+
+def finish(
+    names: Sequence[str],
+    folder: RunFolder,
+    results: Mapping[str, Result],
+    predict_only: bool = False,
+) -> Outcome:
     """By one process: the run's state and its tables."""
-    states = folder.manifest["tasks"]
-    unmarked = tuple(name for name in names if states[name]["state"] != "done")
-    unscored = sum(states[name]["unscored"] for name in names if name not in unmarked)
+    unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
-    return Outcome(folder, results, int(bool(unscored or unmarked)), unmarked, unscored)
+    whole = _all(names, folder, results)
+    # Where nothing was to be marked, that it is not is no failure; a lost response is one.
+    failed = unscored or (unmarked and not predict_only)
+    return Outcome(folder, whole, int(bool(failed)), unmarked, unscored)
+
+
+def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:
+    """Those of the tasks that are not marked, and how many samples of the others are unscored."""
+    states = folder.manifest["tasks"]
+    unmarked = tuple(name for name in names if states[name]["state"] != "done")
+    counted = [n for n in names if n not in unmarked or states[n]["state"] == ASKED]
+    return unmarked, sum(states[n].get("unscored", 0) for n in counted)

@@ -12,16 +12,19 @@ import pandas as pd
 
 from harmon_eval import registry, settings, suites
 from harmon_eval.core import Result, UserError
-from harmon_eval.running import machine
+from harmon_eval.running import machine, preflight
+from harmon_eval.running.asking import stored_answers
 from harmon_eval.running.evaluate import Outcome, run_jobs, task_list, together
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch
 from harmon_eval.running.results import store_result, summarize
+from harmon_eval.running.rounds import Rounds
 from harmon_eval.running.runner import start_job
 from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import MARKS, RunFolder
+from harmon_eval.store.paths import UnsafePath
+from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
 
@@ -57,6 +60,7 @@ def mark(
         )
     if variants:
         return _mark_variants(folder, suite, variants)
+    preflight.check_roles(instruments or {}, map(registry.task, stored))
     own = _instruments(manifest, {})
     unnamed = {role: suite.chosen[role] for role in own if not _is_named(role, instruments or {})}
     return _mark_stored(folder, suite, stored, unnamed)
@@ -71,6 +75,8 @@ def _mark_stored(
         prepare(name, registry.task(name), suite, RunSettings(seed, known[name]["limit"]))
         for name in names
     ]
+    for job in jobs:
+        _that_nothing_is_lost(folder, job)
     launch = Launch.from_environment(os.environ)
     exact = bool(manifest["identity"].get("exact"))
     with folder.joined(launch) as seat:
@@ -85,6 +91,38 @@ def _mark_stored(
 
         team = together(seat, begin)
         return run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))
+
+
+def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
+    """Raises UserError where samples that have a score have no sound response any more."""
+    folder = run.task(job.name)
+    recorded = folder.recorded()
+    stored, _ = stored_answers(folder, recorded, job.samples, rounds=Rounds(job.task, job.samples))
+    if len(stored) == len(job.samples):
+        return
+    rows = folder.marks(_key(folder), ["id", "unscored"])
+    if rows is not None:
+        scored = rows.loc[rows["unscored"].isna(), "id"]
+        lost = sum(name not in stored for name in scored)
+    else:  # then the scores themselves are all that there is
+        metrics = folder.path / METRICS
+        lost = int(read_json(metrics).get("n", 0)) - len(stored) if metrics.is_file() else 0
+    if lost > 0:
+        raise UserError(
+            f"{run.path}: {lost} responses of {job.name} that have a score are missing or damaged, "
+            f"and marking again would lose {'it' if lost == 1 else 'them'}: put them back, or let "
+            "the model give them again (`run` with the same settings); nothing was changed"
+        )
+
+
+def _key(folder: TaskFolder) -> dict[str, Any]:
+    """What a task's finished marks depend on; empty where there are none."""
+    try:
+        return dict(read_json(folder.path / MARKS, folder.root)["key"])
+    except UnsafePath:
+        raise
+    except (FileNotFoundError, KeyError, TypeError, UserError):
+        return {}
 
 
 def data_of(manifest: Mapping[str, Any]) -> Path | None:
@@ -168,10 +206,7 @@ def _mark_variant(run: RunFolder, suite: Suite, name: str) -> Result:
 def _marked(run: RunFolder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The sound marks of a task and what they depend on. Raises UserError without any."""
     folder = run.task(name)
-    try:
-        key = dict(read_json(folder.path / MARKS, folder.root)["key"])
-    except (FileNotFoundError, KeyError):
-        key = {}
+    key = _key(folder)
     rows = folder.marks(key) if key else None
     if rows is None:
         raise UserError(f"{run.path} has no sound marks of {name}: `mark {run.path}` makes them")
