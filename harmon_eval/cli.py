@@ -14,6 +14,8 @@ import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
+# Of a path that someone gave, or that stands in a file: never a fault of ours.
+NOT_TO_BE_OPENED = (*(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO),)
 COMMANDS = {
     "run": "draw, answer, mark, summarize; the default command, a second call resumes",
     "list": "the tasks, models and suites there are",
@@ -149,6 +151,10 @@ def main(argv: list[str] | None = None) -> int:
             )
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             return _fail(f"no permission{where}: choose another --output")
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return _fail(f"too many open files{where}: raise the limit with `ulimit -n 4096`")
+        if error.errno in NOT_TO_BE_OPENED:
+            return _fail(f"{error.strerror}{where}: give another path")
         raise
 
 

@@ -23,6 +23,7 @@ from harmon_eval.running.runner import start_job
 from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
@@ -117,7 +118,9 @@ def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
 def _key(folder: TaskFolder) -> dict[str, Any]:
     """What a task's finished marks depend on; empty where there are none."""
     try:
-        return dict(read_json(folder.path / MARKS)["key"])
+        return dict(read_json(folder.path / MARKS, folder.root)["key"])
+    except UnsafePath:
+        raise
     except (FileNotFoundError, KeyError, TypeError, UserError):
         return {}
 
