@@ -1,9 +1,9 @@
-"""Two runs of the same samples against each other, pair by pair: differences, verdicts, gate.
+"""Compare two runs on the same samples, pair by pair: differences, verdicts and the gate.
 
 ``runs`` reads two run folders and says what cannot be compared, ``paired`` measures differences,
-``verdict`` decides, ``changes`` lists the samples that changed, ``output`` shows it all to people
-and to CI, ``planning`` says beforehand how many samples it takes.
+``verdict`` decides, ``changes`` lists the samples that changed, ``output`` presents the results to
+people and to CI, and ``planning`` says in advance how many samples are needed.
 
-Not called ``compare``: that is the function of the Python API, and a package of the same name would
-take its place as soon as anything of it is imported.
+This package is not called ``compare``, because the Python API has a function of that name, and
+importing anything from a package ``compare`` would replace it.
 """

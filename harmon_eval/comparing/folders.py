@@ -1,4 +1,4 @@
-"""Two run folders compared: verdicts, and the samples that changed. Prints nothing."""
+"""Compare two run folders: verdicts and the samples that changed. Prints nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def compared(
     any_settings: bool = False,
     known: Mapping[str, Task] | None = None,
 ) -> Comparison:
-    """The candidate against the baseline. ``tolerance`` and ``effect``: a number, or
-    TASK=NUMBER,...; ``known`` are tasks that have no name elsewhere.
+    """Compare the candidate with the baseline.
 
-    Raises UserError for what is no run folder, or a task that neither has."""
+    ``tolerance`` and ``effect`` are a number, or TASK=NUMBER,...; ``known`` holds tasks that are
+    not in the registry. Raises UserError if a path is not a run folder, or if neither run has one
+    of the ``tasks``."""
     settings = Settings(
         by_task(tolerance, "--tolerance"), by_task(effect, "--effect"), every_metric
     )

@@ -1,4 +1,4 @@
-"""A comparison for people (terminal, Markdown) and for CI (JUnit XML, JSON)."""
+"""Present a comparison to people (terminal, Markdown) and to CI (JUnit XML, JSON)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def cells(line: Line) -> list[str]:
 
 
 def show(comparison: Comparison, most: int, console: Console) -> None:
-    """Print everything; of the changed samples ``most``, and how many more there are."""
+    """Print everything, but at most ``most`` changed samples and how many more there are."""
     view = Table(title="candidate against baseline", title_justify="left")
     for name in HEAD:
         view.add_column(name, overflow="fold")
@@ -101,7 +101,7 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
 
 
 def markdown(comparison: Comparison, most: int) -> str:
-    """For a step summary of GitHub Actions or a comment."""
+    """Markdown for a GitHub Actions step summary or a comment."""
     changed = comparison.changed
     lines = [f"### harmon_eval: {ENDS[comparison.code]}", "", _row(HEAD), "|" + "---|" * len(HEAD)]
     lines += [_row(cells(line)) for line in comparison.lines]
@@ -130,7 +130,8 @@ def _row(values: Sequence[object]) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """One test case a metric: worse beyond the tolerance fails, what cannot be judged errs."""
+    """One test case per metric. A loss beyond the tolerance is a failure; a metric that decides
+    but cannot be judged is an error."""
     suite = ElementTree.Element("testsuite", name="harmon_eval")
     counts = {"tests": len(comparison.lines), "failures": 0, "errors": 0}
     for line in comparison.lines:
@@ -151,7 +152,7 @@ def junit(comparison: Comparison) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 does not allow."""
+    """Replace the characters that XML 1.0 does not allow."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 

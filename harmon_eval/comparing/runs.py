@@ -1,4 +1,4 @@
-"""Two run folders side by side: which of their tasks can be compared, and if not, why not."""
+"""Read two run folders and decide which of their tasks can be compared, and if not, why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from harmon_eval.store.tables import results_by_task
 
 @dataclass(frozen=True)
 class TaskPair:
-    """One task of two runs. ``reasons`` say why it cannot be compared; else the rows are scored,
-    of the same samples and in the same order. ``notes`` are worth knowing."""
+    """One task in two runs.
+
+    ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
+    frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
+    """
 
     name: str
     task: Task | None
@@ -38,11 +41,11 @@ def pairs(
     any_settings: bool,
     known: Mapping[str, Task] | None = None,
 ) -> Iterator[TaskPair]:
-    """Each task of the baseline, or those named; ``known`` are tasks that have no name elsewhere.
+    """Each task of the baseline, or the named tasks. ``known`` holds tasks not in the registry.
 
-    Raises UserError for what is no run folder."""
+    Raises UserError if a run has no results, or if neither run has a named task."""
     ours, theirs = _results(baseline), _results(candidate)
-    # A variant made from one run's marks is compared when it is asked for.
+    # A variant computed from one run's marks is compared only if it is named.
     for name in tasks or [name for name in ours if name in baseline.manifest["tasks"]]:
         if name not in ours and name not in theirs:
             raise UserError(
@@ -70,7 +73,7 @@ def _pair(
 ) -> TaskPair:
     known = ours or theirs or {}
     sides = ((baseline, ours), (candidate, theirs))
-    reasons = [f"{run.path} has no results of it" for run, result in sides if result is None]
+    reasons = [f"{run.path} has no results of {name}" for run, result in sides if result is None]
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
     if ours and theirs:
@@ -81,14 +84,14 @@ def _pair(
             if file.exists():
                 frames[side] = pd.read_parquet(file)
             else:
-                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are not at hand")
+                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
         try:
             task = task or registry.task(name)
         except UserError as error:
             reasons.append(str(error))
         if task and (stored := ours["provenance"]["version"]) != task.version:
             reasons.append(
-                f"marked by version {stored} of the task, installed is {task.version}: "
+                f"marked by version {stored} of the task, but version {task.version} is installed: "
                 "mark both again"
             )
         if not reasons:
@@ -115,10 +118,10 @@ def _pair(
 def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> Iterator[str]:
     for key in IDENTITY:
         if changes := list(differing(ours[key], theirs[key])):
-            yield f"other {key} ({'; '.join(changes)})"
+            yield f"different {key} ({'; '.join(changes)})"
     settings = list(differing(settings_of(ours["model"]), settings_of(theirs["model"])))
     if settings and not any_settings:
-        yield f"other settings ({'; '.join(settings)}): --any-settings if that is the question"
+        yield f"different settings ({'; '.join(settings)}): --any-settings compares them anyway"
 
 
 def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
@@ -139,7 +142,7 @@ def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator
 def _aligned(
     ours: pd.DataFrame, theirs: pd.DataFrame, total: int
 ) -> tuple[list[pd.DataFrame], list[str]]:
-    """The rows of common samples in one order."""
+    """The rows of the common samples, in the same order."""
     common = sorted(set(ours["id"]) & set(theirs["id"]))
     notes = []
     if len(common) < max(total, len(ours), len(theirs)):

@@ -1,6 +1,6 @@
-"""Runs beside published results, in tables shaped like a paper's.
+"""Show runs beside published results, in tables like those in papers.
 
-``entries`` gathers numbers, ``tables`` puts them into columns, ``formats`` writes them out.
+``entries`` gathers numbers, ``tables`` arranges them in columns, ``formats`` writes the output.
 
-Not called ``leaderboard``, which is the function of the Python API.
+This package is not called ``leaderboard``, because the Python API has a function of that name.
 """

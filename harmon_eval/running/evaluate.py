@@ -220,12 +220,21 @@ def that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[J
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if not (lack := unable(responder, job.samples)):
-            able.append(job)
-        elif skip:
+        if lack := unable(responder, job.samples):
+            if not skip:
+                raise UserError(
+                    f"task {job.name!r} asks for what {responder.name} cannot do: {lack}"
+                )
             Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+            continue
+        try:
+            responder.expect(job.name, job.task, job.samples)
+        except UserError as error:
+            if not skip:
+                raise
+            Progress(job.name).say(f"left out: {error}")
         else:
-            raise UserError(f"task {job.name!r} asks for what {responder.name} cannot do: {lack}")
+            able.append(job)
     if not able:
         raise UserError(f"{responder.name} can do none of the tasks")
     return able

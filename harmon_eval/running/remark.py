@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 
-from harmon_eval import registry, suites
+from harmon_eval import registry, settings, suites
 from harmon_eval.core import Result, UserError
 from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import stored_answers
@@ -19,6 +20,7 @@ from harmon_eval.running.processes import Launch
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.running.runner import start_job
+from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
@@ -33,9 +35,10 @@ def mark(
 ) -> Outcome:
     """Mark and summarize what a run folder holds.
 
-    ``data`` and ``instruments`` are by default those of the run; ``?key=value`` for a role changes
-    settings of the run's own. A variant that needs only the marks of its task (``Task.from_marks``)
-    is made from those. Raises UserError."""
+    ``data`` and ``instruments`` are by default those of the run, but for an instrument that opens a
+    connection or a program, which must be named; ``?key=value`` for a role changes settings of the
+    run's own, ``@URL`` says the address of its judge. A variant that needs only the marks of its
+    task (``Task.from_marks``) is made from those. Raises UserError."""
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
@@ -57,10 +60,14 @@ def mark(
     if variants:
         return _mark_variants(folder, suite, variants)
     preflight.check_roles(instruments or {}, map(registry.task, stored))
-    return _mark_stored(folder, suite, stored)
+    own = _instruments(manifest, {})
+    unnamed = {role: suite.chosen[role] for role in own if not _is_named(role, instruments or {})}
+    return _mark_stored(folder, suite, stored, unnamed)
 
 
-def _mark_stored(folder: RunFolder, suite: Suite, names: list[str]) -> Outcome:
+def _mark_stored(
+    folder: RunFolder, suite: Suite, names: list[str], unnamed: Mapping[str, str]
+) -> Outcome:
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
     jobs = [
@@ -75,6 +82,7 @@ def _mark_stored(folder: RunFolder, suite: Suite, names: list[str]) -> Outcome:
         machine.take_own_accelerator(launch, os.environ)
         if exact:
             machine.deterministic_kernels()
+        check_instruments(jobs, suite, folder, unnamed)
 
         def begin() -> None:
             for job in jobs:
@@ -127,14 +135,39 @@ def data_of(manifest: Mapping[str, Any]) -> Path | None:
 
 
 def _instruments(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Those of the run, changed by what was given."""
+    """Those of the run, changed by what was given. Raises UserError."""
     found: dict[str, str] = dict(manifest.get("instruments") or {})
     for role, spec in given.items():
         if spec.startswith("?") and role in found:
-            found[role] += ("&" if "?" in found[role] else "?") + spec[1:]
+            found[role] = _changed(found[role], settings.split(spec)[1])
+        elif spec.startswith("@"):
+            found[role] = _at(spec, found.get(role, ""))
         else:
             found[role] = spec
     return found
+
+
+def _at(spec: str, own: str) -> str:
+    """The run's own served judge at the address that is given. Raises UserError without one."""
+    address, given = settings.split(spec)
+    place, query, more = own.partition("?")
+    model, at, _ = place.rpartition("@http")
+    model = model if at else place
+    if not model.startswith("openai:"):
+        raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
+    return _changed(f"{model}{address}{query}{more}", given)
+
+
+def _changed(spec: str, given: Mapping[str, str]) -> str:
+    """An instrument with some settings replaced or added."""
+    place, own = settings.split(spec)
+    every = urlencode({**own, **given}, quote_via=quote)  # in a name, a plus sign is no space
+    return f"{place}?{every}" if every else place
+
+
+def _is_named(role: str, given: Mapping[str, str]) -> bool:
+    """Whether the user said which instrument it is, not only settings of the run's own."""
+    return role in given and not given[role].startswith("?")
 
 
 # -- variants that need only marks -------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harmon_eval.core import InstrumentMissing, Instruments, Responder, Result, UserError
 from harmon_eval.running.asking import Stored, ask_missing
 from harmon_eval.running.jobs import Job, data_hash
@@ -16,9 +18,14 @@ from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.log import log_entries
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+REASONS = 3  # that are said; the table of rows has them all
 ASKED = "asked, to be marked"  # the state of a task whose responses are stored, and no more
 
 
@@ -43,6 +50,7 @@ def run_job(
     checked: Stored | None = None
     if responder is not None:
         size = 1 if exact else batch_size
+        responder.expect(job.name, job.task, job.samples)
         checked = ask_missing(job.task, responder, folder, job.samples, size, progress, team)
     outcome = f"{folder.path.name}.result"
     if job.task.files_before:
@@ -61,6 +69,8 @@ def run_job(
         )
         for _ in team.shares([outcome]):
             result = add_up(job, instruments, folder, run, stamps)
+            say_unscored(result, progress)
+            say_several_models(result, progress)
             team.finish(outcome, {"unscored": sum(result.unscored.values())})
             return result
     except UserError as error:
@@ -83,6 +93,33 @@ def start_job(job: Job, run: RunFolder) -> None:
     run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
 
 
+def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
+    """The names under which servers say that their models answered and judged."""
+    entries = (entry for log in folder.logs() for _, entry in log_entries(log))
+    named = {str(e["model"]) for e in entries if e.get("model") and "reply" in e}
+    judges = set(rows["judge_as_returned"].dropna()) if "judge_as_returned" in rows else set()
+    found = {"answered_by": sorted(named), "judged_by": sorted(judges - {""})}
+    return {role: models for role, models in found.items() if models}
+
+
+def say_unscored(result: Result, progress: Progress) -> None:
+    """How many samples have no score, and why, the most frequent reasons first."""
+    if not (count := sum(result.unscored.values())):
+        return
+    frequent = sorted(result.unscored.items(), key=lambda item: -item[1])
+    reasons = [f"{number} x {reason[:300]}" for reason, number in frequent[:REASONS]]
+    if len(frequent) > REASONS:
+        reasons.append(f"{len(frequent) - REASONS} other reasons (rows.parquet)")
+    progress.say(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
+
+
+def say_several_models(result: Result, progress: Progress) -> None:
+    """A server may change the model behind a name while a run asks it."""
+    for role in ("answered_by", "judged_by"):
+        if len(models := result.provenance.get(role, ())) > 1:
+            progress.say(f"{role.replace('_', ' ')} {len(models)} models: {', '.join(models)}")
+
+
 def add_up(
     job: Job,
     instruments: Instruments,
@@ -100,6 +137,7 @@ def add_up(
         "data": run.manifest["tasks"][job.name]["data"],
         **mark_key(job.task, instruments),
     }
+    provenance |= answered_by(rows, folder)
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

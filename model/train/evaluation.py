@@ -26,13 +26,14 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
     # The network is usable without the harness, so that is imported where it is asked for.
     from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
+    from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.processes import Launch
 
     request = evaluate.Request(
         model=str(folder / "model"),
         tasks=evaluation.tasks,
         suite=evaluation.suite,
-        settings=evaluate.RunSettings(limit=evaluation.limit or None),
+        settings=RunSettings(limit=evaluation.limit or None),
         output=folder / "run",
     )
     try:

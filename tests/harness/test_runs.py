@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import Draw, Sample, Task, UserError
+from harmon_eval.core import About, Draw, Metric, Sample, Task, UserError
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
 from harmon_eval.suites import load
 
@@ -46,7 +46,7 @@ def test_scores_do_not_depend_on_the_order_in_which_a_task_gives_its_samples(
 
     backwards = replace(
         toy_benchmark.DRAWING,
-        samples=lambda suite: reversed(list(toy_benchmark.drawings(suite))),
+        samples=lambda data: reversed(list(toy_benchmark.drawings(data))),
     )
     monkeypatch.setattr(toy_benchmark, "DRAWING", backwards)
     call(*DRAW, "--output", "back")
@@ -107,9 +107,9 @@ def test_other_data_under_the_same_ids_is_refused(
 
     changed = replace(
         toy_benchmark.DRAWING,
-        samples=lambda suite: (
+        samples=lambda data: (
             replace(s, request=Draw(f"another {s.request.prompt}"))
-            for s in toy_benchmark.drawings(suite)
+            for s in toy_benchmark.drawings(data)
         ),
     )
     monkeypatch.setattr(toy_benchmark, "DRAWING", changed)
@@ -123,7 +123,8 @@ def test_a_new_task_version_marks_again_but_does_not_ask_again(
     call(*DRAW, "--output", "run")
     import toy_benchmark
 
-    monkeypatch.setattr(toy_benchmark, "DRAWING", replace(toy_benchmark.DRAWING, version="2"))
+    newer = replace(toy_benchmark.DRAWING, about=replace(toy_benchmark.DRAWING.about, version="2"))
+    monkeypatch.setattr(toy_benchmark, "DRAWING", newer)
     again = call(*DRAW, "--output", "run")
     assert "reused 72 of 72 stored responses" in again.err
     assert "marking 72/72" in again.err
@@ -332,13 +333,11 @@ def test_a_model_that_cannot_draw_is_told_before_anything_is_asked(
 def test_repeated_ids_and_empty_tasks_are_refused() -> None:
     def task(samples: Iterable[Sample]) -> Task:
         return Task(
-            samples=lambda suite: samples,
+            samples=lambda data: samples,
             mark=lambda answers, instruments: [],
             summarize=lambda frame: {},
-            headline="x",
-            higher_is_better=True,
-            paper="",
-            version="1",
+            metrics=(Metric("x"),),
+            about=About(paper="none", version="1"),
         )
 
     suite, twice = load("mini"), [Sample("a", Draw("p"), {}, "a")] * 2
@@ -347,12 +346,20 @@ def test_repeated_ids_and_empty_tasks_are_refused() -> None:
             prepare("t", task(samples), suite, RunSettings())
 
 
-def test_the_data_hash_sees_prompts_and_targets_but_not_where_the_files_lie() -> None:
+def test_the_data_hash_sees_prompts_targets_and_bytes_but_not_where_the_files_lie(
+    tmp_path: Path,
+) -> None:
     def hashed(prompt: str, target: object) -> str:
         return data_hash([Sample("a", Draw(prompt), {"t": target}, "a")])
 
-    assert hashed("p", Path("/a/x.png")) == hashed("p", Path("/b/x.png"))
+    files = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for file, content in zip(files, (b"one", b"one", b"two"), strict=True):
+        file.write_bytes(content)
+    same, again, other = (hashed("p", file) for file in files)
+    assert same == again != other
     assert len({hashed("p", 1), hashed("q", 1), hashed("p", 2)}) == 3
+    with pytest.raises(UserError, match="cannot be read"):
+        hashed("p", tmp_path / "missing.png")
 
 
 def test_an_answer_of_the_wrong_kind_names_the_model(

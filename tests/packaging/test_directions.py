@@ -31,6 +31,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("model.train.evaluation", "core"): "evaluates without the API",
     ("model.train.evaluation", "registry"): "evaluates without the API",
     ("model.train.evaluation", "running.evaluate"): "evaluates without the API",
+    ("model.train.evaluation", "running.jobs"): "evaluates without the API",
     ("model.train.evaluation", "running.processes"): "evaluates without the API",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
     ("model.train.scenes", "suites.mini.language"): RECIPES,
