@@ -41,9 +41,6 @@ RUN = {
     "python -m harmon_eval --tasks geneval --seed 1 --output candidate": (
         f"--tasks geneval --seed 1 --output candidate {QUICK}"
     ),
-    "python -m harmon_eval compare baseline candidate --tolerance 0.01": (
-        "compare A B --tolerance 0.01"
-    ),
     "python -m harmon_eval compare baseline candidate --tolerance 0.01 --junit gate.xml "
     '--json gate.json --summary "$GITHUB_STEP_SUMMARY"': (
         "compare A B --tolerance 0.01 --junit gate.xml --json gate.json --summary summary.md"
