@@ -105,14 +105,21 @@ def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
         scored = rows.loc[rows["unscored"].isna(), "id"]
         lost = sum(name not in stored for name in scored)
     else:  # then the scores themselves are all that there is
-        metrics = folder.path / METRICS
-        lost = int(read_json(metrics).get("n", 0)) - len(stored) if metrics.is_file() else 0
+        lost = _scored(folder) - len(stored)
     if lost > 0:
         raise UserError(
             f"{run.path}: {lost} responses of {job.name} that have a score are missing or damaged, "
             f"and marking again would lose {'it' if lost == 1 else 'them'}: put them back, or let "
             "the model give them again (`run` with the same settings); nothing was changed"
         )
+
+
+def _scored(folder: TaskFolder) -> int:
+    """How many samples the stored scores are of; 0 without scores that can be read."""
+    try:
+        return int(read_json(folder.path / METRICS)["n"])
+    except (OSError, KeyError, TypeError, ValueError, UserError):
+        return 0
 
 
 def _key(folder: TaskFolder) -> dict[str, Any]:
