@@ -81,8 +81,8 @@ def _encoded(name: str, dataset: Any) -> Iterable[dict[str, Any]]:
 
 
 def write_shards(rows: Iterable[dict[str, Any]], folder: Path, split: str) -> None:
-    """Write ``SPLIT-00000.parquet`` and so on. A shard is either complete or absent. Existing shards
-    are not written again."""
+    """Write ``SPLIT-00000.parquet`` and so on. A shard is complete or absent, and an existing shard
+    is not written again."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
