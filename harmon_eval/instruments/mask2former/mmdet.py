@@ -47,7 +47,7 @@ def _mmdet() -> Any:
     if find_spec("mmcv") is None or find_spec("mmdet") is None:
         raise UserError(
             "--detector mmdet needs mmcv 1.7.2 and mmdet 2.28.2, which are not installed: see "
-            "docs/official.md, or omit --detector (mask2former gives the same detections)"
+            "docs/official.md, or leave out --detector (mask2former gives the same detections)"
         )
     if find_spec(EXTENSION) is None and EXTENSION not in sys.modules:
         stand_in = _NoOperations(EXTENSION)
