@@ -38,6 +38,7 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 from benchmarks import record
 from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
 from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
+from harmon_eval.store.digests import sha256_of
 
 BATCH = 16
 TOLERANCE = 1e-3  # of the features' standard deviation
@@ -89,8 +90,9 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
 def tools(folder: Path, cores: int) -> dict[str, Tool]:
     """The tools, ready to run. Each turns a folder of images into features (n, 2048)."""
     extractor = random_extractor(folder)
-    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(folder / INCEPTION_FILE))
-    network = InceptionFeatures(folder, device="cpu")
+    file = folder / INCEPTION_FILE
+    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(file))
+    network = InceptionFeatures(file, "cpu", sha256_of(file))
     clean_fid_network = InceptionV3W(str(folder), download=False)
 
     def ours(images: Path) -> np.ndarray:

@@ -29,7 +29,13 @@ class UserError(Exception):
 
 
 class Unscorable(Exception):
-    """The protocol cannot mark this response, so the sample counts as unscored."""
+    """The protocol cannot mark this response, so the sample counts as unscored.
+
+    ``reply`` holds the reply, if there was one."""
+
+    def __init__(self, reason: str = "", reply: str = "") -> None:
+        super().__init__(reason)
+        self.reply = reply
 
 
 class InstrumentMissing(UserError):
@@ -194,11 +200,16 @@ class Answer:
 
 
 class Reply(str):
-    """A reply with its endpoint's report: the model that answered, and tokens in and out."""
+    """A reply with details from its source: the model that answered, and tokens in and out.
+
+    ``flaw`` says why it is not an answer, or is empty (``replies.thoughts``). ``cut``: the reason
+    is that it reached the token limit."""
 
     model: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    flaw: str = ""
+    cut: bool = False
 
 
 class Responder:
@@ -220,6 +231,19 @@ class Responder:
         own = getattr(type(self), verb, None)
         return own is not None and own is not getattr(Responder, verb, None)
 
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
+        """Told what it will be asked next: all samples of the task called ``name``.
+
+        Raises UserError where it has nothing to answer them with."""
+        if task.images_only:
+            raise UserError(
+                f"{name} marks images that were drawn elsewhere: give --model folder:IMAGES"
+            )
+
+    def reads(self, request: Request) -> Sequence[Path]:
+        """The picture files that answering ``request`` opens: so many at a time fit into memory."""
+        return request.files
+
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")
 
@@ -228,6 +252,25 @@ class Responder:
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray | Exception]:
         raise UserError(f"{self.name} cannot embed images")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture that something else drew, in a folder of a published layout (``Task.layout``).
+
+    ``sample`` is the id of the sample that it answers, where the layout says it; ``prompt`` the
+    text that it was drawn from. By id if only that is given, or the prompt is the sample's; else
+    the n-th picture of a prompt answers the n-th sample that asks for it. ``grid``: the layout
+    puts four drawings into one picture of 2 x 2, which answer the sample and those after it that
+    have its prompt. ``rewritten`` is another text that it was drawn from, which does not count,
+    and ``target`` what the sample's target must hold where such a picture answers it."""
+
+    file: Path
+    prompt: str = ""
+    sample: str = ""
+    grid: bool = False
+    rewritten: str = ""
+    target: Mapping[str, Any] = field(default_factory=dict)
 
 
 # -- a benchmark's data ------------------------------------------------------------------------
@@ -363,9 +406,11 @@ class Task:
     about a sample; its image is None before it is generated. ``bounds`` returns the marks of a
     sample if it were wrong and if it were right, as rows or as replies to mark. ``files_before``
     and ``files_after`` (marking) return the benchmark's own files, relative path -> content.
-    ``layout`` reads an image folder in the benchmark's published layout: prompt and file of each
-    image, or None for any other layout. ``from_marks`` makes a variant's rows from the rows of the
-    task itself, if this needs no responses or instruments.
+    ``layout`` reads an image folder in the benchmark's published layout, or returns None for any
+    other layout. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same samples
+    that were generated from other prompts. With ``images_only``, no model is asked for images.
+    ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
+    responses or instruments.
 
     ``columns``: those that ``summarize`` needs when rows are resampled for intervals (``*`` stands
     for any text; default: all). ``intervals`` replaces the cluster bootstrap if it does not suit a
@@ -383,7 +428,9 @@ class Task:
     bounds: Bounds | None = None
     files_before: FilesBefore | None = None
     files_after: FilesAfter | None = None
-    layout: Callable[[Path], Iterable[tuple[str, Path]] | None] | None = None
+    layout: Callable[[Path], Iterable[Drawn] | None] | None = None
+    rewritten: str = ""
+    images_only: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     columns: tuple[str, ...] = ("*",)
     intervals: Intervals | None = None

@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
         every_metric=arguments.every_metric,
         any_settings=arguments.any_settings,
     )
-    output.show(found, arguments.changed, open_console())
+    # Files first: whoever reads what is printed may leave before its end.
     if arguments.junit:
         write_whole(arguments.junit, output.junit(found))
     if arguments.json:
@@ -75,4 +75,5 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.summary:
         with arguments.summary.open("a", encoding="utf-8") as file:
             file.write(output.markdown(found, arguments.changed))
+    output.show(found, arguments.changed, open_console())
     return found.code

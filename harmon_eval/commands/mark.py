@@ -40,13 +40,15 @@ def main(arguments: argparse.Namespace) -> int:
 
     tasks = arguments.tasks
     if variants := _variants(arguments):
-        if tasks or judging.instruments(arguments):
+        if tasks or judging.instruments(arguments, of_run=True):
             raise UserError(
                 "GenEval's thresholds go without --tasks and --detector: they are applied to the "
                 "stored detections"
             )
         tasks = variants
-    outcome = mark(arguments.run, tasks, arguments.data, judging.instruments(arguments))
+    outcome = mark(
+        arguments.run, tasks, arguments.data, judging.instruments(arguments, of_run=True)
+    )
     show_outcome(outcome, open_console())
     return outcome.code
 

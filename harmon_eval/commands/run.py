@@ -69,9 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--fresh", action="store_true", help="throw away what the folder holds")
     output.add_argument(
+        "--predict-only",
+        action="store_true",
+        help="store the responses and do not mark them: needs no instruments; `mark RUN` goes on",
+    )
+    output.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be asked and what is stored, and leave",
+        help="say what would be asked, what is stored and what is missing, and leave",
     )
     gate = parser.add_argument_group("against another run")
     gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
@@ -103,9 +108,12 @@ def main(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         fresh=arguments.fresh,
         instruments=judging.instruments(arguments, arguments.device),
+        predict_only=arguments.predict_only,
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    if arguments.baseline and arguments.predict_only:
+        raise UserError("--predict-only gives no scores to compare: leave out --baseline")
     console = open_console()
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"

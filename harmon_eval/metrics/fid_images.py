@@ -103,7 +103,9 @@ def read_image(path: Path) -> np.ndarray:
 
     A .npy file is used unchanged. Alpha is dropped and EXIF orientation is not applied. Raises
     Unscorable if the file is not a valid image."""
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    return read_rgb(path, as_stored=True)
 
 
 def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.core import Answer, Reply, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.files.images import portions
+from harmon_eval.replies.thoughts import answered
 from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds, stamp_of_earlier
@@ -128,7 +130,10 @@ def ask_missing(
     Batches lie at fixed places in the list of samples, so that one has the same content whoever
     asks it and whenever. Returns the stored responses that were found sound before."""
     rounds = Rounds(task, samples)
-    known, damaged = stored_answers(folder, folder.recorded(), samples, rounds=rounds)
+    recorded = folder.recorded()
+    known, damaged = stored_answers(folder, recorded, samples, rounds=rounds)
+    stored = (recorded[sample.id] for sample in samples if sample.id in known)
+    answering = Answering({str(entry["model"]) for entry in stored if entry.get("model")})
     if damaged:
         progress.say(f"{damaged} stored responses were damaged and are made again")
     if known:
@@ -137,8 +142,30 @@ def ask_missing(
     for number, part in enumerate(rounds.rounds):
         if number:
             earlier, _ = stored_answers(folder, folder.recorded(), samples, earlier, rounds)
-        _ask_round(_Round(number, part, batch_size, earlier), responder, folder, progress, team)
+        todo = _Round(number, part, batch_size, earlier)
+        _ask_round(todo, responder, folder, progress, team, answering)
     return known
+
+
+class Answering:
+    """Which models a server says that it answered with: a resumed run goes on with the same."""
+
+    def __init__(self, before: set[str]) -> None:
+        self.before = before
+
+    def check(self, responses: Mapping[str, Any]) -> None:
+        """Raises UserError where other models answered than those whose replies are stored."""
+        now = {r.model for r in responses.values() if isinstance(r, Reply) and r.model}
+        if self.before and now and not now & self.before:
+            raise UserError(
+                f"the stored replies are of {_names(self.before)}, and now {_names(now)} answers: "
+                "choose another --output, or --fresh to start over"
+            )
+        self.before |= now
+
+
+def _names(models: set[str]) -> str:
+    return " and ".join(map(repr, sorted(models)))
 
 
 class _Round:
@@ -162,7 +189,12 @@ class _Round:
 
 
 def _ask_round(
-    part: _Round, responder: Responder, folder: TaskFolder, progress: Progress, team: Team
+    part: _Round,
+    responder: Responder,
+    folder: TaskFolder,
+    progress: Progress,
+    team: Team,
+    answering: Answering,
 ) -> None:
     stored = part.stored
     entries = stored.recorded
@@ -174,12 +206,14 @@ def _ask_round(
                 entries = folder.recorded()
                 again, _ = stored_answers(folder, entries, batch)
                 batch = [sample for sample in batch if sample.id not in again]
-            asked, responses = _requests(stored, batch)
-            start = time.monotonic()
-            if asked:
-                responses |= respond(responder, asked, progress)
-            if responses:
-                after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
+            asked, failed = _requests(stored, batch)
+            after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
+            if failed:
+                folder.record(failed, 0, entries, after)
+            for some in portions(asked, lambda sample: responder.reads(sample.request)):
+                start = time.monotonic()
+                responses = respond(responder, some, progress)
+                answering.check(responses)
                 folder.record(responses, time.monotonic() - start, entries, after)
             advance(part.shares[name][2])
 
@@ -219,7 +253,7 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
         )
     request = samples[0].request
     expected = GIVEN[request.gives]
-    responses = [_finite(response) for response in responses]
+    responses = [_sound(response) for response in responses]
     for response in responses:
         if not isinstance(response, expected | Exception):
             raise UserError(
@@ -229,8 +263,13 @@ def respond(responder: Responder, samples: Sequence[Sample], progress: Progress)
     return {sample.id: r for sample, r in zip(samples, responses, strict=True)}
 
 
-def _finite(response: Any) -> Any:
-    """The response, or in place of one with NaN or infinite numbers what is wrong with it."""
+def _sound(response: Any) -> Any:
+    """The response, or what is wrong with it: no answer in a reply, numbers that are none."""
+    if isinstance(response, str):
+        try:
+            answered(response)
+        except Unscorable as error:
+            return error
     numbers = response
     if isinstance(response, Image.Image) and response.mode == "F":
         numbers = np.asarray(response)

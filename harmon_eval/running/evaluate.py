@@ -11,14 +11,14 @@ from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Responder, Result, Scores, Task, UserError
-from harmon_eval.running import machine
+from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import unable
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
 from harmon_eval.running.results import scores
-from harmon_eval.running.runner import run_job, start_job
+from harmon_eval.running.runner import ASKED, run_job, start_job
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -34,7 +34,8 @@ class Request:
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
     ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
     names they shall have. ``instruments``: role -> name and settings of an instrument other
-    than the default."""
+    than the default. ``predict_only``: responses are stored and not marked, so no instruments are
+    needed; ``mark`` goes on from them."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Request:
     output: Path | None = None
     fresh: bool = False
     instruments: Mapping[str, str] = field(default_factory=dict)
+    predict_only: bool = False
 
     @property
     def every_task(self) -> bool:
@@ -147,7 +149,8 @@ def run(request: Request, launch: Launch | None = None) -> Outcome:
             machine.deterministic_kernels()
         responder = opened(request)
         jobs = plan(chosen, suite, request.settings, request.every_task)
-        jobs = _that_it_can(responder, jobs, request.every_task)
+        jobs = that_it_can(responder, jobs, request.every_task)
+        jobs = with_instruments(jobs, suite, request)
         identity = _identity(responder, suite, request.settings)
 
         def begin() -> None:
@@ -168,7 +171,18 @@ def run(request: Request, launch: Launch | None = None) -> Outcome:
 
         team = together(seat, begin)
         folder.expect(identity)
-        return run_jobs(jobs, responder, suite, folder, team, request.settings)
+        only = request.predict_only
+        return run_jobs(jobs, responder, suite, folder, team, request.settings, predict_only=only)
+
+
+def with_instruments(
+    jobs: Sequence[Job], suite: Suite, request: Request, dry: bool = False
+) -> list[Job]:
+    """The jobs that can be marked here; all of them where nothing shall be. Raises UserError."""
+    if request.predict_only:
+        preflight.check_roles(request.instruments, [job.task for job in jobs])
+        return list(jobs)
+    return preflight.check(jobs, suite, request.instruments, request.every_task, dry)
 
 
 def opened(request: Request) -> Responder:
@@ -202,16 +216,25 @@ def together(seat: Seat, begin: Callable[[], None]) -> Team:
     return seat.open_session()
 
 
-def _that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
+def that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if not (lack := unable(responder, job.samples)):
-            able.append(job)
-        elif skip:
+        if lack := unable(responder, job.samples):
+            if not skip:
+                raise UserError(
+                    f"task {job.name!r} asks for what {responder.name} cannot do: {lack}"
+                )
             Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+            continue
+        try:
+            responder.expect(job.name, job.task, job.samples)
+        except UserError as error:
+            if not skip:
+                raise
+            Progress(job.name).say(f"left out: {error}")
         else:
-            raise UserError(f"task {job.name!r} asks for what {responder.name} cannot do: {lack}")
+            able.append(job)
     if not able:
         raise UserError(f"{responder.name} can do none of the tasks")
     return able
@@ -224,6 +247,7 @@ def run_jobs(
     folder: RunFolder,
     team: Team,
     settings: RunSettings,
+    predict_only: bool = False,
 ) -> Outcome:
     names, results = [job.name for job in jobs], {}
     for job in jobs:
@@ -236,11 +260,12 @@ def run_jobs(
             Progress(job.name),
             team,
             settings.exact,
+            predict_only,
         )
         if result is not None:
             results[job.name] = result
     for _ in team.shares(["end"]):
-        outcome = finish(names, folder, results)
+        outcome = finish(names, folder, results, predict_only)
         team.finish("end", outcome.code)
         team.wait_for_all()
         return outcome
@@ -260,18 +285,26 @@ def _all(
     return {name: found[name] for name in names if name in found}
 
 
-def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
+def finish(
+    names: Sequence[str],
+    folder: RunFolder,
+    results: Mapping[str, Result],
+    predict_only: bool = False,
+) -> Outcome:
     """By one process: the run's state and its tables."""
     unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
     whole = _all(names, folder, results)
-    return Outcome(folder, whole, int(bool(unscored or unmarked)), unmarked, unscored)
+    # Where nothing was to be marked, that it is not is no failure; a lost response is one.
+    failed = unscored or (unmarked and not predict_only)
+    return Outcome(folder, whole, int(bool(failed)), unmarked, unscored)
 
 
 def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:
     """Those of the tasks that are not marked, and how many samples of the others are unscored."""
     states = folder.manifest["tasks"]
     unmarked = tuple(name for name in names if states[name]["state"] != "done")
-    return unmarked, sum(states[n].get("unscored", 0) for n in names if n not in unmarked)
+    counted = [n for n in names if n not in unmarked or states[n]["state"] == ASKED]
+    return unmarked, sum(states[n].get("unscored", 0) for n in counted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harmon_eval.core import InstrumentMissing, Instruments, Responder, Result, UserError
 from harmon_eval.running.asking import Stored, ask_missing
 from harmon_eval.running.jobs import Job, data_hash
@@ -16,8 +18,15 @@ from harmon_eval.running.processes import ALONE, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.log import log_entries
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.suites import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REASONS = 3  # that are said; the table of rows has them all
+ASKED = "asked, to be marked"  # the state of a task whose responses are stored, and no more
 
 
 def run_job(
@@ -29,21 +38,29 @@ def run_job(
     progress: Progress,
     team: Team = ALONE,
     exact: bool = False,
+    predict_only: bool = False,
 ) -> Result | None:
     """Run one task; without a responder only mark what is stored.
 
-    None: it could not be marked, or another process of the team adds it up. Says why, and leaves
-    the responses for ``mark`` to continue with."""
+    None: it could or should not be marked, or another process of the team adds it up. Says why, and
+    leaves the responses for ``mark`` to continue with."""
     if not team.begun:
         start_job(job, run)
     folder = run.task(job.name, team.rank)
     checked: Stored | None = None
     if responder is not None:
         size = 1 if exact else batch_size
+        responder.expect(job.name, job.task, job.samples)
         checked = ask_missing(job.task, responder, folder, job.samples, size, progress, team)
     outcome = f"{folder.path.name}.result"
     if job.task.files_before:
         folder.export(job.task.files_before(job.samples))
+    if predict_only:
+        for _ in team.shares([outcome]):
+            left = _without_response(job, folder)
+            run.update_task(job.name, state=ASKED, unscored=left)
+            team.finish(outcome, {"unscored": left})
+        return None
     try:
         instruments = load_instruments(job.task, suite, folder)
         size = 1 if exact else MARK_BATCH
@@ -52,6 +69,8 @@ def run_job(
         )
         for _ in team.shares([outcome]):
             result = add_up(job, instruments, folder, run, stamps)
+            say_unscored(result, progress)
+            say_several_models(result, progress)
             team.finish(outcome, {"unscored": sum(result.unscored.values())})
             return result
     except UserError as error:
@@ -64,9 +83,41 @@ def run_job(
     return None
 
 
+def _without_response(job: Job, folder: TaskFolder) -> int:
+    recorded = folder.recorded()
+    return sum("error" in recorded.get(s.id, {"error": "no response"}) for s in job.samples)
+
+
 def start_job(job: Job, run: RunFolder) -> None:
     """Raises UserError where the folder holds other data of the task, or a larger run."""
     run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
+
+
+def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
+    """The names under which servers say that their models answered and judged."""
+    entries = (entry for log in folder.logs() for _, entry in log_entries(log))
+    named = {str(e["model"]) for e in entries if e.get("model") and "reply" in e}
+    judges = set(rows["judge_as_returned"].dropna()) if "judge_as_returned" in rows else set()
+    found = {"answered_by": sorted(named), "judged_by": sorted(judges - {""})}
+    return {role: models for role, models in found.items() if models}
+
+
+def say_unscored(result: Result, progress: Progress) -> None:
+    """How many samples have no score, and why, the most frequent reasons first."""
+    if not (count := sum(result.unscored.values())):
+        return
+    frequent = sorted(result.unscored.items(), key=lambda item: -item[1])
+    reasons = [f"{number} x {reason[:300]}" for reason, number in frequent[:REASONS]]
+    if len(frequent) > REASONS:
+        reasons.append(f"{len(frequent) - REASONS} other reasons (rows.parquet)")
+    progress.say(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
+
+
+def say_several_models(result: Result, progress: Progress) -> None:
+    """A server may change the model behind a name while a run asks it."""
+    for role in ("answered_by", "judged_by"):
+        if len(models := result.provenance.get(role, ())) > 1:
+            progress.say(f"{role.replace('_', ' ')} {len(models)} models: {', '.join(models)}")
 
 
 def add_up(
@@ -86,6 +137,7 @@ def add_up(
         "data": run.manifest["tasks"][job.name]["data"],
         **mark_key(job.task, instruments),
     }
+    provenance |= answered_by(rows, folder)
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
+from harmon_eval.files.images import to_rgb
 from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
@@ -68,6 +69,12 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _made_by(reply: str) -> dict[str, str]:
+    """The model that a server says has answered."""
+    model = reply.model if isinstance(reply, Reply) else ""
+    return {"model": _encodable(model)[:200]} if model else {}
+
+
 def _parquet(rows: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     rows.to_parquet(buffer, index=False)
@@ -75,8 +82,8 @@ def _parquet(rows: pd.DataFrame) -> bytes:
 
 
 def _png(image: Image.Image) -> bytes:
-    if image.mode not in ("RGB", "L"):
-        image = image.convert("RGB")
+    if image.mode != "L" or "transparency" in image.info:
+        image = to_rgb(image)
     buffer = io.BytesIO()
     # An orientation that came with the file is for the benchmark to apply or to ignore.
     image.save(buffer, "PNG", exif=image.info.get("exif", b""))
@@ -144,10 +151,15 @@ class TaskFolder:
             reason = str(response)
             if not isinstance(response, Unscorable):
                 reason = f"{type(response).__name__}: {reason}"
-            return {"id": sample_id, "error": redacted(_encodable(reason))}
+            entry = {"id": sample_id, "error": redacted(_encodable(reason))}
+            said = getattr(response, "reply", "")
+            return {**entry, "said": _encodable(said), **_made_by(said)} if said else entry
         if isinstance(response, str):
-            return {"id": sample_id, "reply": _encodable(response)}
-        data = _png(response)
+            return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
+        try:
+            data = _png(response)
+        except Unscorable as error:  # values of no known range
+            return {"id": sample_id, "error": f"the image {error}"}
         images[self._own(self.image_file(sample_id))] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
 
@@ -302,6 +314,12 @@ class RunFolder:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
         tasks = self.manifest["tasks"]
         before = tasks.get(name, {})
+        place = self.task(name).path
+        if other := next((n for n in tasks if n != name and self.task(n).path == place), ""):
+            raise UserError(
+                f"{self.path} holds {other!r} in the folder that {name!r} would have: "
+                "choose another --output"
+            )
         if before:
             self._same(f"data of task {name}", before["data"], data)
             if limit and (before["limit"] is None or before["limit"] > limit):

@@ -10,6 +10,11 @@ unweighted mean over six kinds of prompts.
 (``geneval:threshold=0.4+counting=0.95`` changes both). Such a variant is marked from the stored
 detections of ``geneval``, without a detector or images. Its scores never share a column with those
 for the published thresholds.
+
+``geneval:rewritten`` marks a GenEval folder of images that were generated from rewritten prompts
+(``--model folder:IMAGES``). As in the original scorer, the prompt's text does not matter, only what
+it asks for: ``tag``, ``include`` and ``exclude`` must be those of the published prompt with the
+same number. The name, a line and the manifest say that the prompts were rewritten.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from harmon_eval.core import (
     Task,
     count,
 )
-from harmon_eval.files.images import read_rgb
+from harmon_eval.files.images import portions, read_rgb
 from harmon_eval.metrics.rows import of
 from harmon_eval.tasks.geneval import mini, prompts, thresholds
 from harmon_eval.tasks.geneval.layout import read_images, read_metadata
@@ -66,9 +71,9 @@ def mark(
 
     Raises Unscorable when a file is no image."""
     rows = []
-    for start in range(0, len(answers), DETECT_BATCH):
-        batch = answers[start : start + DETECT_BATCH]
-        images = [read_rgb(answer.image, exif_orientation=True) for answer in batch]
+    eights = (answers[i : i + DETECT_BATCH] for i in range(0, len(answers), DETECT_BATCH))
+    for batch in (some for eight in eights for some in portions(eight, lambda a: [a.image])):
+        images = [read_rgb(answer.image) for answer in batch]
         found = instruments["detector"](images)
         for answer, image, detections in zip(batch, images, found, strict=True):
             target, color = answer.sample.target, instruments["color"]
@@ -110,7 +115,7 @@ def bounds(sample: Sample) -> tuple[Row, Row]:
 
 
 def open_task(argument: str = "") -> Task:
-    """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus."""
+    """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus; or ``rewritten``."""
     return thresholds.variant(TASK, argument)
 
 
@@ -150,5 +155,6 @@ TASK = Task(
     files_before=files_before,
     files_after=files_after,
     layout=read_images,
+    rewritten="rewritten",
     columns=("tag", "correct"),
 )

@@ -1,4 +1,4 @@
-"""GenEval with other thresholds: ``geneval:threshold=0.4+counting=0.95``.
+"""GenEval with other thresholds, ``geneval:threshold=0.4+counting=0.95``, or rewritten prompts.
 
 A variant is marked from the detections that the published task stored with its marks.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from harmon_eval.core import Task, UserError
 from harmon_eval.settings import did_you_mean
+from harmon_eval.tasks.geneval.layout import read_rewritten
 from harmon_eval.tasks.geneval.marks import check_stored, verdicts
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
@@ -21,6 +22,8 @@ def variant(task: Task, argument: str) -> Task:
     """``task`` with the thresholds in ``argument`` instead of the published ones.
 
     Raises UserError if ``argument`` does not hold valid thresholds."""
+    if argument == task.rewritten != "":
+        return _rewritten(task)
     rules = protocol(argument)
     if rules == PUBLISHED:
         return task
@@ -38,6 +41,17 @@ def variant(task: Task, argument: str) -> Task:
         about=about,
         from_marks=partial(verdicts, protocol=rules),
     )
+
+
+def _rewritten(task: Task) -> Task:
+    about = replace(
+        task.about,
+        version=f"{task.version}, rewritten prompts",
+        differs="The images were generated from other prompts than the published ones. They are "
+        "marked by what the published prompts with the same numbers ask for. "
+        f"{task.about.differs}",
+    )
+    return replace(task, about=about, layout=read_rewritten, rewritten="", images_only=True)
 
 
 def protocol(argument: str) -> Protocol:
