@@ -24,7 +24,7 @@ WEIGHTS = re.compile(r".+\.safetensors|pytorch_model.*\.bin")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_lora_weights.safetensors")
 # Beside the weights in a trainer's folder, and no weights themselves.
-STATES = re.compile(r"(rng_state|random_states|optimizer|scheduler|scaler|training_args)\b.*", re.I)
+STATES = re.compile(r"(rng_state|random_states|optim|scheduler|scaler|training_args)[^.]*\..*")
 MODEL_STATES = "mp_rank_00_model_states.pt"  # DeepSpeed's
 
 

@@ -115,7 +115,9 @@ class Members:
         return now - since < DEAD_AFTER
 
     def names(self) -> list[str]:
-        return sorted(p.name for p in self.folder.iterdir()) if self.folder.exists() else []
+        """Only files that a process can have made: links and pipes of others are left alone."""
+        found = os.scandir(self.folder) if self.folder.exists() else []
+        return sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False))
 
     def others(self, own: str) -> list[str]:
         return [name for name in self.names() if name != own and self.alive(name)]
@@ -279,6 +281,9 @@ class Seat:
 def joined(run: Path, launch: Launch) -> Iterator[Seat]:
     """Take a place at an existing folder. Raises UserError while another launch works there."""
     members = Members(run)
+    for own in (members.folder, run / ".lock"):
+        if own.is_symlink():
+            raise UserError(f"{own} is a link: a run folder holds its own files only")
     with _mutex(run):
         members.folder.mkdir(exist_ok=True)
         member = f"{launch.rank:04d}-{secrets.token_hex(4)}"
@@ -349,7 +354,7 @@ def _mutex(run: Path) -> Iterator[None]:
     while True:
         try:
             run.mkdir(parents=True, exist_ok=True)
-            file = lock.open("w")
+            file = os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666), "w")
         except OSError as error:
             raise UserError(
                 f"cannot write into {run} ({error.strerror}): choose another --output"

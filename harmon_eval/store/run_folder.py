@@ -24,7 +24,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,10 @@ from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
 from harmon_eval.store.log import append, log_entries
+from harmon_eval.store.paths import UnsafePath, is_own_file, read_bytes
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import plain, redacted
+from harmon_eval.store.rows import unpacked
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
-MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
+MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more
+MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
 def check_sample_id(sample_id: str) -> None:
@@ -95,6 +98,7 @@ class TaskFolder:
 
     def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
+        self.root = path.parent  # the run folder, which no file of the task may leave
         self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
         self.vectors = VectorFiles(path, rank)
 
@@ -108,11 +112,11 @@ class TaskFolder:
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        return Recorded(self.logs())
+        return Recorded(self.logs(), self.root)
 
     def seconds_asking(self) -> float:
         """Of all processes together."""
-        entries = (entry for log in self.logs() for _, entry in log_entries(log))
+        entries = (entry for log in self.logs() for _, entry in log_entries(log, self.root))
         return sum(float(entry.get("seconds", 0)) for entry in entries)
 
     def record(
@@ -142,8 +146,8 @@ class TaskFolder:
             entries.append(entry)
         if seconds is not None:
             entries.append({"batch": len(responses), "seconds": round(seconds, 6)})
-        write_all(images)
-        append(self.log, entries)
+        write_all(images, self.root)
+        append(self.log, entries, self.root)
 
     def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
         """The line of a response; what belongs into a file of its own is added to ``images``."""
@@ -160,17 +164,26 @@ class TaskFolder:
             data = _png(response)
         except Unscorable as error:  # values of no known range
             return {"id": sample_id, "error": f"the image {error}"}
-        images[self._own(self.image_file(sample_id))] = data
+        images[self.image_file(sample_id)] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
-
-    def _own(self, file: Path) -> Path:
-        """The file, unless a link leads it out of this folder. Raises UserError."""
-        if not file.parent.resolve().is_relative_to(self.path.resolve()):
-            raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
-        return file
 
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
+
+    def own_image(self, sample_id: str) -> Path | None:
+        """The image, where there is one and no link on the way to it."""
+        file = self.image_file(sample_id)
+        return file if is_own_file(file, self.root) else None
+
+    def rows(
+        self, columns: Sequence[str] | None = None, vectors: bool = True
+    ) -> pd.DataFrame | None:
+        """The stored rows as they are; None without any. Raises UserError for damaged ones."""
+        file = self.path / ROWS
+        try:
+            return unpacked(read_bytes(file, self.root), file, columns, vectors)
+        except FileNotFoundError:
+            return None
 
     def answer(
         self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
@@ -188,9 +201,13 @@ class TaskFolder:
         if checked:
             return Answer(sample, file)
         try:
-            data = b"" if file.is_symlink() else self._own(file).read_bytes()
+            data = read_bytes(file, self.root)
         except OSError:
             return None
+        except UnsafePath:
+            if file.parent.resolve().is_relative_to(self.path.resolve()):
+                return None  # the image itself is a link: it is made again in its place
+            raise
         return Answer(sample, file) if sha256_of(data) == entry["sha256"] else None
 
     # -- marks -------------------------------------------------------------------------------
@@ -203,9 +220,11 @@ class TaskFolder:
 
         files = []
         try:
-            written = read_json(self.path / MARKS)
+            written = read_json(self.path / MARKS, self.root)
             if written.get("key") == dict(key):
                 files.append((self.path / ROWS, str(written["sha256"])))
+        except UnsafePath:
+            raise
         except (OSError, UserError, KeyError, AttributeError):
             pass  # not finished, or damaged: then the parts count, or all is marked again
         for part in sorted(self.parts(key).glob("*.parquet")):
@@ -220,42 +239,42 @@ class TaskFolder:
         """Where rows are kept while marking: marks of another key never meet there."""
         return self.path / f"rows-{checksum(key)}"
 
-    @staticmethod
-    def _sound_rows(path: Path, sha256: str, columns: list[str] | None) -> pd.DataFrame | None:
+    def _sound_rows(
+        self, path: Path, sha256: str, columns: list[str] | None
+    ) -> pd.DataFrame | None:
         """None for a file that is not what was written, or would not fit into any memory."""
-        import pandas as pd
-        import pyarrow.parquet as pq
-
         try:
-            data = b"" if path.is_symlink() else path.read_bytes()
+            data = read_bytes(path, self.root)
             if not sha256_of(data).startswith(sha256) or len(sha256) < 16:
                 return None
-            about = pq.read_metadata(io.BytesIO(data))
-            groups = range(about.num_row_groups)
-            if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
-                return None
-            return pd.read_parquet(io.BytesIO(data), columns=columns)
-        except (OSError, ValueError):
+            return unpacked(data, path, columns, limit=MAX_ROWS_BYTES)
+        except (OSError, UserError) as error:
+            if isinstance(error, UnsafePath):
+                raise
             return None
 
     def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
         data = _parquet(rows)
         name = f"{share}-{sha256_of(data)[:16]}.parquet"
-        write_whole(self.parts(key) / name, data)
+        write_whole(self.parts(key) / name, data, self.root)
 
     def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
         data = _parquet(rows)
-        write_whole(self.path / ROWS, data)
+        write_whole(self.path / ROWS, data, self.root)
         written = {"key": dict(key), "sha256": sha256_of(data)}
-        write_json(self.path / MARKS, written)
+        write_json(self.path / MARKS, written, self.root)
         for parts in self.path.glob("rows-*"):
             shutil.rmtree(parts, ignore_errors=True)
 
     def export(self, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
             path, data = self.path / name, content.encode() if isinstance(content, str) else content
-            if not path.exists() or path.read_bytes() != data:
-                write_whole(path, data)
+            try:
+                same = read_bytes(path, self.root) == data
+            except FileNotFoundError:
+                same = False
+            if not same:
+                write_whole(path, data, self.root)
 
 
 class RunFolder:
@@ -276,13 +295,15 @@ class RunFolder:
         file, copy = self.path / MANIFEST, self.path / COPY
         try:
             manifest = read_json(file)
+        except UnsafePath:
+            raise
         except UserError:
             if not copy.exists():
                 raise
             manifest = read_json(copy)
             said = plain(f"{file} was damaged and is restored from its copy")
             print(said, file=sys.stderr)
-            write_whole(file, copy.read_bytes())
+            write_whole(file, read_bytes(copy))
         if not _is_manifest(manifest):
             raise UserError(f"{file} is not the manifest of a run: choose another folder")
         found: dict[str, Any] = manifest
@@ -343,7 +364,11 @@ class RunFolder:
 
     def _clear(self) -> None:
         for entry in list(self.path.iterdir()):
-            if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
+            if not (entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists())):
+                continue
+            if entry.is_symlink():
+                entry.unlink()  # what it leads to is not this run's
+            else:
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
         for name in (COPY, MANIFEST, "table.csv", "table.md"):
@@ -360,9 +385,14 @@ class RunFolder:
 
     def task(self, name: str, rank: int = 0) -> TaskFolder:
         """The folder of a task; what stands after a colon may be any text, such as a path."""
-        folder = self.path / (re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task")
+        plain = re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task"
+        if len(plain.encode()) > MAX_NAME:  # a file's name has at most 255 bytes
+            plain = (
+                f"{plain.encode()[: MAX_NAME - 13].decode(errors='ignore')}-{sha256_of(name)[:12]}"
+            )
+        folder = self.path / plain
         if folder.is_symlink():
-            raise UserError(f"{folder} is a link: a run folder holds its own files only")
+            raise UnsafePath(f"{folder} is a link: a run folder holds its own files only")
         return TaskFolder(folder, rank)
 
     @contextmanager

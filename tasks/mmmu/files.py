@@ -193,5 +193,6 @@ def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
 def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """``answers.json``, id -> letter or reply, for the official "evaluation only" route."""
     table = zip(rows["id"], rows["choice"], rows["parsed"], rows["reply"], strict=True)
-    answers = {i: (p if p is not None else "") if c else r for i, c, p, r in table}
+    # In a table None may have become NaN, which no reader of JSON takes.
+    answers = {i: (p if isinstance(p, str) else "") if c else r for i, c, p, r in table}
     return {"answers.json": json.dumps(answers, indent=1, ensure_ascii=False) + "\n"}

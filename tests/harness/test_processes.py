@@ -193,7 +193,7 @@ def test_ctrl_c_of_two_processes_ends_both_soon_with_a_line(start: Start, tmp_pa
         os.kill(process.pid, signal.SIGINT)
     for code, _, errors in ended(running):
         assert code == 130
-        assert errors.rstrip().endswith("the same command goes on where it stopped")
+        assert errors.rstrip().endswith("run the same command again to resume")
 
 
 @pytest.mark.parametrize(
