@@ -1,7 +1,7 @@
 """Folders of pictures that something else drew, with the texts they were drawn from.
 
-Lists (``prompts.csv``, ``.json`` or ``.jsonl``, or the hub's ``metadata.csv``), Harmon's own output (``00000000.jpg`` beside
-``00000000.json``) and the tasks' published layouts (``Task.layout``).
+Lists (``prompts.csv``, ``.json`` or ``.jsonl``, or the hub's ``metadata.csv``), Harmon's own output
+(``00000000.jpg`` beside ``00000000.json``) and the tasks' published layouts (``Task.layout``).
 """
 
 from __future__ import annotations
