@@ -16,7 +16,7 @@ from harmon_eval.running.asking import unable
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.provenance import environment, now
+from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.results import scores
 from harmon_eval.running.runner import ASKED, run_job, start_job
 from harmon_eval.store import tables
@@ -161,7 +161,7 @@ def run(request: Request, launch: Launch | None = None) -> Outcome:
                 environment=environment(),
                 about=dict(responder.about),
                 data=str(request.data) if request.data else None,
-                instruments=dict(request.instruments),
+                instruments={r: written(spec) for r, spec in request.instruments.items()},
                 batch_size=request.settings.batch_size,
                 processes=launch.size,
                 device=request.given.get("device"),
