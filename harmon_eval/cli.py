@@ -14,7 +14,7 @@ import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
-# Of a path that someone gave, or that stands in a file: never a fault of ours.
+# Errors about a path from the user or from a file; these are not our bugs.
 NOT_TO_BE_OPENED = (*(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO),)
 COMMANDS = {
     "run": "evaluate a model (the default command); run it again to resume",
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to resume", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # of a file such as /dev/stdout; what is printed outlives its reader
+    except BrokenPipeError:  # from a file such as /dev/stdout; printing ignores a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except OSError as error:

@@ -251,9 +251,9 @@ def model_settings(spec: str) -> list[str]:
 
 
 def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model runs a network here (it then has the setting ``device``); opens none.
+    """Whether a model runs its own network, that is, has the setting ``device``. Opens no model.
 
-    Raises UserError for a model that nothing here knows, or a setting that it does not have."""
+    Raises UserError for an unknown model, or a setting that it does not have."""
     name, own = settings.split(spec)
     opener, owner, _ = _model_opener(name)
     kind = settings.declared(opener)
