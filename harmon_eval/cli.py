@@ -27,6 +27,7 @@ COMMANDS = {
     "track": "evaluate each new checkpoint of a training and gate it",
     "report": "one HTML file about a run: scores, plots, images, replies, provenance",
 }
+WORKING = ("run", "mark", "track", "probe")  # that have workers
 EPILOG = (
     "commands:\n"
     + "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
@@ -39,8 +40,9 @@ examples:
   python -m harmon_eval --model folder:IMAGES --tasks geneval
       mark images that something else drew
 
-exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 130 interrupted;
-of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
+exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + number of the
+signal that ended it (130 Ctrl-C, 143 SIGTERM); of a gate: 0 passed, 1 worse than the baseline,
+2 cannot decide
 """
 )
 
@@ -101,7 +103,19 @@ def _module(command: str) -> ModuleType:
 
 
 def dispatch(command: str, arguments: argparse.Namespace) -> int:
+    _refuse_launchers(command)
     return int(_module(command).main(arguments))
+
+
+def _refuse_launchers(command: str) -> None:
+    """Raises UserError under torchrun and ``accelerate launch``: one process writes a run."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if command in WORKING and world.isdigit() and int(world) > 1:
+        raise UserError(
+            f"WORLD_SIZE is {world}, as torchrun and accelerate launch set it, but one process "
+            f"runs a benchmark: `{PROGRAM} {command} --workers {world} ...` starts the workers "
+            "itself (docs/scaling.md)"
+        )
 
 
 def ask_for_equal_bits() -> None:
@@ -113,14 +127,18 @@ def ask_for_equal_bits() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    from harmon_eval.running import stopping
+
     ask_for_equal_bits()
     try:
-        return dispatch(*parse(sys.argv[1:] if argv is None else argv))
+        with stopping.listening():
+            return dispatch(*parse(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as signal:
+        name = str(signal) or "interrupted"
+        print(f"\n{name}: the same command goes on where it stopped", file=sys.stderr)
+        return signal.code if isinstance(signal, stopping.Stopped) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Task, UserError
+from harmon_eval.core import Responder, Result, Sample, Task, UserError
+from harmon_eval.running import engine as engines
 from harmon_eval.running import machine
-from harmon_eval.running.asking import unable
+from harmon_eval.running.asking import Answered
+from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
-from harmon_eval.running.runner import run_job, start_job
+from harmon_eval.running.runner import go_on, start_job
+from harmon_eval.running.work import Asking, AskingByName, Model
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -32,7 +33,7 @@ class Request:
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
     ``tasks``: names separated by commas, or ``all``; or tasks by their names. ``instruments``:
-    role -> name and settings of an instrument other than the default."""
+    role -> name and settings of an instrument other than the default. ``pool``: the workers."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Request:
     output: Path | None = None
     fresh: bool = False
     instruments: Mapping[str, str] = field(default_factory=dict)
+    pool: Pool = field(default_factory=Pool)
 
     @property
     def every_task(self) -> bool:
@@ -85,15 +87,13 @@ def _text(value: Any) -> str:
 class Outcome:
     """What a run came to: its folder, the results by task, and what could not be marked.
 
-    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks.
-    ``ours``: this process added the run up, of several, so it is the one that shows it."""
+    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks."""
 
     folder: RunFolder
     results: Mapping[str, Result]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
-    ours: bool = True
 
 
 def task_list(text: str) -> list[str]:
@@ -118,7 +118,8 @@ def plan(
     jobs = []
     for name, task in chosen.items():
         try:
-            jobs.append(prepare(name, task or registry.task(name), suite, settings))
+            job = prepare(name, task or registry.task(name), suite, settings)
+            jobs.append(replace(job, nameless=task is not None))
         except UserError as error:
             if not skip:
                 raise
@@ -128,42 +129,47 @@ def plan(
     return jobs
 
 
-def run(request: Request, launch: Launch | None = None) -> Outcome:
-    """Draw, answer, mark, summarize.
-
-    ``launch`` says who else takes part; by default the environment does. Raises UserError."""
+def run(request: Request) -> Outcome:
+    """Draw, answer, mark, summarize. Raises UserError."""
     chosen = request.chosen
     suite = suites.load(request.suite, request.data, request.instruments)
-    folder = request.folder
-    launch = launch or Launch.from_environment(os.environ)
-    with folder.joined(launch) as seat:
-        machine.take_own_accelerator(launch, os.environ)
-        if request.settings.exact:
+    folder, settings = request.folder, request.settings
+    own = engines.opened(request.pool, folder.path, request.given.get("device"), settings.exact)
+    with folder.locked(), own as engine:
+        if settings.exact and not engine.remote:
             machine.deterministic_kernels()
-        responder = opened(request)
-        jobs = plan(chosen, suite, request.settings, request.every_task)
-        jobs = _that_it_can(responder, jobs, request.every_task)
-        identity = _identity(responder, suite, request.settings)
+        asking = _asking(request, engine)
+        model: Model = engine.facts(asking)
+        jobs = plan(chosen, suite, settings, request.every_task)
+        jobs = _that_it_can(model, jobs, request.every_task)
+        folder.start(_identity(model, suite, settings), request.fresh)
+        folder.update(
+            state="running",
+            started=folder.manifest.get("started", now()),
+            environment={**environment(), "accelerator": model.accelerator},
+            about=dict(model.about),
+            data=str(request.data) if request.data else None,
+            instruments=dict(request.instruments),
+            batch_size=settings.batch_size,
+            workers=None if request.pool.local else request.pool.workers or "cluster",
+            device=request.given.get("device"),
+        )
+        for job in jobs:
+            start_job(job, folder)
+        return run_jobs(jobs, asking, suite, folder, settings, engine)
 
-        def begin() -> None:
-            folder.start(identity, request.fresh)
-            folder.update(
-                state="running",
-                started=folder.manifest.get("started", now()),
-                environment=environment(),
-                about=dict(responder.about),
-                data=str(request.data) if request.data else None,
-                instruments=dict(request.instruments),
-                batch_size=request.settings.batch_size,
-                processes=launch.size,
-                device=request.given.get("device"),
-            )
-            for job in jobs:
-                start_job(job, folder)
 
-        team = together(seat, begin)
-        folder.expect(identity)
-        return run_jobs(jobs, responder, suite, folder, team, request.settings)
+def _asking(request: Request, engine: Engine) -> Work[Sample, Answered]:
+    """Raises UserError."""
+    if not engine.remote:
+        return Asking(opened(request))
+    if not isinstance(request.model, str):
+        raise UserError(
+            "workers open the model themselves, so it needs a name: put it into a file with "
+            "open_model and include that"
+        )
+    given = {k: v for k, v in request.given.items() if v is not None}
+    return AskingByName(request.model, tuple(given.items()))
 
 
 def opened(request: Request) -> Responder:
@@ -175,12 +181,12 @@ def opened(request: Request) -> Responder:
     return request.model
 
 
-def _identity(responder: Responder, suite: Suite, settings: RunSettings) -> dict[str, Any]:
+def _identity(model: Model, suite: Suite, settings: RunSettings) -> dict[str, Any]:
     return {
         "model": {
-            "name": responder.name,
-            "fingerprint": responder.fingerprint,
-            "settings": dict(responder.settings),
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "settings": dict(model.settings),
         },
         "suite": suite.name,
         "seed": settings.seed,
@@ -189,61 +195,41 @@ def _identity(responder: Responder, suite: Suite, settings: RunSettings) -> dict
     }
 
 
-def together(seat: Seat, begin: Callable[[], None]) -> Team:
-    """The team, once its first process has made the folder ready."""
-    if not seat.first:
-        return seat.enter_session()
-    begin()
-    return seat.open_session()
-
-
-def _that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
+def _that_it_can(model: Model, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if not (lack := unable(responder, job.samples)):
+        if not (lack := model.unable(job.samples)):
             able.append(job)
         elif skip:
-            Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+            Progress(job.name).say(f"left out: {model.name} cannot {lack}")
         else:
-            raise UserError(f"task {job.name!r} asks for what {responder.name} cannot do: {lack}")
+            raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
     if not able:
-        raise UserError(f"{responder.name} can do none of the tasks")
+        raise UserError(f"{model.name} can do none of the tasks")
     return able
 
 
 def run_jobs(
     jobs: Sequence[Job],
-    responder: Responder | None,
+    asking: Work[Sample, Answered] | None,
     suite: Suite,
     folder: RunFolder,
-    team: Team,
     settings: RunSettings,
+    engine: Engine,
 ) -> Outcome:
+    size, exact = settings.batch_size, settings.exact
     results = {}
     for job in jobs:
-        result = run_job(
-            job,
-            responder,
-            suite,
-            folder,
-            settings.batch_size,
-            Progress(job.name),
-            team,
-            settings.exact,
-        )
+        progress = Progress(job.name)
+        result = go_on(job, asking, suite, folder, size, progress, engine, exact)
         if result is not None:
             results[job.name] = result
-    for _ in team.shares(["end"]):
-        outcome = finish([job.name for job in jobs], folder, results)
-        team.finish("end", outcome.code)
-        team.wait_for_all()
-        return outcome
-    return Outcome(folder, results, int(team.result("end")), ours=False)
+    return finish([job.name for job in jobs], folder, results)
 
 
 def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
-    """By one process: the run's state and its tables."""
+    """The run's state and its tables."""
     states = folder.manifest["tasks"]
     unmarked = tuple(name for name in names if states[name]["state"] != "done")
     unscored = sum(states[name]["unscored"] for name in names if name not in unmarked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import pandas as pd
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Result, UserError
+from harmon_eval.running import engine as engines
 from harmon_eval.running import machine
-from harmon_eval.running.evaluate import Outcome, run_jobs, task_list, together
+from harmon_eval.running.engine import Pool
+from harmon_eval.running.evaluate import Outcome, run_jobs, task_list
 from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.processes import Launch
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.runner import start_job
 from harmon_eval.store import tables
@@ -28,6 +28,7 @@ def mark(
     names: str | None = None,
     data: Path | None = None,
     instruments: Mapping[str, str] | None = None,
+    pool: Pool | None = None,
 ) -> Outcome:
     """Mark and summarize what a run folder holds.
 
@@ -54,29 +55,23 @@ def mark(
         )
     if variants:
         return _mark_variants(folder, suite, variants)
-    return _mark_stored(folder, suite, stored)
+    return _mark_stored(folder, suite, stored, pool or Pool())
 
 
-def _mark_stored(folder: RunFolder, suite: Suite, names: list[str]) -> Outcome:
+def _mark_stored(folder: RunFolder, suite: Suite, names: list[str], pool: Pool) -> Outcome:
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
     jobs = [
         prepare(name, registry.task(name), suite, RunSettings(seed, known[name]["limit"]))
         for name in names
     ]
-    launch = Launch.from_environment(os.environ)
     exact = bool(manifest["identity"].get("exact"))
-    with folder.joined(launch) as seat:
-        machine.take_own_accelerator(launch, os.environ)
-        if exact:
+    with folder.locked(), engines.opened(pool, folder.path, exact=exact) as engine:
+        if exact and not engine.remote:
             machine.deterministic_kernels()
-
-        def begin() -> None:
-            for job in jobs:
-                start_job(job, folder)
-
-        team = together(seat, begin)
-        return run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))
+        for job in jobs:
+            start_job(job, folder)
+        return run_jobs(jobs, None, suite, folder, RunSettings(exact=exact), engine)
 
 
 def data_of(manifest: Mapping[str, Any]) -> Path | None:

@@ -26,7 +26,6 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
     # The network is usable without the harness, so that is imported where it is asked for.
     from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
-    from harmon_eval.running.processes import Launch
     from harmon_eval.store.durable import read_json
     from harmon_eval.store.run_folder import METRICS
 
@@ -39,8 +38,7 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
         output=folder / "run",
     )
     try:
-        # Alone: the other processes of a training's launch take no part in it.
-        evaluate.run(request, Launch())
+        evaluate.run(request)
     except UserError as error:
         raise RecipeError(f"eval.tasks: {error}") from None
     scores = []

@@ -31,7 +31,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("model.train.evaluation", "core"): "evaluates without the API",
     ("model.train.evaluation", "registry"): "evaluates without the API",
     ("model.train.evaluation", "running.evaluate"): "evaluates without the API",
-    ("model.train.evaluation", "running.processes"): "evaluates without the API",
     ("model.train.evaluation", "store.run_folder"): "evaluates without the API",
     ("model.train.evaluation", "store.durable"): "evaluates without the API",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
@@ -39,7 +38,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("model.train.scenes", "suites.mini.questions"): RECIPES,
     ("model.train.scenes", "suites.mini.scenes"): RECIPES,
     ("model.train.start", "suites.mini.language"): "the mini suite's words make the tokenizer",
-    ("store.run_folder", "running.processes"): "a run folder still has several writers",
     ("track", "commands.compare"): "decides as the command does",
 }
 
