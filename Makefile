@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check format cover faults package clean
+.PHONY: demo test check format cover faults lowest package clean
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
@@ -26,6 +26,13 @@ cover: .venv/installed-test
 faults: .venv/installed-test
 	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k random \
 	  tests/harness/test_one_writer.py tests/harness/test_workers.py
+
+# The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
+lowest: .venv/bin/python
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --disable-pip-version-check -q uv
+	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n auto --dist loadfile
 
 # Wheel and sdist, each in an environment of its own, outside of the checkout.
 package: .venv/installed-test
@@ -52,4 +59,4 @@ format: .venv/installed-test
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

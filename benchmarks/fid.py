@@ -37,6 +37,7 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 from benchmarks import record
 from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
 from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
+from harmon_eval.store.digests import sha256_of
 
 BATCH = 16
 TOLERANCE = 1e-3  # of the features' standard deviation
@@ -62,7 +63,7 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
     and random statistics, so that no batch norm is the identity."""
     torch.manual_seed(0)
 
-    class Unfilled(FeatureExtractorInceptionV3):
+    class Unfilled(FeatureExtractorInceptionV3):  # type: ignore[misc]  # its package has no types
         """To make a weights file for: the base class reads one, this one makes the modules."""
 
         def load_state_dict(self, *_: object, **__: object) -> None:
@@ -75,6 +76,7 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
             module.bias.normal_(0, 0.1)
@@ -87,8 +89,9 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
 def tools(folder: Path, cores: int) -> dict[str, Tool]:
     """Each from a folder of images to features (n, 2048), ready to run."""
     extractor = random_extractor(folder)
-    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(folder / INCEPTION_FILE))
-    network = InceptionFeatures(folder, device="cpu")
+    file = folder / INCEPTION_FILE
+    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(file))
+    network = InceptionFeatures(file, "cpu", sha256_of(file))
     clean_fid_network = InceptionV3W(str(folder), download=False)
 
     def ours(images: Path) -> np.ndarray:

@@ -27,10 +27,10 @@ from scipy import stats
 
 from benchmarks import record
 from harmon_eval import registry
-from harmon_eval.compare.means import Mean
-from harmon_eval.compare.paired import RESAMPLES, Difference, by_replicates, of_means
-from harmon_eval.compare.runs import TaskPair
-from harmon_eval.compare.verdict import ALPHA, Settings, judge
+from harmon_eval.comparing.means import Mean
+from harmon_eval.comparing.paired import RESAMPLES, Difference, by_replicates, of_means
+from harmon_eval.comparing.runs import TaskPair
+from harmon_eval.comparing.verdict import ALPHA, Settings, judge
 from harmon_eval.core import Task
 from harmon_eval.metrics.fid_task import JACKKNIFE_GROUPS
 from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distances, without_each_group
@@ -81,7 +81,8 @@ def of_marks(marks: Sequence[np.ndarray], part: np.ndarray, rng: np.random.Gener
     picked = np.empty((RESAMPLES, groups), dtype=np.int64)
     for own in parts:
         picked[:, own] = rng.choice(own, (RESAMPLES, len(own)))
-    return of_means(*means, picked, int(rng.integers(2**31)))
+    ours, theirs = means
+    return of_means(ours, theirs, picked, int(rng.integers(2**31)))
 
 
 def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
@@ -138,13 +139,14 @@ def fid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
         for side in sides
     ]
     parts = [Replicates.without_groups(leave_out) for _, *leave_out in values]
-    return by_replicates(values[0][0], values[1][0], *parts, len(reference))
+    ours, theirs = parts
+    return by_replicates(values[0][0], values[1][0], ours, theirs, len(reference))
 
 
 def kid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     parts = [kid_replicates(side, reference) for side in sides]
     first, second = (float(part.values.mean()) for part in parts)
-    return by_replicates(first, second, *parts, len(reference))
+    return by_replicates(first, second, parts[0], parts[1], len(reference))
 
 
 def together(*trials: Trial) -> Trial:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval import registry
-from harmon_eval.compare.paired import Difference, differences
+from harmon_eval.comparing.paired import Difference, differences
 from harmon_eval.running.results import headline
 
 FULL = "full"

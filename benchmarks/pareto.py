@@ -74,30 +74,34 @@ def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
 
 def grid(own: DrawSettings) -> dict[str, Cheaper]:
     """Settings by name, in shares of the model's own; names say what the shares come to."""
-    half_guided = {"guidance": (0.0, 0.5)}
-    dpm, ddim = {"solver": "dpm-solver++"}, {"solver": "ddim"}
+    half: tuple[float, float] = (0.0, 0.5)
+    dpm, ddim = "dpm-solver++", "ddim"
     settings = [
         Cheaper(),
         *(Cheaper(iterations=share) for share in (0.75, 0.5, 0.375, 0.25)),
         *(Cheaper(diffusion_steps=share) for share in (0.5, 0.25, 0.125)),
         *(
-            Cheaper(diffusion_steps=share, **solver)
+            Cheaper(diffusion_steps=share, solver=solver)
             for solver in (ddim, dpm)
             for share in (0.5, 0.25, 0.15, 0.1)
         ),
-        Cheaper(**half_guided),
+        Cheaper(guidance=half),
         *(Cheaper(share, 0.25) for share in (0.5, 0.375, 0.25)),
         Cheaper(0.5, 0.125),
-        *(Cheaper(share, steps, **dpm) for share in (0.5, 0.375, 0.25) for steps in (0.25, 0.15)),
         *(
-            Cheaper(share, steps, **ddim)
+            Cheaper(share, steps, solver=dpm)
+            for share in (0.5, 0.375, 0.25)
+            for steps in (0.25, 0.15)
+        ),
+        *(
+            Cheaper(share, steps, solver=ddim)
             for share in (0.75, 0.5, 0.375)
             for steps in (0.25, 0.15, 0.1)
         ),
-        *(Cheaper(share, 0.25, **half_guided) for share in (0.5, 0.375)),
-        Cheaper(0.5, 0.125, **half_guided),
-        *(Cheaper(share, 0.15, **dpm, **half_guided) for share in (0.5, 0.375)),
-        Cheaper(0.5, 0.15, **ddim, **half_guided),
+        *(Cheaper(share, 0.25, guidance=half) for share in (0.5, 0.375)),
+        Cheaper(0.5, 0.125, guidance=half),
+        *(Cheaper(share, 0.15, solver=dpm, guidance=half) for share in (0.5, 0.375)),
+        Cheaper(0.5, 0.15, solver=ddim, guidance=half),
     ]
     return {described(cheaper, own): cheaper for cheaper in settings}
 

@@ -37,7 +37,7 @@ def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
         f"{own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the full "
         f"one. The cheapest setting with no evidence of loss, the preset `--fast`: **{fast}**."
     ]
-    for stage, table in reversed(tables.items()):
+    for stage, table in reversed(list(tables.items())):
         counts = table[0]["drawings"]
         parts += [
             f"{stage.capitalize()}, {counts['geneval']} images of GenEval-mini and "

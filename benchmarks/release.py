@@ -8,7 +8,7 @@ network as it stands in ``model/``, without what is in ``model/fast``.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -38,7 +38,7 @@ class Shares:
 
     def __init__(self, clock: Clock = time.process_time) -> None:
         self.clock = clock
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def of(self, part: str) -> Iterator[None]:

@@ -119,7 +119,11 @@ def one_batch(
         orders, noise = draw_orders_and_noise(range(batch), grid, channels, settings, device)
         return release_draw(model, ids, mask, orders, noise, grid, settings, shares)
 
-    samplers = {"plain": plain, "fast": ours, PRESET: partial(ours, name=PRESET)}
+    samplers: dict[str, Callable[[Shares], Tensor]] = {
+        "plain": plain,
+        "fast": ours,
+        PRESET: partial(ours, name=PRESET),
+    }
     for _ in range(2 if captured else 0):
         for name in kinds:
             ours(Shares(clock), name)

@@ -59,7 +59,8 @@ class PlainLoop:
         self.optimizer.zero_grad()
 
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Clock:
@@ -160,7 +161,9 @@ def main() -> None:
         training = Training(recipe, Path(folder), accelerator, begin(recipe))
         training.losses.train()
         plain = PlainLoop(recipe, training.feed.maker, begin(recipe).model)
-        clock, ours, theirs = Clock(), [], []
+        clock = Clock()
+        ours: list[float] = []
+        theirs: list[float] = []
         accelerator.backward = clock.timed("backward", accelerator.backward)
         for number in range(arguments.steps + 1):
             for spent, step in (

@@ -54,7 +54,8 @@ def compared(model: Responder, asks: Sequence[Ask], batch: int, repeats: int) ->
     """Replies a second one by one and in batches, and their ratio."""
 
     def answer(size: int) -> tuple[float, list[object]]:
-        start, replies = time.process_time(), []
+        start = time.process_time()
+        replies: list[object] = []
         for i in range(0, len(asks), size):
             replies += model.ask(asks[i : i + size])
         return time.process_time() - start, replies

@@ -7,10 +7,10 @@ import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
+import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
@@ -47,13 +47,6 @@ signal that ended it (130 Ctrl-C, 143 SIGTERM); of a gate: 0 passed, 1 worse tha
 )
 
 
-def installed() -> str:
-    try:
-        return version("harmon-eval")
-    except PackageNotFoundError:  # a checkout that was not installed
-        return "(not installed)"
-
-
 def run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -63,7 +56,9 @@ def run_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"harmon_eval {installed()}")
+    parser.add_argument(
+        "--version", action="version", version=f"harmon_eval {harmon_eval.__version__}"
+    )
     return parser
 
 
@@ -121,9 +116,29 @@ def _refuse_launchers(command: str) -> None:
 def ask_for_equal_bits() -> None:
     """Ask MKL, before it loads, to add in one order for any number of rows and threads.
 
-    Not at import, which configures nothing: the command owns its process, and so may choose.
-    Other libraries do not read it, and a value that is set already stays."""
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    Intel documents this strict mode for its AVX2 and AVX-512 code. It is set here and not at
+    import: the command owns its process. Other libraries do not read the variable, and a value that
+    is set already stays."""
+    try:
+        about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        about = ""
+    branch = "AVX2" if " avx2" in about else "AUTO"
+    if "GenuineIntel" in about and " avx512f" in about:
+        branch = "AVX512"
+    os.environ.setdefault("MKL_CBWR", f"{branch},STRICT")
+
+
+def check_links() -> None:
+    """Raises UserError where the links to ``tasks`` and ``model`` came out of git as text files."""
+    for name in ("tasks", "model"):
+        link = Path(__file__).with_name(name)
+        if link.is_file():
+            raise UserError(
+                f"{link} is a text file and not a link to ../{name}, as in a clone on a system "
+                "without symbolic links: clone again with `git clone -c core.symlinks=true` (on "
+                "Windows inside WSL), or install the wheel"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -132,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     ask_for_equal_bits()
     try:
         with stopping.listening():
+            check_links()
             return dispatch(*parse(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         return _fail(str(error))
@@ -139,9 +155,9 @@ def main(argv: list[str] | None = None) -> int:
         name = str(signal) or "interrupted"
         print(f"\n{name}: the same command goes on where it stopped", file=sys.stderr)
         return signal.code if isinstance(signal, stopping.Stopped) else 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # of a file such as /dev/stdout; what is printed outlives its reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 2
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

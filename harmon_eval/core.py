@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
+NOT_GIVEN = "not given"  # the fingerprint of a model that does not say which weights it has
 
 
 class UserError(Exception):
@@ -28,7 +29,13 @@ class UserError(Exception):
 
 
 class Unscorable(Exception):
-    """This response cannot be marked by the protocol; the sample is counted as unscored."""
+    """This response cannot be marked by the protocol; the sample is counted as unscored.
+
+    ``reply`` is what was said, where something was."""
+
+    def __init__(self, reason: str = "", reply: str = "") -> None:
+        super().__init__(reason)
+        self.reply = reply
 
 
 class InstrumentMissing(UserError):
@@ -193,11 +200,16 @@ class Answer:
 
 
 class Reply(str):
-    """A reply with what its endpoint says of it: the model that answered, and tokens in and out."""
+    """A reply with what its maker says of it: the model that answered, and tokens in and out.
+
+    ``flaw`` says why it is no answer, where it is none (``replies.thoughts``); ``cut``: because it
+    reached the token limit."""
 
     model: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    flaw: str = ""
+    cut: bool = False
 
 
 class Responder:
@@ -219,6 +231,19 @@ class Responder:
         own = getattr(type(self), verb, None)
         return own is not None and own is not getattr(Responder, verb, None)
 
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
+        """Told what it will be asked next: all samples of the task called ``name``.
+
+        Raises UserError where it has nothing to answer them with."""
+        if task.images_only:
+            raise UserError(
+                f"{name} marks images that were drawn elsewhere: give --model folder:IMAGES"
+            )
+
+    def reads(self, request: Request) -> Sequence[Path]:
+        """The picture files that answering ``request`` opens: so many at a time fit into memory."""
+        return request.files
+
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")
 
@@ -227,6 +252,25 @@ class Responder:
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray | Exception]:
         raise UserError(f"{self.name} cannot embed images")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture that something else drew, in a folder of a published layout (``Task.layout``).
+
+    ``sample`` is the id of the sample that it answers, where the layout says it; ``prompt`` the
+    text that it was drawn from. By id if only that is given, or the prompt is the sample's; else
+    the n-th picture of a prompt answers the n-th sample that asks for it. ``grid``: the layout
+    puts four drawings into one picture of 2 x 2, which answer the sample and those after it that
+    have its prompt. ``rewritten`` is another text that it was drawn from, which does not count,
+    and ``target`` what the sample's target must hold where such a picture answers it."""
+
+    file: Path
+    prompt: str = ""
+    sample: str = ""
+    grid: bool = False
+    rewritten: str = ""
+    target: Mapping[str, Any] = field(default_factory=dict)
 
 
 # -- a benchmark's data ------------------------------------------------------------------------
@@ -362,9 +406,11 @@ class Task:
     what the judge is asked about a sample, with its image, or None before it is drawn. ``bounds``
     gives the marks of a sample if it were wrong and if it were right, as rows or as replies to be
     marked. ``files_before`` and ``files_after`` marking are the benchmark's own files, relative
-    path -> content. ``layout`` reads a folder of images in the benchmark's published layout: prompt
-    and file of each image, or None for a folder in another one. ``from_marks`` makes the rows of a
-    variant from those of the task itself, where that needs neither responses nor instruments.
+    path -> content. ``layout`` reads a folder of images in the benchmark's published layout; None:
+    it is in another one. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images
+    of the same samples that were drawn from other prompts; a task that is ``images_only`` asks no
+    model to draw. ``from_marks`` makes the rows of a variant from those of the task itself, where
+    that needs neither responses nor instruments.
 
     ``columns`` are those that ``summarize`` reads when rows are resampled for intervals (with
     ``*`` for any text; by default all). ``intervals`` replaces the cluster bootstrap where that
@@ -383,7 +429,9 @@ class Task:
     bounds: Bounds | None = None
     files_before: FilesBefore | None = None
     files_after: FilesAfter | None = None
-    layout: Callable[[Path], Iterable[tuple[str, Path]] | None] | None = None
+    layout: Callable[[Path], Iterable[Drawn] | None] | None = None
+    rewritten: str = ""
+    images_only: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     columns: tuple[str, ...] = ("*",)
     intervals: Intervals | None = None
@@ -435,9 +483,11 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one task of one run came to. ``n`` of ``total`` samples were scored; ``counts`` has n
-    and groups of each metric; ``bounds`` are the headline metric if all unscored samples were
+class Scores:
+    """The numbers of one task of one run, as ``metrics.json`` holds them.
+
+    ``n`` of ``total`` samples were scored; ``counts`` has n and groups of each metric; ``unscored``
+    the reasons, with how often; ``bounds`` are the headline metric if all unscored samples were
     wrong, and if all were right; ``floor`` is what one constant reply would get."""
 
     task: str
@@ -449,6 +499,22 @@ class Result:
     unscored: Mapping[str, int]
     counts: Mapping[str, Count] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    rows: pd.DataFrame | None = None
     bounds: Interval | None = None
     floor: Floor | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The headline metric; None where nothing could be scored."""
+        return self.metrics.get(self.headline)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its 95 % interval; None where it has none, or there are too few groups for one."""
+        return self.intervals.get(self.headline)
+
+
+@dataclass(frozen=True)
+class Result(Scores):
+    """What one task of one run came to: its numbers, and ``rows`` with the marks behind them."""
+
+    rows: pd.DataFrame | None = None

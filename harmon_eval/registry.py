@@ -255,6 +255,22 @@ def model_settings(spec: str) -> list[str]:
     return settings.names(kind) if kind else []
 
 
+def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Whether a model runs a network here (it then has the setting ``device``); opens none.
+
+    Raises UserError for a model that nothing here knows, or a setting that it does not have."""
+    name, own = settings.split(spec)
+    opener, owner, _ = _model_opener(name)
+    kind = settings.declared(opener)
+    beside = {k: v for k, v in (given or {}).items() if v is not None}
+    chosen = settings.together(kind, own, beside, owner)
+    network = kind is not None and "device" in settings.names(kind)
+    if kind is not None:
+        known = chosen if network else {k: v for k, v in chosen.items() if k != "device"}
+        settings.read(kind, known, owner)
+    return network
+
+
 def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
     """The function that opens a model, the adapter's name, and what it is to open."""
     from harmon_eval import adapters

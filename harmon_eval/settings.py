@@ -180,7 +180,7 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
 
 
 def _named(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", str: "text"}.get(kind, kind.__name__)
+    return {int: "a whole number", float: "a number", str: "text"}.get(kind, str(kind.__name__))
 
 
 def check_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:

@@ -12,7 +12,7 @@ import io
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,19 +20,20 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.commands.compare import decide
+from harmon_eval.comparing.folders import compared
+from harmon_eval.comparing.verdict import Comparison
 from harmon_eval.core import UserError
 from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE
-from harmon_eval.report.tables import show_outcome
 from harmon_eval.running import evaluate
-from harmon_eval.running.progress import Progress, open_console
+from harmon_eval.running.progress import Progress
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import frame, stored_metrics
 
 HISTORY, PLOT = "history.parquet", "history.png"
+Told = Callable[[evaluate.Outcome, Comparison | None], None]
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,11 @@ def track(
     against: str,
     tolerance: str = "",
     settle: float = 5.0,
+    told: Told = lambda outcome, comparison: None,
 ) -> int:
     """Evaluate what is new. Returns the exit code of the newest checkpoint's gate, 0 if none.
+
+    ``told`` gets what each one came to, and its comparison with the one it is gated against.
 
     ``request``: tasks, suite and settings; its model and output are set for each checkpoint. A
     checkpoint that does not load is said and left for the next time."""
@@ -105,11 +109,10 @@ def track(
         except UserError as error:
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
-        show_outcome(outcome, open_console())
         reference = _reference(known, against)
-        code = 0
-        if reference:
-            code = decide(output / reference, run, tolerance=tolerance, most=0)
+        gate = compared(output / reference, run, tolerance=tolerance) if reference else None
+        code = gate.code if gate else 0
+        told(outcome, gate)
         _append(output, checkpoint, run, reference, code)
         draw_history(history(output), output / PLOT)
     return code

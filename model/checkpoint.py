@@ -16,23 +16,19 @@ from safetensors.torch import save_file
 
 from harmon_eval.model import keys
 from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.families import FORMAT
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
-from harmon_eval.model.weights import (
-    CONFIG,
-    FORMAT,
-    WEIGHTS,
-    CheckpointError,
-    build,
-    read,
-    read_json,
-)
+from harmon_eval.model.tensors import CheckpointError, read_json
+from harmon_eval.model.weights import CONFIG, WEIGHTS, build, own_config, read
 
 BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
+# In every file of ours from before it said whose it is, and in nobody else's.
+OWN_KEYS = {"cfg_scale", "iterations", "diffusion_steps"}
 TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instruct"}
 
 
@@ -65,10 +61,13 @@ def load(
     config, weights = read(path, kl16)
     fingerprint = hash_weights(weights)
     model = build(config, weights, str(path)).to(device=device, dtype=dtype).eval()
-    processor = _processor(path if path.is_dir() else path.parent, config)
-    settings = read_drawing(path)
-    record = path / TRAINING
-    training = read_json(record) if path.is_dir() and record.exists() else {}
+    folder = path if path.is_dir() else path.parent
+    processor = _processor(folder, config)
+    settings = read_drawing(folder)
+    # Beside a file of somebody else's name may lie the record of another model.
+    ours = path.is_dir() or own_config(folder) is not None
+    record = folder / TRAINING
+    training = read_json(record) if ours and record.exists() else {}
     return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint, training)
 
 
@@ -88,9 +87,13 @@ def locate(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["*.safetensors", "*.bin", "*.pth", "*.ckpt", "*.json", "*.txt"]
+    patterns = ["*.safetensors", "*.ckpt", "*.json", "*.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, allow_patterns=patterns))
+        # Hubs hold the same weights twice, and safetensors are the ones to take.
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*patterns, "*.bin", "*.pth"]))
+        return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"cannot fetch {name!r} from the hub ({type(error).__name__}): on a machine with "
@@ -99,8 +102,8 @@ def locate(name: str) -> Path:
 
 
 def _processor(folder: Path, config: HarmonConfig) -> Processor:
-    if (folder / "tokenizer_config.json").exists() or (folder / "tokenizer.json").exists():
-        return Processor.from_folder(folder)
+    if own := read_processor(folder):
+        return own
     name = TOKENIZERS.get(config.llm.hidden_size)
     if name is None:
         raise CheckpointError(f"{folder} holds no tokenizer: copy tokenizer.json there")
@@ -113,23 +116,46 @@ def _processor(folder: Path, config: HarmonConfig) -> Processor:
         ) from None
 
 
+def read_processor(folder: Path) -> Processor | None:
+    """Of the tokenizer in a folder, None where there is none. Raises CheckpointError."""
+    files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
+    files = [file for file in files if file.exists() or file.is_symlink()]
+    for file in files:
+        read_json(file)  # a pointer or half a file is named
+    try:
+        return Processor.from_folder(folder) if files else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"the tokenizer in {folder} cannot be opened: {reason}") from None
+
+
 def read_drawing(folder: Path) -> DrawSettings:
-    """How to draw with the model in a folder: as published where it does not say."""
+    """How to draw with the model in a folder: as published where it does not say.
+
+    Files of that name by others, such as Qwen's, are about text. Raises CheckpointError."""
     file = folder / DRAWING
-    if not file.exists():
-        return DrawSettings()
+    values = read_json(file) if file.exists() else {}
     known = DrawSettings.__dataclass_fields__
-    stored: dict[str, Any] = {k: v for k, v in read_json(file).items() if k in known}
-    # JSON has no tuples.
-    stored.update({k: tuple(v) for k, v in stored.items() if isinstance(v, list)})
-    return DrawSettings(**stored)
+    ours = values.pop("format", None) == FORMAT or OWN_KEYS <= values.keys() <= known.keys()
+    if not ours:
+        return DrawSettings()
+    try:
+        # JSON has no tuples.
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return DrawSettings(**given)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} does not fit this version: {error}") from None
 
 
 # -- writing ---------------------------------------------------------------------------------
 
 
 def write_drawing(settings: DrawSettings, folder: Path) -> None:
-    (folder / DRAWING).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    values = {"format": FORMAT, **asdict(settings)}
+    (folder / DRAWING).write_text(json.dumps(values, indent=2) + "\n")
 
 
 def save(

@@ -15,6 +15,8 @@ TO_AUTHORS = {"head.": "mar.diffloss.net."}
 VAE_PREFIX = "vae."
 VAE_PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 TIED = ("llm.lm_head.weight", "llm.model.embed_tokens.weight")
+# What Harmon's own names begin with, in the authors' spelling and ours.
+BEGINNINGS = ("llm.", "mar.", "head.", "vae.", "proj_in.", "proj_out.")
 # Present in some files and never read by Harmon.
 IGNORED = ("loss.", "model_ema.", "mar.diffloss.train_diffusion.", "mar.diffloss.gen_diffusion.")
 

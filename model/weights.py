@@ -1,101 +1,61 @@
 """From weight files to named tensors to a Harmon: our safetensors folder, the authors' .pth, their
-hub folders.
-
-Nothing from a checkpoint is ever executed: safetensors, or ``torch.load(weights_only=True)``.
+hub folders, and what trainers write.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from harmon_eval.model import keys
+from harmon_eval.model import families, keys
 from harmon_eval.model.config import HarmonConfig, LLMConfig
+from harmon_eval.model.families import FORMAT
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.tensors import CheckpointError, plain_names, read_json, read_tensors
+from harmon_eval.model.weight_files import choose
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = "harmon_eval"
+__all__ = ["CheckpointError", "build", "from_authors", "read", "read_json", "to_authors"]
+
+WEIGHTS, CONFIG, SAFE = "model.safetensors", "config.json", ".safetensors"
 VAE_FILES = ("kl16.ckpt", "vae/kl16.ckpt")
-
-
-class CheckpointError(ValueError):
-    """The weights cannot be used; the message names what is wrong and what to do."""
 
 
 def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, Tensor]]:
     """Configuration and tensors in our names. Raises CheckpointError."""
-    if path.is_dir() and (path / CONFIG).exists():
-        values = read_json(path / CONFIG)
-        if values.get("format") == FORMAT:
-            weights = _read_tensors(path / WEIGHTS)
-            config = {k: v for k, v in values.items() if k != "format"}
-            try:
-                return HarmonConfig.from_dict(config), weights
-            except TypeError as error:
-                raise CheckpointError(
-                    f"{path / CONFIG} does not fit this version: {error}"
-                ) from None
-    files = _weight_files(path) if path.is_dir() else [path]
-    raw: dict[str, Tensor] = {}
-    for file in files:
-        raw |= _read_tensors(file)
     folder = path if path.is_dir() else path.parent
+    family = families.of_folder(path) if path.is_dir() else None
+    if family and family.sure and family.adapter != "harmon":
+        raise family.refused(path)
+    if (path.is_dir() or SAFE in path.suffixes) and (config := own_config(folder)):
+        return config, choose(path).read()
+    raw = plain_names(choose(path).read(), keys.BEGINNINGS)
+    other = families.of_names(raw) or (None if "mar.z_proj.weight" in raw else family)
+    if other:
+        raise other.refused(path)
     return from_authors(raw, lambda: read_kl16(kl16, folder), _llm_config(folder))
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    for pattern in ("*.safetensors", "pytorch_model*.bin", "*.pth"):
-        if files := sorted(folder.glob(pattern)):
-            return files
-    raise CheckpointError(
-        f"{folder} holds no weights: expected {WEIGHTS}, model-*.safetensors, "
-        "pytorch_model*.bin or a .pth file"
-    )
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise CheckpointError(f"{file} is missing: copy it there or pass another --model")
+def own_config(folder: Path) -> HarmonConfig | None:
+    """Of a folder that we wrote; None for others. Raises CheckpointError."""
+    file = folder / CONFIG
+    values = read_json(file) if file.exists() else {}
+    if values.pop("format", None) != FORMAT:
+        return None
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        values = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-    ) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{file} is truncated, damaged or no weights file ({reason}): download it again"
-        ) from None
-    if isinstance(values, Mapping) and isinstance(values.get("model"), Mapping):
-        values = values["model"]
-    if isinstance(values, Mapping) and isinstance(values.get("state_dict"), Mapping):
-        values = values["state_dict"]
-    if not isinstance(values, Mapping):
-        raise CheckpointError(f"{file} holds a {type(values).__name__}, not named tensors")
-    return {name: tensor for name, tensor in values.items() if isinstance(tensor, Tensor)}
+        return HarmonConfig.from_dict(values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} does not fit this version: {error}") from None
 
 
 def read_kl16(kl16: Path | None, folder: Path) -> dict[str, Tensor]:
     """Tensors of ``kl16.ckpt``, given or found beside the model."""
     places = [kl16] if kl16 else [folder / name for name in VAE_FILES]
     for place in places:
-        if place.exists():
-            return _read_tensors(place)
+        if place.exists() or place.is_symlink():
+            return plain_names(read_tensors(place, prefer="model"), keys.VAE_PARTS)
     raise CheckpointError(
         f"the checkpoint holds no VAE and {places[0]} is missing: download kl16.ckpt (MAR's KL-16 "
         "VAE) and put it there, or pass --kl16 FILE"
@@ -120,6 +80,9 @@ def from_authors(
             for name, tensor in vae().items()
             if name.startswith(keys.VAE_PARTS)
         }
+    table = weights.get("mar.diffusion_pos_embed_learned")
+    if table is not None and (other := families.of_sizes(*table.shape[1:3])):
+        raise other.refused("the checkpoint")
     try:
         config = keys.infer_config(weights, mar_heads)
     except KeyError as error:
@@ -150,15 +113,10 @@ def _llm_config(folder: Path) -> LLMConfig | None:
     file = folder / CONFIG
     values = read_json(file) if file.exists() else {}
     llm = values.get("llm", values.get("llm_config", {}))
+    if not isinstance(llm, dict):
+        return None
     known = {k: v for k, v in llm.items() if k in LLMConfig.__dataclass_fields__}
     return LLMConfig(**known) if "num_attention_heads" in known else None
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}): download it again") from None
 
 
 def build(config: HarmonConfig, weights: Mapping[str, Tensor], source: str) -> Harmon:

@@ -17,6 +17,7 @@ import pandas as pd
 from harmon_eval.core import Data, Row, Sample, Source, Task
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.layout import read_images
 
 
 def samples(data: Data) -> Iterator[Sample]:
@@ -47,9 +48,10 @@ TASK = Task(
     about=replace(
         wise.ABOUT,
         protocol="PKU-YuanGroup/WISE @ eb51174, data_verified",
-        differs="Replies are read by the same rule. A reply that cannot be parsed is asked for "
-        "again, then unscored with bounds instead of dropped. The rubric is our wording unless "
-        "you give the official one (docs/judges.md), and the judge is part of the metric's name.",
+        differs="Replies are read with both edges of a score in view, as in `wise`. A reply that "
+        "cannot be parsed is asked for again, then unscored with bounds instead of dropped. The "
+        "rubric is our wording unless you give the official one (docs/judges.md), and the judge is "
+        "part of the metric's name.",
         compares="Neither lmms-eval nor VLMEvalKit is followed. Never compare it with `wise`, "
         "which has other prompts, another rubric and another scale. Published rows are of "
         "Qwen3.5-35B-A3B without thinking.",
@@ -74,5 +76,6 @@ TASK = Task(
     judged=wise.judged,
     bounds=bounds,
     files_after=files_after,
+    layout=read_images,
     columns=("category", "total", "judge", "score"),
 )

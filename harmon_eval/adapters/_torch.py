@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Reply, UserError
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Dtype, torch.dtype] = {
@@ -14,6 +15,9 @@ DTYPES: dict[Dtype, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+LIMIT = "max_new_tokens"  # the setting in whose place the benchmark's own limit stands
 
 
 def best_device(name: str | None) -> torch.device:
@@ -35,3 +39,12 @@ def check_place(adapter: str, place: str) -> None:
         raise UserError(
             f"{adapter}: needs a folder or hub id, such as --model {adapter}:FOLDER_OR_HUB_ID"
         )
+
+
+def reply_of(text: str, tokens: Sequence[int], limit: int, stops: Collection[int]) -> Reply:
+    """A reply of at most ``limit`` tokens; one that reached them without a stop is cut."""
+    reply = Reply(text)
+    if len(tokens) >= limit and not set(tokens[:limit]) & set(stops):
+        reply.cut = True
+        reply.flaw = f"the reply was cut at the limit of {limit} tokens: allow more, ?{LIMIT}=N"
+    return reply

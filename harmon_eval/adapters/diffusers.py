@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
 from harmon_eval.core import Draw, Responder, Unscorable, UserError
 from harmon_eval.model.fingerprint import hash_weights
@@ -133,6 +134,7 @@ def open_model(argument: str, settings: Settings) -> DiffusersResponder:
             "diffusers:... needs the package diffusers: pip install 'harmon-eval[diffusers]'"
         ) from None
     check_place("diffusers", argument)
+    check_folder("diffusers", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     try:
         pipeline = DiffusionPipeline.from_pretrained(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device
 from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image, viewed
+from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
@@ -168,7 +168,7 @@ class HarmonResponder(Responder):
         if any(request.system for request in requests):
             raise Unscorable(f"{self.name} has no system turn")
         paths = dict.fromkeys(request.images[0] for request in requests if request.images)
-        opened = {path: open_image(path) for path in paths}
+        opened = {path: read_picture(path) for path in paths}
         images = [opened[request.images[0]] if request.images else None for request in requests]
         budgets = [request.max_new_tokens for request in requests]
         return self.pipeline.answer(images, [r.question for r in requests], budgets)

@@ -26,9 +26,10 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
-from harmon_eval.core import Ask, Draw, Embed, Responder, UserError
-from harmon_eval.files.images import open_image, viewed
+from harmon_eval.adapters._folders import check_folder, check_loaded
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
+from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
+from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
 
@@ -57,10 +58,9 @@ def preprocess(
 
     The short side is truncated as in the original (transformers rounds it); the padding has the
     colour of the mean, also truncated."""
-    rgb = image.convert("RGB")
-    longest = max(rgb.size)
-    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in rgb.size)
-    small = rgb.resize((width, height), Image.Resampling.BICUBIC)
+    longest = max(image.size)
+    width, height = (max(int(length / longest * side), SHORTEST_SIDE) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.BICUBIC)
     square = Image.new("RGB", (side, side), tuple(int(255 * value) for value in mean))
     square.paste(small, ((side - width) // 2, (side - height) // 2))
     pixels = torch.from_numpy(np.array(square)).float() / 255  # (side, side, 3)
@@ -110,11 +110,12 @@ class JanusResponder(Responder):
         roles: str,
         cfg: float = CFG,
         temperature: float = TEMPERATURE,
+        max_new_tokens: int | None = None,
     ) -> None:
         """Raises UserError for a tokenizer that Janus cannot work with."""
         self.name, self.model, self.roles = name, model.eval(), roles
         self.tokenizer = processor.tokenizer
-        self.cfg, self.temperature = cfg, temperature
+        self.cfg, self.temperature, self.limit = cfg, temperature, max_new_tokens
         self.begin, self.end = processor.image_start_token, processor.image_end_token
         self.image_token = processor.image_token
         self.mean = tuple(processor.image_processor.image_mean)
@@ -176,8 +177,10 @@ class JanusResponder(Responder):
             # One by one: convolutions round differently in a batch, and bytes are truncated.
             return [to_image(self.model.decode_image_tokens(each)[0]) for each in codes.split(1)]
 
-    def ask(self, requests: Sequence[Ask]) -> list[str]:
-        """Greedy; each reply ends with its own request's ``max_new_tokens``."""
+    def ask(self, requests: Sequence[Ask]) -> list[Reply]:
+        """Greedy; each reply ends with its own request's ``max_new_tokens``, or with the setting's
+        in place of it."""
+        limits = [self.limit or request.max_new_tokens for request in requests]
         seen = self.begin + self.image_token * self.tokens + self.end
         texts = [
             # Only the placeholders put there for the images, not one that a question may hold.
@@ -185,19 +188,23 @@ class JanusResponder(Responder):
             for r in requests
         ]
         inputs = self._tokens(texts)
-        if images := [open_image(file) for r in requests for file in r.images]:
+        if images := [read_picture(file) for r in requests for file in r.images]:
             inputs["pixel_values"] = self._pixels(images)
         output = self.model.generate(
             **inputs,
             do_sample=False,
-            max_new_tokens=max(r.max_new_tokens for r in requests),
+            max_new_tokens=max(limits),
             pad_token_id=self.drawing.pad_token_id,
             eos_token_id=self.drawing.eos_token_id,
         )
         new = output[:, inputs["input_ids"].shape[1] :]
+        stops = {self.drawing.eos_token_id}
+        cut = [row[:limit].tolist() for row, limit in zip(new, limits, strict=True)]
         return [
-            self.tokenizer.decode(ids[: r.max_new_tokens], skip_special_tokens=True).strip()
-            for r, ids in zip(requests, new, strict=True)
+            reply_of(
+                self.tokenizer.decode(ids, skip_special_tokens=True).strip(), ids, limit, stops
+            )
+            for ids, limit in zip(cut, limits, strict=True)
         ]
 
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
@@ -226,7 +233,8 @@ def _roles(place: str, given: str | None) -> str:
 class Settings:
     """``cfg``, the guidance scale, and ``temperature`` (0 is greedy) are those of drawing.
 
-    ``roles``: see ``ROLES``. ``revision``: commit, branch or tag of the hub."""
+    ``roles``: see ``ROLES``. ``revision``: commit, branch or tag of the hub. ``max_new_tokens``
+    stands in for the benchmark's own limit of a reply."""
 
     device: str | None = None
     dtype: Dtype = "float32"
@@ -234,8 +242,10 @@ class Settings:
     temperature: float = TEMPERATURE
     roles: Literal["pro", "plain"] | None = None
     revision: str | None = None
+    max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        check_range("max_new_tokens", self.max_new_tokens, 1)
         check_range("cfg", self.cfg, 0)
         check_range("temperature", self.temperature, 0)
 
@@ -243,13 +253,18 @@ class Settings:
 def open_model(argument: str, settings: Settings) -> JanusResponder:
     """``janus:PLACE``. Raises UserError for what cannot be used."""
     check_place("janus", argument)
+    check_folder("janus", argument)
     roles = _roles(argument, settings.roles)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)
-        model: Any = JanusForConditionalGeneration.from_pretrained(
-            argument, revision=revision, dtype=dtype, use_safetensors=True
+        loaded: Any = JanusForConditionalGeneration.from_pretrained(
+            argument,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
@@ -257,6 +272,8 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
             f"({str(error).splitlines()[0]}): deepseek-ai's own files need converting, take "
             "deepseek-community/Janus-Pro-1B or -7B, or a local copy"
         ) from None
+    model, info = loaded
+    check_loaded(argument, info)
     responder = JanusResponder(
         argument.rstrip("/").rsplit("/", 1)[-1],
         model.to(device),
@@ -264,7 +281,10 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
         roles,
         settings.cfg,
         settings.temperature,
+        settings.max_new_tokens,
     )
+    if settings.max_new_tokens:
+        responder.settings["max_new_tokens"] = settings.max_new_tokens
     if settings.revision:
         responder.settings["revision"] = revision
     return responder

@@ -7,67 +7,43 @@ environment, is sent in the header of a request, and stands nowhere else.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
-import httpx2
-
+from harmon_eval.adapters._completions import ErrorBody, NoCompletion, read_reply
+from harmon_eval.adapters._endpoint import KEY, Connection, EndpointError, Patience, Transient
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.files.images import open_image, plain, upright
 from harmon_eval.settings import check_range
 
 DEFAULT_URL = "https://api.openai.com/v1"
-KEY = "OPENAI_API_KEY"
 # Worth another attempt; anything else would only fail again.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = frozenset({401, 402, 403, 404})
 SENT_AS_THEY_ARE = ("PNG", "JPEG", "GIF", "WEBP")
-
-
-class EndpointError(RuntimeError):
-    """This one request got no answer; others may."""
-
-
-class _Transient(Exception):
-    """Try again; ``wait`` seconds if the endpoint says so."""
-
-    def __init__(self, reason: str, wait: float | None = None, reached: bool = True) -> None:
-        super().__init__(reason)
-        self.wait, self.reached = wait, reached
-
-
-@dataclass(frozen=True)
-class Patience:
-    """``timeout`` of a request and ``backoff`` before the second attempt (it doubles), in seconds.
-
-    An endpoint that asks for more than ``longest_wait`` seconds is not waited for."""
-
-    attempts: int = 5
-    timeout: float = 300.0
-    backoff: float = 1.0
-    longest_wait: float = 600.0
-    concurrency: int = 8
+# Fields that the adapter itself fills in, or that would give another kind of answer.
+OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "functions")
+# So many equal failures one after the other end a run: before the first answer, and after it.
+FEW, MANY = 3, 10
 
 
 class OpenAIResponder(Responder):
     """Answers by ``POST URL/chat/completions``, a bounded number of requests at a time.
 
     ``body`` holds further fields of the request (None leaves a field out). ``text_first`` puts the
-    question before the images, as judges' protocols do."""
-
-    fingerprint = "served"
+    question before the images, as judges' protocols do. ``option`` is how people give a field, for
+    messages."""
 
     def __init__(
         self,
@@ -75,31 +51,33 @@ class OpenAIResponder(Responder):
         model: str,
         *,
         keys: Sequence[str] = (KEY,),
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         body: Mapping[str, Any] | None = None,
         text_first: bool = False,
         patience: Patience | None = None,
+        option: str = "?body={}",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Raises UserError for a URL that cannot be one."""
-        self.url = checked_url(url)
+        """Raises UserError for a URL that cannot be one, and for fields that are not to be set."""
+        if own := [name for name in OWN_FIELDS if name in (body or {})]:
+            raise UserError(f"the field {own[0]!r} of the request is not to be set: leave it out")
         self.name = model
         self.settings = {"temperature": temperature, **(body or {})}
-        self.text_first = text_first
+        self.text_first, self.option = text_first, option
         self.patience = patience or Patience()
         self._key = next((os.environ[name] for name in keys if os.environ.get(name)), "")
         self._keys = " or ".join(keys)
         self._sleep = sleep
         self._lock = threading.Lock()
         self._resume = 0.0
+        self._failures = Failures()
+        if not self._key.isascii() or not self._key.isprintable():
+            raise UserError(f"the key in {self._keys} holds characters no key has")
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        limits = httpx2.Limits(max_connections=self.patience.concurrency)
-        try:
-            self._client = httpx2.Client(
-                headers=headers, timeout=self.patience.timeout, limits=limits
-            )
-        except UnicodeEncodeError:
-            raise UserError(f"the key in {self._keys} holds characters no key has") from None
+        self._connection = Connection(url, headers, self.patience)
+        self.url = self._connection.url
+        # Another server may serve other weights under the same name.
+        self.fingerprint = f"served at {self.url}"
 
     def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
         """Replies in order, with an exception where one failed.
@@ -108,27 +86,52 @@ class OpenAIResponder(Responder):
         workers = max(1, min(self.patience.concurrency, len(requests)))
         with ThreadPoolExecutor(workers) as pool:
             replies = list(pool.map(self._reply, requests))
-        failures = [reply for reply in replies if isinstance(reply, Exception)]
-        if len(failures) == len(replies):
-            for failure in failures:
-                if isinstance(failure, UserError):
-                    raise failure
+        if any(isinstance(reply, str) for reply in replies):
+            return replies
+        for reply in replies:
+            if isinstance(reply, UserError):
+                raise reply
+        if said := self._failures.uniform(len(replies)):
+            raise UserError(self._refuses(said))
         return replies
 
+    def _refuses(self, said: str) -> str:
+        if said.startswith("HTTP 4"):
+            way = f"set the fields of the request with {self.option}"
+        else:
+            way = "mend the server; what was answered is kept"
+        return f"{self.url} answers none of the requests to {self.name!r}: {said}; {way}"
+
     def _reply(self, request: Ask) -> str | Exception:
+        if self._failures.uniform():  # of this batch too, no more are sent
+            return EndpointError(self._failures.said)
         try:
             body = self._body(request)
         except Unscorable as error:
             return error
-        problem = _Transient("")
+        reply = self._attempts(body)
+        self._failures.note(reply)
+        if isinstance(reply, Reply) and reply.cut:
+            name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+            limit = f" of {body[name]} tokens" if name in body else ""
+            reply.flaw = (
+                f"the reply was cut at the token limit{limit}: allow more, {name} in {self.option}"
+            )
+        return reply
+
+    def _attempts(self, body: Mapping[str, Any]) -> Reply | Exception:
+        problem = Transient("")
+        begun = time.monotonic()
         for attempt in range(self.patience.attempts):
             if attempt:
+                if time.monotonic() - begun > self.patience.total:
+                    return EndpointError(f"{problem}, given up after {self.patience.total:.0f} s")
                 self._sleep(self._pause(problem, attempt))
             elif (left := self._resume - time.monotonic()) > 0:
                 self._sleep(left)
             try:
                 return self._post(body)
-            except _Transient as error:
+            except Transient as error:
                 problem = error
             except (EndpointError, UserError) as error:
                 return error
@@ -136,10 +139,10 @@ class OpenAIResponder(Responder):
                 return EndpointError(f"{problem}; it asks to wait for {problem.wait:.0f} s")
         reason = f"{problem}, after {self.patience.attempts} attempts"
         if not problem.reached:
-            return UserError(f"cannot reach {self.url} ({reason}): start it or mend the URL")
+            return UserError(self._connection.unreachable(reason))
         return EndpointError(reason)
 
-    def _pause(self, problem: _Transient, attempt: int) -> float:
+    def _pause(self, problem: Transient, attempt: int) -> float:
         """Seconds until the next attempt; what the endpoint asks for holds for new requests too."""
         if problem.wait is None:
             return self.patience.backoff * 2.0 ** (attempt - 1) * random.uniform(0.75, 1.25)
@@ -160,35 +163,37 @@ class OpenAIResponder(Responder):
         if request.system:
             system = [{"type": "text", "text": request.system}]
             messages.insert(0, {"role": "system", "content": system})
-        body = {
-            "model": self.name,
-            "messages": messages,
-            "max_tokens": request.max_new_tokens,
-            **self.settings,
-        }
+        body = {"model": self.name, "messages": messages, "max_tokens": request.max_new_tokens}
+        if self.settings.get("max_completion_tokens") is not None:
+            del body["max_tokens"]  # the newer name of the same limit: no server takes both
+        body |= self.settings
         if body.get("temperature"):
             body.setdefault("seed", request.seed & (2**31 - 1))
         return {name: value for name, value in body.items() if value is not None}
 
     def _post(self, body: Mapping[str, Any]) -> Reply:
+        """Raises Transient, EndpointError, or UserError for what no request could change."""
+        received = self._connection.post("/chat/completions", body)
+        status, said = received.status, self._said(received.content)
         try:
-            response = self._client.post(f"{self.url}/chat/completions", json=body)
-        except httpx2.ConnectError as error:
-            raise _Transient(f"{type(error).__name__}: {error}", reached=False) from None
-        except httpx2.RequestError as error:
-            raise _Transient(f"{type(error).__name__}: {error}") from None
-        status = response.status_code
-        if status == 200:
-            return read_reply(response.content)
-        said = self._said(response.content)
+            if status == 200:
+                return read_reply(received.content)
+        except ErrorBody as error:
+            # What HTTP calls a success is an error by its own words.
+            status, said = error.status, self._said(str(error).encode())
+        except NoCompletion as error:
+            if not error.again:
+                raise EndpointError(f"{error} ({said})") from None
+            raise Transient(str(error)) from None
+        named = f"HTTP {status} ({said})" if status else f"an error in its reply ({said})"
         if status in REFUSED or "insufficient_quota" in said:
             raise UserError(
-                f"{self.url} refuses {self.name!r} with HTTP {status} ({said}): check the key in "
+                f"{self.url} refuses {self.name!r} with {named}: check the key in "
                 f"{self._keys} and the names of URL and model"
             )
         if status in RETRIED:
-            raise _Transient(f"HTTP {status} ({said})", retry_after(response.headers))
-        raise EndpointError(f"HTTP {status} ({said})")
+            raise Transient(named, retry_after(received.headers))
+        raise EndpointError(named)
 
     def _said(self, content: bytes) -> str:
         """The beginning of an error's text in one line, without the key."""
@@ -196,24 +201,35 @@ class OpenAIResponder(Responder):
         return (text.replace(self._key, "...") if self._key else text)[:200]
 
 
-def read_reply(content: bytes) -> Reply:
-    """The reply in a chat completion. A refusal is a reply too.
+class Failures:
+    """How many requests failed in one and the same way, one after the other."""
 
-    Raises what leads to another attempt for anything else, such as JSON that breaks off."""
-    try:
-        answer = json.loads(content)
-        message = answer["choices"][0]["message"]
-        text = message.get("content") or message.get("refusal") or ""
-        if isinstance(text, list):
-            text = "".join(part.get("text", "") for part in text)
-        reply = Reply(text if isinstance(text, str) else json.dumps(text))
-        reply.model = str(answer.get("model") or "")
-        usage = answer.get("usage") or {}
-        reply.tokens_in = int(usage.get("prompt_tokens") or 0)
-        reply.tokens_out = int(usage.get("completion_tokens") or 0)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _Transient(f"no chat completion ({type(error).__name__}: {error})") from None
-    return reply
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answered = False
+        self._same, self._count = "", 0
+        self.said = ""
+
+    def note(self, reply: str | Exception) -> None:
+        with self._lock:
+            if isinstance(reply, str):
+                self._answered, self._same, self._count = True, "", 0
+            elif isinstance(reply, EndpointError):
+                # Numbers and long names are of the request: counts, identifiers, times.
+                status, rest = str(reply)[:8], str(reply)[8:]
+                same = status + re.sub(r"\b[\w-]*\d[\w-]*", "#", rest)
+                self._count = self._count + 1 if same == self._same else 1
+                self._same, self.said = same, str(reply)
+
+    def uniform(self, batch: int = 0) -> str:
+        """What all the latest failures say, once they are enough to take it for a rule: a few, or
+        the whole of the first ``batch``."""
+        with self._lock:
+            if self._answered or batch < 2:
+                enough = MANY if self._answered else FEW
+            else:
+                enough = min(FEW, batch)
+            return self.said if self._count >= enough else ""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -234,23 +250,13 @@ def data_url(path: Path) -> str:
 
     Raises Unscorable for what is no sound picture."""
     image = open_image(path)
-    if image.format in SENT_AS_THEY_ARE:
+    if image.format in SENT_AS_THEY_ARE and plain(image):
         data, kind = path.read_bytes(), image.format
     else:
         buffer = BytesIO()
-        image.convert("RGB").save(buffer, "PNG")
+        upright(image).save(buffer, "PNG")
         data, kind = buffer.getvalue(), "PNG"
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
-
-
-def checked_url(url: str) -> str:
-    """The base of an endpoint, such as ``http://localhost:8000/v1``. Raises UserError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{url[:80]!r} is no URL: give one such as http://localhost:8000/v1")
-    if parts.username or parts.password or parts.query:
-        raise UserError(f"a URL must hold no key or password: put it into {KEY}")
-    return url.rstrip("/").removesuffix("/chat/completions")
 
 
 def place(argument: str) -> tuple[str, str]:
@@ -269,17 +275,52 @@ def place(argument: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """``temperature`` 0 is greedy."""
+    """Fields of each request, and how long its reply is waited for.
+
+    ``temperature`` 0 is greedy, ``none`` leaves it out. ``max_tokens`` or its newer name
+    ``max_completion_tokens`` stand in for the benchmark's own limit, for models that think first.
+    ``enable_thinking`` is the switch of chat templates (vLLM, SGLang). ``body``: any further
+    fields, as JSON; null leaves one out. ``timeout``: seconds for one reply."""
 
     REFUSES: ClassVar[str] = "the server sets it"
 
-    temperature: float = 0.0
+    temperature: float | None = 0.0
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    enable_thinking: bool | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float = 300.0
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 0)
+        check_range("max_tokens", self.max_tokens, 1)
+        check_range("max_completion_tokens", self.max_completion_tokens, 1)
+        check_range("timeout", self.timeout, 1, 86_400)
+        if self.max_tokens and self.max_completion_tokens:
+            raise ValueError("max_tokens and max_completion_tokens are one limit: give one of them")
+        given = [name for name in self.fields() if name in self.body]
+        if given:
+            raise ValueError(f"{given[0]} is given twice, by itself and in body: give it once")
+
+    def fields(self) -> dict[str, Any]:
+        """What was given beside ``body``, as fields of the request."""
+        found: dict[str, Any] = {
+            "max_tokens": self.max_tokens,
+            "max_completion_tokens": self.max_completion_tokens,
+        }
+        if self.enable_thinking is not None:
+            found["chat_template_kwargs"] = {"enable_thinking": self.enable_thinking}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def open_model(argument: str, settings: Settings) -> OpenAIResponder:
     """``openai:MODEL`` or ``openai:MODEL@URL``. Raises UserError."""
     url, model = place(argument)
-    return OpenAIResponder(url, model, temperature=settings.temperature)
+    return OpenAIResponder(
+        url,
+        model,
+        temperature=settings.temperature,
+        body={**settings.fields(), **settings.body},
+        patience=Patience(timeout=settings.timeout),
+        option=f"--model 'openai:{model}@{url}?max_completion_tokens=N&temperature=none&body=JSON'",
+    )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
@@ -38,7 +39,7 @@ class TimmResponder(Responder):
 
     @torch.inference_mode()
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
-        pixels = torch.stack([self.prepare(viewed(r).convert("RGB")) for r in requests])
+        pixels = torch.stack([self.prepare(viewed(r)) for r in requests])
         features = self.network(pixels.to(self.device, self.dtype))  # (B, D)
         return list(features.float().cpu().numpy())
 
@@ -62,6 +63,7 @@ def open_model(argument: str, settings: Settings) -> TimmResponder:
             "timm:... needs the package timm: pip install 'harmon-eval[vision]'"
         ) from None
     check_place("timm", argument)
+    check_folder("timm", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     name = f"local-dir:{argument}" if Path(argument).is_dir() else argument
     chosen = {"global_pool": settings.pool} if settings.pool else {}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
@@ -36,10 +37,19 @@ def pooled(output: Any, pool: str) -> torch.Tensor:
 
 
 class VisionResponder(Responder):
-    def __init__(self, name: str, network: Any, processor: Any, pool: str = "mean") -> None:
+    def __init__(
+        self,
+        name: str,
+        network: Any,
+        processor: Any,
+        pool: str = "mean",
+        random: frozenset[str] = frozenset(),
+    ) -> None:
+        """``random``: weights that were not there, and are not used."""
         self.name, self.processor, self.pool = name, processor, pool
         self.network = network.eval()
-        self.fingerprint = hash_weights(network.state_dict())
+        weights = network.state_dict()
+        self.fingerprint = hash_weights({k: weights[k] for k in weights if k not in random})
         self.settings = {
             "architecture": type(network).__name__,
             "pool": pool,
@@ -49,7 +59,7 @@ class VisionResponder(Responder):
 
     @torch.inference_mode()
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
-        images = [viewed(request).convert("RGB") for request in requests]
+        images = [viewed(request) for request in requests]
         pixels = self.processor(images=images, return_tensors="pt")["pixel_values"]
         output = self.network(pixel_values=pixels.to(self.network.device, self.network.dtype))
         return list(pooled(output, self.pool).float().cpu().numpy())
@@ -70,14 +80,20 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
     from transformers import AutoImageProcessor, AutoModel
 
     check_place("vision", argument)
+    check_folder("vision", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     revision = settings.revision
     try:
         processor = AutoImageProcessor.from_pretrained(
             argument, revision=revision, trust_remote_code=False
         )
-        network: Any = AutoModel.from_pretrained(
-            argument, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        loaded: Any = AutoModel.from_pretrained(
+            argument,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except ImportError as error:
         line = str(error).strip().splitlines()[0]
@@ -87,6 +103,10 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
     except (OSError, ValueError, KeyError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{argument} is no vision encoder of transformers: {line}") from None
+    # A classifier's weights often come without a pooler, which only ?pool=pooler asks.
+    poolers = () if settings.pool == "pooler" else ("pooler.", "vision_model.head.")
+    network, info = loaded
+    random = check_loaded(argument, info, poolers)
     network = getattr(network, "vision_model", network).to(device)
     name = f"vision:{argument.rstrip('/').rsplit('/', 1)[-1]}"
-    return VisionResponder(name, network, processor, settings.pool)
+    return VisionResponder(name, network, processor, settings.pool, random)

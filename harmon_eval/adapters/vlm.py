@@ -6,7 +6,6 @@ read from safetensors, remote code is never run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,22 @@ from typing import Any, ClassVar
 
 import torch
 
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
-from harmon_eval.core import Ask, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image
+from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
+from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
+from harmon_eval.files.images import read_picture
+from harmon_eval.settings import check_range
 
 
 class VisionLanguageResponder(Responder):
-    def __init__(self, name: str, model: Any, processor: Any, fingerprint: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        processor: Any,
+        fingerprint: str,
+        max_new_tokens: int | None = None,
+    ) -> None:
         """Raises UserError for a processor without a chat template."""
         if not getattr(processor, "chat_template", None):
             raise UserError(f"{name} has no chat template: add chat_template.jinja to its folder")
@@ -31,6 +39,9 @@ class VisionLanguageResponder(Responder):
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         self.settings = {"decoding": "greedy", "dtype": str(model.dtype).removeprefix("torch.")}
+        self.limit = max_new_tokens
+        if max_new_tokens:
+            self.settings["max_new_tokens"] = max_new_tokens
 
     def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
         """Replies in order. Requests with and without images go in batches of their own."""
@@ -39,7 +50,7 @@ class VisionLanguageResponder(Responder):
         for place, request in enumerate(requests):
             try:
                 files = [part for part in request.parts() if isinstance(part, Path)]
-                images = [open_image(path).convert("RGB") for path in files]
+                images = [read_picture(path) for path in files]
             except Unscorable as error:
                 replies[place] = error
                 continue
@@ -50,7 +61,13 @@ class VisionLanguageResponder(Responder):
                 replies[place] = text
         return replies
 
-    def _generate(self, requests: Sequence[Ask], images: Sequence[list[Any]]) -> list[str]:
+    def _stops(self) -> set[int]:
+        """The tokens that end a reply."""
+        ends = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = ends if isinstance(ends, list) else [ends]
+        return {i for i in (*ids, self.processor.tokenizer.eos_token_id) if i is not None}
+
+    def _generate(self, requests: Sequence[Ask], images: Sequence[list[Any]]) -> list[Reply]:
         texts = [
             self.processor.apply_chat_template(
                 conversation(request), add_generation_prompt=True, tokenize=False
@@ -60,19 +77,24 @@ class VisionLanguageResponder(Responder):
         shown = {"images": list(images)} if images[0] else {}
         inputs = self.processor(text=texts, padding=True, return_tensors="pt", **shown)
         inputs = inputs.to(self.model.device, dtype=self.model.dtype)
+        limits = [self.limit or request.max_new_tokens for request in requests]
         with torch.inference_mode():
             tokens = self.model.generate(
                 **inputs,
                 do_sample=False,
                 num_beams=1,
-                max_new_tokens=max(request.max_new_tokens for request in requests),
+                max_new_tokens=max(limits),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
             )
         new = tokens[:, inputs["input_ids"].shape[1] :]
         # Greedy decoding: a smaller limit is a beginning of the same tokens.
-        cut = [row[: request.max_new_tokens] for row, request in zip(new, requests, strict=True)]
-        decoded = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
-        return [text.strip() for text in decoded]
+        cut = [row[:limit].tolist() for row, limit in zip(new, limits, strict=True)]
+        texts = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
+        stops = self._stops()
+        return [
+            reply_of(text.strip(), ids, limit, stops)
+            for text, ids, limit in zip(texts, cut, limits, strict=True)
+        ]
 
 
 def conversation(request: Ask) -> list[dict[str, Any]]:
@@ -90,10 +112,16 @@ def conversation(request: Ask) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Settings:
+    """``max_new_tokens`` stands in for the benchmark's own limit, for models that think first."""
+
     REFUSES: ClassVar[str] = "decoding is greedy"
 
     device: str | None = None
     dtype: Dtype = "float32"
+    max_new_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("max_new_tokens", self.max_new_tokens, 1)
 
 
 def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
@@ -103,10 +131,15 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     check_place("vlm", argument)
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     folder = _folder(argument)
+    check_folder("vlm", folder)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        model: torch.nn.Module = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except ImportError as error:
         line = str(error).strip().splitlines()[0]
@@ -116,8 +149,12 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     except (OSError, ValueError, KeyError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{argument} is no vision-language model of transformers: {line}") from None
+    model, info = loaded
+    check_loaded(argument, info)
     name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
-    return VisionLanguageResponder(name, model.to(device), processor, weights_hash(folder))
+    return VisionLanguageResponder(
+        name, model.to(device), processor, weights_hash(folder), settings.max_new_tokens
+    )
 
 
 def _folder(argument: str) -> Path:
@@ -130,12 +167,3 @@ def _folder(argument: str) -> Path:
     except (OSError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"no folder and no hub id {argument!r} ({line}): give vlm:PATH") from None
-
-
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over the folder's safetensors files."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

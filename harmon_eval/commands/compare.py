@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
+
+CHANGED = 10  # samples to print
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--changed",
         type=int,
-        default=10,
+        default=CHANGED,
         metavar="N",
         help="changed samples to print (default: %(default)s)",
     )
@@ -51,7 +52,13 @@ def add_decision_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    return decide(
+    """Exit code of the gate (``Comparison.code``)."""
+    import harmon_eval
+    from harmon_eval.comparing import output
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.durable import write_json, write_whole
+
+    found = harmon_eval.compare(
         arguments.baseline,
         arguments.candidate,
         tasks=[name.strip() for name in arguments.tasks.split(",")] if arguments.tasks else None,
@@ -59,50 +66,14 @@ def main(arguments: argparse.Namespace) -> int:
         effect=arguments.effect,
         every_metric=arguments.every_metric,
         any_settings=arguments.any_settings,
-        most=arguments.changed,
-        junit=arguments.junit,
-        json=arguments.json,
-        summary=arguments.summary,
     )
-
-
-def decide(
-    baseline: Path,
-    candidate: Path,
-    *,
-    tasks: Sequence[str] | None = None,
-    tolerance: str = "",
-    effect: str = "",
-    every_metric: bool = False,
-    any_settings: bool = False,
-    most: int = 10,
-    junit: Path | None = None,
-    json: Path | None = None,
-    summary: Path | None = None,
-) -> int:
-    """Compare, print and write. Returns the exit code of the gate (``Comparison.code``)."""
-    from harmon_eval.compare import output
-    from harmon_eval.compare.changes import changes
-    from harmon_eval.compare.runs import pairs
-    from harmon_eval.compare.verdict import Settings, by_task, compare
-    from harmon_eval.running.progress import open_console
-    from harmon_eval.store.durable import write_json, write_whole
-    from harmon_eval.store.run_folder import RunFolder
-
-    settings = Settings(
-        by_task(tolerance, "--tolerance"), by_task(effect, "--effect"), every_metric
-    )
-    ours, theirs = RunFolder(baseline), RunFolder(candidate)
-    chosen = list(pairs(ours, theirs, tasks, any_settings))
-    settings.check([pair.name for pair in chosen])
-    result = compare(chosen, settings)
-    changed = [change for pair in chosen for change in changes(pair, ours, theirs)]
-    output.show(result, changed, most, open_console())
-    if junit:
-        write_whole(junit, output.junit(result))
-    if json:
-        write_json(json, output.as_json(result, changed))
-    if summary:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(output.markdown(result, changed, most))
-    return result.code
+    # Files first: whoever reads what is printed may leave before its end.
+    if arguments.junit:
+        write_whole(arguments.junit, output.junit(found))
+    if arguments.json:
+        write_json(arguments.json, output.as_json(found))
+    if arguments.summary:
+        with arguments.summary.open("a", encoding="utf-8") as file:
+            file.write(output.markdown(found, arguments.changed))
+    output.show(found, arguments.changed, open_console())
+    return found.code

@@ -55,8 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--judge-concurrency", metavar="N", help="requests at a time (default: 8)")
 
 
-def instruments(arguments: argparse.Namespace, device: str | None = None) -> dict[str, str]:
+def instruments(
+    arguments: argparse.Namespace, device: str | None = None, of_run: bool = False
+) -> dict[str, str]:
     """Role -> name and settings of what was chosen. ``device`` is where a local judge runs.
+    ``of_run``: there is a run whose own judge an address alone may mean.
 
     Raises UserError for a role that is chosen twice, or a judge's setting without a judge."""
     chosen: dict[str, str] = {}
@@ -67,7 +70,7 @@ def instruments(arguments: argparse.Namespace, device: str | None = None) -> dic
         _choose(chosen, role, spec)
     if arguments.detector:
         _choose(chosen, "detector", arguments.detector)
-    if spec := _judge(arguments, device):
+    if spec := _judge(arguments, device, of_run):
         _choose(chosen, "judge", spec)
     return chosen
 
@@ -77,14 +80,17 @@ def _choose(chosen: dict[str, str], role: str, spec: str) -> None:
         raise UserError(f"two instruments for {role}: {chosen[role]} and {spec}; name one")
 
 
-def _judge(arguments: argparse.Namespace, device: str | None) -> str:
+def _judge(arguments: argparse.Namespace, device: str | None, of_run: bool) -> str:
     """The judge that the options about it name; empty where they name none.
 
-    Settings alone change those of the run's own judge: ``?key=value``."""
+    Settings alone change those of the run's own judge: ``?key=value``; an address alone is where
+    that one is: ``@URL``."""
     model, url = arguments.judge_model, arguments.judge_url
-    if url and not model:
+    if url and not model and of_run:
+        model = f"@{url}"
+    elif url and not model:
         raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
-    if url:
+    elif url:
         model = f"openai:{model}@{url}"
     price = arguments.judge_price
     given: dict[str, Any] = {
@@ -92,7 +98,7 @@ def _judge(arguments: argparse.Namespace, device: str | None) -> str:
         "budget": arguments.budget,
         "body": arguments.judge_body,
         "concurrency": arguments.judge_concurrency,
-        "device": device if model and not model.startswith("openai:") else None,
+        "device": device if model and not url and not model.startswith("openai:") else None,
     }
     named = {name: value for name, value in given.items() if value is not None}
     settings = urlencode(named, quote_via=quote)  # in a name, a plus sign is no space

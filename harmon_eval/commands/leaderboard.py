@@ -32,27 +32,21 @@ def main(arguments: argparse.Namespace) -> int:
     import io
     import shlex
 
-    import pandas as pd
-
     from harmon_eval.core import UserError
-    from harmon_eval.leaderboard import formats
-    from harmon_eval.leaderboard.entries import measured, quoted
-    from harmon_eval.leaderboard.tables import board
+    from harmon_eval.ranking import formats
+    from harmon_eval.ranking.entries import entries
+    from harmon_eval.ranking.tables import board
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.durable import write_whole
     from harmon_eval.store.tables import defused
 
-    frames = [measured(arguments.runs)]
-    if arguments.baselines:
-        frames.append(quoted(arguments.baselines, arguments.public_weights))
-    entries = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     tasks = [name.strip() for name in arguments.tasks.split(",")] if arguments.tasks else None
-    made = board(entries, tasks, arguments.sort)
+    tidy = entries(arguments.runs, arguments.baselines, tasks, arguments.public_weights)
+    made = board(tidy, arguments.sort)
     if not (output := arguments.output):
         formats.show(made, open_console())
         return 0
     suffix = output.suffix.removeprefix(".")
-    tidy = entries[entries["task"].isin(tasks)] if tasks else entries
     if suffix == "csv":
         write_whole(output, tidy.map(defused).to_csv(index=False))
     elif suffix == "parquet":

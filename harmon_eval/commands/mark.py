@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     tasks = arguments.tasks
     if variants := _variants(arguments):
-        if tasks or judging.instruments(arguments):
+        if tasks or judging.instruments(arguments, of_run=True):
             raise UserError(
                 "GenEval's thresholds go without --tasks and --detector: they are applied to the "
                 "stored detections"
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.run,
         tasks,
         arguments.data,
-        judging.instruments(arguments),
+        judging.instruments(arguments, of_run=True),
         _workers.pool(arguments),
     )
     show_outcome(outcome, open_console())

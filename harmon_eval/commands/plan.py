@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for unknown tasks or an effect that is no number above zero."""
     from harmon_eval import suites
-    from harmon_eval.compare.planning import plan
-    from harmon_eval.compare.verdict import by_task
+    from harmon_eval.comparing.planning import plan
+    from harmon_eval.comparing.verdict import by_task
     from harmon_eval.core import UserError
     from harmon_eval.report import tables
     from harmon_eval.running.evaluate import task_list

@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     given = _settings.given(arguments)
     own = {m: {k: v for k, v in given.items() if k in registry.model_settings(m)} for m in models}
     console = open_console()
-    runs, codes = [], []
+    outcomes = []
     for model in models:
         run = arguments.output / re.sub(r"[^\w.=-]+", "-", model).strip("-.")
         outcome = evaluate.run(
@@ -77,10 +77,9 @@ def main(arguments: argparse.Namespace) -> int:
             )
         )
         tables.show_outcome(outcome, console)
-        runs.append(run)
-        codes.append(outcome.code)
-    study = probe_study.study(runs, task)
+        outcomes.append(outcome)
+    study = probe_study.study(outcomes, task)
     probe_study.write(study, arguments.output)
     tables.print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
     console.print(f"plot: {printable(arguments.output / 'probe.png')}", soft_wrap=True)
-    return max(codes)
+    return max(outcome.code for outcome in outcomes)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harmon_eval.commands import _settings, _workers, judging
-from harmon_eval.commands.compare import add_decision_arguments
+from harmon_eval.commands.compare import CHANGED, add_decision_arguments
 from harmon_eval.core import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harmon_eval.running.evaluate import Request
 
 
@@ -68,9 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--fresh", action="store_true", help="throw away what the folder holds")
     output.add_argument(
+        "--predict-only",
+        action="store_true",
+        help="store the responses and do not mark them: needs no instruments; `mark RUN` goes on",
+    )
+    output.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be asked and what is stored, and leave",
+        help="say what would be asked, what is stored and what is missing, and leave",
     )
     gate = parser.add_argument_group("against another run")
     gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
@@ -102,10 +109,13 @@ def main(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         fresh=arguments.fresh,
         instruments=judging.instruments(arguments, arguments.device),
+        predict_only=arguments.predict_only,
         pool=_workers.pool(arguments),
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    if arguments.baseline and arguments.predict_only:
+        raise UserError("--predict-only gives no scores to compare: leave out --baseline")
     console = open_console()
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
@@ -114,15 +124,21 @@ def main(arguments: argparse.Namespace) -> int:
     outcome = run(request)
     tables.show_outcome(outcome, console)
     code = outcome.code
-    return code if arguments.baseline is None else _against_baseline(arguments, request, code)
+    if arguments.baseline is None:
+        return code
+    return _against_baseline(arguments, request, code, console)
 
 
-def _against_baseline(arguments: argparse.Namespace, request: Request, code: int) -> int:
+def _against_baseline(
+    arguments: argparse.Namespace, request: Request, code: int, console: Console
+) -> int:
     """Show the comparison; as a gate, its exit code counts, and unscored samples never pass."""
-    from harmon_eval.commands.compare import decide
+    import harmon_eval
+    from harmon_eval.comparing import output
 
     tasks = None if request.every_task else [t.strip() for t in arguments.tasks.split(",")]
-    verdict = decide(
+    found = harmon_eval.compare(
         arguments.baseline, request.folder.path, tasks=tasks, tolerance=arguments.tolerance
     )
-    return (verdict or (2 if code else 0)) if arguments.gate else code
+    output.show(found, CHANGED, console)
+    return (found.code or (2 if code else 0)) if arguments.gate else code

@@ -50,8 +50,12 @@ def main(arguments: argparse.Namespace) -> int:
     """Exit code of the newest checkpoint's gate."""
     import time
 
-    from harmon_eval.running.evaluate import Request
+    from harmon_eval.comparing import output
+    from harmon_eval.comparing.verdict import Comparison
+    from harmon_eval.report.tables import show_outcome
+    from harmon_eval.running.evaluate import Outcome, Request
     from harmon_eval.running.jobs import RunSettings
+    from harmon_eval.running.progress import open_console
     from harmon_eval.track import track
 
     request = Request(
@@ -63,6 +67,13 @@ def main(arguments: argparse.Namespace) -> int:
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
         pool=_workers.pool(arguments),
     )
+    console = open_console()
+
+    def told(outcome: Outcome, comparison: Comparison | None) -> None:
+        show_outcome(outcome, console)
+        if comparison is not None:
+            output.show(comparison, 0, console)
+
     while True:
         code = track(
             arguments.folder,
@@ -71,6 +82,7 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.against,
             arguments.tolerance,
             arguments.settle,
+            told,
         )
         if not arguments.every:
             return code

@@ -49,7 +49,7 @@ def read_parquet_images(
     ``keep`` sees a row without images; what it refuses is neither given nor unpacked. Raises
     UserError."""
     for file in files:
-        images = _unpacked(file, _stored(file, keep))
+        images = unpacked_rows(file, _stored(file, keep))
         for number, row in _batches(file, images=False):
             if keep(row):
                 yield row, images[str(number)]
@@ -60,11 +60,11 @@ def read_tsv_images(file: Path) -> Iterator[tuple[Row, tuple[Path, ...]]]:
 
     A cell holds base64, a list of it written as text, or the index of the row that has the image.
     Raises UserError."""
-    rows = read_tsv(file)
+    rows = read_tsv(file, needs=("index", IMAGES))
     cells = {row["index"]: row.pop(IMAGES, "") or "" for row in rows}
     owners = image_owners(file, cells)
     needed = dict.fromkeys(owners.values())
-    images = _unpacked(file, ((index, _cells(cells[index], file, index)) for index in needed))
+    images = unpacked_rows(file, ((index, _cells(cells[index], file, index)) for index in needed))
     for row in rows:
         yield dict(row), images[owners[row["index"]]]
 
@@ -99,11 +99,11 @@ def _batches(file: Path, *, images: bool) -> Iterator[tuple[int, Row]]:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
 
 
-def _unpacked(
-    file: Path, images: Iterable[tuple[str, Sequence[bytes]]]
+def unpacked_rows(
+    file: Path, images: Iterable[tuple[str, Sequence[bytes]]], reader: str = ""
 ) -> dict[str, tuple[Path, ...]]:
-    """Row -> its image files, in a cache folder of the table's content."""
-    key = sha256_of(file)[:32]
+    """Row -> its image files, in a cache folder of the table's content, for each ``reader``."""
+    key = reader + sha256_of(file)[:32]
 
     def make(folder: Path) -> None:
         index: dict[str, list[str]] = {}

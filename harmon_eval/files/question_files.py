@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harmon_eval.core import UserError
@@ -18,24 +19,45 @@ from harmon_eval.store.digests import sha256_of
 MAX_REFERENCE = 64  # characters of a TSV's image cell that still name another row
 
 
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8, or in what its byte order mark says; the mark is no part of it.
+
+    Raises UserError for other encodings."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}): get it again") from None
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if wide else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{file}, line {line}: a byte is no {encoding.removesuffix('-sig').upper()} text: save "
+            "it as UTF-8 (a spreadsheet calls that CSV UTF-8)"
+        ) from None
+
+
 def read_json(file: Path) -> Any:
     """Raises UserError for what is no JSON."""
+    text = read_text(file)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
 
 
 def read_json_rows(file: Path) -> list[dict[str, Any]]:
     """A JSON array or JSON lines, whatever the suffix says."""
+    text = read_text(file)
     try:
-        text = file.read_text(encoding="utf-8-sig")
         rows = (
             json.loads(text)
             if text.lstrip().startswith("[")
             else [json.loads(line) for line in text.split("\n") if line.strip()]
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
     if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{file}: every entry must be an object")
@@ -50,25 +72,56 @@ def field(row: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def find_image(name: str, folders: Sequence[Path]) -> Path:
-    """The image file ``name`` in the first folder that has it; names never lead out of a folder.
+    """The image file ``name`` in the first folder that has it.
 
-    Raises UserError that says where it was looked for."""
+    A name never leads out of a folder. Links that a folder holds are its owner's, such as those of
+    the hub's cache, and are followed. Raises UserError that says where it was looked for."""
+    short = name if len(name) <= 80 else f"{name[:60]}... ({len(name)} characters)"
+    looked = " or ".join(map(str, folders))
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts or "\0" in name:
+        raise UserError(f"image {short!r} is missing: put it into {looked}, and name it from there")
     for folder in folders:
         file = folder / name
-        if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-            return file
-    looked = " or ".join(map(str, folders))
-    raise UserError(f"image {name!r} is missing: put it into {looked}")
+        try:
+            if file.is_file():
+                return file
+            if file.is_symlink():
+                raise UserError(f"image {short!r} is missing: {file} is a link to a missing file")
+        except OSError as error:  # such as a name that is too long
+            raise UserError(f"image {short!r} cannot be read ({error.strerror})") from None
+    raise UserError(f"image {short!r} is missing: put it into {looked}")
 
 
-def read_tsv(file: Path) -> list[dict[str, str]]:
-    """Rows of a tab-separated table whose quoted cells may hold line breaks."""
+def read_tsv(file: Path, needs: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Rows of a tab-separated table whose quoted cells may hold line breaks.
+
+    Raises UserError for one that cannot be read or lacks a column that it ``needs``."""
+    rows = read_separated(file, "\t")
+    if missing := [name for name in needs if rows and name not in rows[0]]:
+        found = ", ".join(list(rows[0])[:12])
+        raise UserError(f"{file}: the column {missing[0]!r} is missing; it has {found}")
+    return rows
+
+
+def read_separated(file: Path, delimiter: str) -> list[dict[str, str]]:
+    """Rows of a CSV or TSV file. Raises UserError, also for a row that is longer than the head."""
     csv.field_size_limit(2**30)
+    table = csv.DictReader(io.StringIO(read_text(file), newline=""), delimiter=delimiter)
     try:
-        with file.open(encoding="utf-8", newline="") as opened:
-            return list(csv.DictReader(opened, delimiter="\t"))
-    except (csv.Error, UnicodeDecodeError) as error:
+        names = list(table.fieldnames or ())
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise UserError(f"{file}: two columns are called {twice[0]!r}: rename one")
+        rows = list(table)
+    except csv.Error as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
+    for number, row in enumerate(rows, start=1):
+        if None in row:  # what csv calls the cells that are too many
+            raise UserError(
+                f"{file}, row {number} has more cells than there are columns: put cells that hold "
+                "the separator into double quotes"
+            )
+    return rows
 
 
 def tsv_images(file: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, Path]:
@@ -76,7 +129,7 @@ def tsv_images(file: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, Path]
 
     A short cell names the row that has the image; that row must hold one itself. Raises
     UserError."""
-    cells = {row["index"]: row.get("image") or "" for row in rows}
+    cells = {field(row, "index", str(file)): row.get("image") or "" for row in rows}
     owner = image_owners(file, cells)
     needed = sorted(set(owner.values()))
     images = unpacked(file, ((i, decoded(cells[i], f"{file}, row {i}")) for i in needed))
@@ -123,8 +176,7 @@ def read_table(file: Path) -> list[dict[str, Any]]:
     if kind == ".tsv":
         return [dict(row) for row in read_tsv(file)]
     if kind == ".csv":
-        text = file.read_text(encoding="utf-8-sig")
-        return [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+        return [dict(row) for row in read_separated(file, ",")]
     if kind == ".parquet":
         return read_parquet(file)
     raise UserError(f"{file}: give a .jsonl, .json, .csv, .tsv or .parquet file")

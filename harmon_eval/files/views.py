@@ -29,12 +29,12 @@ def crop_box(width: int, height: int, rng: np.random.Generator) -> tuple[int, in
 
 
 def random_view(image: Image.Image, name: str, view: int) -> Image.Image:
-    """The ``view``-th crop of the image called ``name``: a square as wide as its longer side."""
+    """The ``view``-th crop of the RGB image ``name``: a square as wide as its longer side."""
     seed = int(sha256_of(f"{name}\0{view}")[:16], 16)
     rng = np.random.default_rng(seed)
     box = crop_box(*image.size, rng)
     side = max(box[2] - box[0], box[3] - box[1])
-    crop = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, box=box)
+    crop = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
     return ImageOps.mirror(crop) if rng.random() < 0.5 else crop
 
 

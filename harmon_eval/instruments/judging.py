@@ -26,6 +26,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.replies.thoughts import CutOff, answered
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Judge:
         self.identity = f"{responder.name} {responder.fingerprint} {settings}"
         self.attempts, self.workers, self.batch = attempts, workers, batch
         self.price, self.budget = price, budget
+        self.silent = ""  # why it must not be asked: then only replies that are here count
         self.log = JudgeLog()
         self._lock = threading.Lock()
         self._spent = self._reserved = 0.0
@@ -94,6 +96,7 @@ class Judge:
             price=self.price,
             budget=self.budget,
         )
+        bound.silent = self.silent
         bound.log = JudgeLog(folder / JUDGE_LOG)
         if self.budget is not None:
             logs = folder.parent.glob(f"*/{JUDGE_LOG}")
@@ -107,7 +110,8 @@ class Judge:
     def verdicts(
         self, requests: Sequence[Ask], parse: Callable[[str], T | None]
     ) -> list[Verdict[T] | Unscorable]:
-        """What the replies say, in order; ``parse`` gives None for a reply it cannot read.
+        """What the replies say, in order; ``parse`` gives None for a reply it cannot read, and sees
+        none that is no answer, nor the thought before one.
 
         Equal requests are asked once. Raises BudgetSpent before a request that may exceed it."""
         keys = [request_key(self.identity, request) for request in requests]
@@ -118,16 +122,32 @@ class Judge:
             for key, failure in self._ask(missing).items():
                 settled[key] = Unscorable(f"the judge failed: {failure}")
             for key in [k for k in unsettled if k not in settled]:
-                reply = self.log.replies(key)[attempt]
-                if (value := parse(reply)) is not None:
-                    settled[key] = Verdict(value, str(reply), reply.model, attempt + 1)
+                if (found := self._verdict(self.log.replies(key)[attempt], attempt, parse)) is None:
+                    continue
+                settled[key] = found
             unsettled = {k: r for k, r in unsettled.items() if k not in settled}
-        for key in unsettled:
-            last = self.log.replies(key)[-1]
-            settled[key] = Unscorable(
-                f"the judge's reply does not parse ({self.attempts} attempts): {last[:200]!r}"
-            )
         return [settled[key] for key in keys]
+
+    def _verdict(
+        self, reply: Reply, attempt: int, parse: Callable[[str], T | None]
+    ) -> Verdict[T] | Unscorable | None:
+        """What the reply of an attempt says; None where the question is to be asked again."""
+        last = attempt == self.attempts - 1
+        try:
+            value = parse(answered(reply))
+        except Unscorable as error:
+            # What broke off would break off again: not worth paying for.
+            if last or isinstance(error, CutOff):
+                return Unscorable(f"the judge gave no verdict: {error}", reply)
+            return None
+        if value is not None:
+            return Verdict(value, str(reply), reply.model, attempt + 1)
+        if last:
+            return Unscorable(
+                f"the judge's reply does not parse ({self.attempts} attempts): {reply[:200]!r}",
+                reply,
+            )
+        return None
 
     def unanswered(self, requests: Sequence[Ask]) -> list[Ask]:
         """Those that have no reply yet."""
@@ -135,6 +155,8 @@ class Judge:
 
     def _ask(self, requests: Mapping[str, Ask]) -> dict[str, Exception]:
         """Ask and log; what failed, by key. Replies under way are waited for and kept."""
+        if self.silent and requests:
+            raise UserError(self.silent)
         items = list(requests.items())
         batches = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
         failures: dict[str, Exception] = {}
@@ -155,7 +177,7 @@ class Judge:
                 raise BudgetSpent(
                     f"the budget of {self.budget:.2f} USD is used up ({self._spent:.2f} USD spent, "
                     f"{worst:.3f} needed at most for the next request): "
-                    "`mark RUN` with a larger --budget goes on"
+                    "`mark RUN` with the judge and a larger --budget goes on"
                 )
             self._reserved += worst
         failures = {}

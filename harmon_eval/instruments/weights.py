@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harmon_eval.core import InstrumentMissing
+from harmon_eval.core import InstrumentMissing, UserError
+from harmon_eval.store.digests import sha256_of
 
 FOLDER = "weights"
 
@@ -33,6 +35,23 @@ def find(weights: Weights, folders: Sequence[Path], option: str = "") -> Path:
     first = weights.names[0]
     raise InstrumentMissing(
         f"{weights.what} needs its weights: put {first} (from {weights.source}) at "
-        f"{folders[0] / first}{option}; responses stay stored, and "
-        "`python -m harmon_eval mark RUN` continues from them"
+        f"{folders[0] / first}{option}; `python -m harmon_eval mark RUN` goes on from responses "
+        "that are stored"
     )
+
+
+def read_program(path: Path, sha256: str, what: str, hint: str = "") -> io.BytesIO:
+    """The content of a file that runs as a program when it is opened, such as TorchScript.
+
+    It is read once and checked before anything opens it: whoever else may write into its folder
+    cannot change it in between. Raises UserError for a file with another digest."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): get it again") from None
+    if (found := sha256_of(content)) != sha256:
+        raise UserError(
+            f"{path} is not {what} (SHA-256 differs: {found}, expected {sha256}); such a file is a "
+            f"program and is not opened: get it again{hint}"
+        )
+    return io.BytesIO(content)

@@ -1,13 +1,13 @@
-"""From image files or arrays to features, by the FID protocol asked for.
+"""Turn image files or arrays into features, following the chosen FID protocol.
 
-A protocol prepares an image (H, W, 3) uint8 as (side, side, 3) float32 pixels in 0..255:
+A protocol turns an image (H, W, 3) uint8 into (side, side, 3) float32 pixels in 0..255:
 
 - ``playground``: clean-fid's ``clean`` mode (Parmar et al. 2022, arXiv 2104.11222): each channel
-  as a float image, antialiased bicubic, clipped, never rounded. The default of the MJHQ-30K card.
-- ``gigagan256``: centre crop, Lanczos to 256 in 8 bit, then as above (so enlarged to 299).
+  as a float image, antialiased bicubic, clipped, never rounded. The MJHQ-30K card uses it.
+- ``gigagan256``: centre crop, Lanczos to 256 in 8 bit, then as above (which enlarges it to 299).
 - ``pytorch-fid``: bilinear without antialiasing, and a network input of 2x/255 - 1.
 
-Numbers of different protocols are not comparable.
+Scores from different protocols are not comparable.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from PIL import Image
 from harmon_eval.core import UserError
 from harmon_eval.files.images import read_rgb
 
-# Small enough that decoding keeps step with the network within the few images marked at a time.
+# Small, so that decoding and the network overlap even though only a few images are marked at once.
 FEATURE_BATCH = 16
 
-# clean-fid's list: it matches these as written, so "PNG" is found and "Png" is not.
+# clean-fid's list. Matching is case-sensitive: "PNG" is found and "Png" is not.
 SUFFIXES = {
     *(".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", ".npy"),
     *(".JPEG", ".JPG", ".PNG"),
@@ -64,7 +64,7 @@ def centre_crop_256(image: np.ndarray) -> np.ndarray:
 
 
 def _bilinear_weights(size: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper source index and weight of the upper one, pixel centres at i + 1/2."""
+    """Lower and upper source index, and the upper one's weight. Pixel centres are at i + 1/2."""
     source = ((np.arange(side, dtype=np.float32) + 0.5) * np.float32(size / side) - 0.5).clip(0)
     low = source.astype(np.int64)
     high = np.minimum(low + 1, size - 1)
@@ -72,7 +72,7 @@ def _bilinear_weights(size: int, side: int) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def bilinear_resize(image: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, 3) -> (side, side, 3) float32: two taps an axis, whatever the reduction, clipped."""
+    """(H, W, 3) -> (side, side, 3) float32, clipped: two taps per axis, however much it shrinks."""
     low, high, weight = _bilinear_weights(image.shape[0], side)
     weight = weight[:, None, None]
     rows = image[low] * (1 - weight) + image[high] * weight
@@ -86,7 +86,8 @@ def _gigagan(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _pytorch_fid(image: np.ndarray, side: int) -> np.ndarray:
-    # Feature networks take (x - 128) / 128; of 256/255 x that is pytorch-fid's 2x/255 - 1.
+    # Feature networks compute (x - 128) / 128. Applied to 256/255 x, this is pytorch-fid's
+    # 2x/255 - 1.
     return bilinear_resize(image, side) * np.float32(256 / 255)
 
 
@@ -98,23 +99,26 @@ PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3). As clean-fid: .npy as it is; alpha is dropped, EXIF orientation not applied.
+    """Read an image (H, W, 3) as clean-fid does.
 
-    Raises Unscorable for what is no sound picture."""
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_rgb(path)
+    A .npy file is used unchanged. Alpha is dropped and EXIF orientation is not applied. Raises
+    Unscorable if the file is not a valid image."""
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    return read_rgb(path, as_stored=True)
 
 
 def prepare(image: Path | np.ndarray, protocol: str, side: int) -> np.ndarray:
     """One file or (H, W, 3) uint8 array -> (3, side, side) float32 pixels by ``protocol``.
 
-    In memory the channels come last, and so they do in a batch that ``np.stack`` makes of them.
-    Raises Unscorable for an unreadable file, KeyError for an unknown protocol."""
+    In memory the channels come last; ``np.stack`` keeps this order when it builds a batch.
+    Raises Unscorable for an unreadable file and KeyError for an unknown protocol."""
     pixels = read_image(image) if isinstance(image, Path) else image
     return PROTOCOLS[protocol](pixels, side).transpose(2, 0, 1)
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on: a container or taskset may leave it fewer than all."""
+    """Number of cores this process may use. A container or taskset can limit it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -124,10 +128,10 @@ def feature_batches(
     protocol: str,
     batch_size: int = FEATURE_BATCH,
 ) -> Iterator[np.ndarray]:
-    """Features of ``images`` in order, batch by batch, (n, d) float32.
+    """Yield the features of ``images`` in order, one batch (n, d) float32 at a time.
 
-    Threads decode and resize the next batch while the network runs: Pillow and the network both
-    let go of the interpreter. No more than two batches of pixels are held."""
+    Threads decode and resize the next batch while the network runs; Pillow and the network both
+    release the GIL. At most two batches of pixels are in memory."""
     pool = ThreadPoolExecutor(usable_cores())
 
     def begin(start: int) -> list[Future[np.ndarray]]:
@@ -147,7 +151,7 @@ def feature_batches(
 def find_images(folder: Path) -> list[Path]:
     """The image files below ``folder`` that clean-fid would count, sorted by path.
 
-    Raises UserError where there are none."""
+    Raises UserError if there are none."""
     files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and p.is_file())
     if not files:
         raise UserError(f"{folder} holds no images")

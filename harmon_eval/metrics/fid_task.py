@@ -1,6 +1,6 @@
-"""What every FID task shares: features as rows, FID and KID with their intervals.
+"""The part that all FID tasks share: features as rows, and FID and KID with their intervals.
 
-A row holds the features of a drawn image and of its reference, so the metrics need the rows alone.
+A row holds the features of one generated image and of its reference, so the metrics need only rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from harmon_eval.metrics.statistics import Replicates, jackknife_interval
 JACKKNIFE_GROUPS = 20
 MIN_KID = 4
 CHUNK = 1024
-# Protocol and network stand in brackets, and after a slash the category (the stratum of a row).
+# The brackets hold protocol and network. The category (a row's stratum) follows after a slash.
 _category = after("]/", "stratum")
 METRICS = (
     Metric("fid[*]", higher_is_better=False, maximum=None, headline=True),
@@ -52,14 +52,14 @@ logger = logging.getLogger(__name__)
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments, protocol: str) -> list[Row]:
-    """Features of each drawn image and of its reference, (d,) float32.
+    """Features (d,) float32 of each generated image and of its reference.
 
-    Raises Unscorable for an unreadable drawing, UserError for an unreadable reference."""
+    Raises Unscorable for an unreadable generated image, UserError for an unreadable reference."""
     net: FeatureNet = instruments["features"]
     drawn = [answer.image for answer in answers]
     references: list[Path] = [answer.sample.target["reference"] for answer in answers]
     try:
-        # As one stream: references are decoded while the network sees the drawings.
+        # In one stream, so that references are decoded while the network runs on generated images.
         batches = list(feature_batches([*drawn, *references], net, protocol))
     except Unscorable:
         _refuse_damaged(references)
@@ -80,9 +80,9 @@ def _refuse_damaged(references: Sequence[Path]) -> None:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """All of METRICS that there are enough images for.
+    """Compute every metric in METRICS for which there are enough images.
 
-    Raises UserError for rows of different protocols."""
+    Raises UserError for rows from different protocols."""
     rows = _ordered(rows)
     setting = _setting(rows)
     drawn, reference = rows["features"], rows["reference_features"]
@@ -116,14 +116,14 @@ def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    # Halves, subsets and jackknife groups go by position: one order, whatever the rows came in.
+    # Halves, subsets and jackknife groups are chosen by position, so the order must be fixed.
     return rows.sort_values("id", ignore_index=True)
 
 
 def _setting(rows: pd.DataFrame) -> str:
     settings = sorted(rows["setting"].unique())
     if len(settings) != 1:
-        raise UserError(f"rows of different protocols cannot be added up: {', '.join(settings)}")
+        raise UserError(f"rows of different protocols cannot be combined: {', '.join(settings)}")
     return settings[0]
 
 
@@ -139,12 +139,13 @@ def _statistics(vectors: pd.Series) -> FrechetStatistics:
 
 
 def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """95 % intervals of FID (delete-a-group jackknife over the drawn images) and of KID.
+    """95 % intervals of FID (delete-a-group jackknife over the generated images) and of KID.
 
-    20 groups, the references fixed: how much FID would vary with another set of drawings. The
-    bootstrap would not do, since repeated images lower the rank of the covariance and raise FID.
-    The interval is about the FID of this n and does not remove its bias, which goes as 1/n.
-    KID: normal, from its standard error."""
+    The jackknife uses 20 groups and keeps the references fixed: it shows how much FID would vary
+    with another set of generated images. A bootstrap does not work here, because repeated images
+    lower the rank of the covariance and raise FID. The interval is for FID at this n; it does not
+    remove the bias, which is proportional to 1/n. KID's interval is normal, from its standard
+    error."""
     rows = _ordered(rows)
     found = {}
     for name, (value, leave_out) in _left_out(rows).items():
@@ -158,9 +159,9 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
 
 
 def replicates(rows: pd.DataFrame) -> dict[str, Replicates]:
-    """FID without each of 20 groups of drawings, overall and by category, and KID of subsets.
+    """FID with each of 20 groups of images left out, overall and by category, and KID of subsets.
 
-    Groups and subsets go by position in the order of ids, so those of two runs are the same."""
+    Groups and subsets are chosen by position after sorting by id, so they match between runs."""
     rows = _ordered(rows)
     found = {n: Replicates.without_groups(values) for n, (_, values) in _left_out(rows).items()}
     if len(rows) >= MIN_KID:
@@ -170,7 +171,7 @@ def replicates(rows: pd.DataFrame) -> dict[str, Replicates]:
 
 
 def _left_out(rows: pd.DataFrame) -> dict[str, tuple[float, list[float]]]:
-    """FID of all and of each category, and without each group; none where images are too few."""
+    """FID overall and by category, each also without each group; omitted if images are too few."""
     setting = _setting(rows)
     found = {}
     parts = {"": rows} | {f"/{name}": part for name, part in rows.groupby("stratum")}
@@ -184,7 +185,7 @@ def _left_out(rows: pd.DataFrame) -> dict[str, tuple[float, list[float]]]:
 
 
 def _with_and_without_groups(rows: pd.DataFrame) -> list[float]:
-    """FID of all drawings, then with each group of them left out."""
+    """FID of all generated images, then with each group left out."""
     groups = np.arange(len(rows)) % JACKKNIFE_GROUPS
     sets = without_each_group(_stack(rows["features"]), groups)
     return frechet_distances(

@@ -1,7 +1,7 @@
-"""The baseline floor of a score: what a model gets that looks at nothing and repeats one reply.
+"""The floor of a score: what a model gets that ignores its input and always gives the same reply.
 
-Marked and added up by the task itself, on the samples of the run: it is the protocol's own figure
-whatever the data, and what a score must exceed to mean anything.
+The task itself marks these replies on the samples of the run, so the floor follows the same rules
+and data as the score. A score means something only if it exceeds its floor.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from harmon_eval.core import Answer, Floor, Row, Sample, Task
 
-TRIED = 2  # of the most frequent right replies: yes and no are right equally often in POPE
+# How many of the most frequent right replies to try. In POPE, yes and no are right equally often.
+TRIED = 2
 
 
 def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | None:
-    """The best that one constant reply gets in metric ``key``, among the most frequent right ones.
+    """The best score in metric ``key`` of a constant reply, among the most frequent right replies.
 
-    None for a task that asks for more than replies, or does not name right ones (see
+    None if the task asks for anything but text, or does not define right replies (see
     ``Task.bounds``)."""
     import pandas as pd
 
@@ -32,12 +33,12 @@ def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | N
         metrics = task.summarize(pd.DataFrame(rows))
         if key in metrics:
             found.append(Floor(reply, float(metrics[key])))
-    best = max if task.higher_is_better else min
-    return best(found, key=lambda floor: floor.score, default=None)
+    highest = max if task.higher_is_better else min
+    return highest(found, key=lambda floor: floor.score, default=None)
 
 
 def if_marked(task: Task, sample: Sample, right: bool) -> Row:
-    """The row of a sample if it were wrong, or right, for bounds. Needs ``Task.bounds``."""
+    """The row that a sample would get if it were right or wrong. Needs ``Task.bounds``."""
     assert task.bounds is not None
     assumed = task.bounds(sample)[right]
     if isinstance(assumed, str):

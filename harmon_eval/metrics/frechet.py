@@ -3,9 +3,9 @@
     d² = |m1 - m2|² + tr(S1) + tr(S2) - 2 tr((S1^½ S2 S1^½)^½)
 
 (Heusel et al. 2017, arXiv 1706.08500, section 2.) The trace of the root is the sum of the roots of
-the eigenvalues of a symmetric matrix, so there is no general matrix square root, no complex result
-and no regularisation. clean-fid takes the root of the unsymmetric S1 S2 instead; both have the
-same eigenvalues, and the results agree to rounding (its mean is a float32 one).
+the eigenvalues of a symmetric matrix. This avoids a general matrix square root, complex results
+and regularisation. clean-fid takes the root of the asymmetric S1 S2 instead. Both matrices have the
+same eigenvalues, and the results agree up to rounding (clean-fid computes the mean in float32).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harmon_eval.core import UserError
 
 
 class TooFewSamples(UserError):
-    """The covariance of so few vectors is singular: their Fréchet distance says nothing."""
+    """With so few vectors the covariance is singular, and the Fréchet distance is meaningless."""
 
 
 @dataclass
@@ -29,9 +29,9 @@ class FrechetStatistics:
     """Count and shifted moments of a stream of d-dimensional vectors: all that FID needs.
 
     ``total`` is Σ(x - shift), (d,); ``outer`` is Σ(x - shift)(x - shift)ᵀ, (d, d). The shift (mean
-    of the first batch) keeps the subtraction in ``covariance`` free of cancellation. Memory does
-    not grow with the count. ``identity`` says which features these are (protocol and network);
-    statistics of different identity can be neither merged nor compared.
+    of the first batch) prevents cancellation in the subtraction in ``covariance``. Memory does
+    not grow with the count. ``identity`` says which features these are (protocol and network).
+    Statistics with different identities cannot be merged or compared.
     """
 
     identity: str = ""
@@ -48,9 +48,9 @@ class FrechetStatistics:
         return statistics
 
     def update(self, features: np.ndarray) -> None:
-        """Add a batch of vectors, (n, d), in any float precision.
+        """Add a batch of vectors (n, d) of any float precision.
 
-        Raises UserError where a value is not finite: one NaN would silently spoil the sums."""
+        Raises UserError if a value is not finite: one NaN would silently corrupt the sums."""
         x = np.asarray(features, dtype=np.float64)
         if x.ndim != 2:
             raise UserError(f"features must have shape (n, d), not {x.shape}")
@@ -67,18 +67,20 @@ class FrechetStatistics:
             self.total = np.zeros(x.shape[1])
             self.outer = np.zeros((x.shape[1], x.shape[1]))
         if x.shape[1] != self.shift.size:
-            raise UserError(f"{x.shape[1]} features after batches of {self.shift.size}")
+            raise UserError(
+                f"a batch has {x.shape[1]} features, but earlier batches had {self.shift.size}"
+            )
         x = x - self.shift
         self.count += len(x)
         self.total = self.total + x.sum(axis=0)
         self.outer += x.T @ x
 
     def merge(self, other: FrechetStatistics) -> FrechetStatistics:
-        """The statistics of both streams together (shards may have different shifts)."""
+        """The statistics of both streams combined. Shards may have different shifts."""
         return self._combine(other, +1)
 
     def without(self, part: FrechetStatistics) -> FrechetStatistics:
-        """The statistics of this stream with the vectors of ``part``, a part of it, taken out."""
+        """The statistics of this stream without ``part``, which must be a part of it."""
         return self._combine(part, -1)
 
     def _combine(self, other: FrechetStatistics, sign: int) -> FrechetStatistics:
@@ -89,7 +91,7 @@ class FrechetStatistics:
             return copy.deepcopy(other)
         shift, total, outer = self._sums()
         other_shift, other_total, other_outer = other._sums()
-        # Move the other sums to this shift: x - a = (x - b) + (b - a).
+        # Convert the other sums to this shift: x - a = (x - b) + (b - a).
         move = other_shift - shift
         cross = np.outer(other_total, move)
         moved = other_outer + cross + cross.T + other.count * np.outer(move, move)
@@ -137,22 +139,23 @@ def _require_same(a: FrechetStatistics, b: FrechetStatistics) -> None:
 
 
 def require_enough(statistics: FrechetStatistics) -> None:
-    """Raises TooFewSamples where there are fewer vectors than features."""
+    """Raises TooFewSamples if there are fewer vectors than features."""
     if statistics.count < max(2, statistics.width):
         raise TooFewSamples(
             f"{statistics.count} images are fewer than the {statistics.width} features: their "
             f"covariance is singular and FID would mislead. Use at least {statistics.width} "
-            "images, or read KID, which has no such limit"
+            "images, or use KID, which has no such limit"
         )
 
 
 def frechet_distances(
     reference: FrechetStatistics, sets: Iterable[FrechetStatistics]
 ) -> list[float]:
-    """Squared Fréchet distance (FID) of each of ``sets`` to ``reference``, one root for all.
+    """Squared Fréchet distance (FID) of each of ``sets`` to ``reference``.
 
-    Raises TooFewSamples below as many vectors as features, UserError for differing identities or
-    values that are not finite. Never negative, never NaN."""
+    The matrix root of the reference is computed once. Raises TooFewSamples if a set has fewer
+    vectors than features, UserError if identities differ or values are not finite. Distances are
+    never negative or NaN."""
     require_enough(reference)
     mean, covariance = reference.mean, reference.covariance
     _require_finite(mean, covariance)
@@ -185,8 +188,8 @@ def _require_finite(mean: np.ndarray, covariance: np.ndarray) -> None:
 def without_each_group(features: np.ndarray, groups: np.ndarray) -> list[FrechetStatistics]:
     """For a delete-a-group jackknife: the statistics with each group of vectors left out in turn.
 
-    ``features`` (n, d), ``groups`` (n,) labels. Each is the total less the group (moment sums are
-    downdated), so the whole costs one pass, not one a group."""
+    ``features`` (n, d), ``groups`` (n,) labels. Each group's moments are subtracted from the total,
+    so all of this takes one pass over the features instead of one pass per group."""
     parts = [FrechetStatistics.of(features[groups == g]) for g in np.unique(groups)]
     total = FrechetStatistics()
     for part in parts:

@@ -1,4 +1,4 @@
-"""Intervals and counts of a task's metrics, from what its table of metrics says of them."""
+"""Intervals and counts of a task's metrics, following the task's metric declarations."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def intervals(task: Task, rows: pd.DataFrame, resamples: int = RESAMPLES) -> dict[str, Interval]:
     """95 % intervals of a task's metrics over its scored rows.
 
-    The cluster bootstrap of shares of each metric's maximum, since only of a share is 0 or 1 the
-    end of the scale; or what the task says instead. Raises UserError for a metric that the task
-    gives and does not declare."""
+    Uses ``Task.intervals`` if the task defines it, otherwise the cluster bootstrap. The bootstrap
+    runs on metrics divided by their maximum, because it treats 0 and 1 as the ends of the scale.
+    Raises UserError for a metric that the task returns but does not declare."""
     if task.intervals is not None:
         return task.intervals(rows, task.summarize)
     known = _Known(task)
@@ -36,7 +36,7 @@ def intervals(task: Task, rows: pd.DataFrame, resamples: int = RESAMPLES) -> dic
 
 
 def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the columns that ``summarize`` reads: texts beside them are not resampled."""
+    """Rows with only the columns that ``summarize`` reads, so that no text is resampled."""
     if task.columns == ("*",):
         return rows
     wanted = [".*".join(map(re.escape, column.split("*"))) for column in task.columns]
@@ -49,7 +49,7 @@ def _any(patterns: Iterable[str], name: str) -> bool:
 
 
 def counts(task: Task, rows: pd.DataFrame, metrics: Mapping[str, float]) -> dict[str, Count]:
-    """How many scored rows, and how many groups of them, each metric counts."""
+    """How many scored rows, and how many groups, each metric counts."""
     known = _Known(task)
     every = Count(len(rows), int(rows["group"].nunique()) if len(rows) else 0)
     found = {}
@@ -63,7 +63,7 @@ def counts(task: Task, rows: pd.DataFrame, metrics: Mapping[str, float]) -> dict
 
 
 class _Known(dict[str, Metric]):
-    """What each metric's name means, looked up once."""
+    """The declaration behind each metric name, looked up once."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -73,7 +73,7 @@ class _Known(dict[str, Metric]):
             self[name] = self.task.metric(name)
         except KeyError:
             raise UserError(
-                f"the task gives the metric {name!r}, which its `metrics` do not declare"
+                f"the task returns the metric {name!r}, which its `metrics` do not declare"
             ) from None
         return self[name]
 

@@ -1,8 +1,8 @@
 """Kernel Inception distance: squared maximum mean discrepancy with a cubic polynomial kernel.
 
 Bińkowski et al. 2018 (arXiv 1801.01401): k(x, y) = (x·y / d + 1)³, the unbiased estimator, averaged
-over random subsets. Unlike FID it is unbiased at any number of images, so it is the number to read
-when there are too few for FID. It may be slightly negative for equal distributions.
+over random subsets. Unlike FID, it is unbiased for any number of images, so use it when there are
+too few images for FID. It may be slightly negative for equal distributions.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared MMD of ``x`` (m, d) and ``y`` (n, d) under the cubic kernel, in float64.
 
-    Raises UserError below two vectors a set."""
+    Raises UserError if a set has fewer than two vectors."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     m, n = len(x), len(y)
     if m < 2 or n < 2:
-        raise UserError(f"KID needs at least 2 images a set, not {m} and {n}")
+        raise UserError(f"KID needs at least 2 images per set, not {m} and {n}")
     within_x, within_y = _kernel(x, x), _kernel(y, y)
     return float(
         (within_x.sum() - np.trace(within_x)) / (m * (m - 1))
@@ -54,9 +54,9 @@ def kid(
     subset_size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> Kid:
-    """KID of features ``x`` and ``y``, both (n, d): mean over random subsets, and its error.
+    """KID of features ``x`` and ``y``, both (n, d): mean over random subsets and standard error.
 
-    Raises UserError below four vectors a set or for values that are not finite."""
+    Raises UserError if a set has fewer than four vectors or if values are not finite."""
     parts = kid_replicates(x, y, subsets, subset_size, seed)
     return Kid(float(parts.values.mean()), parts.error if subsets > 1 else 0.0)
 
@@ -68,17 +68,18 @@ def kid_replicates(
     subset_size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> Replicates:
-    """KID of random subsets; which vectors they hold depends on the numbers of vectors only.
+    """KID of random subsets. Which vectors a subset holds depends only on the numbers of vectors.
 
     Subsets hold ``subset_size`` vectors of each set, at most half of the smaller set. The standard
-    error is that of the whole-set estimate: the subsets are a delete-d jackknife (Shao and Wu
-    1989), so the variance between them times m / (n - m), m kept of n. (The bare spread over
-    subsets, often printed beside KID, depends on the subset size and is no error of the mean.)
+    error is that of the estimate on the whole set: the subsets are a delete-d jackknife (Shao and
+    Wu 1989), so it comes from the variance between subsets times m / (n - m), where m of n vectors
+    are kept. (The plain standard deviation over subsets, which is often printed beside KID, depends
+    on the subset size and is not the standard error of the mean.)
 
-    Raises UserError below four vectors a set or for values that are not finite."""
+    Raises UserError if a set has fewer than four vectors or if values are not finite."""
     n = min(len(x), len(y))
     if n < 4:
-        raise UserError(f"KID needs at least 4 images a set, not {n}")
+        raise UserError(f"KID needs at least 4 images per set, not {n}")
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError("feature vectors are not finite: run the feature network in float32")

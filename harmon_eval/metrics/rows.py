@@ -1,4 +1,4 @@
-"""Which rows a metric counts: masks for ``Metric.rows``, where that is not all of them."""
+"""Masks for ``Metric.rows``: they say which rows a metric counts, if it does not count all."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Mask = Callable[[pd.DataFrame, str], pd.Series]
 
 
 def of(column: str, part: Callable[[str], Any] = str) -> Mask:
-    """Rows whose ``column`` equals the metric's name, or that ``part`` of the name."""
+    """Rows whose ``column`` equals the metric's name, or the part of it that ``part`` returns."""
     return lambda rows, name: rows[column] == part(name)
 
 
 def after(mark: str, column: str) -> Mask:
-    """Rows whose ``column`` is what stands in the metric's name after the first ``mark``."""
+    """Rows whose ``column`` equals the part of the metric's name after the first ``mark``."""
     return of(column, lambda name: name.partition(mark)[2])
 
 
 def before(mark: str, column: str) -> Mask:
-    """Rows whose ``column`` is what stands in the metric's name before the last ``mark``."""
+    """Rows whose ``column`` equals the part of the metric's name before the last ``mark``."""
     return of(column, lambda name: name.rpartition(mark)[0])
 
 
@@ -36,7 +36,7 @@ def known(column: str) -> Mask:
 
 
 def both(*masks: Mask) -> Mask:
-    """Rows that all of these masks take."""
+    """Rows that all of these masks select."""
 
     def mask(rows: pd.DataFrame, name: str) -> pd.Series:
         found = pd.Series(True, index=rows.index)

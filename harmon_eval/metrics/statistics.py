@@ -20,10 +20,10 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Replicates:
-    """Values of a metric over parts of the samples; their scatter gives its standard error.
+    """Values of a metric on parts of the samples. Their spread gives its standard error.
 
     The variance is ``scale`` times the sum of squared deviations, with ``degrees`` of freedom.
-    Two runs of the same samples have the same parts, so their replicates pair one to one."""
+    Two runs on the same samples have the same parts, so their replicates can be paired."""
 
     values: np.ndarray
     scale: float
@@ -54,12 +54,12 @@ def bootstrap_intervals(
     """95 % percentile intervals of every metric, resampling groups within their stratum.
 
     Samples of one group (the images of a prompt, the questions about an image) are correlated, so
-    whole groups are drawn with replacement; strata keep the sizes that the benchmark fixes. A
-    proportion of exactly 0 or 1 has no spread to resample: it gets the exact (Clopper-Pearson)
-    interval over its groups instead, as if each group were one trial. A metric has no interval
-    where it rests on a stratum with a single group, or where it is another number and no resample
-    changes it, as a mean over strata that are each unanimous: its spread is unknown, not zero. The
-    order of rows does not matter.
+    whole groups are drawn with replacement. Strata keep the sizes that the benchmark fixes. A
+    proportion of exactly 0 or 1 has no spread to resample, so it gets the exact (Clopper-Pearson)
+    interval over its groups instead, as if each group were one trial. A metric gets no interval
+    if it uses a stratum with a single group. It also gets none if it is not 0 or 1 and yet no
+    resample changes it, for example a mean over strata that are each unanimous: then its spread is
+    unknown, not zero. The order of rows does not matter.
     Source: Davison & Hinkley 1997, sections 2.4 and 3.2.
     """
     value = summarize(rows)
@@ -95,9 +95,10 @@ def scaled_intervals(
     columns: Sequence[str],
     resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
-    """``bootstrap_intervals`` of metrics that go from 0 to ``maximum(name)``; None: a count.
+    """``bootstrap_intervals`` of metrics that go from 0 to ``maximum(name)``.
 
-    ``columns`` are those that ``summarize`` reads: the texts beside them are not resampled."""
+    A maximum of None means a count, which gets no interval. ``columns`` are those that
+    ``summarize`` reads; other columns, such as texts, are not resampled."""
 
     def shares(rows: pd.DataFrame) -> dict[str, float]:
         every = {name: (value, maximum(name)) for name, value in summarize(rows).items()}
@@ -110,7 +111,7 @@ def scaled_intervals(
 
 
 def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Interval | None:
-    """``sizes``: groups in each stratum that the metric rests on."""
+    """``sizes``: the number of groups in each stratum that the metric uses."""
     known = np.asarray(drawn, dtype=np.float64)
     known = known[np.isfinite(known)]
     if not (len(known) and np.isfinite(value)):
@@ -128,6 +129,6 @@ def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
 
     Delete-a-group jackknife (Shao & Tu 1995, section 2.3): variance (g-1)/g * sum of squared
     deviations. It suits smooth functions of moments, such as FID, where resampling with replacement
-    would add a bias of its own. Raises ValueError for fewer than two values."""
+    would add its own bias. Raises ValueError for fewer than two values."""
     reach = float(stats.norm.ppf((1 + LEVEL) / 2) * Replicates.without_groups(leave_out).error)
     return value - reach, value + reach

@@ -1,4 +1,4 @@
-"""Numbers and intervals as text, the same in every table."""
+"""Format numbers and intervals as text, the same way in every table."""
 
 from __future__ import annotations
 

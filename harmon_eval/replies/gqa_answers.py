@@ -52,7 +52,8 @@ RULES: dict[str, Equal] = {
 
 def distribution(answers: Iterable[tuple[str, str, str]]) -> float:
     """Chi-square of the predicted against the true answers of each global group, weighted by the
-    group's size: 0 where each answer is given as often as it is true. NaN without any group.
+    group's size, divided by 100 as the official script does: 0 where each answer is given as often
+    as it is true. NaN without any group.
 
     ``answers`` are (group, truth, prediction), "" for no group. As in the official script,
     predictions that are true nowhere in the group are not counted against it."""
@@ -67,4 +68,4 @@ def distribution(answers: Iterable[tuple[str, str, str]]) -> float:
         size = counts.total()
         weighted += size * sum((given[group][a] - n) ** 2 / n for a, n in counts.items())
         total += size
-    return weighted / total if total else math.nan
+    return weighted / total / 100 if total else math.nan

@@ -1,7 +1,8 @@
 """MMMU's official reading of replies, with its random letter taken out.
 
 Source: MMMU-Benchmark/MMMU @ bb0b95a, eval_utils. Where the original draws a random letter the
-reply is unmatched here; ``random_letters`` is what its generator draws.
+reply is unmatched here; ``random_letters`` is what its generator draws. ``open_values`` reads open
+answers as the original does, ``past_empty_tails`` by a rule of ours.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harmon_eval.core import UserError
 from harmon_eval.replies.multiple_choice import Options
@@ -59,13 +60,38 @@ def random_letters(choices: Sequence[Sequence[str]]) -> list[str]:
 
 def open_values(reply: str) -> set[Value]:
     """Everything that the reply could mean: key phrases and numbers, normalised."""
+    return _values(reply, _official_tail)
+
+
+def past_empty_tails(reply: str) -> set[Value]:
+    """The same, but an indicator that ends its line says nothing about that line.
+
+    To the original, the line "the answer is " says "is", and the number on the next line is lost.
+    """
+    return _values(reply, _shortest_tail)
+
+
+def _official_tail(tails: Sequence[str]) -> str:
+    """The shortest; an empty one gives way to whatever comes after it."""
+    found = ""
+    for tail in tails:
+        if not found or len(tail) < len(found):
+            found = tail
+    return found
+
+
+def _shortest_tail(tails: Sequence[str]) -> str:
+    return min(tails, key=len)
+
+
+def _values(reply: str, chosen: Callable[[Sequence[str]], str]) -> set[Value]:
     pieces = reply.strip().strip(".").lower().split("\n")
     phrases = []
     for index, piece in enumerate(pieces):
         signs = (*INDICATORS, "=") if index == len(pieces) - 1 else INDICATORS
         tails = [piece.rpartition(sign)[2].strip() for sign in signs if sign in piece]
-        if tails and (shortest := min(tails, key=len)) not in ("", *":,.!?;'"):
-            phrases.append(shortest)
+        if tails and (phrase := chosen(tails)) not in ("", *":,.!?;'"):
+            phrases.append(phrase)
     found = phrases or [reply.strip().strip(".").lower()]
     numbers = [n for text in found for pattern in NUMBERS for n in re.findall(pattern, text)]
     return {value for text in (*found, *numbers) for value in normalised(text)}

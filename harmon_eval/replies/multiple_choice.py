@@ -3,6 +3,7 @@
 Sources: VLMEvalKit @ e8e78f0 (``vlmevalkit_rule``, the default), lmms-eval @ 75571cf, LLaVA @
 c121f04. A rule takes the raw reply and the options that exist, letter -> text. None: it finds no
 letter. The originals then draw a random letter or ask a judge; here the reply is *unmatched*.
+``whole_letter_rule`` is VLMEvalKit's with one change of ours.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ REFUSALS = (
 NON_ANSWER = "Z"
 LAST_WORDS = 4
 MISSING = ("", "nan", "none")
+# VLMEvalKit takes the first letter of any word: "the answer is blue" is B.
+ANSWER_IS = re.compile(r"answer\s+is\s+\**([A-D])", re.IGNORECASE)
+ANSWER_IS_LETTER = re.compile(r"answer\s+is\s*+\**+\s*+([A-D])\b", re.IGNORECASE)
 
 
 def given_options(texts: Mapping[str, object]) -> dict[str, str]:
@@ -35,6 +39,15 @@ def given_options(texts: Mapping[str, object]) -> dict[str, str]:
 
 def vlmevalkit_rule(reply: str, options: Options) -> tuple[str | None, str]:
     """The letter, "Z" (a definite non-answer) or None, and which part of the rule gave it."""
+    return _letter(reply, options, ANSWER_IS)
+
+
+def whole_letter_rule(reply: str, options: Options) -> tuple[str | None, str]:
+    """The same, but after "answer is" a letter only counts if it stands by itself."""
+    return _letter(reply, options, ANSWER_IS_LETTER)
+
+
+def _letter(reply: str, options: Options, answer_is: re.Pattern[str]) -> tuple[str | None, str]:
     if "Failed to obtain answer via API" in reply:
         return None, "failed"
     if any(refusal in reply for refusal in REFUSALS):
@@ -45,7 +58,7 @@ def vlmevalkit_rule(reply: str, options: Options) -> tuple[str | None, str]:
         return letters[0], "letter"
     if not letters and NON_ANSWER in words:
         return NON_ANSWER, "letter"
-    phrase = re.search(r"answer is\s*\**\s*([A-D])\b", reply, re.IGNORECASE)
+    phrase = answer_is.search(reply)
     if phrase and phrase[1].upper() in options:
         return phrase[1].upper(), "answer phrase"
     if (by_text := _contained(reply, options)) is not None:

@@ -22,8 +22,9 @@ MAX_FULL_STOPS = 32  # the original hands a regex flag over as the number of rep
 def first_line(reply: str) -> str:
     """The reply as the official rules should see it: outer white space and later lines gone.
 
-    A line break after the word would turn POPE's "no" into a "yes", and break MME's files."""
-    return reply.strip().partition("\n")[0].rstrip()
+    A line break after the word would turn POPE's "no" into a "yes", and break MME's files. A lone
+    carriage return is one too: the official tools open their files so."""
+    return re.split(r"[\r\n]", reply.strip(), maxsplit=1)[0].rstrip()
 
 
 def pope_official(reply: str) -> Verdict:

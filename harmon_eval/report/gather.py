@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Sample, UserError
+from harmon_eval.core import Sample, Task, UserError
 from harmon_eval.metrics.text import number
-from harmon_eval.running.jobs import RunSettings, data_hash, prepare
+from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
+from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
+from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import ROWS, RunFolder
+from harmon_eval.store.run_folder import ROWS, RunFolder, TaskFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,47 +101,75 @@ class Card:
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task of one run: outcomes by sample id in order, and what is known of the samples."""
+    """One task of one run: outcomes by sample id in order, and what is known of the samples.
+
+    ``responses``: a reply, or the file of a picture; ``rows`` are the marks."""
 
     outcomes: Mapping[str, Outcome]
     rows: Mapping[str, Mapping[str, Any]]
     samples: Mapping[str, Sample]
+    responses: Mapping[str, Path | str]
     remark: str = ""
 
 
-def read_task(run: RunFolder, name: str, data: Path | None = None) -> TaskView:
+def read_task(
+    run: RunFolder, name: str, data: Path | None = None, task: Task | None = None
+) -> TaskView:
     """Raises UserError for a damaged run folder.
 
-    Prompts and questions come from the task's own data; where that is not at hand (``remark``),
-    from the rows as far as they hold them."""
-    entry = run.manifest["tasks"][name]
-    samples, remark = _samples(run, name, data)
-    log = run.task(name).recorded()
+    ``task`` is one that has no name elsewhere. Prompts and questions come from the task's own
+    data; where that is not at hand (``remark``), from the rows as far as they hold them. A variant
+    that was made from marks has the responses of its task."""
+    tasks = run.manifest["tasks"]
+    base = name if name in tasks else name.partition(":")[0]
+    entry, folder = tasks[base], run.task(base)
+    log = folder.recorded()
+    samples, remark = _samples(run, base, data, task)
     rows = _rows(run.task(name).path / ROWS)
     if not rows:
         reason = f"not marked yet ({entry['state']})"
         rows = {sample_id: {"id": sample_id, "unscored": reason} for sample_id in log}
-    outcomes = {}
+    outcomes, responses = {}, {}
     for sample_id, row in rows.items():
-        file = run.task(name).image_file(sample_id)
-        reply = log.get(sample_id, {}).get("reply")
-        outcomes[sample_id] = outcome(row, file if file.is_file() else None, reply)
-    return TaskView(outcomes, rows, samples, remark)
+        file, reply = folder.image_file(sample_id), log.get(sample_id, {}).get("reply")
+        image = file if file.is_file() and not file.is_symlink() else None
+        if (response := reply if image is None else image) is not None:
+            responses[sample_id] = response
+        outcomes[sample_id] = outcome(row, image, reply)
+    return TaskView(outcomes, rows, samples, responses, remark)
 
 
-def _samples(run: RunFolder, name: str, data: Path | None) -> tuple[dict[str, Sample], str]:
-    """The task's samples by id, or why they cannot be shown."""
+def _samples(
+    run: RunFolder, name: str, data: Path | None, task: Task | None
+) -> tuple[dict[str, Sample], str]:
+    """The task's samples by id, as they were asked, or why they cannot be shown."""
     manifest = run.manifest
     entry, identity = manifest["tasks"][name], manifest["identity"]
     before = Path(manifest["data"]) if manifest.get("data") else None
     try:
         suite = suites.load(identity["suite"], data or before)
-        job = prepare(name, registry.task(name), suite, RunSettings(identity["seed"]))
+        job = prepare(name, task or registry.task(name), suite, RunSettings(identity["seed"]))
+        same = data_hash(job.everything) == entry["data"]
     except UserError as error:
         return {}, f"prompts, questions and their images are not at hand: {error}"
-    if data_hash(job.everything) != entry["data"]:
+    if not same:
         return {}, "the data here is not the data of this run: pass its folder as --data"
-    return {sample.id: sample for sample in job.everything}, ""
+    return {sample.id: sample for sample in as_asked(job, run.task(name))}, ""
+
+
+def as_asked(job: Job, folder: TaskFolder) -> Iterator[Sample]:
+    """Samples with the requests that they were asked; one that comes after others and was not
+    asked keeps that of the task."""
+    rounds = Rounds(job.task, job.everything)
+    if len(rounds.rounds) == 1:
+        yield from job.everything
+        return
+    stored, _ = stored_answers(folder, folder.recorded(), job.everything, rounds=rounds)
+    for sample in job.everything:
+        try:
+            yield rounds.asked(sample, stored.answer) or sample
+        except SAMPLE_FAILURES:
+            yield sample
 
 
 def _rows(path: Path) -> dict[str, dict[str, Any]]:
@@ -232,10 +262,15 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
 def _request(sample: Sample | None, row: Mapping[str, Any]) -> tuple[str, tuple[Path, ...]]:
     """What the model was told, and the images it was shown."""
     if sample is not None:
-        request = sample.request
-        return request.text or request.files[0].name, request.files
+        return text_of(sample), sample.request.files
     texts = (row.get(column) for column in TEXT_COLUMNS)
     return next((str(text) for text in texts if not absent(text)), str(row["id"])), ()
+
+
+def text_of(sample: Sample) -> str:
+    """What people see of a request: its text, else the name of its first file."""
+    files = sample.request.files
+    return sample.request.text or (files[0].name if files else sample.id)
 
 
 def choose(tasks: Sequence[Sequence[Card]], limit: int) -> list[Card]:

@@ -6,39 +6,26 @@ import base64
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard.published import FILE
-from harmon_eval.metrics.text import number
+from harmon_eval.ranking.published import FILE
 from harmon_eval.report import gather, plots, scores
-from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
-from harmon_eval.store.durable import read_json, write_whole
-from harmon_eval.store.run_folder import METRICS, RunFolder
-from harmon_eval.store.tables import figures, frame, records
+from harmon_eval.report.escaping import environment
+from harmon_eval.report.shots import shots_of
+from harmon_eval.report.thumbnails import Thumbnails
+from harmon_eval.store.durable import write_whole
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import frame, records, results_by_task
 
-SYMBOLS = {
-    gather.RIGHT: "✓",
-    gather.WRONG: "✗",
-    gather.UNSCORED: "?",
-    gather.MARKED: "•",
-    gather.MISSING: "–",
-}
 # What a run is called beside another one.
 LETTERS = ("A", "B")
-# Directions of writing that a text could turn the page around with.
-TURNING = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"}
-
-
-Box = tuple[str, str, int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,17 +42,6 @@ class Contents:
     side: int = 224
 
 
-@dataclass(frozen=True)
-class Shot:
-    """One outcome as the gallery shows it; boxes are x, y, width, height in per cent."""
-
-    run: str
-    outcome: gather.Outcome
-    thumbnail: Thumbnail | None
-    boxes: Sequence[Box]
-    alt: str
-
-
 def write(contents: Contents, output: Path) -> None:
     """Write the report. Raises UserError for what is no run folder or cannot be compared."""
     write_whole(output, render(contents))
@@ -78,67 +54,39 @@ def render(contents: Contents) -> str:
     runs = [run, *([against] if against else [])]
     names = _names(runs)
     labels = LETTERS if against else names
-    stored = [_stored(each) for each in runs]
+    stored = [results_by_task(each) for each in runs]
     verdicts = scores.verdicts(run, against, stored) if against else {}
     thumbnails = Thumbnails(contents.side)
     galleries, remarks = _galleries(runs, stored, contents)
     shown = gather.choose(galleries, contents.items)
     total = sum(len(card.items) for own in galleries for card in own)
     count = sum(len(card.items) for card in shown)
-    environment = _environment()
     script, style = _text("page.js"), _text("page.css")
-    return environment.get_template("page.html").render(
-        names=names,
-        manifests=[each.manifest for each in runs],
-        provenance=[_flat(each.manifest) for each in runs],
-        results=stored,
-        scores=scores.lines(stored, verdicts),
-        unfinished=_unfinished(run, stored[0]),
-        tables={task: records(frame([result])) for task, result in stored[0].items()},
-        plots=_plots(labels, stored, contents),
-        history=_history(contents, stored[0]),
-        cards=[(card, *_shots(card, labels, thumbnails)) for card in shown],
-        count=count,
-        left_out=total - count,
-        remarks=remarks,
-        tasks=list(dict.fromkeys(card.task for card in shown)),
-        images=thumbnails.uris,
-        script=Markup(script),
-        style=Markup(style),
-        script_hash=_hash(script),
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            letters=LETTERS,
+            names=names,
+            manifests=[each.manifest for each in runs],
+            provenance=[_flat(each.manifest) for each in runs],
+            results=stored,
+            scores=scores.lines(stored, verdicts),
+            unfinished=_unfinished(run, stored[0]),
+            tables={task: records(frame([result])) for task, result in stored[0].items()},
+            plots=_plots(labels, stored, contents),
+            history=_history(contents, stored[0]),
+            cards=[(card, *shots_of(card, labels, thumbnails)) for card in shown],
+            count=count,
+            left_out=total - count,
+            remarks=remarks,
+            tasks=list(dict.fromkeys(card.task for card in shown)),
+            images=thumbnails.uris,
+            script=Markup(script),
+            style=Markup(style),
+            script_hash=_hash(script),
+        )
     )
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("harmon_eval.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, figures=figures, json=_json)
-    environment.globals.update(symbols=SYMBOLS, colors=8, letters=LETTERS)
-    return environment
-
-
-def visible(text: str) -> str:
-    """Text whose control characters, halves of characters and turns of direction are spelled out.
-
-    Lines and tabs stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        f"⟨U+{ord(c):04X}⟩"
-        if c in TURNING or (unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t")
-        else c
-        for c in text
-    )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
 def _text(name: str) -> str:
@@ -159,12 +107,6 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     if len(set(folders)) < len(folders):
         folders = [str(run.path) for run in runs]
     return [f"{model} ({folder})" for model, folder in zip(models, folders, strict=True)]
-
-
-def _stored(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """metrics.json by task, in the order of the run."""
-    paths = {name: run.path / name / METRICS for name in run.manifest["tasks"]}
-    return {name: read_json(path) for name, path in paths.items() if path.exists()}
 
 
 def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -225,36 +167,6 @@ def _galleries(
             remarks.append(f"{task}: {view.remark}")
         galleries.append(gather.cards(task, view, other))
     return galleries, remarks
-
-
-def _shots(
-    card: gather.Card, names: Sequence[str], thumbnails: Thumbnails
-) -> tuple[list[Thumbnail | None], list[tuple[gather.Item, list[Shot]]]]:
-    """Thumbnails of the images asked about, and each item with its outcomes."""
-    asked = [thumbnails.add(file) for file in card.asked]
-    items = []
-    for place, item in enumerate(card.items, 1):
-        shots = []
-        for name, outcome in zip(names, item.outcomes, strict=False):
-            thumbnail = thumbnails.add(outcome.image) if outcome.image else None
-            boxes = _boxes(outcome.boxes, thumbnail) if thumbnail else []
-            alt = f"Drawing {place} of {len(card.items)} by {name} for: {card.text}:"
-            alt += f" {outcome.state}. {outcome.reason}".rstrip()
-            shots.append(Shot(name, outcome, thumbnail, boxes, alt))
-        items.append((item, shots))
-    return asked, items
-
-
-def _boxes(boxes: gather.Boxes, thumbnail: Thumbnail) -> list[Box]:
-    """Name, score as text, number of the class, and place."""
-    classes = list(dict.fromkeys(name for name, _ in boxes))
-    placed = []
-    for name, (x0, y0, x1, y1, *score) in boxes:
-        width, height = thumbnail.width / 100, thumbnail.height / 100
-        place = (x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height)
-        told = f"{score[0]:.2f}" if score else ""
-        placed.append((name, told, classes.index(name), tuple(round(v, 2) for v in place)))
-    return placed
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:

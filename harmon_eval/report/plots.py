@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard.entries import chosen_models
 from harmon_eval.metrics.text import interval, number
+from harmon_eval.ranking.entries import chosen_models
 
 NOISE_FLOOR = "fid_noise_floor"
 SHARES = "scores with 95 % intervals"

@@ -7,7 +7,7 @@ so the order of encoders can be compared with it, its percentages cannot.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +15,39 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
-from harmon_eval.store.durable import read_json, write_whole
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.running.evaluate import Outcome
+from harmon_eval.store.durable import write_whole
 from harmon_eval.store.tables import cell
 
 PLOTTED = "lbfgs"
 
 
-def study(runs: Sequence[Path], task: str = "linear_probe") -> pd.DataFrame:
+def study(outcomes: Sequence[Outcome], task: str = "linear_probe") -> pd.DataFrame:
     """One row for each run's features, part and probe: ``model``, ``layer``, ``pool``,
     ``dimension``, ``probe``, ``value`` with ``low`` and ``high`` (percent), ``run``.
 
     Raises UserError for a run without a result of the probe."""
     rows: list[dict[str, Any]] = []
-    for path in runs:
-        model = RunFolder(path).manifest["identity"]["model"]
-        file = RunFolder(path).task(task).path / METRICS
-        if not file.exists():
+    for outcome in outcomes:
+        path = outcome.folder.path
+        model = outcome.folder.manifest["identity"]["model"]
+        if (result := outcome.results.get(task)) is None:
             raise UserError(f"{path} has no result of {task} yet: give the same command again")
-        result = read_json(file)
         parts = model["settings"].get("parts", {})
         first = next(iter(parts), "")
-        for metric, value in result["metrics"].items():
+        for metric, value in result.metrics.items():
             name, _, part = metric.partition("@")
             if not name.startswith("top1[") or not name.endswith("]"):
                 continue
             part = part or first
-            low, high = result["intervals"].get(metric) or (None, None)
+            low, high = result.intervals.get(metric) or (None, None)
             layer, _, pool = part.partition("-")
             rows.append(
                 {
                     "model": model["name"],
                     "layer": layer or str(model["settings"].get("layer", "")),
                     "pool": pool or str(model["settings"].get("pool", "")),
-                    "dimension": _dimension(result["metrics"], parts.get(part)),
+                    "dimension": _dimension(result.metrics, parts.get(part)),
                     "probe": name.removeprefix("top1[").removesuffix("]"),
                     "value": value,
                     "low": low,
@@ -59,7 +58,7 @@ def study(runs: Sequence[Path], task: str = "linear_probe") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _dimension(metrics: dict[str, float], ends: Sequence[int] | None) -> int:
+def _dimension(metrics: Mapping[str, float], ends: Sequence[int] | None) -> int:
     if ends:
         return ends[1] - ends[0]
     found = next(v for name, v in metrics.items() if name.partition("/")[0] == "dimension")

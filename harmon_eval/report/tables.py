@@ -56,8 +56,9 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         say.append(f"{outcome.unscored} samples are unscored: TASK/metrics.json counts the reasons")
     if outcome.unmarked:
         say.append(
-            f"{', '.join(outcome.unmarked)} could not be marked; all responses are stored, and "
-            f"`python -m harmon_eval mark {path}` continues from them"
+            f"{', '.join(outcome.unmarked)} {'is' if len(outcome.unmarked) == 1 else 'are'} not "
+            f"marked; all responses are stored, and `python -m harmon_eval mark {path}` continues "
+            "from them"
         )
     for line in say:
         console.print(line, soft_wrap=True, highlight=False)

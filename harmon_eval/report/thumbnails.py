@@ -7,10 +7,10 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from harmon_eval.core import Unscorable
-from harmon_eval.files.images import open_image
+from harmon_eval.files.images import read_picture
 
 QUALITY = 82
 
@@ -40,7 +40,7 @@ class Thumbnails:
 
     def _make(self, file: Path) -> Thumbnail | None:
         try:
-            image = ImageOps.exif_transpose(open_image(file)).convert("RGB")
+            image = read_picture(file).copy()
         except Unscorable:
             return None
         size = image.size

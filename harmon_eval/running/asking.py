@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from harmon_eval.core import Answer, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.core import Answer, Reply, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.replies.thoughts import answered
 from harmon_eval.running import stopping
 from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
@@ -110,6 +111,23 @@ def stamp(entry: Mapping[str, Any]) -> int:
     return int.from_bytes(digest[:8])
 
 
+class Able(Protocol):
+    """A model, or what is known of one that is elsewhere."""
+
+    @property
+    def name(self) -> str: ...
+
+    def can(self, verb: str) -> bool: ...
+
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None: ...
+
+
+def unable(model: Able, samples: Sequence[Sample]) -> str:
+    """What the model would have to do for these samples and cannot; empty if nothing."""
+    needed = {sample.request.verb: sample.request.deed for sample in samples}
+    return " or ".join(deed for verb, deed in needed.items() if not model.can(verb))
+
+
 class Answered(NamedTuple):
     """What a model gave for a batch: responses by sample id, how long that took, and what there
     was to say of it."""
@@ -133,7 +151,10 @@ def ask_missing(
     Batches lie at fixed places in the list of samples, so that one has the same content whoever
     is asked and whenever. Returns the stored responses that were found sound before."""
     rounds = Rounds(task, samples)
-    known, damaged = stored_answers(folder, folder.recorded(), samples, rounds=rounds)
+    recorded = folder.recorded()
+    known, damaged = stored_answers(folder, recorded, samples, rounds=rounds)
+    stored = (recorded[sample.id] for sample in samples if sample.id in known)
+    answering = Answering({str(entry["model"]) for entry in stored if entry.get("model")})
     if damaged:
         progress.say(f"{damaged} stored responses were damaged and are made again")
     if known:
@@ -142,8 +163,29 @@ def ask_missing(
     for number, part in enumerate(rounds.rounds):
         if number:
             earlier, _ = stored_answers(folder, folder.recorded(), samples, earlier, rounds)
-        _Round(part, batch_size, earlier, folder, progress).ask(asking, engine)
+        _Round(part, batch_size, earlier, folder, progress).ask(asking, engine, answering)
     return known
+
+
+class Answering:
+    """Which models a server says that it answered with: a resumed run goes on with the same."""
+
+    def __init__(self, before: set[str]) -> None:
+        self.before = before
+
+    def check(self, responses: Mapping[str, Any]) -> None:
+        """Raises UserError where other models answered than those whose replies are stored."""
+        now = {r.model for r in responses.values() if isinstance(r, Reply) and r.model}
+        if self.before and now and not now & self.before:
+            raise UserError(
+                f"the stored replies are of {_names(self.before)}, and now {_names(now)} answers: "
+                "choose another --output, or --fresh to start over"
+            )
+        self.before |= now
+
+
+def _names(models: set[str]) -> str:
+    return " and ".join(map(repr, sorted(models)))
 
 
 class _Round:
@@ -167,7 +209,7 @@ class _Round:
             for verb in dict.fromkeys(s.request.verb for s in missing):
                 yield [s for s in missing if s.request.verb == verb]
 
-    def ask(self, asking: Work[Sample, Answered], engine: Engine) -> None:
+    def ask(self, asking: Work[Sample, Answered], engine: Engine, answering: Answering) -> None:
         counts: Counter[str] = Counter()
         for batch in self._missing():
             counts[batch[0].request.verb] += len(batch)
@@ -189,6 +231,7 @@ class _Round:
                     given = Answered({s.id: Unscorable(given.reason) for s in asked}, 0.0)
                 for text in given.said:
                     self.progress.say(text)
+                answering.check(given.responses)
                 store(self._recording(given.responses, given.seconds, asked))
                 advance(len(asked))
 
@@ -259,7 +302,7 @@ def respond(
         )
     request = samples[0].request
     expected = GIVEN[request.gives]
-    responses = [_finite(response) for response in responses]
+    responses = [_sound(response) for response in responses]
     for response in responses:
         if not isinstance(response, expected | Exception):
             raise UserError(
@@ -269,8 +312,13 @@ def respond(
     return {sample.id: r for sample, r in zip(samples, responses, strict=True)}
 
 
-def _finite(response: Any) -> Any:
-    """The response, or in place of one with NaN or infinite numbers what is wrong with it."""
+def _sound(response: Any) -> Any:
+    """The response, or what is wrong with it: no answer in a reply, numbers that are none."""
+    if isinstance(response, str):
+        try:
+            answered(response)
+        except Unscorable as error:
+            return error
     numbers = response
     if isinstance(response, Image.Image) and response.mode == "F":
         numbers = np.asarray(response)

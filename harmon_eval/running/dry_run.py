@@ -8,11 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harmon_eval import suites
+from harmon_eval import registry, suites
 from harmon_eval.core import InstrumentMissing
 from harmon_eval.instruments.judging import planned
 from harmon_eval.running.asking import Stored, stored_answers
-from harmon_eval.running.evaluate import Request, plan
+from harmon_eval.running.evaluate import (
+    Request,
+    opened,
+    plan,
+    that_it_can,
+    with_instruments,
+)
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.suites import Suite
@@ -21,11 +27,14 @@ from harmon_eval.suites import Suite
 def dry_run(request: Request) -> list[dict[str, Any]]:
     """A row a task: samples, stored, what is left to ask by verb, and about how long.
 
-    Loads no model and writes nothing into the run folder. Raises UserError."""
+    Loads no weights of a model and writes nothing into the run folder. Raises UserError for
+    whatever a run would need and is not here: data, instruments, a model of that name."""
     suite = suites.load(request.suite, request.data, request.instruments)
     folder = request.folder
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
     jobs = plan(request.chosen, suite, request.settings, request.every_task)
+    jobs = _that_light_models_can(request, jobs)
+    jobs = with_instruments(jobs, suite, request, dry=True)
     verbs = dict.fromkeys(sample.request.verb for job in jobs for sample in job.samples)
     rows = []
     for job in jobs:
@@ -47,6 +56,15 @@ def dry_run(request: Request) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _that_light_models_can(request: Request, jobs: list[Job]) -> list[Job]:
+    """The jobs of a model that runs no network here. Of others only name and settings are checked.
+
+    Raises UserError for an unknown model, one that is not there, or one that can do none of it."""
+    if isinstance(request.model, str) and registry.check_model(request.model, request.given):
+        return jobs
+    return that_it_can(opened(request), jobs, request.every_task)
 
 
 def _judging(job: Job, suite: Suite, stored: Stored, folder: Path) -> dict[str, str]:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Sample, Task, UserError
+from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
 from harmon_eval.running import engine as engines
-from harmon_eval.running import machine
-from harmon_eval.running.asking import Answered
+from harmon_eval.running import machine, preflight
+from harmon_eval.running.asking import Able, Answered, unable
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now
-from harmon_eval.running.runner import go_on, start_job
-from harmon_eval.running.work import Asking, AskingByName, Model
+from harmon_eval.running.runner import ASKED, go_on, start_job
+from harmon_eval.running.work import Asking, AskingByName, MarkingByName, Model
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -32,18 +32,21 @@ class Request:
     """What a run is asked to do.
 
     ``model``: a name with its settings, or a Responder; ``given``: further settings of a named one.
-    ``tasks``: names separated by commas, or ``all``; or tasks by their names. ``instruments``:
-    role -> name and settings of an instrument other than the default. ``pool``: the workers."""
+    ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
+    names they shall have. ``instruments``: role -> name and settings of an instrument other
+    than the default. ``predict_only``: responses are stored and not marked, so no instruments are
+    needed; ``mark`` goes on from them. ``pool``: the workers."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
-    tasks: str | Mapping[str, Task] = "all"
+    tasks: str | Sequence[str] | Mapping[str, Task] = "all"
     suite: str = "mini"
     settings: RunSettings = field(default_factory=RunSettings)
     data: Path | None = None
     output: Path | None = None
     fresh: bool = False
     instruments: Mapping[str, str] = field(default_factory=dict)
+    predict_only: bool = False
     pool: Pool = field(default_factory=Pool)
 
     @property
@@ -53,9 +56,9 @@ class Request:
     @property
     def chosen(self) -> dict[str, Task | None]:
         """Names of the tasks, with those that came as objects. Raises UserError."""
-        if isinstance(self.tasks, str):
-            return dict.fromkeys(task_list(self.tasks))
-        return dict(self.tasks)
+        if isinstance(self.tasks, Mapping):
+            return dict(self.tasks)
+        return dict.fromkeys(task_list(self.tasks))
 
     @property
     def folder(self) -> RunFolder:
@@ -90,15 +93,18 @@ class Outcome:
     ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks."""
 
     folder: RunFolder
-    results: Mapping[str, Result]
+    results: Mapping[str, Scores]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
 
 
-def task_list(text: str) -> list[str]:
-    """Names of tasks, known ones and each once. Raises UserError."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def task_list(given: str | Sequence[str]) -> list[str]:
+    """Names of tasks, known ones and each once; in a text with commas between them.
+
+    Raises UserError."""
+    parts = given.split(",") if isinstance(given, str) else given
+    names = list(dict.fromkeys(name.strip() for name in parts if name.strip()))
     if not names:
         raise UserError("--tasks names no task: give A,B or leave it out for all")
     known = registry.task_names()
@@ -136,12 +142,13 @@ def run(request: Request) -> Outcome:
     folder, settings = request.folder, request.settings
     own = engines.opened(request.pool, folder.path, request.given.get("device"), settings.exact)
     with folder.locked(), own as engine:
-        if settings.exact and not engine.remote:
+        if settings.exact:
             machine.deterministic_kernels()
-        asking = _asking(request, engine)
-        model: Model = engine.facts(asking)
+        asking, model = _asking(request, engine)
         jobs = plan(chosen, suite, settings, request.every_task)
-        jobs = _that_it_can(model, jobs, request.every_task)
+        able = asking.responder if isinstance(asking, Asking) else model
+        jobs = that_it_can(able, jobs, request.every_task)
+        jobs = with_instruments(jobs, suite, request, engine=engine)
         folder.start(_identity(model, suite, settings), request.fresh)
         folder.update(
             state="running",
@@ -156,20 +163,50 @@ def run(request: Request) -> Outcome:
         )
         for job in jobs:
             start_job(job, folder)
-        return run_jobs(jobs, asking, suite, folder, settings, engine)
+        only = request.predict_only
+        return run_jobs(jobs, asking, suite, folder, settings, engine, predict_only=only)
 
 
-def _asking(request: Request, engine: Engine) -> Work[Sample, Answered]:
-    """Raises UserError."""
-    if not engine.remote:
-        return Asking(opened(request))
-    if not isinstance(request.model, str):
-        raise UserError(
-            "workers open the model themselves, so it needs a name: put it into a file with "
-            "open_model and include that"
-        )
-    given = {k: v for k, v in request.given.items() if v is not None}
-    return AskingByName(request.model, tuple(given.items()))
+def _asking(request: Request, engine: Engine) -> tuple[Asking | AskingByName, Model]:
+    """How the model is asked, by a worker or here, and what is known of it. Raises UserError."""
+    if engine.remote:
+        if not isinstance(request.model, str):
+            raise UserError(
+                "workers open the model themselves, so it needs a name: put it into a file with "
+                "open_model and include that"
+            )
+        given = {name: value for name, value in request.given.items() if value is not None}
+        named = AskingByName(request.model, tuple(given.items()))
+        model: Model = engine.facts(named)
+        if not model.stays:
+            return named, model
+    here = Asking(opened(request))
+    return here, here.open().facts
+
+
+def with_instruments(
+    jobs: Sequence[Job],
+    suite: Suite,
+    request: Request,
+    dry: bool = False,
+    engine: Engine | None = None,
+) -> list[Job]:
+    """The jobs that can be marked here; all of them where nothing shall be. Raises UserError."""
+    if request.predict_only:
+        preflight.check_roles(request.instruments, [job.task for job in jobs])
+        return list(jobs)
+
+    def missing(job: Job) -> list[str]:
+        """Of workers, what they lack."""
+        if engine is None or not engine.remote:
+            return preflight.missing(job.task, suite, dry)
+        try:
+            kept = engine.facts(MarkingByName.of(job, suite)).kept
+        except UserError as error:
+            return [str(error)]
+        return preflight.missing(job.task, suite) if kept else []
+
+    return preflight.check(jobs, request.instruments, request.every_task, missing)
 
 
 def opened(request: Request) -> Responder:
@@ -195,16 +232,23 @@ def _identity(model: Model, suite: Suite, settings: RunSettings) -> dict[str, An
     }
 
 
-def _that_it_can(model: Model, jobs: Sequence[Job], skip: bool) -> list[Job]:
+def that_it_can(model: Able, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if not (lack := model.unable(job.samples)):
-            able.append(job)
-        elif skip:
+        if lack := unable(model, job.samples):
+            if not skip:
+                raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
             Progress(job.name).say(f"left out: {model.name} cannot {lack}")
+            continue
+        try:
+            model.expect(job.name, job.task, job.samples)
+        except UserError as error:
+            if not skip:
+                raise
+            Progress(job.name).say(f"left out: {error}")
         else:
-            raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
+            able.append(job)
     if not able:
         raise UserError(f"{model.name} can do none of the tasks")
     return able
@@ -217,23 +261,45 @@ def run_jobs(
     folder: RunFolder,
     settings: RunSettings,
     engine: Engine,
+    predict_only: bool = False,
 ) -> Outcome:
-    size, exact = settings.batch_size, settings.exact
-    results = {}
+    names, results = [job.name for job in jobs], {}
     for job in jobs:
-        progress = Progress(job.name)
-        result = go_on(job, asking, suite, folder, size, progress, engine, exact)
+        result = go_on(
+            job,
+            asking,
+            suite,
+            folder,
+            settings.batch_size,
+            Progress(job.name),
+            engine,
+            settings.exact,
+            predict_only,
+        )
         if result is not None:
             results[job.name] = result
-    return finish([job.name for job in jobs], folder, results)
+    return finish(names, folder, results, predict_only)
 
 
-def finish(names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]) -> Outcome:
+def finish(
+    names: Sequence[str],
+    folder: RunFolder,
+    results: Mapping[str, Result],
+    predict_only: bool = False,
+) -> Outcome:
     """The run's state and its tables."""
-    states = folder.manifest["tasks"]
-    unmarked = tuple(name for name in names if states[name]["state"] != "done")
-    unscored = sum(states[name]["unscored"] for name in names if name not in unmarked)
+    unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
-    return Outcome(folder, results, int(bool(unscored or unmarked)), unmarked, unscored)
+    # Where nothing was to be marked, that it is not is no failure; a lost response is one.
+    failed = unscored or (unmarked and not predict_only)
+    return Outcome(folder, results, int(bool(failed)), unmarked, unscored)
+
+
+def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:
+    """Those of the tasks that are not marked, and how many samples of the others are unscored."""
+    states = folder.manifest["tasks"]
+    unmarked = tuple(name for name in names if states[name]["state"] != "done")
+    counted = [n for n in names if n not in unmarked or states[n]["state"] == ASKED]
+    return unmarked, sum(states[n].get("unscored", 0) for n in counted)

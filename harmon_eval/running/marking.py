@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harmon_eval.core import Answer, Instruments, Row, Sample, Task, UserError
+from harmon_eval.core import Answer, Instruments, Row, Sample, Task, Unscorable, UserError
 from harmon_eval.metrics.floors import about
+from harmon_eval.replies.thoughts import answered
 from harmon_eval.running import stopping
 from harmon_eval.running.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
 from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 MARK_BATCH = 32
 FLUSH_SECONDS = 1.0
+RAW = "raw_reply"  # the column with what was said, where that is not what the task has read
 
 
 def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def mark_missing(
     rounds = Rounds(task, samples)
     answers, _ = stored_answers(folder, folder.recorded(), samples, checked, rounds)
     stamps = answers.sound
-    done = _marked(folder, key, stamps)
+    done = marked(folder, key, stamps)
     if done:
         progress.say(f"reused {len(done)} of {len(samples)} marks")
 
@@ -86,8 +89,8 @@ def mark_missing(
         for batch, rows in culprits_alone(engine, marking, unmarked()):
             if isinstance(rows, Lost):
                 rows = [{"unscored": rows.reason}]
-            marked = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
-            waiting.append(_frame(marked, stamps))
+            pairs = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+            waiting.append(_frame(pairs, stamps))
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 folder.add_marks(key, f"{part:06d}", _joined(waiting))
                 waiting, part, flushed = [], part + 1, time.monotonic()
@@ -97,7 +100,7 @@ def mark_missing(
     return stamps
 
 
-def _marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
+def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
     """Samples with a mark of the response that is stored now."""
     rows = folder.marks(key, ["id", "unscored", "response"])
     if rows is None:
@@ -135,7 +138,7 @@ def collect_rows(
     if len(done) < len(samples):
         recorded = folder.recorded()
         reasons = [
-            (sample, {"unscored": _reason(sample, recorded)})
+            (sample, {"unscored": _reason(sample, recorded), **_said(sample, recorded)})
             for sample in samples
             if sample.id not in done
         ]
@@ -161,6 +164,12 @@ def _reason(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> str:
     return f"no response to {failed[0]}, which it comes after" if failed else "no response"
 
 
+def _said(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> Row:
+    """The reply of a sample that has none that answers, where there is one."""
+    said = recorded.get(sample.id, {}).get("said")
+    return {RAW: said} if isinstance(said, str) else {}
+
+
 def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFrame:
     import pandas as pd
 
@@ -183,13 +192,38 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:
-    """Rows in the order of the answers; one that cannot be marked does not spoil the others."""
+    """Rows in the order of the answers; one that cannot be marked does not spoil the others.
+
+    The task sees a reply without the thought before its answer; the whole stays in the row."""
+    rows: dict[int, Row] = {}
+    read: dict[int, Answer] = {}
+    for place, answer in enumerate(answers):
+        try:
+            read[place] = _read(answer)
+        except Unscorable as error:
+            rows[place] = {"unscored": str(error), RAW: answer.response}
+    for place, row in zip(read, _mark(task, instruments, list(read.values())), strict=True):
+        whole = read[place].response is answers[place].response
+        rows[place] = row if whole else {**row, RAW: answers[place].response}
+    return [rows[place] for place in range(len(answers))]
+
+
+def _read(answer: Answer) -> Answer:
+    """Raises Unscorable for a reply that is no answer."""
+    if not isinstance(answer.response, str):
+        return answer
+    return replace(answer, response=answered(answer.response))
+
+
+def _mark(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:
+    if not answers:
+        return []
     try:
         rows = task.mark(answers, instruments)
     except SAMPLE_FAILURES as error:
         if len(answers) == 1:
             return [{"unscored": str(error) or type(error).__name__}]
-        return [row for answer in answers for row in mark_batch(task, instruments, [answer])]
+        return [row for answer in answers for row in _mark(task, instruments, [answer])]
     if len(rows) != len(answers):
         raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: mend its mark")
     return rows

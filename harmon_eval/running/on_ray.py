@@ -105,6 +105,7 @@ class OnRay:
         self._actors: list[_Actor] = []
         self._works: list[Work[Any, Any]] = []
         self._facts: dict[int, tuple[Any, str]] = {}
+        self._refused: dict[int, UserError] = {}
         self._stillborn: list[str] = []
         self._looked = 0.0
         self._alone_since = time.monotonic()
@@ -131,6 +132,8 @@ class OnRay:
             self._open_everywhere(key)
             for actor in self._ended():
                 self._settle(actor, deque())
+            if key in self._refused:
+                raise self._refused[key]
         return self._facts[key][0]
 
     def answers(
@@ -150,6 +153,8 @@ class OnRay:
         while True:
             self._look()
             self._open_everywhere(key)
+            if key in self._refused:
+                raise self._refused[key]
             for actor in self._actors:
                 while key in actor.opened and len(actor.calls) < AHEAD and (b := following()):
                     self._begin(actor, key, b)
@@ -206,15 +211,17 @@ class OnRay:
             return self._died(actor, _first_line(error), back)
         actor.calls.popleft()
         actor.since = time.monotonic()
-        if isinstance(value, UserError):
-            raise value
         if call.batch is not None:
+            if isinstance(value, UserError):
+                raise value
             return call.batch.items, Lost(value.reason) if isinstance(value, _Raised) else value
         if isinstance(value, _Raised):
             raise UserError(f"a worker on {actor.node or 'a node'} cannot begin: {value.reason}")
         if call.opens is None:
             actor.node = value
             self._stillborn = []
+        elif isinstance(value, UserError):
+            self._refused[call.opens] = value
         else:
             self._compare(actor, call.opens, value)
         return None
@@ -328,7 +335,7 @@ def _connect(pool: Pool) -> None:
     """Raises UserError where there is no such cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
-    quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
     try:
         if pool.ray is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +26,22 @@ Advance = Callable[[int], None]
 LINE_EVERY = 10.0  # seconds
 
 
+class LastingConsole(Console):
+    """A console whose reader may leave, as ``| head`` does: what follows goes nowhere.
+
+    The command goes on, and its exit code says what it found: a closed pipe is no verdict."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if self.stderr else sys.stdout).fileno())
+        os.close(nowhere)
+
+
 def open_console(stderr: bool = False) -> Console:
     """A console; where its output is piped, wide enough for a table."""
-    made = Console(stderr=stderr)
-    return made if made.is_terminal else Console(stderr=stderr, width=120)
+    made = LastingConsole(stderr=stderr)
+    return made if made.is_terminal else LastingConsole(stderr=stderr, width=120)
 
 
 class Rate(ProgressColumn):

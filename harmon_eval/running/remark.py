@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 
-from harmon_eval import registry, suites
+from harmon_eval import registry, settings, suites
 from harmon_eval.core import Result, UserError
 from harmon_eval.running import engine as engines
-from harmon_eval.running import machine
+from harmon_eval.running import machine, preflight
+from harmon_eval.running.asking import stored_answers
 from harmon_eval.running.engine import Pool
 from harmon_eval.running.evaluate import Outcome, run_jobs, task_list
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.results import store_result, summarize
+from harmon_eval.running.rounds import Rounds
 from harmon_eval.running.runner import start_job
+from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import MARKS, RunFolder
+from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
 
@@ -32,9 +36,10 @@ def mark(
 ) -> Outcome:
     """Mark and summarize what a run folder holds.
 
-    ``data`` and ``instruments`` are by default those of the run; ``?key=value`` for a role changes
-    settings of the run's own. A variant that needs only the marks of its task (``Task.from_marks``)
-    is made from those. Raises UserError."""
+    ``data`` and ``instruments`` are by default those of the run, but for an instrument that opens a
+    connection or a program, which must be named; ``?key=value`` for a role changes settings of the
+    run's own, ``@URL`` says the address of its judge. A variant that needs only the marks of its
+    task (``Task.from_marks``) is made from those. Raises UserError."""
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
@@ -55,23 +60,61 @@ def mark(
         )
     if variants:
         return _mark_variants(folder, suite, variants)
-    return _mark_stored(folder, suite, stored, pool or Pool())
+    preflight.check_roles(instruments or {}, map(registry.task, stored))
+    own = _instruments(manifest, {})
+    unnamed = {role: suite.chosen[role] for role in own if not _is_named(role, instruments or {})}
+    return _mark_stored(folder, suite, stored, unnamed, pool or Pool())
 
 
-def _mark_stored(folder: RunFolder, suite: Suite, names: list[str], pool: Pool) -> Outcome:
+def _mark_stored(
+    folder: RunFolder, suite: Suite, names: list[str], unnamed: Mapping[str, str], pool: Pool
+) -> Outcome:
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
     jobs = [
         prepare(name, registry.task(name), suite, RunSettings(seed, known[name]["limit"]))
         for name in names
     ]
+    for job in jobs:
+        _that_nothing_is_lost(folder, job)
     exact = bool(manifest["identity"].get("exact"))
     with folder.locked(), engines.opened(pool, folder.path, exact=exact) as engine:
         if exact and not engine.remote:
             machine.deterministic_kernels()
+        check_instruments(jobs, suite, folder, unnamed)
         for job in jobs:
             start_job(job, folder)
         return run_jobs(jobs, None, suite, folder, RunSettings(exact=exact), engine)
+
+
+def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
+    """Raises UserError where samples that have a score have no sound response any more."""
+    folder = run.task(job.name)
+    recorded = folder.recorded()
+    stored, _ = stored_answers(folder, recorded, job.samples, rounds=Rounds(job.task, job.samples))
+    if len(stored) == len(job.samples):
+        return
+    rows = folder.marks(_key(folder), ["id", "unscored"])
+    if rows is not None:
+        scored = rows.loc[rows["unscored"].isna(), "id"]
+        lost = sum(name not in stored for name in scored)
+    else:  # then the scores themselves are all that there is
+        metrics = folder.path / METRICS
+        lost = int(read_json(metrics).get("n", 0)) - len(stored) if metrics.is_file() else 0
+    if lost > 0:
+        raise UserError(
+            f"{run.path}: {lost} responses of {job.name} that have a score are missing or damaged, "
+            f"and marking again would lose {'it' if lost == 1 else 'them'}: put them back, or let "
+            "the model give them again (`run` with the same settings); nothing was changed"
+        )
+
+
+def _key(folder: TaskFolder) -> dict[str, Any]:
+    """What a task's finished marks depend on; empty where there are none."""
+    try:
+        return dict(read_json(folder.path / MARKS)["key"])
+    except (FileNotFoundError, KeyError, TypeError, UserError):
+        return {}
 
 
 def data_of(manifest: Mapping[str, Any]) -> Path | None:
@@ -80,14 +123,39 @@ def data_of(manifest: Mapping[str, Any]) -> Path | None:
 
 
 def _instruments(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Those of the run, changed by what was given."""
+    """Those of the run, changed by what was given. Raises UserError."""
     found: dict[str, str] = dict(manifest.get("instruments") or {})
     for role, spec in given.items():
         if spec.startswith("?") and role in found:
-            found[role] += ("&" if "?" in found[role] else "?") + spec[1:]
+            found[role] = _changed(found[role], settings.split(spec)[1])
+        elif spec.startswith("@"):
+            found[role] = _at(spec, found.get(role, ""))
         else:
             found[role] = spec
     return found
+
+
+def _at(spec: str, own: str) -> str:
+    """The run's own served judge at the address that is given. Raises UserError without one."""
+    address, given = settings.split(spec)
+    place, query, more = own.partition("?")
+    model, at, _ = place.rpartition("@http")
+    model = model if at else place
+    if not model.startswith("openai:"):
+        raise UserError("--judge-url needs --judge-model: the model's name at that endpoint")
+    return _changed(f"{model}{address}{query}{more}", given)
+
+
+def _changed(spec: str, given: Mapping[str, str]) -> str:
+    """An instrument with some settings replaced or added."""
+    place, own = settings.split(spec)
+    every = urlencode({**own, **given}, quote_via=quote)  # in a name, a plus sign is no space
+    return f"{place}?{every}" if every else place
+
+
+def _is_named(role: str, given: Mapping[str, str]) -> bool:
+    """Whether the user said which instrument it is, not only settings of the run's own."""
+    return role in given and not given[role].startswith("?")
 
 
 # -- variants that need only marks -------------------------------------------------------------
@@ -130,10 +198,7 @@ def _mark_variant(run: RunFolder, suite: Suite, name: str) -> Result:
 def _marked(run: RunFolder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The sound marks of a task and what they depend on. Raises UserError without any."""
     folder = run.task(name)
-    try:
-        key = dict(read_json(folder.path / MARKS)["key"])
-    except (FileNotFoundError, KeyError):
-        key = {}
+    key = _key(folder)
     rows = folder.marks(key) if key else None
     if rows is None:
         raise UserError(f"{run.path} has no sound marks of {name}: `mark {run.path}` makes them")

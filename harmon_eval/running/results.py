@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core import Interval, Result, Task
+from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserError
 from harmon_eval.metrics.floors import constant_reply, if_marked
 from harmon_eval.metrics.intervals import counts
 from harmon_eval.metrics.intervals import intervals as intervals_of
@@ -108,5 +108,41 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
     return {**stored, "provenance": dict(result.provenance)}
 
 
+def scores(stored: Mapping[str, Any]) -> Scores:
+    """The way back from ``as_json``. Raises UserError for what is no result of a task."""
+    try:
+        n, groups = int(stored["n"]), int(stored["groups"])
+        metrics = {str(name): _number(value) for name, value in stored["metrics"].items()}
+        own = {str(name): Count(*map(int, pair)) for name, pair in stored["counts"].items()}
+        floor = stored.get("floor")
+        return Scores(
+            task=str(stored["task"]),
+            headline=str(stored["headline"]),
+            metrics=metrics,
+            intervals={str(name): _ends(pair) for name, pair in stored["intervals"].items()},
+            n=n,
+            total=int(stored["total"]),
+            unscored={str(reason): int(times) for reason, times in stored["unscored"].items()},
+            counts={name: own.get(name, Count(n, groups)) for name in metrics},
+            provenance=dict(stored["provenance"]),
+            bounds=_ends(stored["bounds"]) if stored.get("bounds") else None,
+            floor=Floor(str(floor["reply"]), _number(floor["score"])) if floor else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"the {METRICS} of {stored.get('task')!r} is not that of a task ({error}): "
+            "`python -m harmon_eval mark` makes it again"
+        ) from None
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _ends(pair: Sequence[float | None]) -> Interval:
+    low, high = map(_number, pair)
+    return low, high

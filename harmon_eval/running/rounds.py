@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from harmon_eval.core import Answer, Sample, Task
+from harmon_eval.replies.thoughts import answered
 from harmon_eval.running.jobs import with_seed
 
 Entry = Mapping[str, Any]
@@ -49,6 +50,8 @@ class Rounds:
             found = answer(self._earlier[earlier])
             if found is None:
                 return None
+            if isinstance(found.response, str):
+                found = replace(found, response=answered(found.response))
             answers.append(found)
         request = self._follow(sample, answers)
         return replace(sample, request=with_seed(request, sample.request.seed))

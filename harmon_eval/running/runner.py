@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserError
 from harmon_eval.running.asking import Answered, Stored, ask_missing
@@ -14,8 +14,15 @@ from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.log import log_entries
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.suites import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REASONS = 3  # that are said; the table of rows has them all
+ASKED = "asked, to be marked"  # the state of a task whose responses are stored, and no more
 
 
 def run_job(
@@ -41,25 +48,36 @@ def go_on(
     progress: Progress,
     engine: Engine,
     exact: bool = False,
+    predict_only: bool = False,
 ) -> Result | None:
     """Run one task that was started; without ``asking`` only mark what is stored.
 
-    None: it could not be marked. Says why, and leaves the responses for ``mark`` to continue
-    with."""
+    None: it could or should not be marked. Says why, and leaves the responses for ``mark`` to
+    continue with."""
     folder = run.task(job.name)
     checked: Stored | None = None
     if asking is not None:
         size = 1 if exact else batch_size
-        checked = ask_missing(job.task, asking, engine, folder, job.samples, size, progress)
+        asker = engine
+        if isinstance(asking, Asking):  # a model of this process
+            asker = Local()
+            asking.responder.expect(job.name, job.task, job.samples)
+        checked = ask_missing(job.task, asking, asker, folder, job.samples, size, progress)
     if job.task.files_before:
         folder.export(job.task.files_before(job.samples))
+    if predict_only:
+        run.update_task(job.name, state=ASKED, unscored=_without_response(job, folder))
+        return None
     size = 1 if exact else MARK_BATCH
     try:
         marking, marker, facts = _marker(job, suite, folder, engine)
         stamps = mark_missing(
             job.task, marking, marker, facts.key, folder, job.samples, checked, progress, size
         )
-        return add_up(job, facts.key, folder, run, stamps)
+        result = add_up(job, facts.key, folder, run, stamps)
+        say_unscored(result, progress)
+        say_several_models(result, progress)
+        return result
     except UserError as error:
         progress.say(str(error))
         missing = isinstance(error, InstrumentMissing)
@@ -74,7 +92,7 @@ def _marker(
     """How the task is marked, and by whom: instruments that keep something in the run folder, as a
     judge its replies, work where that is written."""
     if engine.remote:
-        work = MarkingByName.of(job.name, job.task if job.nameless else None, suite)
+        work = MarkingByName.of(job, suite)
         facts: Facts = engine.facts(work)
         if not facts.kept:
             return work, engine, facts
@@ -82,9 +100,41 @@ def _marker(
     return here, local, local.facts(here)
 
 
+def _without_response(job: Job, folder: TaskFolder) -> int:
+    recorded = folder.recorded()
+    return sum("error" in recorded.get(s.id, {"error": "no response"}) for s in job.samples)
+
+
 def start_job(job: Job, run: RunFolder) -> None:
     """Raises UserError where the folder holds other data of the task, or a larger run."""
     run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
+
+
+def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
+    """The names under which servers say that their models answered and judged."""
+    entries = (entry for log in folder.logs() for _, entry in log_entries(log))
+    named = {str(e["model"]) for e in entries if e.get("model") and "reply" in e}
+    judges = set(rows["judge_as_returned"].dropna()) if "judge_as_returned" in rows else set()
+    found = {"answered_by": sorted(named), "judged_by": sorted(judges - {""})}
+    return {role: models for role, models in found.items() if models}
+
+
+def say_unscored(result: Result, progress: Progress) -> None:
+    """How many samples have no score, and why, the most frequent reasons first."""
+    if not (count := sum(result.unscored.values())):
+        return
+    frequent = sorted(result.unscored.items(), key=lambda item: -item[1])
+    reasons = [f"{number} x {reason[:300]}" for reason, number in frequent[:REASONS]]
+    if len(frequent) > REASONS:
+        reasons.append(f"{len(frequent) - REASONS} other reasons (rows.parquet)")
+    progress.say(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
+
+
+def say_several_models(result: Result, progress: Progress) -> None:
+    """A server may change the model behind a name while a run asks it."""
+    for role in ("answered_by", "judged_by"):
+        if len(models := result.provenance.get(role, ())) > 1:
+            progress.say(f"{role.replace('_', ' ')} {len(models)} models: {', '.join(models)}")
 
 
 def add_up(
@@ -100,6 +150,7 @@ def add_up(
         "data": run.manifest["tasks"][job.name]["data"],
         **key,
     }
+    provenance |= answered_by(rows, folder)
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

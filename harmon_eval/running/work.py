@@ -15,7 +15,9 @@ from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Answer, Instruments, Responder, Row, Sample, Task, Unscorable
+from harmon_eval.files.images import portions
 from harmon_eval.running.asking import Answered, respond
+from harmon_eval.running.jobs import Job
 from harmon_eval.running.marking import load_instruments, mark_batch, mark_key
 from harmon_eval.running.provenance import accelerator
 from harmon_eval.store.pngs import packed
@@ -32,6 +34,7 @@ class Model:
     fingerprint: str
     settings: Mapping[str, Any]
     verbs: frozenset[str]
+    stays: bool  # must be told what it will be asked, so it answers where that is known
     about: Mapping[str, Any] = field(compare=False)
     accelerator: str | None = field(compare=False)
 
@@ -43,14 +46,18 @@ class Model:
             responder.fingerprint,
             dict(responder.settings),
             frozenset(name for name in names if responder.can(name)),
+            type(responder).expect is not Responder.expect,
             dict(responder.about),
             accelerator(),
         )
 
-    def unable(self, samples: Sequence[Sample]) -> str:
-        """What it would have to do for these samples and cannot; empty if nothing."""
-        needed = {sample.request.verb: sample.request.deed for sample in samples}
-        return " or ".join(deed for verb, deed in needed.items() if verb not in self.verbs)
+    def can(self, verb: str) -> bool:
+        return verb in self.verbs
+
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
+        """As any model that need not be told. Raises UserError."""
+        if not self.stays:
+            Responder().expect(name, task, samples)
 
 
 # -- asking ------------------------------------------------------------------------------------
@@ -85,7 +92,9 @@ class Asker:
     def __call__(self, batch: Sequence[Sample]) -> Answered:
         said: list[str] = []
         start = time.monotonic()
-        responses = respond(self.responder, batch, said.append)
+        responses: dict[str, Any] = {}
+        for some in portions(batch, lambda sample: self.responder.reads(sample.request)):
+            responses |= respond(self.responder, some, said.append)
         seconds = time.monotonic() - start
         if self.elsewhere:
             responses = {name: _packed(response) for name, response in responses.items()}
@@ -96,7 +105,10 @@ def _packed(response: Any) -> Any:
     """What can travel: of an exception its text, as it is stored."""
     if isinstance(response, Exception) and not isinstance(response, Unscorable):
         return Unscorable(f"{type(response).__name__}: {response}")
-    return packed(response)
+    try:
+        return packed(response)
+    except Unscorable as error:  # values of no known range
+        return Unscorable(f"the image {error}")
 
 
 # -- marking -----------------------------------------------------------------------------------
@@ -134,8 +146,9 @@ class MarkingByName:
     instruments: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, name: str, task: Task | None, suite: Suite) -> MarkingByName:
-        return cls(name, task, suite.name, suite.data_folder, tuple(suite.chosen.items()))
+    def of(cls, job: Job, suite: Suite) -> MarkingByName:
+        task = job.task if job.nameless else None
+        return cls(job.name, task, suite.name, suite.data_folder, tuple(suite.chosen.items()))
 
     def open(self) -> Marker:
         task = self.task or registry.task(self.name)

@@ -49,6 +49,7 @@ class JudgeLog:
             "model": reply.model,
             "tokens_in": reply.tokens_in,
             "tokens_out": reply.tokens_out,
+            **({"flaw": reply.flaw, "cut": reply.cut} if reply.flaw else {}),
         }
         with self._lock:
             if self.path:
@@ -85,4 +86,5 @@ def _reply(entry: dict[str, Any]) -> Reply:
     reply = Reply(entry["reply"])
     reply.model = str(entry["model"])
     reply.tokens_in, reply.tokens_out = int(entry["tokens_in"]), int(entry["tokens_out"])
+    reply.flaw, reply.cut = str(entry.get("flaw", "")), entry.get("cut") is True
     return reply

@@ -7,14 +7,17 @@ from typing import Any
 
 from PIL import Image
 
+from harmon_eval.files.images import to_rgb
+
 
 class Png(bytes):
     """An image that was encoded already, where it was drawn."""
 
 
 def png(image: Image.Image) -> Png:
-    if image.mode not in ("RGB", "L"):
-        image = image.convert("RGB")
+    """Raises Unscorable for values of no known range."""
+    if image.mode != "L" or "transparency" in image.info:
+        image = to_rgb(image)
     buffer = io.BytesIO()
     # An orientation that came with the file is for the benchmark to apply or to ignore.
     image.save(buffer, "PNG", exif=image.info.get("exif", b""))

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harmon_eval.core import Answer, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
 from harmon_eval.store.lock import LOCK, only_writer
@@ -67,6 +67,12 @@ def check_sample_id(sample_id: str) -> None:
 def _encodable(text: str) -> str:
     """Half a surrogate pair, which JSON from an endpoint can hold, fits into no UTF-8 file."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _made_by(reply: str) -> dict[str, str]:
+    """The model that a server says has answered."""
+    model = reply.model if isinstance(reply, Reply) else ""
+    return {"model": _encodable(model)[:200]} if model else {}
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
@@ -141,10 +147,15 @@ class TaskFolder:
             reason = str(response)
             if not isinstance(response, Unscorable):
                 reason = f"{type(response).__name__}: {reason}"
-            return {"id": sample_id, "error": redacted(_encodable(reason))}
+            entry = {"id": sample_id, "error": redacted(_encodable(reason))}
+            said = getattr(response, "reply", "")
+            return {**entry, "said": _encodable(said), **_made_by(said)} if said else entry
         if isinstance(response, str):
-            return {"id": sample_id, "reply": _encodable(response)}
-        data = packed(response)
+            return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
+        try:
+            data = packed(response)
+        except Unscorable as error:  # values of no known range
+            return {"id": sample_id, "error": f"the image {error}"}
         images[self._own(self.image_file(sample_id))] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
 
@@ -299,6 +310,12 @@ class RunFolder:
         """Note what the task asks. Raises UserError where that, or more, was asked before."""
         tasks = self.manifest["tasks"]
         before = tasks.get(name, {})
+        place = self.task(name).path
+        if other := next((n for n in tasks if n != name and self.task(n).path == place), ""):
+            raise UserError(
+                f"{self.path} holds {other!r} in the folder that {name!r} would have: "
+                "choose another --output"
+            )
         if before:
             self._same(f"data of task {name}", before["data"], data)
             if limit and (before["limit"] is None or before["limit"] > limit):

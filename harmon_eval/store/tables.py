@@ -13,7 +13,7 @@ from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.store.durable import read_json, write_whole
 from harmon_eval.store.redact import printable
-from harmon_eval.store.run_folder import METRICS
+from harmon_eval.store.run_folder import METRICS, RunFolder
 
 COLUMNS = (
     "task",
@@ -42,6 +42,15 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
         except UserError as error:
             raise UserError(f"{error}; `python -m harmon_eval mark` makes it again") from None
     return found
+
+
+def results_by_task(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """What ``metrics.json`` holds by task, in the order of the run; variants made from marks last.
+
+    Raises UserError for what is no run folder."""
+    place = {name: number for number, name in enumerate(run.manifest["tasks"])}
+    found = {str(result["task"]): result for result in stored_metrics(run.path)}
+    return {name: found[name] for name in sorted(found, key=lambda n: place.get(n, len(place)))}
 
 
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:

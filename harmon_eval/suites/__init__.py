@@ -27,6 +27,8 @@ SUITES: dict[str, dict[str, str]] = {
 }
 NAMES = tuple(SUITES)
 
+__all__ = ["NAMES", "SUITES", "Suite", "load"]
+
 
 def load(
     name: str, data: Path | None = None, instruments: Mapping[str, str] | None = None

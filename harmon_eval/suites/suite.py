@@ -79,8 +79,7 @@ class Suite:
         spec = self.instrument_name(role, task)
         if not spec:
             raise InstrumentMissing(
-                f"no {role} was named: `python -m harmon_eval mark RUN --instrument {role}=NAME` "
-                f"continues from the stored responses" + HINTS.get(role, "")
+                f"no {role} was named: give --instrument {role}=NAME" + HINTS.get(role, "")
             )
         key = (role, spec)
         if key not in self._opened:

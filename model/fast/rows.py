@@ -118,9 +118,9 @@ def _attention_holds(threads: int) -> bool:
             for given in (None, mask):
                 whole = F.scaled_dot_product_attention(q, k, v, given)
                 for batch in range(1, 9):
-                    first = [part[:batch].clone() for part in (q, k, v)]
-                    part = F.scaled_dot_product_attention(first[0], first[1], first[2], given)
-                    if not torch.equal(part, whole[:batch]):
+                    few_q, few_k, few_v = (part[:batch].clone() for part in (q, k, v))
+                    few = F.scaled_dot_product_attention(few_q, few_k, few_v, given)
+                    if not torch.equal(few, whole[:batch]):
                         return False
             if keys % LANES == 0 and not _padding_holds(q, k, v, mask):
                 return False

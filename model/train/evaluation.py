@@ -26,32 +26,26 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
     # The network is usable without the harness, so that is imported where it is asked for.
     from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
-    from harmon_eval.store.durable import read_json
-    from harmon_eval.store.run_folder import METRICS
+    from harmon_eval.running.jobs import RunSettings
 
     request = evaluate.Request(
         model=str(folder / "model"),
-        given={},
-        tasks=",".join(evaluation.tasks),
+        tasks=evaluation.tasks,
         suite=evaluation.suite,
-        settings=evaluate.RunSettings(limit=evaluation.limit or None),
+        settings=RunSettings(limit=evaluation.limit or None),
         output=folder / "run",
     )
     try:
-        evaluate.run(request)
+        outcome = evaluate.run(request)
     except UserError as error:
         raise RecipeError(f"eval.tasks: {error}") from None
-    scores = []
-    for path in sorted((folder / "run").glob(f"*/{METRICS}")):
-        found = read_json(path)
-        name = found["headline"]
-        scores.append(
-            {
-                "task": found["task"],
-                "metric": name,
-                "score": found["metrics"].get(name),
-                "interval": found["intervals"].get(name),
-                "n": found["n"],
-            }
-        )
-    return scores
+    return [
+        {
+            "task": name,
+            "metric": found.headline,
+            "score": found.score,
+            "interval": found.interval,
+            "n": found.n,
+        }
+        for name, found in sorted(outcome.results.items())
+    ]

@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
-from harmon_eval.model.checkpoint import TRAINING, read_drawing
+from harmon_eval.model.checkpoint import TRAINING, read_drawing, read_processor
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
-from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.tensors import CheckpointError
+from harmon_eval.model.train.checksums import Damaged
 from harmon_eval.model.train.recipe import RecipeError
-from harmon_eval.model.train.run_folder import STATE, newest_state, write_text
+from harmon_eval.model.train.run_folder import newest_state, read_record, write_text
 
 
 def write_model(
@@ -36,12 +37,19 @@ def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.floa
 
     ``place`` is a run's folder (its newest checkpoint) or one of its ``checkpoints/step-N``. Raises
     RecipeError where there is no checkpoint."""
-    run = place.parent.parent if (place / STATE).exists() else place
-    record, tokenizer = run / "recipe.json", run / "tokenizer"
-    state = newest_state(place) if record.exists() else None
+    run = place.parent.parent if place.parent.name == "checkpoints" else place
+    if not (run / "recipe.json").exists():
+        raise RecipeError(f"{place} holds no finished checkpoint of a training")
+    recorded = read_record(run)
+    try:
+        state = newest_state(place)
+        drawing, processor = read_drawing(run), read_processor(run / "tokenizer")
+    except (Damaged, CheckpointError) as error:
+        raise RecipeError(str(error)) from None
     if state is None:
         raise RecipeError(f"{place} holds no finished checkpoint of a training")
-    recorded = json.loads(record.read_text(encoding="utf-8"))
+    if processor is None:
+        raise RecipeError(f"{run / 'tokenizer'} holds no tokenizer: start the training once more")
     model = Harmon(HarmonConfig.from_dict(state["config"]))
     model.load_state_dict({**state["model"], **state["average"]})
     recipe = recorded["recipe"]
@@ -52,8 +60,8 @@ def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.floa
         "averaged": bool(state["average"]),
         "skipped_samples": position["data"]["faults"]["skipped"],
         "origins": recorded["origins"],
-        "commit": recorded["commit"],
+        "commit": recorded.get("commit"),
         "recipe": recipe,
     }
-    pipeline = HarmonPipeline(model.eval(), Processor.from_folder(tokenizer))
-    write_model(pipeline, folder, read_drawing(run), dtype, training)
+    pipeline = HarmonPipeline(model.eval(), processor)
+    write_model(pipeline, folder, drawing, dtype, training)

@@ -7,15 +7,18 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 
 from harmon_eval.model.checkpoint import write_drawing
 from harmon_eval.model.train.batches import BatchMaker, MicroBatch
+from harmon_eval.model.train.checksums import Damaged
 from harmon_eval.model.train.evaluation import check_tasks
 from harmon_eval.model.train.faults import Alarm, Faults
 from harmon_eval.model.train.feed import Feed
@@ -26,6 +29,7 @@ from harmon_eval.model.train.optimizers import Average, freeze, optimizers, set_
 from harmon_eval.model.train.plan import parts_table
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Stopped, TrainingError
 from harmon_eval.model.train.run_folder import (
+    alone,
     check_recipe,
     checkpoints,
     newest_state,
@@ -51,25 +55,43 @@ def train_harmon(recipe: Recipe, folder: Path) -> Path:
         log_with=list(recipe.watch.trackers) or None,
         project_dir=folder,
     )
-    training = Training(recipe, folder, accelerator, begin(recipe))
-    try:
-        training.run()
-    finally:
-        training.close()
-    return checkpoints(folder)[-1]
+    with _alone(folder, accelerator):
+        training = Training(recipe, folder, accelerator, begin(recipe))
+        try:
+            training.run()
+        finally:
+            training.close()
+        return checkpoints(folder)[-1]
+
+
+@contextmanager
+def _alone(folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """The main process holds the folder; all processes learn if it cannot. Raises RecipeError."""
+    with ExitStack() as held:
+        problem = [""]
+        if accelerator.is_main_process:
+            try:
+                held.enter_context(alone(folder))
+            except RecipeError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise RecipeError(problem[0])
+        yield
 
 
 def precompute_latents(recipe: Recipe, folder: Path) -> None:
     """Encode the pictures of all sources that say ``cache``, where a training looks for them."""
     if not any(source.cache for source in recipe.sources):
         raise RecipeError("no source says cache = true: there is nothing to precompute")
-    started = begin(recipe)
-    size = recipe.image_size or started.model.config.image_size
-    for number, source in enumerate(recipe.sources):
-        if source.cache and source.task != "text":
-            rows = open_rows(source, recipe.seed)
-            assert not isinstance(rows, StreamedRows)
-            precompute(recipe, number, rows, started.model.vae, size, folder / "latents")
+    with alone(folder):
+        started = begin(recipe)
+        size = recipe.image_size or started.model.config.image_size
+        for number, source in enumerate(recipe.sources):
+            if source.cache and source.task != "text":
+                rows = open_rows(source, recipe.seed)
+                assert not isinstance(rows, StreamedRows)
+                precompute(recipe, number, rows, started.model.vae, size, folder / "latents")
 
 
 class Training:
@@ -104,13 +126,27 @@ class Training:
         self.position = Position()
         # Dropout differs between processes; everything else is drawn by sample.
         torch.manual_seed(recipe.seed + 1_000_003 * accelerator.process_index)
-        if state := newest_state(folder):
+        if state := self._newest():
             self.position = self.snapshots.restore(
                 state, self.model, self.steppers, self.average, self.alarm
             )
             self.feed.restore(self.position.data)
             accelerator.print(f"goes on from step {self.position.step} in {folder}")
         self.watcher = Watcher(recipe, folder, accelerator, started, self.position)
+
+    def _newest(self) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole. The main process looks, and puts others aside."""
+        problem = [""]
+        state = None
+        if self.accelerator.is_main_process:
+            try:
+                state = newest_state(self.folder, set_aside=True)
+            except Damaged as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise TrainingError(problem[0])
+        return state if self.accelerator.is_main_process else newest_state(self.folder)
 
     def _maker(self, started: Started) -> BatchMaker:
         recipe, accelerator = self.recipe, self.accelerator

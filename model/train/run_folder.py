@@ -4,7 +4,8 @@
 
     RUN/recipe.json                  what is trained, and from what (origins)
     RUN/tokenizer/, generation_config.json  as in the model's folder that an export makes
-    RUN/checkpoints/step-0001000/    state.pt: all that resuming needs; the newest counts
+    RUN/checkpoints/step-0001000/    state.pt: all that resuming needs; digests.json
+    RUN/damaged/step-0001000/        a checkpoint that was not as it had been written
     RUN/history.jsonl                losses, rates, samples and scores, one JSON object a line
     RUN/losses.png, samples/, evaluations/, latents/
     RUN/skipped.jsonl                broken samples; bad-step-N.json: samples of a bad step
@@ -15,12 +16,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
+from filelock import FileLock, Timeout
 
+from harmon_eval.model.tensors import CheckpointError, read_json
+from harmon_eval.model.train.checksums import DIGESTS, Damaged, read_state, verify
 from harmon_eval.model.train.recipe import RecipeError
+from harmon_eval.model.weight_files import step
 
 STATE = "state.pt"
 # What may change when a training goes on.
@@ -34,28 +41,30 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def save_file(state: dict[str, Any], path: Path) -> None:
-    """Write to a temporary name beside ``path``, flush, rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One training at a time writes into a folder. What a dead one held is free: the lock is the
+    system's. Raises RecipeError."""
     try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RecipeError(
+            f"another training is writing into {folder}: wait for it, or give another --output"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise RecipeError(f"{folder} cannot be written to or locked: {error}") from None
+    try:
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_file(path: Path) -> dict[str, Any] | None:
-    """The state at ``path``, or None when there is none yet."""
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        lock.release()
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, the oldest first."""
-    return sorted((folder / "checkpoints").glob("step-*"))
+    found = (folder / "checkpoints").glob("step-*")
+    return sorted((path for path in found if path.is_dir()), key=lambda path: (step(path), path))
 
 
 def begin_checkpoint(folder: Path, step: int) -> Path:
@@ -72,16 +81,77 @@ def finish_checkpoint(temporary: Path, keep: int) -> Path:
     final = temporary.with_name(temporary.name.removeprefix(".").removesuffix(".tmp"))
     shutil.rmtree(final, ignore_errors=True)
     temporary.replace(final)
+    _flush_folder(final.parent)  # before an older one goes
     for old in checkpoints(folder)[: -max(1, keep)]:
         shutil.rmtree(old)
     return final
 
 
-def newest_state(place: Path) -> dict[str, Any] | None:
-    """The state of a run's newest checkpoint, or of the checkpoint folder or file itself."""
-    if (place / "checkpoints").is_dir() and checkpoints(place):
-        place = checkpoints(place)[-1]
-    return load_file(place / STATE if place.is_dir() else place)
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(place: Path) -> dict[str, Any]:
+    """The state of one checkpoint, folder or file. Raises Damaged."""
+    if place.is_dir():
+        verify(place)
+        place = place / STATE
+    state = read_state(place)
+    if lacking := {"position", "model", "config"} - state.keys():
+        raise Damaged(f"{place} is damaged: it lacks {sorted(lacking)[0]}")
+    return state
+
+
+def newest_state(place: Path, set_aside: bool = False) -> dict[str, Any] | None:
+    """The state of a run's newest whole checkpoint, or of the checkpoint folder or file itself.
+
+    Damaged ones are said; with ``set_aside`` they are moved, so that they count no more. None where
+    there is no checkpoint yet. Raises Damaged where none is whole."""
+    if not (found := checkpoints(place)):
+        itself = place.is_file() or (place / STATE).exists() or (place / DIGESTS).exists()
+        return read_checkpoint(place) if itself else None
+    damaged: list[tuple[Path, str]] = []
+    for checkpoint in reversed(found):
+        try:
+            state = read_checkpoint(checkpoint)
+        except Damaged as error:
+            damaged.append((checkpoint, str(error)))
+            continue
+        for other, reason in damaged:
+            moved = f"; it is now in {_set_aside(other)}" if set_aside else ""
+            print(f"{reason}: {checkpoint.name} is taken instead{moved}", file=sys.stderr)
+        return state
+    raise Damaged(
+        f"{damaged[0][1]}, and no checkpoint before it is whole: remove {found[0].parent} to "
+        "begin anew, or give another --output"
+    )
+
+
+def _set_aside(checkpoint: Path) -> Path:
+    folder = checkpoint.parent.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    place, number = folder / checkpoint.name, 2
+    while place.exists():
+        place, number = folder / f"{checkpoint.name}-{number}", number + 1
+    return checkpoint.replace(place)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What recipe.json says of a run. Raises RecipeError."""
+    path = folder / "recipe.json"
+    try:
+        record = read_json(path)
+    except CheckpointError:
+        record = {}
+    if not isinstance(record.get("recipe"), dict) or not isinstance(record.get("origins"), dict):
+        raise RecipeError(
+            f"{path} is damaged: remove it, and the next start of the same training writes it again"
+        )
+    return record
 
 
 def check_recipe(folder: Path, values: dict[str, Any], origins: dict[str, str]) -> None:
@@ -89,7 +159,7 @@ def check_recipe(folder: Path, values: dict[str, Any], origins: dict[str, str]) 
     path = folder / "recipe.json"
     values = json.loads(json.dumps(values))
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        before = read_record(folder)["recipe"]
         for key in sorted(set(values) | set(before)):
             if key not in FREE and values.get(key) != before.get(key):
                 raise RecipeError(
@@ -121,7 +191,9 @@ class History:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Entries of a history; the torn last line of a killed run is left out."""
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    ):
         try:
             entry = json.loads(line)
         except ValueError:

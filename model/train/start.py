@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -20,10 +18,13 @@ from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import MLP, Attention, initialize_positions
 from harmon_eval.model.processor import Processor, build_word_tokenizer
 from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.tensors import CheckpointError, torch_values
+from harmon_eval.model.train.checksums import Damaged, read_whole
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Start, VAERecipe
 from harmon_eval.model.train.vae import fold_normalisation
 from harmon_eval.model.vae import VAE
-from harmon_eval.model.weights import CONFIG, CheckpointError, read, read_kl16
+from harmon_eval.model.weight_files import of_library
+from harmon_eval.model.weights import CONFIG, read, read_kl16
 
 # Chosen for harmon-mini on prompts that are not in the mini suite.
 MINI_DRAWING = DrawSettings(cfg_scale=2.0, iterations=16, diffusion_steps=40)
@@ -90,8 +91,7 @@ def _from_parts(start: Start) -> Started:
     if start.position_std:
         initialize_positions(model.mar, *start.position_std)
     if start.llm:
-        pretrained = Qwen2ForCausalLM.from_pretrained(start.llm, dtype=torch.float32)
-        _fill(model.llm, pretrained.state_dict(), start.llm)
+        _fill(model.llm, _read_llm(start.llm), start.llm)
         origins["llm"] = start.llm
     if start.mar:
         weights = read_mar(Path(start.mar))
@@ -157,6 +157,10 @@ def read_vae(start: Start, preset: VAEConfig) -> tuple[VAE, str]:
 def _vae_of_file(path: Path, preset: VAEConfig) -> VAE:
     state = _load_tensors(path)
     if "recipe" in state and "vae" in state:  # a training of ours
+        try:
+            state = read_whole(path)
+        except Damaged as error:
+            raise RecipeError(str(error)) from None
         sizes = VAERecipe(**state["recipe"])
         config = VAEConfig(sizes.width, tuple(sizes.multipliers), sizes.blocks, scale=1.0)
         weights = state["vae"]
@@ -187,12 +191,9 @@ def read_mar(path: Path) -> dict[str, Tensor]:
 def _load_tensors(path: Path) -> dict[str, Any]:
     """A dict of tensors and plain values; nothing in the file is executed."""
     try:
-        # MAR's files also hold their command line, a bag of plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise RecipeError(f"{path} cannot be read ({reason}): download it again") from None
+        state = torch_values(path)
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from None
     if not isinstance(state, dict):
         raise RecipeError(f"{path} holds a {type(state).__name__}, not named tensors")
     return state
@@ -209,6 +210,24 @@ def _llm_sizes(name: str) -> tuple[LLMConfig, Processor]:
         raise RecipeError(f"start.llm {name!r} is a {config.model_type}, not a qwen2")
     values = {f.name: getattr(config, f.name) for f in fields(LLMConfig) if f.name != "rope_theta"}
     return LLMConfig(**values, rope_theta=config.rope_parameters["rope_theta"]), processor
+
+
+def _read_llm(name: str) -> Mapping[str, Tensor]:
+    """Raises RecipeError for weights that are not whole: transformers fills up at random."""
+    try:
+        if Path(name).is_dir():
+            of_library(Path(name))
+        loaded: Any = Qwen2ForCausalLM.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise RecipeError(f"start.llm {name!r} cannot be opened: {reason}") from None
+    llm, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise RecipeError(f"start.llm {name!r} lacks weights, such as {missing[0]}")
+    weights: Mapping[str, Tensor] = llm.state_dict()
+    return weights
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

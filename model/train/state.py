@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -20,10 +21,11 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.train.checksums import save_file, write_digests
 from harmon_eval.model.train.faults import Alarm
 from harmon_eval.model.train.optimizers import Average
 from harmon_eval.model.train.recipe import TrainingError
-from harmon_eval.model.train.run_folder import STATE, begin_checkpoint, finish_checkpoint, save_file
+from harmon_eval.model.train.run_folder import STATE, begin_checkpoint, finish_checkpoint
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -76,32 +78,43 @@ class Snapshots:
             "random": random,
             "config": model.config.to_dict(),
         }
-        problem = [""]
         temporary = self.folder / "checkpoints" / f".step-{position.step:07d}.tmp"
-        if self.accelerator.is_main_process:
-            try:
-                begin_checkpoint(self.folder, position.step)
-                save_file(state, temporary / STATE)
-            # torch's writer turns a failed write into a RuntimeError.
-            except (OSError, RuntimeError) as error:
-                problem = [f"{type(error).__name__}: {error}".splitlines()[0]]
-        broadcast_object_list(problem)
-        if not problem[0] and self._deepspeed:
+        digests: dict[str, str] = {}
+
+        def begin() -> None:
+            begin_checkpoint(self.folder, position.step)
+            digests[STATE] = save_file(state, temporary / STATE)
+
+        def finish() -> None:
+            write_digests(temporary, digests)
+            finish_checkpoint(temporary, self.keep)
+
+        problem = self._on_main(begin)
+        if not problem and self._deepspeed:
             self.accelerator.save_state(str(temporary / "deepspeed"))
         self.accelerator.wait_for_everyone()
-        if problem[0]:
+        if problem := problem or self._on_main(finish):
             said = (
-                f"the checkpoint of step {position.step} could not be written ({problem[0]}); "
+                f"the checkpoint of step {position.step} could not be written ({problem}); "
                 "the one before it is intact: make room"
             )
             if must:
                 raise TrainingError(said)
             self.accelerator.print(said)
             return
-        if self.accelerator.is_main_process:
-            finish_checkpoint(temporary, self.keep)
-        self.accelerator.wait_for_everyone()
         self.saved_at = position.step
+
+    def _on_main(self, action: Callable[[], None]) -> str:
+        """Let the main process write; all processes call this, and learn what went wrong."""
+        problem = [""]
+        if self.accelerator.is_main_process:
+            try:
+                action()
+            # torch's writer turns a failed write into a RuntimeError.
+            except (OSError, RuntimeError) as error:
+                problem = [f"{type(error).__name__}: {error}".splitlines()[0]]
+        broadcast_object_list(problem)
+        return problem[0]
 
     def restore(
         self,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmon_eval.model.config import VAEConfig
-from harmon_eval.model.train.recipe import Schedule, VAERecipe
-from harmon_eval.model.train.run_folder import History, load_file, save_file
+from harmon_eval.model.train.checksums import read_replaced, replace_file
+from harmon_eval.model.train.recipe import RecipeError, Schedule, VAERecipe
+from harmon_eval.model.train.run_folder import History, alone
 from harmon_eval.model.train.scenes import VAE_STREAM, stream_pixels
 from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.vae import VAE
@@ -56,8 +60,19 @@ def vae_loss(
     return {"total": total, "squared": squared, "absolute": absolute, "edge": edge, "kl": kl}
 
 
+# What may change when a training goes on.
+FREE = ("steps", "threads", "save_every", "log_every")
+
+
 def train_vae(recipe: VAERecipe, folder: Path) -> Path:
-    """Train to ``folder``/checkpoint.pt, resuming what is there; returns its path."""
+    """Train to ``folder``/checkpoint.pt, resuming what is there; returns its path.
+
+    Raises RecipeError, and Damaged where neither checkpoint is whole."""
+    with alone(folder):
+        return _train_vae(recipe, folder)
+
+
+def _train_vae(recipe: VAERecipe, folder: Path) -> Path:
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     vae = VAE(vae_config(recipe))
@@ -72,7 +87,11 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
     )
     path = folder / "checkpoint.pt"
     first, seconds = 0, 0.0
-    if state := load_file(path):
+    state, said = read_replaced(path)
+    if said:
+        print(said, file=sys.stderr)
+    if state:
+        _check_same(recipe, state["recipe"], folder)
         vae.load_state_dict(state["vae"])
         optimizer.load_state_dict(state["optimizer"])
         first, seconds = state["step"], state["seconds"]
@@ -102,7 +121,7 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
             said = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
             print(f"step {step + 1}/{recipe.steps}  {said}", flush=True)
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            save_file(
+            replace_file(
                 {
                     "vae": vae.state_dict(),
                     "optimizer": optimizer.state_dict(),
@@ -113,6 +132,16 @@ def train_vae(recipe: VAERecipe, folder: Path) -> Path:
                 path,
             )
     return path
+
+
+def _check_same(recipe: VAERecipe, before: Mapping[str, Any], folder: Path) -> None:
+    """Raises RecipeError: other sizes would not fit, other losses would be neither of the two."""
+    for key, value in asdict(recipe).items():
+        if key not in FREE and json.dumps(value) != json.dumps(before.get(key, value)):
+            raise RecipeError(
+                f"{folder} holds a run with another {key}: {before[key]}, not {value}; give "
+                "another --output"
+            )
 
 
 @torch.no_grad()

@@ -6,18 +6,30 @@ Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from harmon_eval.core import Row
 from harmon_eval.metrics.rows import Mask
+from harmon_eval.replies.numbers import folded
 from harmon_eval.tasks.dpg.files import Question
+
+SHORT = 100  # characters, in which a reply is one word, whatever its form
+FORMS = ({"json"}, {"answer"})  # words of a fence or an object around it
 
 
 def parse_yes_no(reply: str) -> bool | None:
-    """True for yes, False for no, in any case and with a full stop; None for all else."""
-    return {"yes": True, "no": False}.get(reply.strip().lower().removesuffix("."))
+    """True for yes, False for no, as the one word of the reply, in any case, with punctuation,
+    Markdown or JSON around it; None for all else."""
+    if len(reply.strip()) > SHORT:
+        return None
+    words = re.findall(r"[^\W_]+", folded(reply).lower())
+    for form in FORMS:
+        if words and words[0] in form:
+            words = words[1:]
+    return {("yes",): True, ("no",): False}.get(tuple(words))
 
 
 def score(questions: Iterable[Question], answers: Mapping[int, bool]) -> float:

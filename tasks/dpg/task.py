@@ -35,6 +35,7 @@ from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
 from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, Question, read_questions
+from harmon_eval.tasks.dpg.layout import read_images
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
             continue
         said = {q.number: v.value for q, v in zip(questions, found, strict=True)}
         row = dpg.mark_image(questions, said, answer.sample.target["first"])
-        rows.append({"judge": judge.name, "last": answer.sample.target["last"], **row})
+        models = ", ".join(sorted({v.model for v in found if v.model}))
+        by = {"judge": judge.name, "judge_as_returned": models}
+        rows.append({**by, "last": answer.sample.target["last"], **row})
     return rows
 
 
@@ -134,7 +137,7 @@ TASK = Task(
     ),
     about=About(
         paper="arXiv 2403.05135",
-        version="1",
+        version="2",
         protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
         differs="The first row of questions counts, categories come from all four images, and an "
         "answer that is neither yes nor no is unscored. `as_published*` keep what the script does.",
@@ -149,6 +152,7 @@ TASK = Task(
     instruments={"judge": ""},
     judged=judged,
     bounds=bounds,
+    layout=read_images,
     # The yes and no of each question (``answers``) are not added up.
     columns=("judge", "last", "score", "published", "*yes:*", "*of:*"),
 )

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Drawn, UserError
+from harmon_eval.files.found import check_one
+from harmon_eval.files.images import SUFFIXES
 from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.tasks.geneval.prompts import RELATIONS, TAGS
+
+ORIGINAL = r"\d+\.png"
+ANY_FORMAT = rf"(?i)\d+({'|'.join(map(re.escape, SUFFIXES))})"
 
 
 def read_metadata(file: Path) -> list[dict[str, Any]]:
@@ -24,12 +30,12 @@ def read_metadata(file: Path) -> list[dict[str, Any]]:
     return [_parsed(line, f"{file}, line {i}") for i, line in enumerate(lines, start=1)]
 
 
-def read_folder(folder: Path) -> list[tuple[dict[str, Any], Path]]:
+def read_folder(folder: Path, names: str = ORIGINAL) -> list[tuple[dict[str, Any], Path]]:
     """(metadata, image file) pairs of IMAGES/00000/{metadata.jsonl, samples/0000.png}, sorted.
 
     Sub-folders whose name is all digits are prompts; the number itself is not used, only the
-    ``metadata.jsonl`` inside decides. A file counts if its name begins with digits and ``.png``.
-    Raises UserError on missing or malformed metadata."""
+    ``metadata.jsonl`` inside decides. A file counts if its name begins with ``names``, by the
+    original's rule with digits and ``.png``. Raises UserError on missing or malformed metadata."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give GenEval's image folder, which holds 00000/ ...")
     pairs = []
@@ -40,19 +46,49 @@ def read_folder(folder: Path) -> list[tuple[dict[str, Any], Path]]:
         metadata = _parsed(_text(file), str(file))
         samples = prompt / "samples"
         for image in sorted(samples.iterdir()) if samples.is_dir() else []:
-            if image.is_file() and re.match(r"\d+\.png", image.name):
+            if image.is_file() and re.match(names, image.name):
                 pairs.append((metadata, image))
     return pairs
 
 
-def read_images(folder: Path) -> list[tuple[str, Path]] | None:
-    """Prompt and file of each image in GenEval's image folder; None for a folder of another kind.
+def read_images(folder: Path) -> list[Drawn] | None:
+    """The images of GenEval's folder, of any format, by number and prompt; None for a folder of
+    another kind.
 
-    Raises UserError as ``read_folder`` does."""
-    numbered = (path for path in folder.iterdir() if path.name.isdigit())
+    Raises UserError as ``read_folder`` does, and for an image that is there in two formats."""
+    return [Drawn(image, item["prompt"], name) for item, image, name in _read(folder)] or None
+
+
+def read_rewritten(folder: Path) -> list[Drawn] | None:
+    """As ``read_images``, by number alone: the prompts are others, what they ask for is not."""
+    fields = {"tag": "", "include": [], "exclude": []}
+    return [
+        Drawn(
+            *(image, "", name),
+            rewritten=item["prompt"],
+            target={key: item.get(key, empty) for key, empty in fields.items()},
+        )
+        for item, image, name in _read(folder)
+    ] or None
+
+
+def _read(folder: Path) -> list[tuple[dict[str, Any], Path, str]]:
+    """(metadata, image file, sample id): the n-th image of a folder is its n-th sample."""
+    numbered = [path for path in folder.iterdir() if path.name.isdecimal()]
     if not any((p / "metadata.jsonl").exists() or (p / "samples").is_dir() for p in numbered):
-        return None
-    return [(str(metadata["prompt"]), image) for metadata, image in read_folder(folder)]
+        return []
+    found = []
+    before: dict[Path, Path] = {}  # by folder
+    counts: Counter[Path] = Counter()
+    for item, image in read_folder(folder, ANY_FORMAT):
+        samples = image.parent
+        if (last := before.get(samples)) and last.stem == image.stem:
+            check_one([last, image])
+        before[samples] = image
+        name = f"{int(samples.parent.name):05d}/samples/{counts[samples]:04d}"
+        found.append((item, image, name))
+        counts[samples] += 1
+    return found
 
 
 def _text(file: Path) -> str:
@@ -66,7 +102,7 @@ def _text(file: Path) -> str:
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        item = json.loads(text)
+        item: dict[str, Any] = json.loads(text)
         problem = fault(item)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: must be exactly one JSON object ({error})") from None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import Row, UserError
-from harmon_eval.tasks.geneval.prompts import OBJECT_NAMES
+from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol, surviving, verdict
 
 # Objects above this score are stored with each mark; no threshold of use lies below it.

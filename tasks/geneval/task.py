@@ -9,6 +9,11 @@ unweighted mean over six kinds of prompts.
 for prompts that ask for a number (``geneval:threshold=0.4+counting=0.95`` changes both). Such a
 variant is marked from the stored detections of ``geneval``, without a detector or images, and its
 numbers never share a column with the published thresholds.
+
+``geneval:rewritten`` marks a GenEval folder of images that were drawn from rewritten prompts
+(``--model folder:IMAGES``). As in the original scorer, what counts is not the prompt but what is
+asked for: ``tag``, ``include`` and ``exclude`` must be those of the published prompt of the same
+number. The name, a line and the manifest say that the prompts were others.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ from harmon_eval.core import (
     Task,
     count,
 )
-from harmon_eval.files.images import read_rgb
+from harmon_eval.files.images import portions, read_rgb
 from harmon_eval.metrics.rows import of
 from harmon_eval.tasks.geneval import mini, prompts, thresholds
 from harmon_eval.tasks.geneval.layout import read_images, read_metadata
@@ -65,9 +70,9 @@ def mark(
 
     Raises Unscorable when a file is no image."""
     rows = []
-    for start in range(0, len(answers), DETECT_BATCH):
-        batch = answers[start : start + DETECT_BATCH]
-        images = [read_rgb(answer.image, exif_orientation=True) for answer in batch]
+    eights = (answers[i : i + DETECT_BATCH] for i in range(0, len(answers), DETECT_BATCH))
+    for batch in (some for eight in eights for some in portions(eight, lambda a: [a.image])):
+        images = [read_rgb(answer.image) for answer in batch]
         found = instruments["detector"](images)
         for answer, image, detections in zip(batch, images, found, strict=True):
             target, color = answer.sample.target, instruments["color"]
@@ -109,7 +114,7 @@ def bounds(sample: Sample) -> tuple[Row, Row]:
 
 
 def open_task(argument: str = "") -> Task:
-    """``threshold=SCORE``, ``counting=SCORE`` or both with a plus between them."""
+    """``threshold=SCORE``, ``counting=SCORE`` or both with a plus between them; ``rewritten``."""
     return thresholds.variant(TASK, argument)
 
 
@@ -149,5 +154,6 @@ TASK = Task(
     files_before=files_before,
     files_after=files_after,
     layout=read_images,
+    rewritten="rewritten",
     columns=("tag", "correct"),
 )

@@ -1,4 +1,4 @@
-"""GenEval by other thresholds: ``geneval:threshold=0.4+counting=0.95``.
+"""GenEval by other thresholds, ``geneval:threshold=0.4+counting=0.95``, and of rewritten prompts.
 
 A variant is marked again from the detections that the published task has stored with its marks.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from harmon_eval.core import Task, UserError
 from harmon_eval.settings import did_you_mean
+from harmon_eval.tasks.geneval.layout import read_rewritten
 from harmon_eval.tasks.geneval.marks import check_stored, verdicts
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
@@ -21,6 +22,8 @@ def variant(task: Task, argument: str) -> Task:
     """``task``, which follows the published thresholds, by those of ``argument``.
 
     Raises UserError for what is no threshold."""
+    if argument == task.rewritten != "":
+        return _rewritten(task)
     rules = protocol(argument)
     if rules == PUBLISHED:
         return task
@@ -38,6 +41,16 @@ def variant(task: Task, argument: str) -> Task:
         about=about,
         from_marks=partial(verdicts, protocol=rules),
     )
+
+
+def _rewritten(task: Task) -> Task:
+    about = replace(
+        task.about,
+        version=f"{task.version}, rewritten prompts",
+        differs="The images were drawn from other prompts than the published ones, and are marked "
+        f"by what the published ones of the same number ask for. {task.about.differs}",
+    )
+    return replace(task, about=about, layout=read_rewritten, rewritten="", images_only=True)
 
 
 def protocol(argument: str) -> Protocol:

@@ -63,7 +63,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """Percent. ``gqa_open`` are questions of the structural type query, ``gqa_binary`` all others;
-    ``distribution`` is a chi-square."""
+    ``distribution`` is a chi-square divided by 100, as the official script prints it."""
     correct = rows["llava"].to_numpy(float)
     structural, semantic = rows["structural"].to_numpy(), rows["semantic"].to_numpy()
     query = structural == OPEN
@@ -128,7 +128,7 @@ TASK = Task(
     files_after=answer_files,
     about=About(
         paper="arXiv 1902.09506",
-        version="1",
+        version="2",
         protocol="GQA's eval.py with the normalisation of LLaVA @ c121f04",
         differs="Replies are stripped, as LLaVA's runner does. Consistency, validity, plausibility "
         "and grounding are not reported, because their files do not exist for testdev (a script "

@@ -55,7 +55,8 @@ def _opened(name: str) -> Mapping[str, Any]:
         ) from None
     if not isinstance(splits, IterableDatasetDict):
         raise UserError(f"dataset {name!r} has no splits")
-    return splits
+    found: Mapping[str, Any] = splits
+    return found
 
 
 def _encoded(name: str, dataset: Any) -> Iterable[dict[str, Any]]:

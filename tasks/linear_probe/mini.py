@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from harmon_eval.suites.mini.quiz import picture
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, SIDE, compose
@@ -18,6 +17,8 @@ SCENES = {"train": 50, "val": 25}
 
 def digits(folder: Path) -> None:
     """The first 45 of each digit in the set's own order, 8 x 8 enlarged to 64 x 64."""
+    from sklearn.datasets import load_digits  # half a second that listing the tasks must not pay
+
     pixels, labels = load_digits(return_X_y=True)
     for label in range(10):
         shown = pixels[labels == label].reshape(-1, 8, 8)

@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harmon_eval.core import Remote, Source, UserError
+from harmon_eval.core import Drawn, Remote, Source, UserError
+from harmon_eval.files.found import find_suffix, pictures
 
 METADATA, IMAGES = "meta_data.json", "mjhq30k_imgs"
 SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
-DRAWN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+CATEGORIES = (
+    *("animals", "art", "fashion", "food", "indoor", "landscape", "logo", "people", "plants"),
+    "vehicles",
+)
 HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main"
 OFFICIAL = Source(
     files=(METADATA,),
@@ -63,21 +67,24 @@ def reference(folder: Path, category: str, key: str) -> Path:
     )
 
 
-def read_images(folder: Path) -> list[tuple[str, Path]] | None:
-    """Prompt and file of each image of {category}/{key}.png (or .jpg) beside ``meta_data.json``.
+def read_images(folder: Path) -> list[Drawn] | None:
+    """Images as {category}/{key}.png (or .jpg ...), with ``meta_data.json`` beside them or without.
 
     None for a folder of another kind. Raises UserError for a list that cannot be read."""
-    listed = folder / METADATA
-    return list(_listed(listed)) if listed.exists() else None
+    if (listed := folder / METADATA).exists():
+        return list(_listed(listed))
+    if not any(path.name in CATEGORIES for path in folder.iterdir()):
+        return None
+    found = pictures(folder)
+    ids = ((file, file.relative_to(folder).with_suffix("")) for file in found)
+    return [Drawn(file, sample=str(name)) for file, name in ids if len(name.parts) == 2]
 
 
-def _listed(file: Path) -> Iterator[tuple[str, Path]]:
+def _listed(file: Path) -> Iterator[Drawn]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-        pairs = [(str(v["prompt"]), f"{v['category']}/{key}") for key, v in content.items()]
+        entries = [(str(v["prompt"]), f"{v['category']}/{key}") for key, v in content.items()]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file} cannot be read ({type(error).__name__}: {error})") from None
-    for prompt, name in pairs:
-        image = file.parent / name
-        known = (image.with_name(image.name + suffix) for suffix in DRAWN_SUFFIXES)
-        yield prompt, next((path for path in known if path.is_file()), image)
+    for prompt, name in entries:
+        yield Drawn(find_suffix(file.parent / name), prompt, name)

@@ -65,7 +65,7 @@ def read_set(folder: Path, part: str) -> Iterator[tuple[dict[str, str], Path]]:
     What is missing is the empty text. Raises UserError."""
     file = folder / f"MMBench_{part.upper()}.tsv"
     if file.is_file():
-        rows = read_tsv(file)
+        rows = read_tsv(file, needs=("index", IMAGE, "question"))
         images = tsv_images(file, rows)
         for row in rows:
             yield _texts(row), images[row["index"]]

@@ -11,7 +11,9 @@ import pandas as pd
 from harmon_eval.core import Sample, UserError
 
 MAX_CELL = 32_767
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# What XML cannot hold. It also reads a carriage return back as a line feed, so it is one.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+LINE_BREAK = re.compile(r"\r\n?")
 
 
 def submission(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, bytes]:
@@ -42,7 +44,7 @@ def excel(rows: Sequence[Mapping[str, str]]) -> bytes:
             if name == "index":
                 cell.value = int(row[name])
             else:
-                text = CONTROL.sub(" ", str(row.get(name) or ""))
+                text = CONTROL.sub(" ", LINE_BREAK.sub("\n", str(row.get(name) or "")))
                 cell.value = text[:MAX_CELL]
                 cell.data_type = "s"  # also where it begins like a formula
     buffer = io.BytesIO()

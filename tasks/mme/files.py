@@ -7,6 +7,7 @@ hub's Parquet files (lmms-lab/MME) and VLMEvalKit's MME.tsv.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +151,8 @@ def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
 
 
 def evaluation_line(image: str, question: str, truth: str, reply: str) -> str:
-    """A line of the official tool's files; tabs would break it, and so would line breaks."""
-    return "\t".join([image, question, truth, reply.replace("\t", " ")]) + "\n"
+    """A line of the official tool's files: tabs and line breaks of a field become blanks."""
+    return "\t".join(re.sub(r"[\t\r\n]", " ", f) for f in (image, question, truth, reply)) + "\n"
 
 
 def subtask_scores(

@@ -135,7 +135,7 @@ def open_task(argument: str = "") -> Task:
         files_after=answer_files,
         about=About(
             paper="arXiv 2306.13394",
-            version=f"1, prompt {prompt}",
+            version=f"2, prompt {prompt}",
             protocol="eval_tool of BradyFU/Awesome-Multimodal-Large-Language-Models @ dd29509",
             differs="Replies are stripped and cut at the first line break, which the official "
             "files cannot hold. Questions are paired by image, not by line number. Perception "

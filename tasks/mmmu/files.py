@@ -16,7 +16,7 @@ import pandas as pd
 
 from harmon_eval.core import Sample, Source, UserError
 from harmon_eval.files.packed_questions import find_files, read_tsv_images, vlmevalkit_table
-from harmon_eval.files.question_files import field, read_parquet, unpacked
+from harmon_eval.files.question_files import field, read_json, read_parquet, unpacked
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.replies.prompts import LETTER, SHORT_ANSWER, listed, vlmevalkit_choice
 
@@ -53,6 +53,8 @@ OFFICIAL = Source(
     (vlmevalkit_table("VLMEval/MMMU_DEV_VAL.tsv", "585e8ad75e73f75dcad265dfd0417d64"),),
 )
 OTHER_ANSWERS = "Other Answers"
+NO_ANSWER = ("", "?")
+ANSWERS = "answer_dict_{}.json"  # as the official answer_dict_val.json
 Read = Iterator[tuple[str, dict[str, Any], dict[int, Path]]]
 
 
@@ -72,6 +74,41 @@ def read_questions(folder: Path, split: str) -> Read:
         yield from _of_tables(files, subject)
 
 
+def with_answers(questions: Read, folder: Path, split: str) -> Read:
+    """Questions with a text as ``answer``: the table's, or that of the official answer file.
+
+    Raises UserError where some have an answer and some have none."""
+    file = folder / ANSWERS.format("val" if split == "validation" else split)
+    known = _answer_file(file) if file.is_file() else {}
+    first: bool | None = None
+    for subject, row, images in questions:
+        answer, number = str(row.get("answer") or ""), row.get("id")
+        if answer.strip() in NO_ANSWER:
+            answer = known.get(str(number), "")
+        if first is None:
+            first = bool(answer)
+        elif first != bool(answer):
+            raise UserError(
+                f"MMMU {split}: {number} has {'an' if answer else 'no'} answer, unlike others: "
+                f"give the answers of all questions in {file}, or of none"
+            )
+        yield subject, {**row, "answer": answer}, images
+
+
+def _answer_file(file: Path) -> dict[str, str]:
+    """Question -> answer, of ``{"ID": {"ground_truth": ...}}``. Raises UserError."""
+    entries = read_json(file)
+    if not isinstance(entries, dict):
+        raise UserError(f"{file} is no JSON object of questions: get it again")
+    found = {}
+    for number, entry in entries.items():
+        truth = entry.get("ground_truth") if isinstance(entry, dict) else entry
+        if not isinstance(truth, str | list) or not truth:
+            raise UserError(f"{file}: {number} has no ground_truth: get it again")
+        found[number] = truth if isinstance(truth, str) else str(truth)
+    return found
+
+
 def _of_tables(files: list[Path], subject: str = "") -> Read:
     for file in files:
         rows = read_parquet(file)
@@ -87,6 +124,12 @@ def _subject(number: str, where: str) -> str:
     if subject not in SUBJECTS:
         raise UserError(f"{where}: {number[:60]!r} names none of 30 subjects: get the file again")
     return subject
+
+
+def number_of(name: str) -> int:
+    """That of an id such as validation_Art_12; 0 for an id of another form."""
+    digits = name.rpartition("_")[2]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _of_tsv(file: Path, split: str) -> Read:

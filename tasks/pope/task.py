@@ -106,7 +106,7 @@ def open_task(prompt: str = "") -> Task:
         files_after=answer_files,
         about=About(
             paper="arXiv 2305.10355",
-            version=f"1, prompt {chosen}",
+            version=f"2, prompt {chosen}",
             protocol="AoiDragon/POPE @ 08d957b; the releases pope-3000 and pope-2910 are named in "
             "the metrics",
             differs="Only the first line of a reply is read, because a line break turns the "

@@ -84,7 +84,7 @@ def read_questions(folder: Path) -> Iterator[Question]:
 
 
 def about_an_image(entry: Mapping[str, Any]) -> bool:
-    return entry.get("data_type", "image") == "image"
+    return bool(entry.get("data_type", "image") == "image")
 
 
 def _of_original(entry: Mapping[str, Any], image: Path, file: str) -> Question:

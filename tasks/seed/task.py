@@ -31,7 +31,12 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics.rows import of
 from harmon_eval.replies import prompts
-from harmon_eval.replies.multiple_choice import first_character, vlmevalkit_rule, whole_reply
+from harmon_eval.replies.multiple_choice import (
+    first_character,
+    vlmevalkit_rule,
+    whole_letter_rule,
+    whole_reply,
+)
 from harmon_eval.settings import variant
 from harmon_eval.tasks.seed import mini
 from harmon_eval.tasks.seed.files import DIMENSIONS, OFFICIAL, read_questions
@@ -42,7 +47,7 @@ PROMPTS = {
     "janus": prompts.janus_choice,
     "lmms-eval": prompts.llava_choice,  # other words than for MMBench
 }
-OTHER_RULES = ("first-char", "llava-exact")
+OTHER_RULES = ("first-char", "llava-exact", "whole-letter")
 OFFICIAL_SIZE = range(14_230, 14_236)
 METRICS = (
     Metric("seed_image", maximum=100.0, headline=True),
@@ -85,6 +90,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
                 "correct": parsed == target["answer"],
                 "first-char": first_character(reply) == target["answer"],
                 "llava-exact": whole_reply(reply, target["options"]) == target["answer"],
+                "whole-letter": whole_letter_rule(reply, target["options"])[0] == target["answer"],
             }
         )
     return rows
@@ -123,7 +129,7 @@ def open_task(argument: str = "") -> Task:
         bounds=lambda sample: ("Z", sample.target["answer"]),
         about=About(
             paper="arXiv 2307.16125",
-            version=f"1, prompt {prompt}",
+            version=f"2, prompt {prompt}",
             protocol="letters as in VLMEvalKit @ e8e78f0, exact matching; prompt of LLaVA @ "
             "c121f04",
             differs="The official runner ranks the texts of the options by their likelihood, which "
@@ -132,6 +138,8 @@ def open_task(argument: str = "") -> Task:
             "instead has the expected score `[random-letter]`.",
             compares="`seed_image` is VLMEvalKit's Overall of SEEDBench_IMG without a judge, "
             "`[first-char]` is lmms-eval's seed_image, `[llava-exact]` is LLaVA's converter. "
+            'VLMEvalKit takes the first letter of any word after "answer is" ("the answer is '
+            'blue" is B); `[whole-letter]` is the same rule, but the letter must stand by itself. '
             "LLaVA-1.5's 58.6 in the tables of unified models is images and videos together.",
             licence="CC BY-NC 4.0 (AILab-CVC/SEED-Bench)",
             size="14,232 questions (14,233 in some releases) in 9 dimensions",

@@ -1,22 +1,28 @@
 """Your own questions about your own images: ``--tasks vqa:FILE``, no code.
 
-FILE is .jsonl, .json, .csv, .tsv or .parquet with these columns:
+FILE is .jsonl, .json, .csv, .tsv or .parquet, in UTF-8 (or UTF-16 with its mark). Columns, in any
+case:
 
-- ``image``: a file beside FILE, or the bytes in Parquet; may be empty
-- ``question``
-- ``answer``: a text, or a list of accepted texts
-- ``options``, for multiple choice: a list, or a list written as text. The answer is then a letter
-  or one of the options.
+- ``question``; a ``hint`` or ``context`` goes before it.
+- ``image``, ``images``, ``image_path`` and the like: a file beside FILE (in folders too, or behind
+  links that lie there), base64 as in VLMEvalKit's tables, bytes in Parquet, or a list of these for
+  several pictures. Also ``image_1``, ``image_2`` ... The cell may be empty.
+- ``answer`` or ``answers``: a text, or a list of accepted texts.
+- For multiple choice ``options`` or ``choices``: a list, an object ``{"A": ...}``, either of them
+  written as text, ``cat|dog``, or one option a line. Or columns ``A``, ``B``, ``C`` ...
+  (``option_a`` ..., ``option_1`` ...). Up to 26. The answer is then a letter or one of the options;
+  of a list any is right.
 - ``id`` and ``group`` are optional.
+
+Other columns are not read, and that is said; one that looks like pictures or options is refused.
+Pictures are shown upright, in 8 bits, with what is transparent on white.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -31,68 +37,28 @@ from harmon_eval.core import (
     Sample,
     Source,
     Task,
-    UserError,
     count,
 )
-from harmon_eval.files.question_files import field, find_image, read_table, unpacked
 from harmon_eval.metrics.rows import having
 from harmon_eval.replies import gqa_answers, prompts
-from harmon_eval.replies.mmmu_answers import literal_list
-from harmon_eval.replies.multiple_choice import vlmevalkit_rule
+from harmon_eval.replies.multiple_choice import whole_letter_rule
 from harmon_eval.tasks.vqa import mini
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"  # Z is a refusal to choose
+from harmon_eval.tasks.vqa.files import read_questions
 
 
 def samples(data: Data, path: str) -> Iterator[Sample]:
     file = Path(path) if path else data.folder / "questions.jsonl"
-    rows = read_table(file)
-    stored = [
-        (i, row["image"]["bytes"])
-        for i, row in enumerate(rows)
-        if isinstance(row.get("image"), dict)
-    ]
-    folder = unpacked(file, ((str(i), encoded) for i, encoded in stored)) if stored else file.parent
-    for number, row in enumerate(rows):
-        where = f"{file}, row {number + 1}"
-        options = dict(zip(LETTERS, as_list(row.get("options"), where), strict=False))
-        answers = as_list(row.get("answer"), where)
-        if not answers:
-            raise UserError(f"{where}: the field 'answer' is missing")
-        if options:
-            answers = [letter_of(answers[0], options, where)]
-        image = f"{number}.png" if isinstance(row.get("image"), dict) else row.get("image")
-        images = (find_image(str(image), [folder]),) if image else ()
-        question = field(row, "question", where)
-        asked = (
-            prompts.llava_choice(question, options)
-            if options
-            else f"{question}\n{prompts.SHORT_ANSWER}"
-        )
-        name = str(row.get("id") or f"{number:06d}")
+    for row in read_questions(file):
+        if row.options:
+            asked = prompts.llava_choice(row.text, row.options, row.hint)
+        else:
+            asked = "\n".join(filter(None, (row.hint, row.text, prompts.SHORT_ANSWER)))
         yield Sample(
-            id=re.sub(r"[^\w.+=@()-]+", "-", name).strip(".-") or f"{number:06d}",
-            request=Ask(asked, images, max_new_tokens=32),
-            target={"answers": answers, "options": options},
-            group=str(row.get("group") or image or number),
+            id=row.id,
+            request=Ask(asked, row.images, max_new_tokens=32),
+            target={"answers": row.answers, "options": row.options},
+            group=row.group,
         )
-
-
-def as_list(value: Any, where: str) -> list[str]:
-    """A list, a list written as text, one text, or nothing (also a table's empty cell)."""
-    if value is None or value == "" or value != value:
-        return []
-    if isinstance(value, str):
-        return literal_list(value, where) if re.fullmatch(r"\s*\[.*\]\s*", value) else [value]
-    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
-
-
-def letter_of(answer: str, options: Mapping[str, str], where: str) -> str:
-    """Raises UserError for an answer that is neither a letter nor the text of an option."""
-    by_text = {text: letter for letter, text in options.items()}
-    if answer not in by_text and answer not in options:
-        raise UserError(f"{where}: the answer {answer[:60]!r} is none of the options")
-    return by_text.get(answer, answer)
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
@@ -102,9 +68,9 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         parsed: str | None = answer.reply.strip()
         rule = "lmms-eval's GQA normalisation"
         if options:
-            parsed, how = vlmevalkit_rule(answer.reply, options)
-            rule = f"vlmevalkit-rule@e8e78f0: {how}"
-            correct = parsed == wanted[0]
+            parsed, how = whole_letter_rule(answer.reply, options)
+            rule = f"vlmevalkit-rule@e8e78f0, whole letters: {how}"
+            correct = parsed in wanted and how != "refusal"
         else:
             correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
         rows.append(
@@ -144,8 +110,9 @@ def open_task(path: str = "") -> Task:
         bounds=lambda sample: ("", sample.target["answers"][0]),
         about=About(
             paper="none",
-            version="1",
-            protocol="this one: letters by VLMEvalKit's rule, other answers by lmms-eval's for GQA",
+            version="2",
+            protocol="this one: letters by VLMEvalKit's rule, whole letters only, other answers by "
+            "lmms-eval's for GQA",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",

@@ -32,6 +32,8 @@ from harmon_eval.core import (
 )
 from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import of
+from harmon_eval.replies import numbers
+from harmon_eval.replies.thoughts import answered
 from harmon_eval.store.digests import sha256_of
 
 T = TypeVar("T")
@@ -64,7 +66,7 @@ REPOSITORY = (
 )
 ABOUT = About(
     paper="arXiv 2503.07265",
-    version="1",
+    version="2",
     licence="none stated by PKU-YuanGroup/WISE; prompts are not redistributed",
     size="1,000 prompts in 6 categories",
     cost="1,000 drawings and 1,000 judge calls with an image",
@@ -207,33 +209,37 @@ def told(sample: Sample, verdict: Verdict[Any], judge: str) -> Row:
 # -- replies ---------------------------------------------------------------------------------
 
 SCORES = ("consistency", "realism", "aesthetic_quality")
-_LEGACY = re.compile(
-    r"\*{0,2}(Consistency|Realism|Aesthetic Quality)\*{0,2}\s*:?\s*(\d)", re.IGNORECASE
-)
-_THINKING = re.compile(r"<think>.*?</think>|</think>", re.DOTALL)
-_VERIFIED = re.compile(r"\*{0,2}Score\*{0,2}\s*:?\s*([01])\b", re.IGNORECASE)
+LABELS = tuple(name.replace("_", " ") for name in SCORES)
 
 
 def parse_legacy(reply: str) -> dict[str, int] | None:
-    """The three scores by WISE's own rule; None where one is missing or beyond 2.
+    """The three scores from 0 to 2, labelled or on three lines of their own; None where one is
+    missing or is no such score.
 
-    The original takes any digit, and so a 5 of 2; that one is refused here."""
-    values = {name.lower().replace(" ", "_"): int(n) for name, n in _LEGACY.findall(reply)}
-    if not values:
-        bare = [line.strip() for line in reply.splitlines() if line.strip() in ("0", "1", "2")]
-        values = {name: int(n) for name, n in zip(SCORES, bare, strict=False)}
-    if set(values) != set(SCORES) or max(values.values()) > 2:
-        return None
-    return values
+    The original takes any digit after a label, and so 1 of 10 and of 1.5."""
+    text = _answer(reply)
+    found = numbers.labelled(text, LABELS, 0, 2)
+    if not found and len(bare := numbers.bare(text, 0, 2)) == len(SCORES):
+        return dict(zip(SCORES, bare, strict=True))
+    scores = [found.get(label) for label in LABELS]
+    values = {name: n for name, n in zip(SCORES, scores, strict=True) if n is not None}
+    return values if len(values) == len(SCORES) else None
 
 
 def parse_verified(reply: str) -> int | None:
-    """0 or 1 by the verified release's rule: the first ``Score``, else the one bare line."""
-    text = _THINKING.sub("", reply).strip()
-    if match := _VERIFIED.search(text):
-        return int(match[1])
-    bare = [line.strip() for line in text.splitlines() if line.strip() in ("0", "1")]
-    return int(bare[0]) if len(bare) == 1 else None
+    """0 or 1: the first ``Score``, as in the verified release, else the one bare line."""
+    text = _answer(reply)
+    if "score" in (found := numbers.labelled(text, ("score",), 0, 1, keep="first")):
+        return found["score"]
+    bare = numbers.bare(text, 0, 1)
+    return bare[0] if len(bare) == 1 else None
+
+
+def _answer(reply: str) -> str:
+    try:
+        return answered(reply)
+    except Unscorable:
+        return ""
 
 
 def wiscore(consistency: float, realism: float, aesthetic_quality: float) -> float:

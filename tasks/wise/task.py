@@ -18,6 +18,7 @@ import pandas as pd
 from harmon_eval.core import Data, Metric, Row, Sample, Source, Task
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
+from harmon_eval.tasks.wise.layout import read_images
 
 
 def samples(data: Data) -> Iterator[Sample]:
@@ -54,11 +55,12 @@ TASK = Task(
     about=replace(
         wise.ABOUT,
         protocol="PKU-YuanGroup/WISE @ eb51174, WISE_legacy",
-        differs="Replies are read by the same rule, but a digit above 2 is no score: the original "
-        "takes 5 for 5. A reply that cannot be parsed is asked for again, then unscored with "
-        "bounds instead of dropped. Each answer is stored when it comes, not at the end. The "
-        "rubric is our wording unless you give the official one (docs/judges.md), and the judge "
-        "is part of the metric's name.",
+        differs="Replies are read with both edges of a score in view: the original takes 1 for 10, "
+        "for 1.5 and for a range, and 5 for 5; here these are no scores, while Markdown, JSON and "
+        "full-width forms are read. A reply that cannot be parsed is asked for again and then "
+        "unscored, with bounds, instead of dropped. Each answer is stored when it comes, not at "
+        "the end. The rubric is our wording unless you give the official one (docs/judges.md), and "
+        "the judge is part of the metric's name.",
         compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are of "
         "gpt-4o-2024-05-13; another judge does not compare. BAGEL's 0.52 is `unweighted_mean`: "
         "its script left out the weights until May 2026; weighted it is 0.50.",
@@ -83,5 +85,6 @@ TASK = Task(
     judged=wise.judged,
     bounds=bounds,
     files_after=files_after,
+    layout=read_images,
     columns=("category", "total", "judge", "wiscore", *wise.SCORES),
 )

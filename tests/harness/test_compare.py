@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harmon_eval import registry
-from harmon_eval.compare.changes import _shown
-from harmon_eval.compare.means import Groups, means
-from harmon_eval.compare.paired import differences
-from harmon_eval.compare.verdict import by_task
+from harmon_eval.comparing.changes import _shown
+from harmon_eval.comparing.means import Groups, means
+from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.verdict import by_task
 from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
 
@@ -202,9 +202,9 @@ def test_what_a_model_wrote_cannot_break_the_tables(
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"suite": "official"}, "other suite"),
-        ({"version": "2"}, "other version"),
-        ({"settings": {"cfg": 4}}, "other settings (cfg: None -> 4)"),
+        ({"suite": "official"}, "different suite"),
+        ({"version": "2"}, "different version"),
+        ({"settings": {"cfg": 4}}, "different settings (cfg: None -> 4)"),
     ],
 )
 def test_other_suites_versions_and_settings_are_not_comparable(
@@ -234,7 +234,7 @@ def test_how_older_runs_say_weights_were_trained_is_no_setting(
     made_run("old", marks, settings={"cfg": 3, "training": {"steps": 9, "seconds": 1}})
     made_run("new", marks, settings={"cfg": 3})
     compared = call("compare", "old", "new")
-    assert compared.code == 0 and "other settings" not in compared.out
+    assert compared.code == 0 and "different settings" not in compared.out
     assert "nothing can differ" in compared.out
 
     old = RunFolder(tmp_path / "old")
@@ -280,7 +280,7 @@ def test_a_run_of_another_task_or_without_rows_is_said(call: Call, made_run: Mad
     assert call("compare", a, b).code == 2
     assert call("compare", a, b, "--tasks", "mjhq").err.startswith("error: neither run")
     (a / "toy_ask/rows.parquet").unlink()
-    assert "its marks are not at hand" in " ".join(call("compare", a, a).out.split())
+    assert "its marks are missing" in " ".join(call("compare", a, a).out.split())
 
 
 def test_real_runs_list_their_images(call: Call) -> None:

@@ -77,7 +77,9 @@ def test_other_versions_data_and_suites_get_columns_of_their_own(
     original = toy_benchmark.QUESTIONS
     ask = ("--model", "toy_talker", "--tasks", "toy_ask")
     call(*ask, "--output", "one")
-    monkeypatch.setattr(toy_benchmark, "QUESTIONS", replace(original, version="2"))
+    monkeypatch.setattr(
+        toy_benchmark, "QUESTIONS", replace(original, about=replace(original.about, version="2"))
+    )
     call(*ask, "--output", "two")
     fewer = replace(original, samples=lambda suite: list(toy_benchmark.questions(suite))[:5])
     monkeypatch.setattr(toy_benchmark, "QUESTIONS", fewer)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harmon_eval.compare.planning import plan
+from harmon_eval.comparing.planning import plan
 from harmon_eval.suites import load
 
 Call = Callable[..., Any]

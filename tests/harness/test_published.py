@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 
 ROOT = Path(__file__).parents[2]
 HEAD = ",".join(published.SOURCE_COLUMNS)
@@ -54,9 +54,9 @@ def test_a_number_is_copied_as_it_is_spelled(tmp_path: Path) -> None:
         ("A,,geneval,overall,0.8,553,,paper,", "no model, metric, split or source"),
         ("A,,geneval,overall,0.8,553,x,rumour,", "source_kind"),
         ("A,,genval,overall,0.8,553,x,paper,", "unknown task"),
-        ("A,,geneval,overall,80,553,x,paper,", "out of the task's unit"),
-        ("A,,geneval,overall,,553,x,paper,", "out of the task's unit"),
-        ("A,,mjhq,fid,-1,30k,x,paper,", "out of the task's unit"),
+        ("A,,geneval,overall,80,553,x,paper,", "outside the task's range"),
+        ("A,,geneval,overall,,553,x,paper,", "outside the task's range"),
+        ("A,,mjhq,fid,-1,30k,x,paper,", "outside the task's range"),
         ("A,,pope,score,80,t,x,paper,\nA,,pope,score,80,t,x,paper,", "twice"),
         ("A,,pope,score,80,t,x,paper,\nA,,pope,score,81,t,y,paper,", "does not say that sources"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import Draw, Sample, Task, UserError
+from harmon_eval.core import About, Draw, Metric, Sample, Task, UserError
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
 from harmon_eval.suites import load
 
@@ -45,7 +46,7 @@ def test_scores_do_not_depend_on_the_order_in_which_a_task_gives_its_samples(
 
     backwards = replace(
         toy_benchmark.DRAWING,
-        samples=lambda suite: reversed(list(toy_benchmark.drawings(suite))),
+        samples=lambda data: reversed(list(toy_benchmark.drawings(data))),
     )
     monkeypatch.setattr(toy_benchmark, "DRAWING", backwards)
     call(*DRAW, "--output", "back")
@@ -106,9 +107,9 @@ def test_other_data_under_the_same_ids_is_refused(
 
     changed = replace(
         toy_benchmark.DRAWING,
-        samples=lambda suite: (
+        samples=lambda data: (
             replace(s, request=Draw(f"another {s.request.prompt}"))
-            for s in toy_benchmark.drawings(suite)
+            for s in toy_benchmark.drawings(data)
         ),
     )
     monkeypatch.setattr(toy_benchmark, "DRAWING", changed)
@@ -122,7 +123,8 @@ def test_a_new_task_version_marks_again_but_does_not_ask_again(
     call(*DRAW, "--output", "run")
     import toy_benchmark
 
-    monkeypatch.setattr(toy_benchmark, "DRAWING", replace(toy_benchmark.DRAWING, version="2"))
+    newer = replace(toy_benchmark.DRAWING, about=replace(toy_benchmark.DRAWING.about, version="2"))
+    monkeypatch.setattr(toy_benchmark, "DRAWING", newer)
     again = call(*DRAW, "--output", "run")
     assert "reused 72 of 72 stored responses" in again.err
     assert "marking 72/72" in again.err
@@ -192,12 +194,20 @@ def test_failed_samples_are_unscored_with_their_reason_and_the_rest_is_scored(
 def test_a_missing_instrument_keeps_the_responses_and_says_how_to_go_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unmarked = call("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
-    assert unmarked.code == 1
-    assert "telescope" in unmarked.err
+    asked = ("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
+    refused = call(*asked)
+    assert refused.code == 2
+    assert "telescope" in refused.err and "--predict-only" in refused.err
+    assert not (tmp_path / "run").exists(), "said before anything is drawn"
+    dry = call(*asked, "--dry-run")
+    assert (dry.code, dry.err) == (2, refused.err)
+    unmarked = call(*asked, "--predict-only")
+    assert unmarked.code == 0
     assert "python -m harmon_eval mark run" in unmarked.out
     state = json.loads((tmp_path / "run/manifest.json").read_text())["tasks"]["toy_unmarkable"]
-    assert "telescope" in state["state"]
+    assert state["state"] == "asked, to be marked"
+    still = call("mark", "run")
+    assert still.code == 1 and "telescope" in still.err
     assert len(list((tmp_path / "run/toy_unmarkable/images").rglob("*.png"))) == 2
     assert "not finished" in call("show", "run").err
     import toy_benchmark
@@ -213,9 +223,57 @@ def test_marking_an_unfinished_run_counts_what_was_not_answered(call: Call, tmp_
     call(*DRAW, "--output", "run")
     log = tmp_path / "run/toy_draw/responses.jsonl"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-4]))
+    for name in ("rows.parquet", "marks.json", "metrics.json"):  # it was killed while drawing
+        (tmp_path / "run/toy_draw" / name).unlink()
     marked = call("mark", "run")
     assert marked.code == 1
     assert metrics(tmp_path / "run")["unscored"] == {"no response": 3}
+
+
+@pytest.mark.parametrize("lost", ["responses.jsonl", "images", "one image"])
+@pytest.mark.parametrize("marks", [True, False])
+def test_marking_refuses_to_lose_scores_whose_responses_are_gone(
+    call: Call, tmp_path: Path, lost: str, marks: bool
+) -> None:
+    call(*DRAW, "--output", "run")
+    folder = tmp_path / "run/toy_draw"
+    if lost == "images":
+        shutil.rmtree(folder / "images")
+    elif lost == "one image":
+        next((folder / "images").rglob("*.png")).write_bytes(b"damaged")
+    else:
+        (folder / lost).unlink()
+    if not marks:
+        (folder / "rows.parquet").unlink()
+    before = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    refused = call("mark", "run")
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    count = 1 if lost == "one image" else 72
+    assert f"{count} responses of toy_draw that have a score are missing or damaged" in refused.err
+    now = {f: f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()}
+    assert now == before, "nothing is lost"
+    assert call(*DRAW, "--output", "run").code == 0, "the model gives them again"
+
+
+def test_two_names_of_one_folder_are_refused(call: Call, tmp_path: Path) -> None:
+    for name in ("a/b.jsonl", "a-b.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"question": "2 + 2?", "answer": "4"}\n')
+    tasks = "vqa:a/b.jsonl,vqa:a-b.jsonl"
+    refused = call("--model", "toy_talker", "--tasks", tasks, "--output", "run")
+    assert refused.code == 2 and "choose another --output" in refused.err
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_an_instrument_that_no_task_uses_is_said(
+    call: Call, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    refused = call(*DRAW, "--output", "run", "--instrument", "judge=rules", *dry)
+    assert refused.code == 2 and "none of the tasks uses a judge" in refused.err
+    assert not (tmp_path / "run").exists()
+    call(*DRAW, "--output", "run")
+    refused = call("mark", "run", "--instrument", "judge=rules")
+    assert refused.code == 2 and "none of the tasks uses a judge" in refused.err
 
 
 def test_prompts_with_newlines_emoji_markup_and_ten_thousand_letters_are_drawn_and_shown(
@@ -275,13 +333,11 @@ def test_a_model_that_cannot_draw_is_told_before_anything_is_asked(
 def test_repeated_ids_and_empty_tasks_are_refused() -> None:
     def task(samples: Iterable[Sample]) -> Task:
         return Task(
-            samples=lambda suite: samples,
+            samples=lambda data: samples,
             mark=lambda answers, instruments: [],
             summarize=lambda frame: {},
-            headline="x",
-            higher_is_better=True,
-            paper="",
-            version="1",
+            metrics=(Metric("x"),),
+            about=About(paper="none", version="1"),
         )
 
     suite, twice = load("mini"), [Sample("a", Draw("p"), {}, "a")] * 2
@@ -290,12 +346,20 @@ def test_repeated_ids_and_empty_tasks_are_refused() -> None:
             prepare("t", task(samples), suite, RunSettings())
 
 
-def test_the_data_hash_sees_prompts_and_targets_but_not_where_the_files_lie() -> None:
+def test_the_data_hash_sees_prompts_targets_and_bytes_but_not_where_the_files_lie(
+    tmp_path: Path,
+) -> None:
     def hashed(prompt: str, target: object) -> str:
         return data_hash([Sample("a", Draw(prompt), {"t": target}, "a")])
 
-    assert hashed("p", Path("/a/x.png")) == hashed("p", Path("/b/x.png"))
+    files = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for file, content in zip(files, (b"one", b"one", b"two"), strict=True):
+        file.write_bytes(content)
+    same, again, other = (hashed("p", file) for file in files)
+    assert same == again != other
     assert len({hashed("p", 1), hashed("q", 1), hashed("p", 2)}) == 3
+    with pytest.raises(UserError, match="cannot be read"):
+        hashed("p", tmp_path / "missing.png")
 
 
 def test_an_answer_of_the_wrong_kind_names_the_model(

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harmon_eval.compare.paired import Difference
-from harmon_eval.compare.runs import TaskPair
-from harmon_eval.compare.verdict import Comparison, Line, Settings, judge
+from harmon_eval.comparing.paired import Difference
+from harmon_eval.comparing.runs import TaskPair
+from harmon_eval.comparing.verdict import Comparison, Line, Settings, judge
 from harmon_eval.store.durable import read_json, write_json
 from harmon_eval.store.run_folder import RunFolder
 
@@ -69,7 +69,7 @@ def test_a_loss_fails_when_its_whole_bound_lies_beyond_the_tolerance(
 
 def test_a_loss_of_unknown_spread_does_not_pass_a_tolerance() -> None:
     (line,) = judged([difference(-0.5, 0.001, spread=False)], tolerance=0.1)
-    assert line.verdict == "underpowered" and "cannot be told" in line.reason
+    assert line.verdict == "underpowered" and "it is unknown" in line.reason
     assert Comparison((line,), ()).code == 2
     (line,) = judged([difference(-0.5, 0.001, spread=False)])
     assert line.fails, "without a tolerance the test alone says it"

@@ -14,12 +14,12 @@ from judge_server import Act, completion, serving
 from PIL import Image
 
 from harmon_eval import registry
+from harmon_eval.adapters._endpoint import checked_url
 from harmon_eval.adapters.openai import (
     EndpointError,
     OpenAIResponder,
     Patience,
     Settings,
-    checked_url,
     data_url,
     open_model,
     retry_after,
@@ -205,12 +205,6 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         endpoint(url, attempts=2).ask([Ask("a")])
 
 
-def test_a_refusal_and_an_empty_message_are_replies() -> None:
-    refusal = json.dumps({"choices": [{"message": {"content": None, "refusal": "no."}}]}).encode()
-    with serving(lambda n, body: Act(refusal if n else completion(None))) as server:
-        assert endpoint(server.url, concurrency=1).ask([Ask("a"), Ask("b")]) == ["", "no."]
-
-
 def test_an_image_that_is_none_fails_alone(picture: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with serving(lambda n, body: Act(completion("yes"))) as server:
@@ -220,7 +214,17 @@ def test_an_image_that_is_none_fails_alone(picture: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://x", "http://", "http://u:p@h/v1", "http://h/v1?key=1"]
+    "url",
+    [
+        "localhost:8000",
+        "ftp://x",
+        "http://",
+        "http://u:p@h/v1",
+        "http://h/v1?key=1",
+        "http://h/v1#key",
+        "http://h:port/v1",
+        "http://[::1/v1",
+    ],
 )
 def test_what_is_no_url_or_holds_a_key_is_refused(url: str) -> None:
     with pytest.raises(UserError):
@@ -231,6 +235,7 @@ def test_names_on_the_command_line() -> None:
     local = open_model("Qwen/VL:7b@http://localhost:8000/v1/", Settings())
     assert (local.name, local.url) == ("Qwen/VL:7b", "http://localhost:8000/v1")
     assert open_model("gpt", Settings(temperature=0.5)).settings == {"temperature": 0.5}
+    assert local.fingerprint == "served at http://localhost:8000/v1"
     with pytest.raises(UserError, match=r"no setting 'cfg' \(the server sets it\)"):
         registry.model("openai:gpt", {"cfg": 2.0})
     with pytest.raises(UserError, match="needs a model"):

@@ -10,7 +10,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ from judge_server import GOOD, Act, completion, serving
 from PIL import Image
 
 from harmon_eval import cli
-from harmon_eval.core import Ask, InstrumentMissing, Unscorable, UserError
-from harmon_eval.instruments.judging import BudgetSpent, Judge, JudgeOptions, estimate, open_judge
-from harmon_eval.metrics import statistics
+from harmon_eval.core import Ask, Unscorable, UserError
+from harmon_eval.instruments.judge._any import PRICES, Settings, open_instrument
+from harmon_eval.instruments.judging import BudgetSpent, Judge, estimate
+from harmon_eval.metrics import intervals, statistics
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, request_key
 from harmon_eval.store.log import append
-from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.rules import parse_legacy
 
 SECRET = "sk-very-secret"
@@ -37,12 +36,12 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", SECRET)
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    few = partial(statistics.bootstrap_intervals, resamples=20)
-    monkeypatch.setattr(wise, "bootstrap_intervals", few)
+    few = statistics.bootstrap_intervals
+    monkeypatch.setattr(intervals, "bootstrap_intervals", lambda *given: few(*given[:2], 20))
 
 
 def judge(url: str, folder: Path, **options: Any) -> Judge:
-    return open_judge(JudgeOptions(model="m", url=url, **options)).bound_to(folder)
+    return open_instrument(f"openai:m@{url}", Settings(**options)).bound_to(folder)
 
 
 def asks(count: int, tokens: int = 8) -> list[Ask]:
@@ -165,21 +164,18 @@ def test_a_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(tmp_path:
 
 
 def test_options_that_say_too_little_are_refused() -> None:
-    for options, words in (
-        ({"url": "http://h/v1"}, "needs --judge-model"),
-        ({"budget": 1.0}, "judge that is served"),
-        ({"url": "http://h/v1", "model": "m", "budget": 1.0}, "price of 'm' is not known"),
-        ({"concurrency": 0}, "at least 1"),
-    ):
-        with pytest.raises(UserError, match=words):
-            JudgeOptions(**options)
-    with pytest.raises(InstrumentMissing, match="no judge was named"):
-        open_judge(JudgeOptions())
+    with pytest.raises(UserError, match="a budget needs the price"):
+        open_instrument("openai:m@http://h/v1", Settings(budget=1.0))
+    with pytest.raises(UserError, match="budget is for an endpoint"):
+        open_instrument("scripted", Settings(budget=1.0))
+    with pytest.raises(ValueError, match="at least 1"):
+        Settings(concurrency=0)
+    with pytest.raises(UserError, match="needs a model"):
+        open_instrument("openai:", Settings())
 
 
 def test_a_thousand_images_of_wise_cost_the_7_to_8_dollars_its_authors_say() -> None:
-    options = JudgeOptions(url="http://h/v1", model="gpt-4o-2024-05-13")
-    found = estimate([Ask("x" * 2600)] * 1000, options.known_price)
+    found = estimate([Ask("x" * 2600)] * 1000, PRICES["gpt-4o-2024-05-13"])
     assert (found.requests, found.tokens_in) == (1000, 1_415_000)
     assert found.dollars is not None and 7 < found.dollars < 8
 

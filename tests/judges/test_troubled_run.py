@@ -11,10 +11,9 @@ from judge_server import Act, completion, serving
 
 from harmon_eval import cli
 from harmon_eval.adapters import openai
-from harmon_eval.metrics import statistics
+from harmon_eval.metrics import intervals, statistics
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG
-from harmon_eval.tasks.wise import rules as wise
 
 TROUBLES = (
     Act(b"slow down", 429, {"Retry-After": "0"}),
@@ -34,8 +33,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", "sk-secret")
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    few = partial(statistics.bootstrap_intervals, resamples=20)
-    monkeypatch.setattr(wise, "bootstrap_intervals", few)
+    few = statistics.bootstrap_intervals
+    monkeypatch.setattr(intervals, "bootstrap_intervals", lambda *given: few(*given[:2], 20))
     quick = partial(openai.Patience, backoff=0.0, timeout=0.2)
     monkeypatch.setattr(openai, "Patience", quick)
 

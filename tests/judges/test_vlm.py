@@ -137,8 +137,13 @@ def test_a_broken_image_fails_alone(model: VisionLanguageResponder, asks: list[A
 
 def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) -> None:
     judge = registry.instrument("judge", f"vlm:{folder}", Path, {"device": "cpu"})
-    (found,) = judge.verdicts(asks[:1], lambda reply: reply)
-    assert found.value == judge.responder.ask(asks[:1])[0]
+    given = [Ask("is it red?", asks[0].images, max_new_tokens=n) for n in range(1, 40)]
+    found = judge.verdicts(given, lambda reply: reply)
+    for verdict, reply in zip(found, judge.responder.ask(given), strict=True):
+        if reply.cut or not reply:  # as is to be expected of random weights
+            assert isinstance(verdict, Unscorable) and "gave no verdict" in str(verdict)
+        else:
+            assert verdict.value == reply
     assert judge.name.startswith(f"vlm:{folder.name}-")
     assert judge.responder.fingerprint in judge.identity
 

@@ -117,3 +117,20 @@ def test_the_entry_points_of_the_documentation_are_those_that_are_read() -> None
     groups = tomllib.loads(text)["project"]["entry-points"]
     assert groups.keys() == {registry.TASK_GROUP, registry.MODEL_GROUP, registry.INSTRUMENT_GROUP}
     assert [*groups[registry.INSTRUMENT_GROUP]] == ["meter.brightest"]
+
+
+def test_the_page_on_python_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text()
+    parts = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    lines = [line for line in parts[0].splitlines() if line.strip()]
+    assert len(lines) <= 10, "as the title says"
+    place: dict[str, object] = {}
+    for part in parts:
+        exec(part, place)
+    told = capsys.readouterr().out
+    assert "coco_f1_macro[pope-60] 6" in told
+    assert "Janus-Pro-7B" in told and "Polite" in told
+    assert "data:image/webp" in (tmp_path / "geneval.html").read_text()

@@ -1,6 +1,7 @@
 """What is installed is what stands in the checkout, under the one import name harmon_eval."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,24 @@ def test_the_package_folders_are_links(name: str) -> None:
     link = ROOT / "harmon_eval" / name
     assert link.is_symlink()
     assert os.readlink(link) == f"../{name}"
+
+
+def test_a_clone_that_turned_the_links_into_text_files_says_what_to_do(tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "harmon_eval", tmp_path / "harmon_eval", symlinks=True, ignore=ignored)
+    for name in ("tasks", "model"):
+        link = tmp_path / "harmon_eval" / name
+        link.unlink()
+        link.write_text(f"../{name}")
+    done = subprocess.run(
+        [sys.executable, "-m", "harmon_eval", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "core.symlinks=true" in done.stderr and "WSL" in done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -16,14 +16,16 @@ import pandas as pd
 from PIL import Image
 
 from harmon_eval.core import (
+    About,
     Answer,
     Ask,
+    Data,
     Draw,
     Instruments,
+    Metric,
     Responder,
     Row,
     Sample,
-    Suite,
     Task,
 )
 from harmon_eval.metrics.statistics import bootstrap_intervals
@@ -35,7 +37,7 @@ COLORS = ("red", "green", "blue", "black")
 IMAGES_A_PROMPT = 3
 
 
-def questions(suite: Suite) -> Iterator[Sample]:
+def questions(data: Data) -> Iterator[Sample]:
     image = Path(tempfile.gettempdir()) / "quiz-benchmark.png"
     Image.new("RGB", (40, 20), "teal").save(image)
     for i, question in enumerate(QUESTIONS):
@@ -62,7 +64,7 @@ def mark_replies(answers: Sequence[Answer], instruments: Instruments) -> list[Ro
     return rows
 
 
-def drawings(suite: Suite) -> Iterator[Sample]:
+def drawings(data: Data) -> Iterator[Sample]:
     for color in COLORS:
         for index in range(IMAGES_A_PROMPT):
             request = Draw(f"a {color} square", index=index)
@@ -91,10 +93,11 @@ QUIZ = Task(
     samples=questions,
     mark=mark_replies,
     summarize=accuracy,
-    headline="accuracy",
-    higher_is_better=True,
-    paper="none",
-    version="1",
+    metrics=(
+        Metric("accuracy", headline=True),
+        Metric("*", rows=lambda rows, name: rows["stratum"] == name),
+    ),
+    about=About(paper="none", version="1"),
     intervals=partial(bootstrap_intervals, resamples=20),
 )
 SKETCH = replace(QUIZ, samples=drawings, mark=mark_drawings)

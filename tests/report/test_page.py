@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from harmon_eval import cli
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 from harmon_eval.report import gather, page, plots, scores
+from harmon_eval.report.escaping import environment, visible
 from harmon_eval.store.run_folder import RunFolder
 
 Report = Callable[..., str]
@@ -62,10 +63,10 @@ def test_the_file_needs_no_network_and_no_other_file(report: Report) -> None:
 
 @given(st.text(st.characters(codec=None)))
 def test_spelling_out_is_for_what_cannot_be_seen_only(text: str) -> None:
-    shown = page.visible(text + "\ud800")
+    shown = visible(text + "\ud800")
     shown.encode()  # halves of characters are gone
     assert not {c for c in shown if c < " "} - {"\n", "\t"}
-    assert page.visible(shown) == shown
+    assert visible(shown) == shown
 
 
 def test_changes_are_told_by_direction(report: Report, runs: Path) -> None:
@@ -88,7 +89,7 @@ def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Pa
     told = re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1].split("</tbody>")[0])
     told = " ".join(told.split())
     # One prompt a colour: its spread is unknown, and 4 groups are too few for any p.
-    assert "12 of 12 +0.2500 underpowered 4 groups can show nothing: at least 7" in told
+    assert "12 of 12 +0.2500 underpowered 4 groups are too few to show anything: use" in told
     assert "not comparable 1 of 3 samples of" in told, "the quiz has an unscored reply"
     assert "A − B" not in report() and "compare B A" not in report()
 
@@ -119,7 +120,7 @@ def test_rows_of_any_task_are_shown_with_whatever_columns_they_have() -> None:
 
 
 def test_long_lists_of_numbers_take_one_line_and_replies_are_shown_in_full() -> None:
-    macro = page._environment().get_template("card.html").module.fact
+    macro = environment().get_template("card.html").module.fact
     numbers = str(macro("detections", "[" + "<0.99>, " * 20 + "]"))
     assert "<details><summary>[&lt;0.99&gt;, " in numbers and numbers.count("0.99") > 20
     for name, value in (("reply", "[" * 200), ("judge", "said " * 200), ("box", "[1, 2]")):

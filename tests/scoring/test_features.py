@@ -6,15 +6,13 @@ import torch
 from PIL import Image, ImageFilter
 from torch import nn
 
+from harmon_eval import registry, suites
 from harmon_eval.core import InstrumentMissing, UserError
-from harmon_eval.instruments.features.inception import (
-    MINI_WEIGHTS,
-    InceptionFeatures,
-    MiniFeatures,
-    self_test,
-)
+from harmon_eval.instruments.features.inception import InceptionFeatures, self_test
+from harmon_eval.instruments.features.mini import MINI_WEIGHTS, MiniFeatures
 from harmon_eval.metrics.fid_images import feature_batches
 from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distance
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.suites.mini.scenes import Item, Scene, render, sample_scene
 
 COUNT = 200
@@ -149,7 +147,7 @@ def test_inception_features_equal_clean_fids(inception_file):
     pixels = np.random.default_rng(0).uniform(0, 255, size=(3, 3, 299, 299)).astype(np.float32)
     with torch.inference_mode():
         theirs = InceptionV3W(str(inception_file.parent), download=False)(torch.from_numpy(pixels))
-    ours = InceptionFeatures(inception_file, device="cpu")(pixels)
+    ours = InceptionFeatures(inception_file, "cpu", sha256_of(inception_file))(pixels)
     assert ours.shape == (3, 2048)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-6)
 
@@ -200,7 +198,7 @@ def test_folding_batch_norms_into_convolutions_leaves_the_features_as_they_are(
     stem = [nn.Conv2d(3, 192, 9, stride=4, bias=False), nn.BatchNorm2d(192, eps=1e-3)]
     plain = save_layers(tmp_path, *stem, Normalised())
     for file, side in ((random_inception, 75), (plain, 64)):
-        net = InceptionFeatures(file, device="cpu")
+        net = InceptionFeatures(file, "cpu", sha256_of(file))
         assert "batch_norm" not in str(net.layers.inlined_graph)
         pixels = np.random.default_rng(1).uniform(0, 255, (16, 3, side, side)).astype(np.float32)
         with torch.inference_mode():
@@ -211,7 +209,7 @@ def test_folding_batch_norms_into_convolutions_leaves_the_features_as_they_are(
 
 def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(random_inception):
     """To the last bit: a picture that is drawn again is marked alone."""
-    net = InceptionFeatures(random_inception, device="cpu")
+    net = InceptionFeatures(random_inception, "cpu", sha256_of(random_inception))
     pixels = np.random.default_rng(2).uniform(0, 255, (17, 3, 75, 75)).astype(np.float32)
     together = net(pixels)
     for count in (1, 5, 16):
@@ -220,30 +218,44 @@ def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(random_in
     np.testing.assert_array_equal(net(last), together)
 
 
-def test_inception_is_found_where_clean_fid_keeps_it(inception_file, tmp_path, monkeypatch):
-    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(inception_file.parent))
-    found = InceptionFeatures(device="cpu")
-    assert found.identity.startswith("inception-2015-12-05.pt sha256:")
-    assert found.identity == InceptionFeatures(inception_file.parent, device="cpu").identity
+def opened(sha256=""):
+    """The network as a run opens it."""
+    chosen = {"features": f"inception?sha256={sha256}"} if sha256 else {}
+    suite = suites.load("official", instruments=chosen)
+    return suite.instrument("features", registry.task("mjhq"))
 
 
 def test_inception_is_found_in_the_cache_folder(inception_file, monkeypatch):
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(inception_file.parent))
-    assert InceptionFeatures(device="cpu").identity.startswith("inception-2015-12-05.pt")
+    digest = sha256_of(inception_file)
+    assert opened(digest).identity == f"inception-2015-12-05.pt sha256:{digest[:16]}"
 
 
-def test_missing_inception_says_which_file_goes_where(tmp_path):
+def test_inception_is_not_taken_from_the_temporary_folder(inception_file, tmp_path, monkeypatch):
+    """Where clean-fid keeps it: any user of a machine may put a file there."""
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(inception_file.parent))
     with pytest.raises(InstrumentMissing) as error:
-        InceptionFeatures(tmp_path)
-    assert str(tmp_path / "inception-2015-12-05.pt") in str(error.value)
+        opened(sha256_of(inception_file))
+    assert str(tmp_path / "empty/weights/inception-2015-12-05.pt") in str(error.value)
     assert "https://" in str(error.value)
 
 
+def test_a_program_with_another_digest_is_not_opened(inception_file, monkeypatch):
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(inception_file.parent))
+    monkeypatch.setattr("torch.jit.load", None)
+    for digest in ("", "0" * 64):
+        with pytest.raises(UserError, match=r"SHA-256 differs.*is not opened"):
+            opened(digest)
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
+        opened("f58cb9b6")
+
+
 def test_another_file_under_that_name_is_a_clear_error(tmp_path):
-    (tmp_path / "inception-2015-12-05.pt").write_bytes(b"not found")
+    file = tmp_path / "inception-2015-12-05.pt"
+    file.write_bytes(b"not found")
     with pytest.raises(UserError, match="is not clean-fid's Inception network"):
-        InceptionFeatures(tmp_path)
+        InceptionFeatures(file, "cpu", sha256_of(file))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +269,7 @@ def test_another_file_under_that_name_is_a_clear_error(tmp_path):
 def test_a_network_that_gives_nonsense_fails_its_self_test(
     inception_file, monkeypatch: pytest.MonkeyPatch, gives, words: str
 ) -> None:
-    features = InceptionFeatures(inception_file, "cpu")
+    features = InceptionFeatures(inception_file, "cpu", sha256_of(inception_file))
     monkeypatch.setattr(InceptionFeatures, "__call__", lambda self, pixels: gives(pixels))
     with pytest.raises(UserError, match=f"self-test: .*{words}"):
         self_test(features)

@@ -8,6 +8,7 @@ from harmon_eval.replies.mmmu_answers import (
     literal_list,
     open_correct,
     open_values,
+    past_empty_tails,
     random_letters,
     truths,
 )
@@ -67,3 +68,19 @@ def test_a_list_written_as_text_is_never_run_as_code():
     assert literal_list("['a', 2]", "row 1") == ["a", "2"]
     with pytest.raises(UserError, match=r"row 1: .* is no list"):
         literal_list("__import__('os').getcwd()", "row 1")
+
+
+# An indicator with nothing behind it on its line. Sets of the original code, executed.
+TAILS = [
+    ("The answer is \n360", {"is"}, {"the answer is \n360", 360.0}),
+    ("The final answer is \n\n42", {"is"}, {"the final answer is \n\n42", 42.0}),
+    ("So the result is ", {"is"}, {"is"}),
+    ("it is \nit is 5", {5.0}, {5.0}),
+    ("x is 3 so \nso 3", {"3 so", 3.0}, {3.0}),
+]
+
+
+@pytest.mark.parametrize(("reply", "official", "ours"), TAILS)
+def test_an_indicator_that_ends_its_line(reply, official, ours):
+    assert open_values(reply) == official
+    assert past_empty_tails(reply) == ours

@@ -11,6 +11,7 @@ from harmon_eval.replies.multiple_choice import (
     given_options,
     lmms_eval_rule,
     vlmevalkit_rule,
+    whole_letter_rule,
     whole_reply,
 )
 
@@ -72,3 +73,19 @@ def test_seed_bench_replies(reply, exact, first, rule):  # seed.md, E1
 def test_no_text_breaks_a_rule(reply):
     assert vlmevalkit_rule(reply, OPTIONS)[0] in (None, "Z", *OPTIONS)
     assert lmms_eval_rule(reply, OPTIONS) in (None, *"ABCDE")
+
+
+# VLMEvalKit's pattern has no word boundary; verdicts of the original code, executed.
+WORDS = [
+    ("The answer is blue", "B", None), ("the correct answer is definitely this", "D", None),
+    ("The answer is a cat", "A", "A"), ("Answer is  **c**", "C", "C"), ("answer is** B", "B", "B"),
+    ("The answer is clear: it is wet", "C", None), ("The answer is (B)x", "B", "B"),
+    ("The answer is dark, so the answer is b", "D", "B"), ("The answer is e", None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "toolkit", "ours"), WORDS)
+def test_the_first_letter_of_a_word_after_answer_is(reply, toolkit, ours):
+    options = {"A": "left of it", "B": "right of it", "C": "above it", "D": "below it"}
+    assert vlmevalkit_rule(reply, options)[0] == toolkit
+    assert whole_letter_rule(reply, options)[0] == ours

@@ -119,6 +119,8 @@ def test_geneval_and_mjhq_run_from_prompts_to_scores(data: Path, tmp_path: Path)
         str(data),
         "--output",
         str(run),
+        "--instrument",
+        f"features=inception?sha256={sha256_of(data / 'weights/inception-2015-12-05.pt')}",
     ]
     assert cli.main(command) == 0
     geneval = json.loads((run / "geneval" / "metrics.json").read_text())

@@ -222,7 +222,6 @@ def test_every_download_has_a_checksum_or_none_was_ever_published() -> None:
     files = {place: file for name in OFFICIAL for place, file in needed(name).items()}
     stated = {place for place, file in files.items() if file.sha256 or getattr(file, "md5", "")}
     assert files.keys() - stated == {
-        "weights/inception-2015-12-05.pt",
         "mjhq/meta_data.json",
         "mjhq/mjhq30k_imgs.zip",
         "coco_fid/annotations_trainval2014.zip",

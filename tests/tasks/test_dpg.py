@@ -73,7 +73,9 @@ def test_a_no_goes_down_the_graph_in_the_order_of_the_file():
 @pytest.mark.parametrize(
     ("reply", "truth"),
     [("yes", True), ("Yes.", True), (" no\n", False), ("NO", False), ("yes, a dog", None),
-     ("", None), ("yesno", None)],
+     ("", None), ("yesno", None), ("**Yes.**", True), ('```json\n{"answer": "no"}\n```', False),
+     ("Answer: Yes", True), ("yes/no", None), ("Ｙｅｓ", True), ("not", None),
+     ("no" * 10**6, None)],
 )  # fmt: skip
 def test_an_answer_is_yes_or_no_or_none(reply, truth):
     assert parse_yes_no(reply) is truth

@@ -13,7 +13,7 @@ from PIL import Image
 
 from harmon_eval import cli, registry
 from harmon_eval.core import Answer, Draw, Sample, Task, UserError
-from harmon_eval.leaderboard.entries import measured
+from harmon_eval.ranking.entries import measured
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite

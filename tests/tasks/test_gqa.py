@@ -68,11 +68,12 @@ def test_the_prediction_file_is_that_of_the_official_script(five, marked):
 
 def test_distribution_is_the_chi_square_of_the_official_script():
     """Group a: red 3 and blue 1 are true, red 2 and green 2 are given: 1/3 + 1 = 4/3.
-    Group b: yes twice, given twice: 0. Weighted by 4 and 2: (4/3 x 4 + 0 x 2) / 6 = 8/9."""
+    Group b: yes twice, given twice: 0. Weighted by 4 and 2: (4/3 x 4 + 0 x 2) / 6 = 8/9, which
+    the script divides by 100 before it prints it."""
     pairs = [("red", "red"), ("red", "red"), ("red", "green"), ("blue", "green")]
     answers = [*(("a", *pair) for pair in pairs), *[("b", "yes", "yes")] * 2]
-    assert distribution(answers) == pytest.approx(8 / 9)
-    assert distribution([*answers, ("", "no", "yes")]) == pytest.approx(8 / 9)  # of no group
+    assert distribution(answers) == pytest.approx(8 / 900)
+    assert distribution([*answers, ("", "no", "yes")]) == pytest.approx(8 / 900)  # of no group
     assert math.isnan(distribution([("", "no", "no")]))
 
 
@@ -102,6 +103,6 @@ def test_the_rows_know_group_words_and_steps_of_reasoning(data_at, tmp_path, mar
     assert samples[0].target["global"] == "color"
     assert (samples[0].target["words"], samples[0].target["steps"]) == (4, 2)
     rows = marked(TASK, samples, lambda s: "red" if s.id == "000" else "blue")
-    assert summarize(rows)["distribution"] == pytest.approx(1 / 2)  # red: 2 true, 1 given
+    assert summarize(rows)["distribution"] == pytest.approx(1 / 200)  # red: 2 true, 1 given
     lengths = answer_files(samples, rows)["accuracy_by_length.csv"].splitlines()
     assert lengths == ["length,of,questions,accuracy", "words,4,2,50.0", "steps,2,2,50.0"]

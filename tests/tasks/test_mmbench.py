@@ -84,6 +84,7 @@ def test_groups_are_averaged_not_rows():  # E3
                     "unmatched": False,
                     "correct": turn < right,
                     "lmms-eval": False,
+                    "whole-letter": False,
                     "base": turn == 0,
                     "l2-category": "l",
                     "category": "c",
@@ -156,3 +157,19 @@ def test_the_mini_rotations_are_cyclic(mini):
         base = int(sample.id) % 1_000_000
         assert sample.group == str(base)
         assert sample.target["answer"] in sample.target["options"]
+
+
+def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(data_at, tmp_path, marked):
+    table(tmp_path, three())
+    samples = list(TASK.samples(data_at()))
+    words = {"A": "ancient", "B": "blue", "C": "cold"}
+    found = summarize(marked(TASK, samples, lambda s: f"The answer is {words[s.target['answer']]}"))
+    assert found["circular"] == found["vanilla_all"] == 100
+    assert found["circular[whole-letter]"] == found["vanilla_all[whole-letter]"] == 0
+
+
+def test_text_that_xml_cannot_hold_does_not_spoil_the_file_for_the_server():
+    book = openpyxl.load_workbook(
+        io.BytesIO(excel([{"index": "1", "prediction": "a\rb\r\nc\x00d\ud800e\uffff"}]))
+    )
+    assert book.active["B2"].value == "a\nb\nc d e "

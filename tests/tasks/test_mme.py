@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.tasks.mme.files import SUBTASKS, subtask_scores, sums
+from harmon_eval.tasks.mme.files import SUBTASKS, evaluation_line, subtask_scores, sums
 from harmon_eval.tasks.mme.task import TASK, answer_files, phrased, summarize
 
 
@@ -87,7 +90,7 @@ def test_the_prompt_moves_the_score_and_has_a_name():
     assert phrased(question, "official") == question
     assert phrased(question, "both") == question + short
     assert phrased(question, "janus") == "\n" + question + short
-    assert registry.task("mme:both").version == "1, prompt both"
+    assert registry.task("mme:both").version == "2, prompt both"
 
 
 def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
@@ -97,3 +100,24 @@ def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
     assert "Your_Results/existence.txt" not in files  # not answered completely
     line = files["Your_Results/OCR.txt"].splitlines()[0].split("\t")
     assert line[0] == "0000.png" and line[2:] == ["Yes", "no doubt"]
+
+
+@pytest.mark.parametrize("reply", ["No\rYes", "no\r\nYes", "no\n\rYes", "\rno\tdoubt\r"])
+def test_a_carriage_return_is_a_line_break_in_the_files_too(mini, marked, tmp_path, reply):
+    samples = list(TASK.samples(mini.data("mme", TASK)))
+    rows = marked(TASK, samples, lambda s: reply)
+    assert set(rows["parsed"]) == {"no"}
+    for name, text in answer_files(samples, rows).items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, newline="")
+        with file.open() as opened:  # as the official tool does, with any line break
+            lines = opened.readlines()
+        assert len(lines) == sum(s.stratum == file.stem for s in samples)
+        assert {len(line.split("\t")) for line in lines} == {4}
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_text_breaks_a_line_of_the_files(image, question, reply):
+    line = evaluation_line(image, question, "Yes", reply)
+    assert len(line.split("\t")) == 4 and len(re.split(r"[\r\n]", line)) == 2

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from harmon_eval import registry
+from harmon_eval.core import UserError
 from harmon_eval.tasks.mmmu.files import (
     DISCIPLINES,
     SUBJECTS,
@@ -30,7 +33,9 @@ def rows(**changes):
             "answer": "A",
             "known": True,
             "unmatched": False,
+            "number": i + 1,
             "correct": i < right[subject],
+            "empty-tail": i < right[subject],
         }
         for subject in SUBJECTS
         for i in range(30)
@@ -102,4 +107,86 @@ def test_the_tables_give_choices_open_questions_and_an_answer_file(mini, marked)
 
 
 def test_splits_are_variants():
-    assert registry.task("mmmu:test+lmms-eval").version == "1, test, prompt lmms-eval"
+    assert registry.task("mmmu:test+lmms-eval").version == "2, test, prompt lmms-eval"
+
+
+def test_letters_are_drawn_by_subject_in_the_order_of_the_alphabet():
+    """Accounting, Agriculture, Architecture ... as the original goes, not by discipline (there Art
+    comes first); of a subject by the questions' numbers, whatever the order of the table."""
+    subjects = ["Art", "Agriculture", "Accounting", "Sociology", "Accounting", "Music"]
+    numbers = [1, 1, 2, 1, 1, 1]
+    table = rows()[:6].assign(
+        subject=subjects, number=numbers, unmatched=True, correct=False, answer=list("CACBAB")
+    )
+    # Drawn: A A C B B B for Accounting 1 and 2, Agriculture, Art, Music, Sociology.
+    table["answer"] = ["B", "C", "A", "B", "A", "B"]
+    assert summarize(table)["mmmu_val[random-42]"] == pytest.approx(100)
+    table["answer"] = ["A", "A", "C", "B", "B", "B"]  # the draws in the order of the table
+    assert summarize(table)["mmmu_val[random-42]"] == pytest.approx(100 * 2 / 6)
+
+
+def test_an_indicator_that_ends_its_line_is_read_by_both_rules(mini, marked):
+    samples = [s for s in TASK.samples(mini.data("mmmu", TASK)) if not s.target["options"]]
+
+    def reply(sample):
+        return f"The answer is \n{sample.target['answer']}"
+
+    found = summarize(marked(TASK, samples, reply))
+    assert found["mmmu_open"] == found["mmmu_val"] == 0, "the original reads `is`"
+    assert found["mmmu_open[empty-tail]"] == found["mmmu_val[empty-tail]"] == 100
+
+
+def of_test_split(folder, mini, answer):
+    """The mini suite's tables as those of the test split, with these answers."""
+    source = mini.data("mmmu", TASK).folder
+    for subject in SUBJECTS:
+        (file,) = (source / subject).glob("validation-*.parquet")
+        found = parquet.read_table(file).to_pylist()
+        truths = {
+            row["id"].replace("validation", "test"): {
+                "question_type": row["question_type"],
+                "ground_truth": row["answer"],
+            }
+            for row in found
+        }
+        changed = [
+            {**row, "id": row["id"].replace("validation", "test"), "answer": answer(row)}
+            for row in found
+        ]
+        (folder / subject).mkdir()
+        table = pa.Table.from_pylist(changed)
+        parquet.write_table(table, folder / subject / "test-00000-of-00001.parquet")
+        yield truths
+
+
+def test_the_test_split_is_marked_here_where_its_answers_are(mini, data_at, tmp_path, marked):
+    task = registry.task("mmmu:test")
+    truths = {}
+    for part in of_test_split(tmp_path, mini, lambda row: "?"):
+        truths |= part
+    samples = list(task.samples(data_at()))
+
+    def reply(sample):
+        return truths[sample.id]["ground_truth"]
+
+    hidden = marked(task, samples, reply)
+    assert task.summarize(hidden) == {"answered": 240.0, "unmatched": 0.0}
+    truths[samples[7].id]["ground_truth"] = ["nothing", reply(samples[7])]
+    answers = tmp_path / "answer_dict_test.json"
+    answers.write_text(json.dumps(truths))
+    truths[samples[7].id]["ground_truth"] = truths[samples[7].id]["ground_truth"][1]
+    known = marked(task, list(task.samples(data_at())), reply)
+    assert task.summarize(known)["mmmu_test"] == 100
+    assert task.headline == "mmmu_test", "never under the name of the validation set"
+    del truths[samples[9].id]
+    answers.write_text(json.dumps(truths))
+    with pytest.raises(UserError, match=f"{samples[9].id} has no answer, unlike others"):
+        list(task.samples(data_at()))
+
+
+def test_answers_in_the_tables_of_the_test_split_are_read(mini, data_at, tmp_path, marked):
+    task = registry.task("mmmu:test")
+    list(of_test_split(tmp_path, mini, lambda row: row["answer"]))
+    samples = list(task.samples(data_at()))
+    rows = marked(task, samples, lambda s: s.target["answer"])
+    assert task.summarize(rows)["mmmu_test"] == 100

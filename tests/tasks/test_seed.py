@@ -64,6 +64,7 @@ def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
             "unmatched": False,
             "first-char": 0,
             "llava-exact": 0,
+            "whole-letter": 0,
         }
     )
     found = summarize(rows)
@@ -95,3 +96,12 @@ def test_what_is_wrong_with_the_file_is_said(data_at, tmp_path):
     write(tmp_path, [entry(1)])
     with pytest.raises(UserError, match="has 1 image questions"):
         list(TASK.samples(data_at(suite="official")))
+
+
+def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(data_at, tmp_path, marked):
+    write(tmp_path, [entry(1)])
+    samples = list(TASK.samples(data_at()))
+    right = samples[0].target["answer"]
+    word = {"A": "apple", "B": "blue", "C": "clear", "D": "dark"}[right]
+    found = summarize(marked(TASK, samples, lambda s: f"The answer is {word}"))
+    assert (found["seed_image"], found["seed_image[whole-letter]"]) == (100, 0)

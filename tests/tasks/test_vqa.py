@@ -73,8 +73,8 @@ def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
 def test_what_is_wrong_with_a_row_is_said(tmp_path, data_at, row, message):
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(row))
-    if message is None:  # one text that begins like a list is one option
-        message = "the answer 'a' is none"
+    if message is None:  # one text, though it begins like a list
+        message = "row 1: options is one text"
     with pytest.raises(UserError, match=message):
         list(registry.task(f"vqa:{file}").samples(data_at()))
 

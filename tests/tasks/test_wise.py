@@ -28,20 +28,20 @@ from harmon_eval.tasks.wise.rules import LEGACY, VERIFIED, parse_legacy, parse_v
     [
         ("Consistency: 2\nRealism: 1\nAesthetic Quality: 0", (2, 1, 0)),
         ("**Consistency**: 2\n**Realism**: 1\n**Aesthetic Quality**: 0", (2, 1, 0)),
-        ("**Consistency:** 2\n**Realism:** 1\n**Aesthetic Quality:** 0", None),
+        ("**Consistency:** 2\n**Realism:** 1\n**Aesthetic Quality:** 0", (2, 1, 0)),
         ("Consistency (0-2): 2\nRealism: 1", None),
         ("2\n1\n0", (2, 1, 0)),
         ("2\n1", None),
         ("Consistency: 2/2\nRealism 1\naesthetic quality:0", (2, 1, 0)),
-        ("Consistency：2\nRealism：1\nAesthetic Quality：0", None),
+        ("Consistency：2\nRealism：1\nAesthetic Quality：0", (2, 1, 0)),
         ("Consistency: 1\nConsistency: 2\nRealism: 1\nAesthetic Quality: 0", (2, 1, 0)),
-        ("Consistency: 2\nRealism: 1.5\nAesthetic Quality: 0", (2, 1, 0)),
-        ("Consistency - 2\nRealism - 1\nAesthetic Quality - 0", None),
-        ("| Consistency | 2 |\n| Realism | 1 |\n| Aesthetic Quality | 0 |", None),
+        ("Consistency: 2\nRealism: 1.5\nAesthetic Quality: 0", None),
+        ("Consistency - 2\nRealism - 1\nAesthetic Quality - 0", (2, 1, 0)),
+        ("| Consistency | 2 |\n| Realism | 1 |\n| Aesthetic Quality | 0 |", (2, 1, 0)),
         ("", None),
     ],
 )
-def test_replies_of_the_legacy_edition_as_the_specification_lists_them(reply, scores):
+def test_replies_of_the_legacy_edition(reply, scores):
     found = parse_legacy(reply)
     assert (tuple(found[name] for name in wise.SCORES) if found else None) == scores
 
@@ -54,16 +54,14 @@ def test_a_score_beyond_2_is_no_score():
     ("reply", "score"),
     [
         *((text, 1) for text in ("Score: 1", "**Score**: 1", "score 1", "1", "Score: 1.0")),
-        ("Score: 0.5", 0),
-        *((text, None) for text in ("**Score:** 1", "Score: 2", "Score: 10", "1\n0")),
-        ("Final score is 1", None),
-        ("WiScore: 0 ... Score: 1", 0),
+        *((text, None) for text in ("Score: 0.5", "Score: 2", "Score: 10", "Score: 10\n1", "1\n0")),
+        *((text, 1) for text in ("**Score:** 1", "Final score is 1", "WiScore: 0 ... Score: 1")),
         ("<think>Score: 0?</think>\nScore: 1", 1),
         ("</think>Score: 1", 1),
         ("", None),
     ],
 )
-def test_replies_of_the_verified_edition_as_the_specification_lists_them(reply, score):
+def test_replies_of_the_verified_edition(reply, score):
     assert parse_verified(reply) == score
 
 

@@ -1,9 +1,14 @@
-"""clean-fid's Inception v3, the feature network of FID and KID."""
+"""clean-fid's Inception v3, the feature network of FID and KID.
+
+Its file is TorchScript, a program: it is opened only with the digest of the published one, or with
+one that the user states (``features=inception?sha256=DIGEST``)."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,15 +18,32 @@ from PIL import Image
 from torch import nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.weights import Weights
-from harmon_eval.store.digests import sha256_of
+from harmon_eval.instruments.weights import Weights, read_program
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
+# NVIDIA states none; k-diffusion and others that fetch this file check it by this one.
+PUBLISHED = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 WEIGHTS = Weights(
     "clean-fid's Inception network",
     (INCEPTION_FILE,),
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE,
+    PUBLISHED,
 )
+HINT = (
+    ", or, if you made this file yourself, name it with --instrument "
+    "features=inception?sha256=DIGEST"
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``sha256``: the digest of another network in the form of the published one."""
+
+    sha256: str = PUBLISHED
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"sha256 {self.sha256}: give all 64 hexadecimal digits")
 
 
 class InceptionFeatures:
@@ -30,25 +52,27 @@ class InceptionFeatures:
     Frozen, which folds BatchNorm into the convolutions before it, and on a CPU with the channels
     last in memory: the same features to rounding (5e-6 of their deviation), 1.6 times as fast.
 
-    ``path`` is the file ``inception-2015-12-05.pt``. ``device`` defaults to CUDA where there is
-    one. Raises UserError where the file is no such network."""
+    ``path`` is the file ``inception-2015-12-05.pt``, ``sha256`` its digest. ``device`` defaults to
+    CUDA where there is one. Raises UserError where the file has another digest (then it is not
+    opened), or is no such network."""
 
     name = "inception"
     side = 299
 
-    def __init__(self, path: Path, device: str | None = None) -> None:
+    def __init__(self, path: Path, device: str | None = None, sha256: str = PUBLISHED) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        program = read_program(path, sha256, "clean-fid's Inception network", HINT)
         try:
             # The layers, in float32 as published; never autocast, whatever the caller does.
             with warnings.catch_warnings():
                 # Nothing else than TorchScript can read the published file.
                 warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
-                network = torch.jit.load(str(path), map_location=self.device).eval()
+                network = torch.jit.load(program, map_location=self.device).eval()
                 self.layers = torch.jit.freeze(network.layers)
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"{path} is not clean-fid's Inception network ({reason})") from error
-        self.identity = f"{INCEPTION_FILE} sha256:{sha256_of(path)[:16]}"
+        self.identity = f"{INCEPTION_FILE} sha256:{sha256[:16]}"
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -97,13 +121,16 @@ def self_test(features: InceptionFeatures) -> None:
 
 
 @lru_cache
-def inception_features(path: Path, device: str | None = None) -> InceptionFeatures:
+def inception_features(
+    path: Path, device: str | None = None, sha256: str = PUBLISHED
+) -> InceptionFeatures:
     """``InceptionFeatures``, loaded and tested once."""
-    features = InceptionFeatures(path, device)
+    features = InceptionFeatures(path, device, sha256)
     self_test(features)
     return features
 
 
-def open_instrument(find: Callable[[Weights], Path]) -> InceptionFeatures:
-    """Raises InstrumentMissing where the weights are not here, UserError for a failed self-test."""
-    return inception_features(find(WEIGHTS))
+def open_instrument(find: Callable[[Weights], Path], settings: Settings) -> InceptionFeatures:
+    """Raises InstrumentMissing where the weights are not here, UserError for another file or a
+    failed self-test."""
+    return inception_features(find(WEIGHTS), sha256=settings.sha256)

@@ -55,6 +55,7 @@ def open_instrument(argument: str, settings: Settings) -> Judge:
 
 def _served(argument: str, settings: Settings) -> Judge:
     from harmon_eval.adapters import openai
+    from harmon_eval.adapters._endpoint import Patience
 
     url, model = openai.place(argument)
     price = settings.price or PRICES.get(model)
@@ -70,7 +71,8 @@ def _served(argument: str, settings: Settings) -> Judge:
         keys=KEYS,
         body=settings.body,
         text_first=True,
-        patience=openai.Patience(concurrency=concurrency),
+        patience=Patience(concurrency=concurrency),
+        option="--judge-body JSON",
     )
     return Judge(
         responder,

@@ -1,4 +1,4 @@
-"""The mini suite's colour namer: the nearest palette colour of an object's pixels."""
+"""The mini suite's colour namer: the palette colour nearest to an object's pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harmon_eval.suites.mini.scenes import COLORS
 
 
 class ColorNamer:
-    """Names the colour of each box by the median of the pixels that its mask covers."""
+    """Names the colour of each box from the median of the pixels under its mask."""
 
     identity = "palette-median-1"
 

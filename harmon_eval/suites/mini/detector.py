@@ -1,6 +1,7 @@
-"""The mini suite's object detector: coloured shapes found from pixels alone, by fixed rules.
+"""The mini suite's object detector: it finds coloured shapes with fixed rules, from pixels alone.
 
-It stands where GenEval has Mask2Former, answers in the same form, and is never told the scene.
+It takes the place of GenEval's Mask2Former and returns the same format. It never sees the scene
+description.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from harmon_eval.suites.mini.scenes import COLORS, RADII, SHAPES, SIDE, Item, co
 Detections = dict[str, tuple[np.ndarray, np.ndarray]]
 
 TEMPLATE_SIDE = 24
-# Blur in pixels and steepness after it: sharp; soft as after a lossy file; corners rounded as by
-# a small autoencoder, which would else turn small stars into circles.
+# Blur in pixels, then the steepness applied after it. The variants are sharp, soft (as after lossy
+# compression), and with rounded corners (as after a small autoencoder). Without the last one, small
+# stars would be classified as circles.
 TEMPLATE_EDGES = ((0.0, 1.0), (0.7, 1.0), (1.6, 3.0))
 MIN_AREA = 24
 MIN_CONTRAST = 34.0
-# Overlap with the best template: below the first an object is noise, above the second it is clear.
+# Overlap with the best template: below the first value, an object is noise; above the second, it
+# is clear.
 OVERLAP_RANGE = (0.5, 0.7)
 CLEAR_MARGIN = 0.012
 
 
 class ShapeDetector:
-    """Images (H, W, 3) uint8 to GenEval-style detections.
+    """Images (H, W, 3) uint8 -> GenEval-style detections.
 
-    An object is a connected region that differs from the background; it is split where two colours
-    touch, and compared with a template of every shape. The score rises with the overlap of the best
+    An object is a connected region that differs from the background. It is split where two colours
+    touch and compared with templates of every shape. The score rises with the overlap with the best
     template and with its margin over the second best.
     """
 
@@ -74,7 +77,7 @@ def objects(image: np.ndarray) -> Iterator[np.ndarray]:
     """Coverage maps (H, W) in [0, 1] of the objects in a float image (H, W, 3)."""
     background = background_color(image)
     contrast = np.abs(image - background).max(axis=-1)
-    # Smoothing keeps single noisy pixels from becoming objects or bridges between them.
+    # Smoothing prevents single noisy pixels from becoming objects or joining two objects.
     smooth = ndimage.uniform_filter(contrast, 3)
     foreground = (contrast > MIN_CONTRAST) & (smooth > MIN_CONTRAST * 0.6)
     labels, _ = ndimage.label(foreground)
@@ -94,14 +97,14 @@ def objects(image: np.ndarray) -> Iterator[np.ndarray]:
 def _split_by_color(
     patch: np.ndarray, region: np.ndarray, contrast: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Parts of a region with their colours: more than one where objects of other colours touch."""
+    """Parts of a region with their colours: several if objects of different colours touch."""
     core = region & (contrast >= 0.6 * np.percentile(contrast[region], 90))
     palette = np.array(list(COLORS.values()), dtype=np.float32)
     nearest = np.square(patch[:, :, None] - palette).sum(-1).argmin(-1)
     names = [
         label
         for label in np.unique(nearest[core])
-        # A thin seam of mixed colour vanishes under erosion; a body of its own stays.
+        # Erosion removes a thin seam of mixed colour but keeps a real object.
         if ndimage.binary_erosion(core & (nearest == label)).sum() >= MIN_AREA // 3
     ]
     if len(names) < 2:
@@ -117,7 +120,7 @@ def _split_by_color(
 
 
 def normalised(alpha: np.ndarray) -> np.ndarray:
-    """A coverage map cut to its square surroundings and resampled to the template's size."""
+    """A coverage map cropped to a square around the object and resampled to the template's size."""
     weights_y, weights_x = alpha.sum(1), alpha.sum(0)
     inside_y, inside_x = np.flatnonzero(weights_y > 0.5), np.flatnonzero(weights_x > 0.5)
     if len(inside_y) == 0 or len(inside_x) == 0:
@@ -133,7 +136,7 @@ def normalised(alpha: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def templates() -> tuple[tuple[str, ...], np.ndarray]:
-    """Shape names and their normalised coverage (shapes, variants, side, side)."""
+    """Shape names, and their normalised coverage maps (shapes, variants, side, side)."""
     stacks = []
     for shape in SHAPES:
         variants = []
@@ -149,7 +152,7 @@ def templates() -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def classify(alpha: np.ndarray) -> tuple[str, float]:
-    """The shape that fits a coverage map best, and a score in (0, 1)."""
+    """The shape that best fits a coverage map, and a score in (0, 1)."""
     names, stack = templates()
     patch = normalised(alpha)
     overlap = np.minimum(stack, patch).sum((-2, -1)) / np.maximum(stack, patch).sum((-2, -1))

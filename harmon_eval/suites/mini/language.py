@@ -1,6 +1,6 @@
-"""What can be said and asked about a scene, in GenEval's sentence pattern and in full.
+"""Captions for a scene, in GenEval's sentence pattern and as full descriptions.
 
-Every sentence is true of its scene; all words are in ``VOCABULARY``.
+Every caption is true of its scene, and all words are in ``VOCABULARY``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def plural(name: str) -> str:
     return name + ("es" if name.endswith("s") else "s")
 
 
-# Words of prompts, questions and answers as they are written: "A" is an option, "a" an article.
+# The words of prompts, questions and answers. Case matters: "A" is an option, "a" an article.
 WORDING = """
     Generate an image Describe the a photo of and in is there are object objects user assistant
     How many What color shape Is Are yes no on at top bottom nothing only this picture
@@ -73,7 +73,7 @@ def in_reading_order(items: Sequence[Item]) -> list[Item]:
 
 
 def description(scene: Scene) -> str:
-    """The whole scene in one fixed wording, objects in reading order."""
+    """The whole scene in one fixed wording, with objects in reading order."""
     items = in_reading_order(scene.items)
     if len({(item.shape, item.color) for item in items}) == 1 and len(items) > 1:
         return f"{NUMBERS[len(items)]} {items[0].color} {plural(items[0].shape)}"
@@ -83,13 +83,13 @@ def description(scene: Scene) -> str:
 
 
 def main_relation(a: Item, b: Item) -> str | None:
-    """The one relation of a to b, where exactly one holds."""
+    """The relation of a to b, if exactly one holds."""
     found = relations(a, b)
     return found.pop() if len(found) == 1 else None
 
 
 def geneval_captions(scene: Scene) -> list[str]:
-    """All captions of GenEval's six tags that this scene answers exactly."""
+    """All captions of GenEval's six tags that this scene matches exactly."""
     items, shapes = scene.items, {item.shape for item in scene.items}
     if len(items) == 1:
         item = items[0]
@@ -111,11 +111,12 @@ def geneval_captions(scene: Scene) -> list[str]:
 def caption(
     scene: Scene, rng: np.random.Generator, full_share: float = 0.5, open_share: float = 0.0
 ) -> str:
-    """A training caption: in full for ``full_share`` of scenes, or where GenEval has no pattern.
+    """A training caption, either in GenEval's pattern or a full description.
 
-    Before that, ``open_share`` of the pairs of two shapes get one that leaves their places open.
-    Objects without a said place are named in reading order, as people do: which of two colours
-    belongs to which shape is learnt much sooner so."""
+    ``full_share`` of the scenes, and all scenes for which GenEval has no pattern, get a full one.
+    Before that, ``open_share`` of the scenes with two different shapes get a caption that does not
+    say where they are. Objects whose place is not stated are named in reading order, as people do:
+    the model then learns much sooner which colour belongs to which shape."""
     items = in_reading_order(scene.items)
     ordered = [
         f"a photo of {enumeration([article(name(item)) for item in items])}"
@@ -126,19 +127,19 @@ def caption(
         return ordered[int(rng.random() < 0.75)]
     short = [text for text in geneval_captions(scene) if " and " not in text or text in ordered]
     if short and rng.random() >= full_share:
-        # Colours that bind and sides are the hard part: more of them than of bare names.
+        # Matching colours to shapes, and sides, are hard to learn, so they appear more often.
         weights = np.array([0.5 if _bare(text) else 1.5 for text in short])
         return short[rng.choice(len(short), p=weights / weights.sum())]
     return full_caption(scene, rng)
 
 
 def _bare(text: str) -> bool:
-    """Names shapes only: neither a colour nor a relation."""
+    """Whether the text names only shapes: no colour and no relation."""
     return not set(text.split()) & {*COLORS, "left", "right", "above", "below"}
 
 
 def full_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Every object with its colour; the relation of two, from either one's side."""
+    """Every object with its colour; for two objects their relation, stated from either side."""
     items = list(scene.items)
     if len(items) == 2 and (relation := main_relation(*items)):
         a, b = items

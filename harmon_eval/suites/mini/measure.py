@@ -1,4 +1,4 @@
-"""How far the mini suite's instruments can be trusted.
+"""Measure how reliable the mini suite's instruments are.
 
 ``python -m harmon_eval.suites.mini.measure``
 
@@ -46,7 +46,8 @@ DAMAGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def matches(scene: Scene, image: np.ndarray, threshold: float) -> tuple[int, int, int, int]:
-    """Objects right in place and shape, detections above the threshold, objects, colours right."""
+    """Counts: objects found with the right place and shape, detections above the threshold, objects
+    in the scene, and found objects with the right colour."""
     detections, namer = ShapeDetector()([image])[0], ColorNamer()
     right = total = colored = 0
     free = list(scene.items)
@@ -72,7 +73,7 @@ def matches(scene: Scene, image: np.ndarray, threshold: float) -> tuple[int, int
 
 
 def measure(count: int, threshold: float) -> dict[str, tuple[float, float, float]]:
-    """Damage -> precision, recall, and the share of colours named right among right objects."""
+    """Damage -> precision, recall, and the share of found objects with the right colour."""
     scenes = [sample_scene(np.random.default_rng((STREAM, i))) for i in range(count)]
     table = {}
     for name, damage in DAMAGES.items():

@@ -1,6 +1,7 @@
-"""Questions about a scene with their true answers, in the wordings of the benchmarks.
+"""Questions about a scene with their true answers, worded as in the benchmarks.
 
-Short answers, yes or no, and multiple choice, each with the sentence that asks for its form.
+They ask for a short answer, for yes or no, or offer multiple choice, each with the sentence that
+states the expected form.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Question:
-    """``wrong`` are false answers of the same sort, for multiple choice; none for yes or no."""
+    """``wrong`` holds wrong answers of the same kind, for multiple choice; empty for yes or no."""
 
     text: str
     answer: str
@@ -62,7 +63,7 @@ def _others(answer: str, values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _unique(scene: Scene, by: Callable[[Item], object]) -> list[Item]:
-    """Items that no other item equals in this respect."""
+    """Items whose value of ``by`` no other item shares."""
     counts = Counter(map(by, scene.items))
     return [item for item in scene.items if counts[by(item)] == 1]
 
@@ -99,7 +100,8 @@ def count(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def exists(scene: Scene, rng: np.random.Generator) -> Question:
-    """A shape, a colour, or a coloured shape; half of the wrong ones swap what is there."""
+    """Asks for a shape, a colour, or a coloured shape. Half of the absent coloured shapes combine a
+    colour and a shape that are both in the scene."""
     truth = bool(rng.random() < 0.5)
     form = rng.random()
     if form < 0.35:
@@ -129,7 +131,7 @@ def _absent_kind(shown: set[tuple[str, str]], rng: np.random.Generator) -> tuple
 
 
 def _related(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str, Item, Item] | None:
-    """Two unique items as they are called, their relation, and the items."""
+    """The names of two unique items with their relation between them, then the items."""
     bare = bool(rng.random() < 0.5)
     single = _unique(scene, lambda item: item.shape if bare else named(item))
     if len(single) < 2:
@@ -152,7 +154,7 @@ def relation(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def beside(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """Only of two objects, where the answer is one."""
+    """Asked only about scenes with two objects, so that there is one answer."""
     if len(scene.items) != 2 or (found := _related(scene, rng)) is None:
         return None
     _, holds, b, item, _ = found
@@ -161,7 +163,7 @@ def beside(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def place(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """What stands on a side of two, or in a corner of three or four."""
+    """Asks what is on one side (two objects) or in one corner (three or four objects)."""
     if len(scene.items) == 2:
         a, b = scene.items
         if (holds := main_relation(a, b)) is None:
@@ -216,7 +218,7 @@ ABOUT_PLACES: tuple[Maker, ...] = (relation, beside, place)
 def multiple_choice(
     question: Question, rng: np.random.Generator, parentheses: bool = False
 ) -> tuple[str, str]:
-    """The question with four options, one right, and the letter of that one."""
+    """The question with four options, one of them right, and the letter of the right one."""
     wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), 3, replace=False)]
     right = int(rng.integers(4))
     options = [*wrong[:right], question.answer, *wrong[right:]]
@@ -228,10 +230,10 @@ def multiple_choice(
 def phrased(
     question: Question, rng: np.random.Generator, lettered: float = 0.25
 ) -> list[tuple[str, str]]:
-    """A question as a benchmark would put it, and the answer in the form it asks for.
+    """A question worded as in a benchmark, and the answer in the form it asks for.
 
-    ``lettered`` of those with wrong answers offer options; before half of them the same question
-    is asked without, so that the right one can be learnt from the answer in words."""
+    A share ``lettered`` of the questions with wrong answers offers options. Half of these follow
+    the same question without options, so that the model learns the answer in words first."""
     form, plain = rng.random(), (question.text, question.answer)
     if question.text == DESCRIBE:
         return [plain]
@@ -252,7 +254,7 @@ def questions(
     without: Sequence[Maker] = (),
     lettered: float = 0.25,
 ) -> list[tuple[str, str]]:
-    """``number`` question-answer turns about the scene; yes and no about equally often."""
+    """``number`` question-answer turns about the scene, with yes and no about equally often."""
     makers = [maker for maker in MAKERS if maker not in without]
     weights = np.array([MAKERS[maker] for maker in makers])
     turns: list[tuple[str, str]] = []
@@ -266,9 +268,9 @@ def questions(
 def told(
     scene: Scene, rng: np.random.Generator, number: int = 3, lettered: float = 0.25
 ) -> list[tuple[str, str]]:
-    """Turns that need no picture: the scene is told in words, as a prompt or before a question.
+    """Turns that need no image: words describe the scene, as a prompt or before a question.
 
-    Only what the words say is asked."""
+    The questions ask only about what the words say."""
     caption = full_caption(scene, rng)
     kinds = {(item.shape, item.color) for item in scene.items}
     ordered = len(kinds) == 1 or any(relation in caption for relation in RELATIONS)

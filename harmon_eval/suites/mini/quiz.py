@@ -1,4 +1,4 @@
-"""Scenes with questions, as the mini suite's data of the question benchmarks need them."""
+"""Scenes with questions, from which the mini suite builds data for the question benchmarks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scene(rng: np.random.Generator, form: str) -> Scene:
 
 
 def picture(of: Scene, file: Path) -> None:
-    """Write the scene as the file's suffix says; without one as PNG."""
+    """Write the scene in the format of the file's suffix; without a suffix, as PNG."""
     file.parent.mkdir(parents=True, exist_ok=True)
     jpeg = file.suffix in (".jpg", ".jpeg")
     Image.fromarray(render(of)).save(file, "JPEG" if jpeg else "PNG", quality=95)
@@ -37,7 +37,7 @@ def picture(of: Scene, file: Path) -> None:
 def shown_and_asked(
     rng: np.random.Generator, form: str, maker: Maker, wrong: int = 0
 ) -> tuple[Scene, Question]:
-    """A scene of this form and a question of this kind about it, with enough wrong answers."""
+    """A scene of this form and one of the maker's questions, with enough wrong answers."""
     while True:
         found = scene(rng, form)
         question = maker(found, rng)
@@ -46,7 +46,7 @@ def shown_and_asked(
 
 
 def yes_and_no(rng: np.random.Generator, form: str, maker: Maker) -> tuple[Scene, str, str]:
-    """A scene with a question of this kind whose answer is yes, and one whose answer is no."""
+    """A scene with two of the maker's questions: one whose answer is yes, and one with no."""
     while True:
         found = scene(rng, form)
         texts: dict[str, str] = {}
@@ -60,7 +60,7 @@ def yes_and_no(rng: np.random.Generator, form: str, maker: Maker) -> tuple[Scene
 def options(
     question: Question, rng: np.random.Generator, count: int = 4
 ) -> tuple[dict[str, str], str]:
-    """Letter -> option, one of them right, and its letter."""
+    """The options by letter, one of them right, and the letter of the right one."""
     wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), count - 1, replace=False)]
     right = int(rng.integers(count))
     texts = [*wrong[:right], question.answer, *wrong[right:]]

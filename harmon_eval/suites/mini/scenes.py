@@ -1,6 +1,6 @@
-"""The mini suite's world: coloured shapes on a quiet background, drawn from a description.
+"""The mini suite's world: coloured shapes on a plain background, drawn from a description.
 
-Coordinates are pixels of a 64 x 64 picture, x to the right and y down; ``render`` scales them.
+Coordinates are pixels of a 64 x 64 image, with x to the right and y down; ``render`` scales them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 RADII = {"small": 8.0, "medium": 9.5, "large": 11.0}
 
-# Never shown to harmon-mini in training: what it makes of them is a measure of its own.
+# Never shown to harmon-mini in training. The held_out task measures how well it handles them.
 UNSEEN_KINDS = frozenset(
     {
         ("red", "star"),
@@ -51,7 +52,7 @@ Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Five points; inner radius 0.42 of the outer one."""
+    """A star with five points; its inner radius is 0.42 of the outer one."""
     sector = np.pi / 5
     angle = np.abs((np.arctan2(u, -v) + sector) % (2 * sector) - sector)
     x, y = np.hypot(u, v) * np.sin(angle), np.hypot(u, v) * np.cos(angle)
@@ -83,7 +84,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Background:
-    """A grey of ``tone`` with a tint and a faint ``texture``: plain, gradient or stripes."""
+    """Grey of brightness ``tone``, with a tint and a faint ``texture``: plain, gradient or stripes.
+    ``strength`` is the texture's amplitude, ``angle`` its direction in radians."""
 
     tone: float = 128.0
     tint: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -149,7 +151,8 @@ def render(scene: Scene, size: int = SIDE) -> np.ndarray:
 
 
 def relations(a: Item, b: Item) -> set[str]:
-    """How ``a`` lies to ``b`` by GenEval's rule on their (square) boxes; see geneval_rules."""
+    """How ``a`` is placed relative to ``b``, by GenEval's rule on their square boxes (see
+    ``tasks/geneval/rules.py``)."""
     dx, dy = a.x - b.x, a.y - b.y
     distance = float(np.hypot(dx, dy))
     slack = 0.2 * (a.radius + b.radius)
@@ -164,7 +167,7 @@ def relations(a: Item, b: Item) -> set[str]:
 
 
 def unseen(scene: Scene) -> bool:
-    """Whether the scene shows a combination that is held out from training."""
+    """Whether the scene shows a combination that was held out from training."""
     items = scene.items
     shapes = [item.shape for item in items]
     related = {
@@ -181,7 +184,7 @@ def unseen(scene: Scene) -> bool:
     )
 
 
-# -- layouts: how many objects, roughly where ------------------------------------------------
+# -- layouts: how many objects, and roughly where --------------------------------------------
 
 PAIR_LAYOUTS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "left of": ((16, 32), (48, 32)),
@@ -190,7 +193,7 @@ PAIR_LAYOUTS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "below": ((32, 48), (32, 16)),
 }
 QUADRANTS = ((16, 16), (48, 16), (16, 48), (48, 48))
-# How far, in pixels a side, a centre may lie from its place, by the number of objects.
+# How far a centre may move from its place in each direction, in pixels, by number of objects.
 SPREAD = {1: 4.0, 2: 3.0, 3: 2.5, 4: 2.5}
 
 
@@ -199,8 +202,8 @@ def place(
 ) -> list[tuple[float, float, float]]:
     """Centres and radii (x, y, radius) of ``count`` objects that do not touch.
 
-    ``relation`` is that of the first object to the second. Raises ValueError for more than four
-    objects."""
+    ``relation`` is how the first object is placed relative to the second. Raises ValueError unless
+    there are 1 to 4 objects."""
     if not 1 <= count <= MAX_OBJECTS:
         raise ValueError(f"a scene holds 1 to {MAX_OBJECTS} objects, not {count}")
     spread = SPREAD[count]
@@ -225,7 +228,7 @@ def place(
 
 
 def sample_background(rng: np.random.Generator) -> Background:
-    """A mid grey that neither black nor white nor brown can be mistaken for."""
+    """A mid grey that cannot be confused with black, white or brown."""
     return Background(
         tone=float(rng.uniform(124, 160)),
         tint=(rng.uniform(-5, 5), rng.uniform(-5, 5), rng.uniform(-5, 5)),
@@ -240,7 +243,7 @@ def compose(
     kinds: Sequence[tuple[str, str]],
     relation: str | None = None,
 ) -> Scene:
-    """A scene of (shape, colour) objects; ``relation`` is that of the first to the second."""
+    """A scene of (shape, colour) objects. ``relation`` places the first relative to the second."""
     places = place(rng, len(kinds), relation)
     items = tuple(
         Item(shape, color, *where) for (shape, color), where in zip(kinds, places, strict=True)
@@ -249,7 +252,8 @@ def compose(
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
-    """A random scene: one object, two, two to four of one shape, or three to four of any kind."""
+    """A random scene: one object, two objects, two to four of one shape, or three or four of any
+    kind."""
     shapes, colors = list(SHAPES), list(COLORS)
 
     def kind() -> tuple[str, str]:
@@ -272,7 +276,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return compose(rng, [kind() for _ in range(int(rng.integers(3, 5)))])
 
 
-def scene_for(metadata: Mapping, rng: np.random.Generator) -> Scene:
+def scene_for(metadata: Mapping[str, Any], rng: np.random.Generator) -> Scene:
     """A scene that shows exactly what a GenEval-style metadata object asks for."""
     kinds: list[tuple[str, str]] = []
     relation = None

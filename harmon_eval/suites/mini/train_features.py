@@ -1,8 +1,9 @@
 """Train the mini suite's feature network: ``python -m harmon_eval.suites.mini.train_features``.
 
-It learns, from rendered scenes, which coloured shapes are shown, how many, where, and how badly the
-picture is blurred, noisy or discoloured: what a Fréchet distance of its features is to react to.
-About three minutes on one CPU core. The bundled weights were made with the default arguments.
+From rendered scenes, it learns which coloured shapes there are, how many, where, and how strongly
+the image is blurred, noisy or discoloured: a Fréchet distance of its features should react to all
+of these. Training takes about three minutes on one CPU core. The bundled weights were made with the
+default arguments.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ WIDTH = 64
 
 @dataclass(frozen=True)
 class Labels:
-    """What a picture shows and suffers; tensors with a first dimension B."""
+    """What an image shows and how it is damaged; the first dimension of each tensor is B."""
 
     kinds: torch.Tensor  # (B, shapes * colors) 0 or 1: is this coloured shape there
     count: torch.Tensor  # (B,) objects
@@ -46,7 +47,7 @@ class Labels:
 
 
 class Heads(nn.Module):
-    """One linear layer for everything, so that the features themselves must hold it."""
+    """One linear layer for all predictions, so that the features must hold the information."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class Heads(nn.Module):
 
 
 def corrupt(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[float]]:
-    """(H, W, 3) uint8 -> the same, harmed in most cases, and how much (blur, noise, tint)."""
+    """(H, W, 3) uint8 -> the image, damaged in most cases, and how much (blur, noise, tint)."""
     blur, noise, tint = rng.uniform(size=3) * (rng.random(3) < 0.4)
     if blur:
         picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(float(MAX_BLUR * blur)))
@@ -76,7 +77,7 @@ def corrupt(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, li
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(30, 95)))
         image = np.asarray(Image.open(file))
-    # Roots: a slight blur should be seen as readily as more of a strong one.
+    # Square roots make the network notice small amounts of damage as well as large ones.
     return image, [strength**0.5 for strength in (blur, noise, tint)]
 
 
@@ -121,7 +122,7 @@ def scale(images: torch.Tensor) -> torch.Tensor:
 
 
 def epochs(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Batches of indices, shuffled anew each time around."""
+    """Batches of indices, reshuffled in every epoch."""
     for _ in range(count):
         yield from torch.randperm(size, generator=generator).split(BATCH)
 
@@ -148,9 +149,10 @@ def train(
 
 @torch.no_grad()
 def standardize(net: MiniNet, norm: nn.BatchNorm1d) -> None:
-    """Fold ``norm`` into the last layer: features of zero mean and unit variance over training.
+    """Fold ``norm`` into the last layer, so that features have zero mean and unit variance over the
+    training data.
 
-    The mean over places is linear, so this is exact. It fixes the scale of the FID."""
+    The mean over positions is linear, so this is exact. It fixes the scale of the FID."""
     last = net.mix[-1]
     assert isinstance(last, nn.Conv2d) and last.bias is not None
     assert norm.running_mean is not None and norm.running_var is not None
@@ -161,7 +163,7 @@ def standardize(net: MiniNet, norm: nn.BatchNorm1d) -> None:
 
 @torch.inference_mode()
 def measure(net: MiniNet, heads: Heads, images: torch.Tensor, labels: Labels) -> dict[str, float]:
-    """Accuracy on scenes that were not trained on, from the features alone."""
+    """Accuracy on scenes that were not used in training, from the features alone."""
     outputs = [heads(net(scale(part))) for part in images.split(500)]
     kinds, count, shapes, colors, where, harm = (torch.cat(o) for o in zip(*outputs, strict=True))
     seen, there = kinds > 0, labels.kinds > 0
@@ -188,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=14_000)
-    parser.add_argument("--rounds", type=int, default=8, help="times around all scenes")
+    parser.add_argument("--rounds", type=int, default=8, help="epochs over all scenes")
     parser.add_argument("--output", type=Path, default=MINI_WEIGHTS)
     arguments = parser.parse_args()
     start = time.process_time()

@@ -1,8 +1,8 @@
-"""Metrics that are means of marks: what each group of samples adds to them.
+"""Metrics that are means of marks, and what each group of samples contributes to them.
 
-For these, resampling is a sum over groups instead of a call of ``summarize``, and the exact tests
-of paired marks apply. Which metrics they are need not be declared: a form is taken only if it
-equals ``summarize`` on both runs and on resamples of them.
+For these metrics, resampling is a sum over groups instead of a call of ``summarize``, and the exact
+tests for paired marks apply. Tasks need not declare which metrics are means: a formula is accepted
+only if it equals ``summarize`` on both runs and on resamples of them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BOOKKEEPING = ("id", "group", "stratum", "response", "unscored")
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows sorted by group, and which rows are whose: ``starts`` (groups + 1,); ``part``
-    (groups,) numbers the stratum among ``names``."""
+    """Rows sorted by group. ``starts`` (groups + 1,) holds where each group's rows begin; ``part``
+    (groups,) is the index of each group's stratum in ``names``."""
 
     rows: pd.DataFrame
     starts: np.ndarray
@@ -41,7 +41,7 @@ class Groups:
         return len(self.part)
 
     def resampled(self, rng: np.random.Generator, resamples: int) -> np.ndarray:
-        """(resamples, groups) numbers of groups, drawn with replacement within each stratum."""
+        """Group indices (resamples, groups), drawn with replacement within each stratum."""
         picked = np.empty((resamples, len(self)), dtype=np.int64)
         for number in range(len(self.names)):
             own = np.flatnonzero(self.part == number)
@@ -58,8 +58,9 @@ class Groups:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean of marks over groups: ``total`` and ``count`` (groups,) are sum and number of a
-    group's marks, ``parts`` the sets of groups whose means are averaged: one, or each stratum."""
+    """A mean of marks over groups. ``total`` and ``count`` (groups,) are the sum and the number of
+    each group's marks. ``parts`` are the sets of groups whose means are averaged: either one set
+    with all groups, or one set per stratum."""
 
     total: np.ndarray
     count: np.ndarray
@@ -67,7 +68,7 @@ class Mean:
     scale: float = 1.0
 
     def of(self, picked: np.ndarray) -> np.ndarray:
-        """(resamples,) the metric for ``picked`` (resamples, groups) of ``Groups.resampled``."""
+        """The metric (resamples,) for ``picked`` (resamples, groups) from ``Groups.resampled``."""
         shares = [
             self.total[picked[:, own]].sum(1) / self.count[picked[:, own]].sum(1)
             for own in self.parts
@@ -80,7 +81,7 @@ class Mean:
 
     @property
     def weights(self) -> np.ndarray:
-        """(groups,) so that the metric is the sum of weights times totals."""
+        """Weights (groups,) such that the metric is the sum of weights times totals."""
         weights = np.zeros(len(self.total))
         for own in self.parts:
             weights[own] = self.scale / (self.count[own].sum() * len(self.parts))
@@ -88,7 +89,7 @@ class Mean:
 
 
 def mark_columns(rows: pd.DataFrame) -> list[str]:
-    """Columns of numbers, or of true and false, without gaps."""
+    """Columns of numbers or booleans that have no missing values."""
     kinds = pd.api.types
     return [
         str(name)
@@ -100,7 +101,7 @@ def mark_columns(rows: pd.DataFrame) -> list[str]:
 
 
 def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
-    """The rows of ``ours``, where ``swap`` (groups,) says so those of ``theirs``."""
+    """The rows of ``ours``, but those of ``theirs`` for groups where ``swap`` (groups,) is true."""
     here = np.repeat(swap, np.diff(ours.starts))
     rows = pd.concat([ours.rows[~here], theirs.rows[here]], ignore_index=True)
     return rows.infer_objects()
@@ -109,10 +110,10 @@ def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
 def means(
     ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int = 0
 ) -> dict[str, tuple[Mean, Mean]]:
-    """Those of the wanted metrics that are means, with what makes them up in both runs.
+    """The wanted metrics that are means, each with its ``Mean`` in both runs.
 
-    Checked on resamples of both and on mixtures of them, which differ even where a run is constant.
-    """
+    Each is checked on resamples of both runs and on mixtures of the two runs. Mixtures differ even
+    if one run is constant."""
     rng = np.random.default_rng(seed)
     picks = np.concatenate([np.arange(len(ours))[None], ours.resampled(rng, CHECKS)])
     known = [[summarize(side.take(p)) for p in picks] for side in (ours, theirs)]
@@ -145,7 +146,8 @@ def means(
 
 
 def _forms(groups: Groups, column: str) -> Iterator[tuple[str | None, Mean]]:
-    """Candidates: of samples, of any or all of a group; pooled, over strata, of one stratum."""
+    """Candidate means: of samples, or of any or all in a group; each pooled over all groups,
+    averaged over strata, or within one stratum."""
     marks = groups.rows[column].to_numpy(np.float64)
     starts, each = groups.starts[:-1], np.diff(groups.starts).astype(np.float64)
     kinds = [(np.add.reduceat(marks, starts), each)]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.compare.means import BOOKKEEPING, mark_columns
-from harmon_eval.compare.runs import TaskPair
+from harmon_eval.comparing.means import BOOKKEEPING, mark_columns
+from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
 
@@ -21,7 +21,7 @@ LONGEST = 2000
 
 @dataclass(frozen=True)
 class Change:
-    """``before`` and ``after``: what the marker wrote that differs, and the response itself."""
+    """``before`` and ``after`` hold the mark's values that differ, and the response itself."""
 
     task: str
     id: str
@@ -32,7 +32,7 @@ class Change:
 
 
 def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[Change]:
-    """Samples of a comparable task with another yes-or-no mark; losses first."""
+    """Samples of a comparable task whose yes-or-no mark changed; losses come first."""
     if pair.reasons:
         return []
     ours, theirs = pair.baseline, pair.candidate
@@ -62,14 +62,14 @@ def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[C
 
 
 def _shown(row: pd.Series) -> dict[str, Any]:
-    """The marker's short values as JSON values."""
+    """The short values of a mark, as JSON values."""
     plain = {}
     for name, value in row.items():
         if name in BOOKKEEPING or name in PROMPT_COLUMNS or name == "metadata":
             continue
         value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
         if isinstance(value, float) and not math.isfinite(value):
-            continue  # a cell that the row does not have
+            continue  # an empty cell: this row has no such value
         if isinstance(value, bool | int | float) or (
             isinstance(value, str) and len(value) <= LONGEST
         ):
@@ -85,7 +85,7 @@ def _response(run: RunFolder, task: str, name: str, log: Mapping[str, dict[str, 
 
 
 def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
-    """By sample id: from the rows where the marker wrote them, else from the suite if here."""
+    """Prompts by sample id, from the rows if they hold prompts, otherwise from the suite."""
     for column in PROMPT_COLUMNS:
         if column in pair.baseline:
             rows = pair.baseline

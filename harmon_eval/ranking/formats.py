@@ -1,4 +1,4 @@
-"""A board as Markdown, LaTeX (booktabs), HTML, or on the terminal; nothing in it is markup."""
+"""Write a board as Markdown, LaTeX (booktabs) or HTML, or on the terminal. All text is escaped."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table as View
 
-from harmon_eval.leaderboard.tables import Board, Cell, Table
+from harmon_eval.ranking.tables import Board, Cell, Table
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell as escaped
 
 LEGEND = (
-    "Measured: value and 95 % interval; a run that is not complete has no value, only n of N. "
-    "Quoted numbers are in italics with their sources in brackets; a range is what sources "
-    "disagree on. Best of a column in bold, second underlined. ‡ trained on prompts written after "
-    "the benchmark's pattern."
+    "Measured numbers have a 95 % interval; an incomplete run has no value, only n of N. "
+    "Quoted numbers are in italics, with their sources in brackets; a range means that sources "
+    "disagree. The best of a column is bold, the second is underlined. ‡ means trained on prompts "
+    "that follow the benchmark's pattern."
 )
 RUN_HEAD = ("model", "run", "settings", "weights", "seed")
 LATEX = {
@@ -74,7 +74,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def latex(board: Board) -> str:
-    """Needs the package booktabs, and ulem or soul for nothing: it uses ``\\underline``."""
+    """LaTeX that needs only the package booktabs; underlining uses ``\\underline``."""
     parts = []
     for table in board.tables:
         lines = [

@@ -1,7 +1,7 @@
-"""Every number of some runs and of the published results as one frame, a row a number.
+"""All numbers of some runs and of the published results in one frame, one row per number.
 
-A number's ``protocol`` is all that it must share with others of its column: of a run the suite,
-task version, data and instruments, of a quoted number what its source says of the split.
+Numbers share a column only if they have the same ``protocol``. For a run, the protocol is the
+suite, task version, data and instruments. For a quoted number, it is the split its source names.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.leaderboard import published
+from harmon_eval.ranking import published
 from harmon_eval.settings import did_you_mean
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder, settings_of
+from harmon_eval.store.run_folder import RunFolder, settings_of
+from harmon_eval.store.tables import stored_metrics
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")
@@ -47,19 +47,35 @@ COLUMNS = (
 )
 
 
+def entries(
+    runs: Sequence[Path],
+    baselines: str | None = None,
+    tasks: Sequence[str] | None = None,
+    public_only: bool = False,
+) -> pd.DataFrame:
+    """All numbers of these runs and of published models, for all tasks or for some.
+
+    Raises UserError for an unknown model or a path that is not a run folder with results."""
+    frames = [measured(runs)]
+    if baselines:
+        frames.append(quoted(baselines, public_only))
+    found = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    found = found.astype(dict.fromkeys(("value", "worst", "low", "high"), float))
+    return found[found["task"].isin(tasks)] if tasks else found
+
+
 def measured(runs: Sequence[Path]) -> pd.DataFrame:
     """Headlines and details of runs. A partial run has no value, only n of its total.
 
-    Raises UserError for what is no run folder or has no results."""
+    Raises UserError if a path is not a run folder or has no results."""
     rows: list[dict[str, Any]] = []
     for path in runs:
         run = RunFolder(path)
         model = run.manifest["identity"]["model"]
-        files = sorted(path.glob(f"*/{METRICS}"))
-        if not files:
+        if not (results := stored_metrics(path)):
             raise UserError(f"{path} has no results yet: finish it with the same command")
-        for file in files:
-            rows += _of_run(str(path), model, read_json(file))
+        for result in results:
+            rows += _of_run(str(path), model, result)
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "identity"])
     return _named_apart(frame)
 
@@ -101,10 +117,10 @@ def _of_run(path: str, model: dict[str, Any], result: dict[str, Any]) -> Iterabl
 
 
 def _named_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Tell apart, by a number, protocols that differ in what their names do not say."""
+    """Number the protocols that have the same name but differ in data or instruments."""
     if frame.empty:
         return frame.drop(columns="identity")
-    # A run that could not compute its headline does not know the metric's whole name.
+    # A run that could not compute its headline does not know the metric's full name.
     for _, own in frame[frame["headline"]].groupby(["task", "identity"]):
         whole = own.sort_values("value", na_position="last")["metric"].iloc[0]
         frame.loc[own.index, "metric"] = whole
@@ -121,9 +137,10 @@ def _named_apart(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def quoted(names: str, public_only: bool = False) -> pd.DataFrame:
-    """Published numbers of these models (``A,B`` or ``all``), one row a cell of their tables.
+    """Published numbers of these models (``A,B`` or ``all``), one row per table cell.
 
-    Values that disagree stay one range with all sources. Raises UserError for an unknown model."""
+    If sources disagree, the row is a range with all its sources. Raises UserError for an unknown
+    model."""
     frame = published.load()
     if public_only:
         frame = frame[frame["weights_public"] == "yes"]
@@ -135,7 +152,7 @@ def quoted(names: str, public_only: bool = False) -> pd.DataFrame:
 
 
 def _quoted(stated: list[dict[Any, Any]]) -> dict[str, Any]:
-    """One cell from all that was stated of it."""
+    """One cell from all the values that sources state for it."""
     first, lower = stated[0], stated[0]["metric"] in published.LOWER_IS_BETTER
     ordered = sorted(stated, key=lambda row: float(row["value"]))
     low, high = ordered[0], ordered[-1]
@@ -161,7 +178,7 @@ def _quoted(stated: list[dict[Any, Any]]) -> dict[str, Any]:
 
 
 def chosen_models(names: str, known: Sequence[str]) -> set[str]:
-    """``janus-pro-7b`` is one model, ``janus`` every size of Janus, ``all`` all of them.
+    """``janus-pro-7b`` is one model, ``janus`` is every size of Janus, ``all`` is every model.
 
     Raises UserError for an unknown name."""
     if names.strip() == "all":

@@ -1,4 +1,4 @@
-"""From numbers to tables: an overview, then one for each kind of ability and its details."""
+"""From numbers to tables: an overview, then one table for each kind of ability and its details."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMN = ["task", "protocol", "metric"]
 
 @dataclass(frozen=True)
 class Cell:
-    """``rank`` 1 is the best of its column, 2 the second, 0 any other."""
+    """``rank`` is 1 for the best value of the column, 2 for the second, and 0 for all others."""
 
     text: str = ""
     rank: int = 0
@@ -38,7 +38,7 @@ class Table:
 
 @dataclass
 class Board:
-    """All tables, and what their notes refer to: sources by number, and the runs."""
+    """All tables, the numbered sources that they cite, and the runs."""
 
     tables: list[Table] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Board:
 
 
 def section(task: str) -> str:
-    """What a benchmark measures, by its name; ``other`` for those of other packages."""
+    """The ability that a benchmark measures, from its name; ``other`` if the name is unknown."""
     return next(
         (
             name
@@ -65,10 +65,8 @@ def section(task: str) -> str:
     )
 
 
-def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) -> Board:
-    """Raises UserError where there is nothing of these tasks, or no column to sort by."""
-    if tasks:
-        entries = entries[entries["task"].isin(tasks)]
+def board(entries: pd.DataFrame, sort: str | None) -> Board:
+    """Build all tables. Raises UserError if there are no entries or no column named ``sort``."""
     if entries.empty:
         raise UserError("there is nothing to show: give run folders, --baselines, or other --tasks")
     made = Board()
@@ -94,13 +92,32 @@ def board(entries: pd.DataFrame, tasks: Sequence[str] | None, sort: str | None) 
     return made
 
 
+def sorted_entries(entries: pd.DataFrame, sort: str | None) -> pd.DataFrame:
+    """Entries in the order of their models, best first. Raises UserError as ``board`` does."""
+    board(entries, sort)
+    heads = entries[entries["headline"]]
+    # Sorting by a detail also works; models without that detail come last.
+    keys = list((entries if sort else heads)[COLUMN].drop_duplicates().itertuples(index=False))
+    by = next((key for key in keys if _is_called(key, sort)), tuple(heads[COLUMN].iloc[0]))
+    column = entries[(entries[COLUMN] == list(by)).all(axis=1)]
+    place = {model: n for n, model in enumerate(_order(entries, column, sort == "model"))}
+    return entries.sort_values(
+        "model", key=lambda models: models.map(place), kind="stable", ignore_index=True
+    )
+
+
+def _is_called(key: Sequence[str], sort: str | None) -> bool:
+    """Whether ``sort`` names a column (task, protocol, metric): by task, metric or both."""
+    return sort is not None and sort in (key[0], key[2], f"{key[0]} {key[2]}")
+
+
 def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bool:
-    """Add one table; says whether it could be sorted by ``sort``."""
+    """Add one table. Returns whether it has the column ``sort``."""
     keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
     columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
     ranks = {key: _ranks(columns[key]) for key in keys}
     cells_of = {key: {e["model"]: e for e in columns[key].to_dict("records")} for key in keys}
-    by = next((key for key in keys if sort and sort in (key[0], key[2], " ".join(key[::2]))), None)
+    by = next((key for key in keys if _is_called(key, sort)), None)
     order = _order(entries, columns[by or keys[0]], sort == "model")
     rows = []
     quoted = set(entries.loc[entries["kind"] == "quoted", "model"])
@@ -124,7 +141,7 @@ def _heads(keys: Sequence[Any], columns: dict[Any, pd.DataFrame], title: str) ->
 
 
 def _ranks(column: pd.DataFrame) -> dict[float, int]:
-    """Of values, best 1 and second 2. A range counts by its worse end; a blank is no value."""
+    """Rank 1 for the best value and 2 for the second. A range counts as its worse end."""
     values = sorted(
         {float(v) for v in column["worst"].dropna()},
         reverse=bool(column["higher_is_better"].iloc[0]),
@@ -133,7 +150,7 @@ def _ranks(column: pd.DataFrame) -> dict[float, int]:
 
 
 def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[str]:
-    """Models, best first; those without a value come after, by name."""
+    """Models, best first; those without a value come last, by name."""
     models = sorted(dict.fromkeys(entries["model"]))
     if by_name:
         return models

@@ -1,11 +1,14 @@
-"""How far two runs of the same samples differ: value, 95 % interval and a test, by metric.
+"""How much two runs on the same samples differ: value, 95 % interval and a test for each metric.
 
-Pairs are groups of samples (a prompt with its images, an image with its questions). Intervals: the
-bootstrap of groups within strata, the same groups of both runs (Davison & Hinkley 1997, 2.4).
-Tests: McNemar's exact one for one 0/1 mark a group (McNemar 1947); for other means the permutation
-test that swaps the runs of a group (Good 2005, 3.2), of all swaps where there are few; for other
-functions of the rows the same by ``summarize``. Metrics with replicates (FID, KID): jackknife of
-the difference.
+The pairs are groups of samples (a prompt with its images, an image with its questions).
+
+- Intervals: the bootstrap of groups within strata, drawing the same groups from both runs (Davison
+  & Hinkley 1997, 2.4).
+- Test, if each group has a single 0/1 mark: McNemar's exact test (McNemar 1947).
+- Test for other means: the permutation test that swaps the two runs of a group (Good 2005, 3.2). It
+  tries all swaps if there are few.
+- Test for other functions of the rows: the same permutation test, calling ``summarize``.
+- Metrics with replicates (FID, KID): the jackknife of the difference.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from harmon_eval.compare.means import Groups, Mean, means, mixed
+from harmon_eval.comparing.means import Groups, Mean, means, mixed
 from harmon_eval.core import Interval, Summarize, Task
 from harmon_eval.metrics.statistics import LEVEL, Replicates
 
@@ -30,9 +33,11 @@ TAIL = (1 - LEVEL) / 2
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less baseline in one metric. ``error`` is the standard error (NaN: unknown, as of
-    a part with one group, or where nothing changed), ``scatter`` the sorted resampled differences,
-    or ``degrees`` those of a t interval."""
+    """Candidate minus baseline in one metric.
+
+    ``error`` is the standard error. It is NaN if unknown, for example if a part has one group or
+    nothing changed. The interval comes from ``scatter``, the sorted resampled differences, or from
+    a t distribution with ``degrees`` of freedom. ``finest`` is the smallest p the test can give."""
 
     baseline: float
     candidate: float
@@ -49,7 +54,7 @@ class Difference:
         return self.candidate - self.baseline
 
     def quantile(self, share: float) -> float:
-        """Where ``share`` of the uncertainty lies below; NaN where it is unknown."""
+        """The ``share`` quantile of the difference's uncertainty; NaN if that is unknown."""
         if self.scatter is not None:
             return float(np.quantile(self.scatter, share))
         if self.degrees:
@@ -69,8 +74,9 @@ def differences(
     wanted: frozenset[str],
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """Differences of the ``wanted`` metrics that both runs have. The rows are scored, and of the
-    same samples, groups and strata."""
+    """Differences of the ``wanted`` metrics that both runs have.
+
+    All rows must be scored and belong to the same samples, groups and strata."""
     ours, theirs = Groups.of(baseline), Groups.of(candidate)
     found: dict[str, Difference] = {}
     known = task.summarize(ours.rows), task.summarize(theirs.rows)
@@ -102,13 +108,14 @@ def of_means(ours: Mean, theirs: Mean, picked: np.ndarray, seed: int) -> Differe
         shifts = (ours.weights * change)[own]
         p = _swap(shifts[shifts != 0], seed)
     scatter, error = None, float("nan")
-    if (picked[:, own] == own).all(axis=0).any():  # alone in its stratum: its spread is unknown
+    # A group that is alone in its stratum is always drawn, so its spread is unknown.
+    if (picked[:, own] == own).all(axis=0).any():
         return Difference(ours.value, theirs.value, p, test, len(own), error, finest=finest)
     if change[own].any():
         scatter = np.sort(theirs.of(picked) - ours.of(picked))
         error = float(scatter.std(ddof=1))
     elif _of_zeros_and_ones(ours):
-        # Nothing changed: at most so many groups would, by the exact (Clopper-Pearson) bound.
+        # Nothing changed. The exact (Clopper-Pearson) bound says what share of groups could have.
         reach = ours.scale * float(stats.binomtest(0, len(own)).proportion_ci(LEVEL).high)
         scatter = stats.norm.ppf((np.arange(RESAMPLES) + 0.5) / RESAMPLES) * reach / 1.96
         error = reach / 1.96
@@ -127,7 +134,7 @@ def _mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _swap(shifts: np.ndarray, seed: int) -> float:
-    """Two-sided p of a sum of ``shifts`` if each might as well have the other sign."""
+    """Two-sided p of the sum of ``shifts``, if each shift could equally have the opposite sign."""
     if len(shifts) < 2:
         return 1.0
     rng = np.random.default_rng(seed)
@@ -160,7 +167,7 @@ def _sum(values: np.ndarray, axis: int) -> np.ndarray:
 def by_replicates(
     baseline: float, candidate: float, ours: Replicates, theirs: Replicates, groups: int
 ) -> Difference:
-    """Two runs' values, and their replicates over the same parts of the samples."""
+    """The difference of two values, with replicates of both runs on the same parts."""
     between = theirs.less(ours)
     error, degrees = between.error, between.degrees
     value = candidate - baseline
@@ -171,7 +178,7 @@ def by_replicates(
 def _by_summarizing(
     ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int
 ) -> dict[str, Difference]:
-    """For any function of the rows. p counts the drawn swap itself (Phipson & Smyth 2010)."""
+    """For any function of the rows. p counts the data as one more swap (Phipson & Smyth 2010)."""
     rng = np.random.default_rng(seed)
     known = summarize(ours.rows), summarize(theirs.rows)
     scatter = [
@@ -187,7 +194,7 @@ def _by_summarizing(
         null = np.array([each[name] for each in swapped])
         extreme = (np.abs(null) >= abs(value) * (1 - 1e-9)) | ~np.isfinite(null)
         p = (1 + int(extreme.sum())) / (1 + len(null))
-        # Where nothing changed in any resample, how much could have is unknown, not zero.
+        # If no resample shows a change, the spread is unknown, not zero.
         spread = None if alone or len(drawn) < 2 or not np.any(drawn) else drawn
         found[name] = Difference(
             known[0][name],
@@ -216,6 +223,6 @@ def _swapped(
     wanted: frozenset[str],
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """The difference after the runs of every group have been swapped, or not, by a coin."""
+    """The difference after a coin flip for each group has decided whether to swap its two runs."""
     swap = rng.random(len(ours)) < 0.5
     return _less(summarize(mixed(theirs, ours, swap)), summarize(mixed(ours, theirs, swap)), wanted)

@@ -1,8 +1,7 @@
-"""A comparison for people (terminal, Markdown) and for CI (JUnit XML, JSON)."""
+"""Present a comparison to people (terminal, Markdown) and to CI (JUnit XML, JSON)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -11,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harmon_eval.compare.changes import Change
-from harmon_eval.compare.verdict import (
+from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.verdict import (
     BETTER,
     NOT_COMPARABLE,
     UNDERPOWERED,
@@ -65,8 +64,8 @@ def cells(line: Line) -> list[str]:
     return [line.task, ("*" if line.decides else "") + line.metric, *shown, verdict + beyond]
 
 
-def show(comparison: Comparison, changed: Sequence[Change], most: int, console: Console) -> None:
-    """Print everything; of the changed samples ``most``, and how many more there are."""
+def show(comparison: Comparison, most: int, console: Console) -> None:
+    """Print everything, but at most ``most`` changed samples and how many more there are."""
     view = Table(title="candidate against baseline", title_justify="left")
     for name in HEAD:
         view.add_column(name, overflow="fold")
@@ -79,7 +78,7 @@ def show(comparison: Comparison, changed: Sequence[Change], most: int, console: 
         for line in comparison.lines
         if line.reason
     ]
-    for text in (*reasons, *comparison.notes, *_samples(changed, most)):
+    for text in (*reasons, *comparison.notes, *_samples(comparison.changed, most)):
         console.print(printable(text), soft_wrap=True, highlight=False)
     console.print(escape(f"{ENDS[comparison.code]} (* decides; p is corrected over metrics)"))
 
@@ -101,8 +100,9 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
     return lines
 
 
-def markdown(comparison: Comparison, changed: Sequence[Change], most: int) -> str:
-    """For a step summary of GitHub Actions or a comment."""
+def markdown(comparison: Comparison, most: int) -> str:
+    """Markdown for a GitHub Actions step summary or a comment."""
+    changed = comparison.changed
     lines = [f"### harmon_eval: {ENDS[comparison.code]}", "", _row(HEAD), "|" + "---|" * len(HEAD)]
     lines += [_row(cells(line)) for line in comparison.lines]
     lines += ["", *(f"- {cell(note)}" for note in comparison.notes)]
@@ -130,7 +130,8 @@ def _row(values: Sequence[object]) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """One test case a metric: worse beyond the tolerance fails, what cannot be judged errs."""
+    """One test case per metric. A loss beyond the tolerance is a failure; a metric that decides
+    but cannot be judged is an error."""
     suite = ElementTree.Element("testsuite", name="harmon_eval")
     counts = {"tests": len(comparison.lines), "failures": 0, "errors": 0}
     for line in comparison.lines:
@@ -151,42 +152,15 @@ def junit(comparison: Comparison) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 does not allow."""
+    """Replace the characters that XML 1.0 does not allow."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def as_json(comparison: Comparison, changed: Sequence[Change]) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "result": ENDS[comparison.code],
         "code": comparison.code,
-        "metrics": [_line(line) for line in comparison.lines],
+        "metrics": [line.values for line in comparison.lines],
         "notes": list(comparison.notes),
-        "changed": [vars(change) for change in changed],
-    }
-
-
-def _line(line: Line) -> dict[str, Any]:
-    found = line.difference
-    values: dict[str, Any] = {
-        "task": line.task,
-        "metric": line.metric,
-        "decides": line.decides,
-        "verdict": line.verdict,
-        "reason": line.reason,
-        "fails": line.fails,
-        "p": line.p,
-        "smallest_detectable": line.detectable,
-        "groups_needed": line.needed,
-    }
-    if found:
-        values |= {
-            "baseline": found.baseline,
-            "candidate": found.candidate,
-            "difference": found.value,
-            "interval": found.interval,
-            "test": found.test,
-            "groups": found.groups,
-        }
-    return {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
+        "changed": [vars(change) for change in comparison.changed],
     }

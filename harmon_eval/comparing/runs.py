@@ -1,24 +1,27 @@
-"""Two run folders side by side: which of their tasks can be compared, and if not, why not."""
+"""Read two run folders and decide which of their tasks can be compared, and if not, why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from harmon_eval import registry
-from harmon_eval.core import Task, UserError
-from harmon_eval.leaderboard.entries import IDENTITY
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, ROWS, RunFolder, differing, settings_of
+from harmon_eval.core import NOT_GIVEN, Task, UserError
+from harmon_eval.ranking.entries import IDENTITY
+from harmon_eval.store.run_folder import ROWS, RunFolder, differing, settings_of
+from harmon_eval.store.tables import results_by_task
 
 
 @dataclass(frozen=True)
 class TaskPair:
-    """One task of two runs. ``reasons`` say why it cannot be compared; else the rows are scored,
-    of the same samples and in the same order. ``notes`` are worth knowing."""
+    """One task in two runs.
+
+    ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
+    frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
+    """
 
     name: str
     task: Task | None
@@ -32,22 +35,28 @@ class TaskPair:
 
 
 def pairs(
-    baseline: RunFolder, candidate: RunFolder, tasks: Sequence[str] | None, any_settings: bool
+    baseline: RunFolder,
+    candidate: RunFolder,
+    tasks: Sequence[str] | None,
+    any_settings: bool,
+    known: Mapping[str, Task] | None = None,
 ) -> Iterator[TaskPair]:
-    """Each task of the baseline, or those named. Raises UserError for what is no run folder."""
+    """Each task of the baseline, or the named tasks. ``known`` holds tasks not in the registry.
+
+    Raises UserError if a run has no results, or if neither run has a named task."""
     ours, theirs = _results(baseline), _results(candidate)
-    for name in tasks or ours:
+    # A variant computed from one run's marks is compared only if it is named.
+    for name in tasks or [name for name in ours if name in baseline.manifest["tasks"]]:
         if name not in ours and name not in theirs:
             raise UserError(
                 f"neither run has results of {name!r}: {baseline.path} has {', '.join(ours)}"
             )
-        yield _pair(name, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
+        task = (known or {}).get(name)
+        yield _pair(name, task, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
 
 
 def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
-    names = run.manifest["tasks"]
-    files = {name: run.path / name / METRICS for name in names}
-    found = {name: read_json(file) for name, file in files.items() if file.exists()}
+    found = results_by_task(run)
     if not found:
         raise UserError(f"{run.path} has no results yet: finish it with the same command")
     return found
@@ -55,6 +64,7 @@ def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
 
 def _pair(
     name: str,
+    task: Task | None,
     baseline: RunFolder,
     candidate: RunFolder,
     ours: dict[str, Any] | None,
@@ -63,26 +73,25 @@ def _pair(
 ) -> TaskPair:
     known = ours or theirs or {}
     sides = ((baseline, ours), (candidate, theirs))
-    reasons = [f"{run.path} has no results of it" for run, result in sides if result is None]
-    task = None
+    reasons = [f"{run.path} has no results of {name}" for run, result in sides if result is None]
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
         for side, run in enumerate((baseline, candidate)):
-            file = run.path / name / ROWS
+            file = run.task(name).path / ROWS
             if file.exists():
                 frames[side] = pd.read_parquet(file)
             else:
-                reasons.append(f"{run.path} has no {name}/{ROWS}: its marks are not at hand")
+                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
         try:
-            task = registry.task(name)
+            task = task or registry.task(name)
         except UserError as error:
             reasons.append(str(error))
         if task and (stored := ours["provenance"]["version"]) != task.version:
             reasons.append(
-                f"marked by version {stored} of the task, installed is {task.version}: "
+                f"marked by version {stored} of the task, but version {task.version} is installed: "
                 "mark both again"
             )
         if not reasons:
@@ -109,14 +118,15 @@ def _pair(
 def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> Iterator[str]:
     for key in IDENTITY:
         if changes := list(differing(ours[key], theirs[key])):
-            yield f"other {key} ({'; '.join(changes)})"
+            yield f"different {key} ({'; '.join(changes)})"
     settings = list(differing(settings_of(ours["model"]), settings_of(theirs["model"])))
     if settings and not any_settings:
-        yield f"other settings ({'; '.join(settings)}): --any-settings if that is the question"
+        yield f"different settings ({'; '.join(settings)}): --any-settings compares them anyway"
 
 
 def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    same_weights = ours["model"]["fingerprint"] == theirs["model"]["fingerprint"]
+    prints = {ours["model"]["fingerprint"], theirs["model"]["fingerprint"]}
+    same_weights = len(prints) == 1 and NOT_GIVEN not in prints
     if ours["seed"] != theirs["seed"]:
         yield f"seeds {ours['seed']} and {theirs['seed']}"
     elif same_weights and settings_of(ours["model"]) == settings_of(theirs["model"]):
@@ -132,7 +142,7 @@ def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator
 def _aligned(
     ours: pd.DataFrame, theirs: pd.DataFrame, total: int
 ) -> tuple[list[pd.DataFrame], list[str]]:
-    """The rows of common samples in one order."""
+    """The rows of the common samples, in the same order."""
     common = sorted(set(ours["id"]) & set(theirs["id"]))
     notes = []
     if len(common) < max(total, len(ours), len(theirs)):

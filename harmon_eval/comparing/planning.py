@@ -1,8 +1,9 @@
-"""How many groups of samples it takes to see a difference, before any of them is drawn.
+"""How many groups of samples are needed to see a difference, computed before any run.
 
-n = (z(1 - a/2) + z(power))^2 s^2 / effect^2 (Cohen 1988, 2.5), s^2 being the variance of one
-group's difference. From a pilot run, s^2 is what two runs of such a checkpoint with different seeds
-would show; from two pilots what these two show. Without any it is the worst case of 0/1 marks.
+n = (z(1 - a/2) + z(power))^2 s^2 / effect^2 (Cohen 1988, 2.5), where s^2 is the variance of one
+group's difference. From one pilot run, s^2 is what two runs of this checkpoint with different seeds
+would show. From two pilots, it is what these two show. Without a pilot, it is the worst case for
+0/1 marks.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval import registry
-from harmon_eval.compare.paired import differences
-from harmon_eval.compare.runs import pairs
-from harmon_eval.compare.verdict import smallest_detectable
+from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.runs import pairs
+from harmon_eval.comparing.verdict import smallest_detectable
 from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
-from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import METRICS, RunFolder
-from harmon_eval.suites import Suite
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import results_by_task
+from harmon_eval.suites.suite import Suite
 
 WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
@@ -28,8 +29,8 @@ NORMAL_REACH = 1.96
 
 @dataclass(frozen=True)
 class Plan:
-    """``needed`` groups (prompts, images asked about) of ``available``, ``each`` samples a group;
-    ``detectable``: the smallest difference that all of them show."""
+    """``needed`` groups (prompts, or images with questions) out of ``available``, with ``each``
+    samples per group. ``detectable``: the smallest difference that all available groups show."""
 
     task: str
     metric: str
@@ -42,8 +43,8 @@ class Plan:
 
 
 def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
-    """``size``: how many tasks the comparison will have. Raises UserError for a bad effect, or
-    where the metric is no share of marks and there is no pilot."""
+    """``size``: how many tasks the comparison will have. Raises UserError for a bad effect, or if
+    the metric is not a share of marks and there is no pilot."""
     if not (math.isfinite(effect) and effect > 0):
         raise UserError(f"--effect {effect:g}: must be more than 0")
     job = prepare(task, registry.task(task), suite, RunSettings())
@@ -55,14 +56,15 @@ def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Pat
         error, groups = math.sqrt(WORST_VARIANCE / _images(job.everything)), 1
         basis = "worst case of 0/1 marks, scored 0 to 1"
     else:
-        raise UserError(f"{task}: {job.task.headline} is no share of marks: give a --pilot RUN")
+        raise UserError(f"{task}: {job.task.headline} is not a share of marks: give a --pilot RUN")
     needed = math.ceil(groups * (smallest_detectable(error, size) / effect) ** 2)
     reach = smallest_detectable(error * math.sqrt(groups / available), size)
     return Plan(task, job.task.headline, effect, needed, available, each, reach, basis)
 
 
 def _images(samples: Sequence[Sample]) -> float:
-    """Drawings of a prompt count each; questions about one image as one, at worst."""
+    """How many independent samples a group has: each image of a prompt counts, but all questions
+    about one image count as one, the worst case."""
     drawn = samples[0].request.gives == "image"
     return len(samples) / len({sample.group for sample in samples}) if drawn else 1.0
 
@@ -89,13 +91,12 @@ def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
 
     from harmon_eval.store.run_folder import ROWS
 
-    file = run.path / task / METRICS
-    if not file.exists() or not (rows := run.path / task / ROWS).exists():
+    result = results_by_task(run).get(task)
+    if result is None or not (rows := run.task(task).path / ROWS).exists():
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
-    result = read_json(file)
     if (interval := result["intervals"].get(result["headline"])) is None:
         raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
     groups = pd.read_parquet(rows, columns=["group"])["group"].nunique()
-    # The spread over prompts is in it too, which pairing takes out: this plans on the safe side.
+    # This includes the spread over prompts, which pairing removes, so the plan is on the safe side.
     error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
     return error, groups, f"the interval of a run of {groups} groups (on the safe side)"

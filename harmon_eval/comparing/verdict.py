@@ -1,7 +1,7 @@
 """From differences to verdicts, and from verdicts to an exit code.
 
-Two families of metrics are corrected by Holm's method (Holm 1979) each: the headlines, which
-decide, and the details, which explain. With ``every_metric`` all are one family and all decide.
+Holm's method (Holm 1979) corrects two families of metrics separately: the headlines, which decide,
+and the details, which explain. With ``every_metric``, all metrics form one family and all decide.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
-from harmon_eval.compare.paired import Difference, differences
-from harmon_eval.compare.runs import TaskPair
+from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.paired import Difference, differences
+from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA, POWER = 0.05, 0.8
 WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"
@@ -23,21 +28,27 @@ NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
 UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or nothing changed)"
 
 
+FRAME = (
+    *("task", "metric", "verdict", "baseline", "candidate", "difference", "low", "high", "p"),
+    *("test", "groups", "smallest_detectable", "groups_needed", "decides", "fails", "reason"),
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the caller wants. ``tolerance`` and ``effect`` (the smallest difference that matters)
-    are in units of the metric, by task, "" for all."""
+    are in the metric's units, by task; the key "" applies to all tasks."""
 
     tolerance: Mapping[str, float]
     effect: Mapping[str, float]
     every_metric: bool = False
 
     def check(self, tasks: Sequence[str]) -> None:
-        """Raises UserError where one speaks of a task that is not compared."""
+        """Raises UserError if an option names a task that is not compared."""
         for option, values in (("--tolerance", self.tolerance), ("--effect", self.effect)):
             for name in values.keys() - {"", *tasks}:
                 raise UserError(
-                    f"{option} {name}: no such task is compared, {did_you_mean(name, tasks)}"
+                    f"{option} {name}: this task is not compared, {did_you_mean(name, tasks)}"
                 )
 
     def tolerated(self, task: str) -> float:
@@ -48,7 +59,9 @@ class Settings:
 
 
 def by_task(text: str, option: str) -> dict[str, float]:
-    """``0.02`` or ``geneval=0.02,mjhq=0.5`` as task -> value, "" for all. Raises UserError."""
+    """Parse ``0.02`` or ``geneval=0.02,mjhq=0.5`` into task -> value; "" means all tasks.
+
+    Raises UserError if a value is not a number of at least 0."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         task, _, number = part.rpartition("=")
@@ -64,8 +77,9 @@ def by_task(text: str, option: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric's verdict. ``p`` is corrected; ``detectable`` the smallest true difference seen
-    with 80 % power; ``needed`` groups would see the wanted effect; ``fails``: beyond tolerance."""
+    """One metric's verdict. ``p`` is corrected. ``detectable`` is the smallest true difference that
+    is found with 80 % power. ``needed`` groups would find the wanted effect. ``fails``: the loss is
+    beyond the tolerance."""
 
     task: str
     metric: str
@@ -78,11 +92,55 @@ class Line:
     needed: int | None = None
     fails: bool = False
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """All fields as plain values; a number that is not finite becomes None."""
+        found = self.difference
+        values: dict[str, Any] = {
+            "task": self.task,
+            "metric": self.metric,
+            "decides": self.decides,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "fails": self.fails,
+            "p": self.p,
+            "smallest_detectable": self.detectable,
+            "groups_needed": self.needed,
+        }
+        if found:
+            values |= {
+                "baseline": found.baseline,
+                "candidate": found.candidate,
+                "difference": found.value,
+                "interval": found.interval,
+                "test": found.test,
+                "groups": found.groups,
+            }
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in values.items()
+        }
+
 
 @dataclass(frozen=True)
 class Comparison:
+    """``lines``: one verdict per metric. ``changed``: samples whose mark changed, losses first."""
+
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    changed: tuple[Change, ...] = ()
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per metric: verdict, both values, their difference with its interval, p ..."""
+        import pandas as pd
+
+        rows = []
+        for line in self.lines:
+            row = line.values
+            row["low"], row["high"] = row.pop("interval", None) or (None, None)
+            rows.append({name: row.get(name) for name in FRAME})
+        return pd.DataFrame(rows, columns=list(FRAME))
 
     @property
     def code(self) -> int:
@@ -128,7 +186,7 @@ def judge(
     settings: Settings,
     lost: int = 0,
 ) -> list[Line]:
-    """Verdicts of one family; ``lost`` more belong to it and could not be compared."""
+    """Verdicts of one family. ``lost`` counts its metrics that could not be compared."""
     from statsmodels.stats.multitest import multipletests
 
     if not family:
@@ -161,25 +219,25 @@ def _line(
         return _worse(line, pair, size, settings)
     if difference.finest > ALPHA / size:
         least = 1 + math.ceil(math.log2(size / ALPHA))
-        reason = f"{difference.groups} groups can show nothing: at least {least} are needed"
+        reason = f"{difference.groups} groups are too few to show anything: use at least {least}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=least)
     wanted = settings.wanted(pair.name)
     if wanted and difference.interval is None:
         return replace(line, verdict=UNDERPOWERED, reason=UNKNOWN_SPREAD)
     if wanted and detectable > wanted:
         needed = math.ceil(difference.groups * (detectable / wanted) ** 2)
-        reason = f"a difference of {wanted:g} takes {needed} groups, here are {difference.groups}"
+        reason = f"a difference of {wanted:g} needs {needed} groups, here are {difference.groups}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     return line
 
 
 def smallest_detectable(error: float, size: int = 1) -> float:
-    """The true difference that a test at ALPHA / ``size`` sees with 80 % power; NaN if unknown."""
+    """The true difference that a test at ALPHA / ``size`` finds with 80 % power; NaN if unknown."""
     return float(stats.norm.ppf(1 - ALPHA / (2 * size)) + stats.norm.ppf(POWER)) * error
 
 
 def _worse(line: Line, pair: TaskPair, size: int, settings: Settings) -> Line:
-    """It fails if the one-sided bound, simultaneous over the family, is beyond the tolerance."""
+    """Fails if the one-sided bound, simultaneous over the family, is beyond the tolerance."""
     tolerance, found = settings.tolerated(pair.name), line.difference
     assert found is not None
     if not tolerance:
@@ -187,6 +245,6 @@ def _worse(line: Line, pair: TaskPair, size: int, settings: Settings) -> Line:
     share = ALPHA / size
     loss = -found.quantile(1 - share) if pair.higher_is_better else found.quantile(share)
     if not math.isfinite(loss):
-        reason = f"worse, and whether by more than {tolerance:g} cannot be told: {UNKNOWN_SPREAD}"
+        reason = f"worse, but it is unknown if by more than {tolerance:g}: {UNKNOWN_SPREAD}"
         return replace(line, verdict=UNDERPOWERED, reason=reason)
     return replace(line, verdict=WORSE, fails=line.decides and loss > tolerance)

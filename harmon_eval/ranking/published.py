@@ -1,9 +1,9 @@
-"""Published results: every number with its source, who states it, and under which protocol.
+"""Published results: every number with its source, the kind of source, and the protocol.
 
-``results/published.csv`` is made from the reviewed list of sources by this file:
-``python -m harmon_eval.leaderboard.published SOURCE.csv results/published.csv``. It adds two
-columns, ``weights_public`` (yes, no, or empty where we do not know) and ``trained_on_pattern`` (yes
-where the model saw prompts written after the benchmark's pattern), and changes no number.
+This file makes ``results/published.csv`` from the reviewed list of sources:
+``python -m harmon_eval.ranking.published SOURCE.csv results/published.csv``. It changes no number
+and adds two columns: ``weights_public`` (yes, no, or empty if unknown) and ``trained_on_pattern``
+(yes if the model was trained on prompts that follow the benchmark's pattern).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pandas as pd
 from harmon_eval.core import UserError
 from harmon_eval.store.durable import write_whole
 
-FILE = Path(__file__).with_name("published.csv")  # a link into results/, a copy once installed
+# In a checkout this is a link into results/; once installed it is a copy.
+FILE = Path(__file__).with_name("published.csv")
 SOURCE_COLUMNS = (
     "model",
     "params",
@@ -31,7 +32,7 @@ SOURCE_COLUMNS = (
 COLUMNS = (*SOURCE_COLUMNS, "weights_public", "trained_on_pattern")
 KINDS = ("paper", "readme", "leaderboard", "third_party")
 CELL = ["model", "task", "metric", "split"]
-# Largest value of each task's unit; lower is better for FID, which has none.
+# The largest possible value of each task; FID (lower is better) has none.
 LARGEST = {
     "geneval": 1,
     "wise": 1,
@@ -73,13 +74,14 @@ RELEASED = (
     "MAR-H",
 )
 CLOSED = ("DALL-E 2", "DALL-E 3", "GPT-4o", "GPT-Image-1.5", "NanoBanana-Pro")
-# Show-o issue 58: this COCO FID is of weights fine-tuned on COCO-like images, whoever repeats it.
+# Show-o issue 58: this COCO FID belongs to weights fine-tuned on COCO-like images. Other papers
+# repeat the number.
 WITHHELD = (("Show-o-256", "coco30k", "9.24"), ("Show-o-512", "coco30k", "9.24"))
 PATTERN = ("GenEval-pattern", "GenEval-style")
 
 
 def read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """All columns as text. Raises UserError where the file is not one of these columns."""
+    """Read all columns as text. Raises UserError if the columns are not exactly these."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -90,10 +92,11 @@ def read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def check(frame: pd.DataFrame, name: object) -> pd.DataFrame:
-    """The same frame with ``value`` as number and its spelling as ``text``.
+    """The same frame with ``value`` as a number and its original spelling as ``text``.
 
-    Raises UserError that names the faulty line: a number without source, kind or unit, out of its
-    range, stated twice, or one of several of a cell whose note does not say so."""
+    Raises UserError naming the faulty line, if a number has no source, kind or known task, is out
+    of range, is stated twice, or is one of several values of a cell and its note does not say so.
+    """
     checked = frame.assign(text=frame["value"], value=pd.to_numeric(frame["value"], "coerce"))
     largest = checked["task"].map(LARGEST)
     several = checked.groupby(CELL)["value"].transform("nunique") > 1
@@ -103,9 +106,11 @@ def check(frame: pd.DataFrame, name: object) -> pd.DataFrame:
         ),
         "a source_kind other than " + ", ".join(KINDS): ~checked["source_kind"].isin(KINDS),
         "an unknown task": largest.isna(),
-        "a value that is out of the task's unit": ~checked["value"].between(0, largest.fillna(0)),
-        "the same number of the same source twice": checked.duplicated([*CELL, "value", "source"]),
-        "one of several values, and its note does not say that sources disagree": (
+        "a value outside the task's range": ~checked["value"].between(0, largest.fillna(0)),
+        "the same number from the same source twice": checked.duplicated(
+            [*CELL, "value", "source"]
+        ),
+        "one of several values, but its note does not say that sources disagree": (
             several & ~checked["note"].str.contains("sources disagree")
         ),
     }
@@ -120,12 +125,12 @@ def load(path: Path = FILE) -> pd.DataFrame:
     frame = read(path, COLUMNS)
     for column in ("weights_public", "trained_on_pattern"):
         if wrong := set(frame[column]) - {"yes", "no", ""}:
-            raise UserError(f"{path}: {column} is yes, no or empty, not {sorted(wrong)[0]!r}")
+            raise UserError(f"{path}: {column} must be yes, no or empty, not {sorted(wrong)[0]!r}")
     return check(frame, path)
 
 
 def build(source: Path) -> str:
-    """The text of published.csv from the list of sources. Raises UserError where it is faulty."""
+    """The text of published.csv, made from the list of sources. Raises UserError for a bad list."""
     frame = read(source, SOURCE_COLUMNS)
     check(frame, source)
     frame["weights_public"] = [
@@ -137,7 +142,8 @@ def build(source: Path) -> str:
 
 
 def _public(model: str, task: str, value: str, note: str) -> str:
-    """Of the weights behind this very number: a paper's may differ from those released."""
+    """Whether the weights behind this number are public. Papers may use other weights than those
+    they release."""
     if "(released weights)" in model or note.startswith("released weights"):
         return "yes"
     if (model, task, value) in WITHHELD or model in CLOSED or "proprietary" in note:

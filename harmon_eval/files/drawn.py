@@ -1,0 +1,99 @@
+"""Folders of pictures that something else drew, with the texts they were drawn from.
+
+Lists (``prompts.csv``, ``.json`` or ``.jsonl``), Harmon's own output (``00000000.jpg`` beside
+``00000000.json``) and the tasks' published layouts (``Task.layout``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harmon_eval import registry
+from harmon_eval.core import Drawn, UserError
+from harmon_eval.files.found import find_suffix, pictures
+from harmon_eval.files.question_files import read_text
+
+LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl")
+FILE_FIELDS = ("file", "file_name", "filename", "image")
+
+
+def folded(prompt: str) -> str:
+    """A prompt as it is compared: lists and tasks differ in white space."""
+    return " ".join(prompt.split())
+
+
+def read_drawn(folder: Path) -> list[Drawn]:
+    """The pictures of a folder that come with prompts, whatever task asks for them.
+
+    Raises UserError for a list that cannot be read, and for a file outside of the folder."""
+    listed = next((folder / name for name in LISTS if (folder / name).exists()), None)
+    if listed is not None:
+        found = list(_listed(listed))
+    else:
+        found = _of_harmon(folder) or _of_layouts(folder)
+    return [replace(drawn, file=inside(folder, drawn.file)) for drawn in found]
+
+
+def _listed(listed: Path) -> Iterator[Drawn]:
+    for entry in _entries(listed):
+        try:
+            name = next(entry[field] for field in FILE_FIELDS if entry.get(field))
+            prompt = entry["prompt"]
+        except (KeyError, StopIteration, AttributeError):
+            raise UserError(f"{listed}: each entry needs the fields file and prompt") from None
+        if not isinstance(prompt, str):
+            raise UserError(f"{listed}: the prompt of {str(name)[:80]!r} is no text")
+        yield Drawn(find_suffix(listed.parent / str(name)), prompt)
+
+
+def _entries(listed: Path) -> list[Mapping[str, Any]]:
+    text = read_text(listed)
+    try:
+        if listed.suffix == ".csv":
+            return list(csv.DictReader(io.StringIO(text, newline="")))
+        if listed.suffix == ".jsonl":
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
+        values = json.loads(text)
+        if isinstance(values, dict):
+            return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
+        return list(values)
+    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        raise UserError(f"{listed} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _of_harmon(folder: Path) -> list[Drawn]:
+    """What Harmon's scripts/batch_text2image.py writes: a grid of drawings, and its prompt."""
+    found = []
+    for file in pictures(folder, deep=False):
+        beside = file.with_suffix(".json")
+        if not file.stem.isdecimal() or not beside.is_file():
+            continue
+        try:
+            prompt = json.loads(read_text(beside))["prompt"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if isinstance(prompt, str):
+            found.append(Drawn(file, prompt, grid=True))
+    return found
+
+
+def _of_layouts(folder: Path) -> list[Drawn]:
+    for read in registry.layouts():
+        with_prompts = [drawn for drawn in read(folder) or () if drawn.prompt]
+        if with_prompts:
+            return with_prompts
+    return []
+
+
+def inside(folder: Path, file: Path) -> Path:
+    """The file; pictures are untrusted, so neither ``..`` nor a link may lead out of the folder."""
+    if file.resolve().is_relative_to(folder.resolve()):
+        return file
+    what = "is a link and lies" if file.is_symlink() else "lies"
+    raise UserError(f"{file} {what} outside of {folder}: copy it into the folder")

@@ -1,4 +1,0 @@
-"""Runs beside published results, in tables shaped like a paper's.
-
-``entries`` gathers numbers, ``tables`` puts them into columns, ``formats`` writes them out.
-"""
