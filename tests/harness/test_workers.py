@@ -58,32 +58,34 @@ def open_model(argument):
 
 
 class Nodes:
-    def __init__(self) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
         from ray.cluster_utils import Cluster
 
+        self.environment = environment
         soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300}
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 10**8}
-        self.cluster = Cluster(True, head_node_args={**head, "_system_config": soon})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+            self.cluster = Cluster(True, head_node_args={**head, "_system_config": soon})
         self.address = self.cluster.address
-        self.node: Any = None
+        self.node = self.add()
 
-    def add(self, cpus: int = 3) -> Any:
-        return self.cluster.add_node(num_cpus=cpus, object_store_memory=10**8)
+    def add(self) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return self.cluster.add_node(num_cpus=3, object_store_memory=10**8)
 
-    def kill(self, node: Any) -> None:
-        self.cluster.remove_node(node, allow_graceful=False)
+    def replace_by_force(self) -> None:
+        self.cluster.remove_node(self.node, allow_graceful=False)
+        self.node = self.add()
 
 
 @pytest.fixture(scope="session")
 def nodes(plugin_folder: Path) -> Iterator[Nodes]:
-    known = {**os.environ}
     paths = [str(plugin_folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "TOY_MARK_DELAY": "0.005"}
-    made = Nodes()
-    made.node = made.add()
-    os.environ.clear()
-    os.environ.update(known)
+    path = os.pathsep.join(filter(None, paths))
+    made = Nodes({"PYTHONPATH": path, "TOY_MARK_DELAY": "0.005"})
     yield made
     made.cluster.shutdown()
 
@@ -173,8 +175,7 @@ def test_a_killed_node_loses_nothing_and_one_that_joins_is_used(
     model = ("--model", f"scripted:0.05:{tmp_path}/asked.txt", *TASKS, "--batch-size", 2)
     process = start(*model, "--output", "run", "--ray", nodes.address)
     wait_for_any(tmp_path / "run", "toy_draw/responses.jsonl", process)
-    nodes.kill(nodes.node)
-    nodes.node = nodes.add()
+    nodes.replace_by_force()
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 0, errors
     counts = times_asked(tmp_path / "asked.txt")
@@ -244,8 +245,7 @@ def test_killed_at_random_moments_a_random_part_the_result_is_the_same(
             if part == "writer":
                 process.kill()
             elif part == "node":
-                nodes.kill(nodes.node)
-                nodes.node = nodes.add()
+                nodes.replace_by_force()
             else:
                 for pid in dice.sample(found := workers_of(), min(1, len(found))):
                     with suppress(ProcessLookupError):
