@@ -91,6 +91,12 @@ def _include(place: Path) -> str:
     return name
 
 
+def included() -> list[Path]:
+    """Files and folders of the plug-ins that were included, for another process to include."""
+    files = [Path(str(module.__file__)).resolve() for module in _included.values()]
+    return [file.parent if file.name == "task.py" else file for file in files]
+
+
 def _includes(*offered: str) -> dict[str, ModuleType]:
     """Included plug-ins that define one of these names."""
     return {n: m for n, m in _included.items() if any(hasattr(m, what) for what in offered)}
