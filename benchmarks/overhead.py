@@ -49,7 +49,14 @@ for side in (64, 512):
 """
 TASK = """
 import os
-from harmon_eval.core import Ask, Draw, Sample, Task
+from harmon_eval.adapters.scripted import ScriptedResponder
+from harmon_eval.core import About, Ask, Draw, Metric, Sample, Task
+class Large(ScriptedResponder):
+    name, fingerprint = "large", "1"
+    def draw(self, requests):
+        return [image.resize((512, 512)) for image in super().draw(requests)]
+def open_large():
+    return Large()
 N, DRAW = int(os.environ["OVERHEAD_N"]), bool(os.environ.get("OVERHEAD_DRAW"))
 def samples(suite):
     for i in range(N):
@@ -62,8 +69,14 @@ TASK = Task(
         {"correct": DRAW or a.reply == a.sample.target["reply"]} for a in answers
     ],
     summarize=lambda rows: {"accuracy": float(rows["correct"].mean())},
-    headline="accuracy", higher_is_better=True, paper="none", version="1",
+    metrics=(Metric("accuracy", headline=True),),
+    about=About(paper="none", version="1"),
 )
+"""
+POINTS = """[harmon_eval.tasks]
+overhead = overhead_task:TASK
+[harmon_eval.models]
+large = overhead_task:open_large
 """
 INSPECT = """
 import os
@@ -126,7 +139,7 @@ def ours(folder: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (site / "overhead_task.py").write_text(TASK)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: overhead\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[harmon_eval.tasks]\noverhead = overhead_task:TASK\n")
+    (info / "entry_points.txt").write_text(POINTS)
     root = str(Path(__file__).resolve().parents[1])
     return {"PYTHONPATH": os.pathsep.join([str(site), root])}
 
@@ -174,7 +187,8 @@ def measure_opening(folder: Path, largest: int) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
         "from harmon_eval.running.asking import stored_answers\n"
-        "from harmon_eval.running.runner import *\n"
+        "from harmon_eval.running.jobs import RunSettings, prepare\n"
+        "from harmon_eval.store.run_folder import RunFolder\n"
         "from harmon_eval.suites import load\n"
         "job = prepare('overhead', overhead_task.TASK, load('mini'), RunSettings())\n"
         "start = time.process_time()\nfolder = RunFolder(Path(sys.argv[1])).task('overhead')\n"
@@ -190,6 +204,28 @@ def measure_opening(folder: Path, largest: int) -> None:
     cost(command, folder, OVERHEAD_N=str(largest), **site)
     found, damaged, seconds = (folder / "output.txt").read_text().split()
     print(f"\nopening a run of {int(found):,} replies ({damaged} damaged): {float(seconds):.1f} s")
+
+
+def measure_workers(folder: Path) -> None:
+    """Wall time of a batch beyond the fixed start: what Ray adds, what a second worker brings."""
+    environment = ours(folder / "workers")
+    print("\n| workers | a batch of 32 replies | a batch of 32 images, 512 px | writer's memory |")
+    print("|---|---|---|---|")
+    kinds = {"replies": ("scripted", "", (1024, 9216)), "images": ("large", "1", (64, 640))}
+    for workers in (0, 1, 2):
+        cells, memory = [], 0.0
+        for kind, (model, draw, sizes) in kinds.items():
+            spent = []
+            for n in sizes:
+                run = [sys.executable, "-m", "harmon_eval", "--model", model, "--tasks", "overhead"]
+                run += ["--output", str(folder / f"{kind}{workers}-{n}")]
+                run += ["--workers", str(workers)] if workers else []
+                more = {"OVERHEAD_N": str(n), "OVERHEAD_DRAW": draw}
+                spent.append(cost(run, folder, **more, **environment))
+            batches = (sizes[1] - sizes[0]) / 32
+            cells.append(f"{(spent[1].wall - spent[0].wall) / batches * 1000:.1f} ms")
+            memory = max(memory, spent[1].memory)
+        print(f"| {workers or 'none'} | {' | '.join(cells)} | {memory:.0f} MB |", flush=True)
 
 
 def measure_images(folder: Path) -> None:
@@ -265,11 +301,15 @@ def main() -> None:
         description="cost of the harness itself and of other harnesses"
     )
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
+    parser.add_argument("--workers", action="store_true", help="only what workers on Ray cost")
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)  # inspect looks for its tasks here
+        if arguments.workers:
+            measure_workers(folder)
+            return
         print("| tool | fixed start | per sample | peak memory |\n|---|---|---|---|")
         measure_ours(folder, arguments.largest)
         if arguments.peers:

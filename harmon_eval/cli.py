@@ -14,7 +14,7 @@ import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
-# Of a path that someone gave, or that stands in a file: never a fault of ours.
+# Errors about a path from the user or from a file; these are not our bugs.
 NOT_TO_BE_OPENED = (*(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO),)
 COMMANDS = {
     "run": "evaluate a model (the default command); run it again to resume",
@@ -29,6 +29,7 @@ COMMANDS = {
     "track": "evaluate each new checkpoint of a training run and gate it",
     "report": "write one HTML file about a run: scores, plots, images, replies, provenance",
 }
+WORKING = ("run", "mark", "track", "probe")  # that have workers
 EPILOG = (
     "commands:\n"
     + "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
@@ -41,7 +42,8 @@ examples:
   python -m harmon_eval --model folder:IMAGES --tasks geneval
       mark images that another program generated
 
-exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 130 interrupted;
+exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + N after signal N
+(130 Ctrl-C, 143 SIGTERM);
 exit codes of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 """
 )
@@ -98,7 +100,19 @@ def _module(command: str) -> ModuleType:
 
 
 def dispatch(command: str, arguments: argparse.Namespace) -> int:
+    _refuse_launchers(command)
     return int(_module(command).main(arguments))
+
+
+def _refuse_launchers(command: str) -> None:
+    """Raises UserError under torchrun and ``accelerate launch``: one process writes a run."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if command in WORKING and world.isdigit() and int(world) > 1:
+        raise UserError(
+            f"WORLD_SIZE is {world}, as torchrun and accelerate launch set it, but one process "
+            f"runs a benchmark: `{PROGRAM} {command} --workers {world} ...` starts the workers "
+            "itself (docs/scaling.md)"
+        )
 
 
 def ask_for_equal_bits() -> None:
@@ -130,15 +144,19 @@ def check_links() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    from harmon_eval.running import stopping
+
     ask_for_equal_bits()
     try:
-        check_links()
-        return dispatch(*parse(sys.argv[1:] if argv is None else argv))
+        with stopping.listening():
+            check_links()
+            return dispatch(*parse(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again to resume", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as signal:
+        name = str(signal) or "interrupted"
+        print(f"\n{name}: run the same command again to resume", file=sys.stderr)
+        return signal.code if isinstance(signal, stopping.Stopped) else 130
     except BrokenPipeError:  # of a file such as /dev/stdout; what is printed outlives its reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2

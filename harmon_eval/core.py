@@ -232,16 +232,16 @@ class Responder:
         return own is not None and own is not getattr(Responder, verb, None)
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
-        """Told what it will be asked next: all samples of the task called ``name``.
+        """Called with all samples of the task ``name`` before they are asked.
 
-        Raises UserError where it has nothing to answer them with."""
+        Raises UserError if the model has nothing to answer them with."""
         if task.images_only:
             raise UserError(
-                f"{name} marks images that were drawn elsewhere: give --model folder:IMAGES"
+                f"{name} marks images that were made elsewhere: give --model folder:IMAGES"
             )
 
     def reads(self, request: Request) -> Sequence[Path]:
-        """The picture files that answering ``request`` opens: so many at a time fit into memory."""
+        """The image files opened to answer ``request``, to find how many requests fit in memory."""
         return request.files
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -256,14 +256,14 @@ class Responder:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture that something else drew, in a folder of a published layout (``Task.layout``).
+    """An image made elsewhere, in a folder with a published layout (``Task.layout``).
 
-    ``sample`` is the id of the sample that it answers, where the layout says it; ``prompt`` the
-    text that it was drawn from. By id if only that is given, or the prompt is the sample's; else
-    the n-th picture of a prompt answers the n-th sample that asks for it. ``grid``: the layout
-    puts four drawings into one picture of 2 x 2, which answer the sample and those after it that
-    have its prompt. ``rewritten`` is another text that it was drawn from, which does not count,
-    and ``target`` what the sample's target must hold where such a picture answers it."""
+    ``sample`` is the id of the sample that it answers, if the layout tells; ``prompt`` is the text
+    that it was generated from. The image is matched by id if only the id is given, or if the prompt
+    equals the sample's. Otherwise the n-th image of a prompt answers the n-th sample with it.
+    ``grid``: the file holds four images in a 2 x 2 grid, which answer the sample and the following
+    ones with its prompt. ``rewritten`` is the rewritten prompt that it was generated from; it is
+    not used for matching, but then the sample's target must hold ``target``."""
 
     file: Path
     prompt: str = ""

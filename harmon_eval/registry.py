@@ -91,6 +91,12 @@ def _include(place: Path) -> str:
     return name
 
 
+def included() -> list[Path]:
+    """Files and folders of the plug-ins that were included, for another process to include."""
+    files = [Path(str(module.__file__)).resolve() for module in _included.values()]
+    return [file.parent if file.name == "task.py" else file for file in files]
+
+
 def _includes(*offered: str) -> dict[str, ModuleType]:
     """Included plug-ins that define one of these names."""
     return {n: m for n, m in _included.items() if any(hasattr(m, what) for what in offered)}
@@ -251,9 +257,9 @@ def model_settings(spec: str) -> list[str]:
 
 
 def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model runs a network here (it then has the setting ``device``); opens none.
+    """Whether a model runs its own network, that is, has the setting ``device``. Opens no model.
 
-    Raises UserError for a model that nothing here knows, or a setting that it does not have."""
+    Raises UserError for an unknown model, or a setting that it does not have."""
     name, own = settings.split(spec)
     opener, owner, _ = _model_opener(name)
     kind = settings.declared(opener)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _settings
+from harmon_eval.commands import _settings, _workers
 
 MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
     _settings.add_arguments(parser, ("device", "dtype"))
+    _workers.add_arguments(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -74,6 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
                 settings=RunSettings(0, arguments.limit, arguments.batch_size),
                 data=arguments.data,
                 output=run,
+                pool=_workers.pool(arguments),
             )
         )
         tables.show_outcome(outcome, console)

@@ -1,7 +1,7 @@
 """clean-fid's Inception v3, the feature network of FID and KID.
 
-Its file is TorchScript, a program: it is opened only with the digest of the published one, or with
-one that the user states (``features=inception?sha256=DIGEST``)."""
+Its file is TorchScript, which is a program. So it is opened only if it has the digest of the
+published file, or the digest that the user gives (``features=inception?sha256=DIGEST``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harmon_eval.core import UserError
 from harmon_eval.instruments.weights import Weights, read_program
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
-# NVIDIA states none; k-diffusion and others that fetch this file check it by this one.
+# NVIDIA publishes no digest; k-diffusion and other tools check the file with this one.
 PUBLISHED = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 WEIGHTS = Weights(
     "clean-fid's Inception network",
@@ -37,7 +37,7 @@ HINT = (
 
 @dataclass(frozen=True)
 class Settings:
-    """``sha256``: the digest of another network in the form of the published one."""
+    """``sha256``: the digest of a different network file with the same structure."""
 
     sha256: str = PUBLISHED
 
