@@ -3,10 +3,11 @@
 ::
 
     RUN/manifest.json           what was run: settings, model, suite, versions, times, state
+    RUN/.lock                   held by the one process that writes
     RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
-                                (responses.1.jsonl ... of further processes)
+                                (older runs: also responses.1.jsonl ... of further processes)
     RUN/TASK/images/ID.png      drawn images
-    RUN/TASK/vectors.f32        feature vectors, memory-mapped (a file a process, as the log)
+    RUN/TASK/vectors.f32        feature vectors, memory-mapped (older runs: vectors.1.f32 ...)
     RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
     RUN/TASK/marks.json         what the rows depend on, and their sha256
     RUN/TASK/metrics.json       what the marks come to
@@ -24,22 +25,23 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
-from harmon_eval.files.images import to_rgb
-from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
+from harmon_eval.store.lock import LOCK, only_writer
 from harmon_eval.store.log import append, log_entries
+from harmon_eval.store.paths import UnsafePath, is_own_file, read_bytes
+from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import plain, redacted
+from harmon_eval.store.rows import unpacked
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
-MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
+MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more
+MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
 def check_sample_id(sample_id: str) -> None:
@@ -76,43 +79,40 @@ def _made_by(reply: str) -> dict[str, str]:
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    """The same bytes for the same rows, in however many pieces they lie in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _png(image: Image.Image) -> bytes:
-    if image.mode != "L" or "transparency" in image.info:
-        image = to_rgb(image)
     buffer = io.BytesIO()
-    # An orientation that came with the file is for the benchmark to apply or to ignore.
-    image.save(buffer, "PNG", exif=image.info.get("exif", b""))
+    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).combine_chunks(), buffer)
     return buffer.getvalue()
 
 
 class TaskFolder:
-    """Responses and marks of one task; each process has a log of its own."""
+    """Responses and marks of one task."""
 
-    def __init__(self, path: Path, rank: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
-        self.vectors = VectorFiles(path, rank)
+        self.root = path.parent  # the run folder, which no file of the task may leave
+        self.log = path / LOG
+        self.vectors = VectorFiles(path)
 
     # -- responses ---------------------------------------------------------------------------
 
     def logs(self) -> list[Path]:
+        """The log, and those of further processes, which earlier versions wrote."""
         return sorted(self.path.glob("responses*.jsonl"))
 
     def recorded(self) -> Recorded:
-        """Log entries by sample id: of all processes, the latest attempt at each.
+        """Log entries by sample id: the latest attempt at each.
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        return Recorded(self.logs())
+        return Recorded(self.logs(), self.root)
 
     def seconds_asking(self) -> float:
-        """Of all processes together."""
-        entries = (entry for log in self.logs() for _, entry in log_entries(log))
+        """Of all batches together, whoever answered them."""
+        entries = (entry for log in self.logs() for _, entry in log_entries(log, self.root))
         return sum(float(entry.get("seconds", 0)) for entry in entries)
 
     def record(
@@ -122,7 +122,7 @@ class TaskFolder:
         before: Mapping[str, Mapping[str, Any]] | None = None,
         after: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Store responses (image, reply, vector or exception) by sample id, durably.
+        """Store responses (image, its PNG file, reply, vector or exception) by sample id, durably.
 
         ``before`` are the entries that these replace, ``after`` has a stamp of the answers that
         the request of a sample was made from."""
@@ -142,8 +142,8 @@ class TaskFolder:
             entries.append(entry)
         if seconds is not None:
             entries.append({"batch": len(responses), "seconds": round(seconds, 6)})
-        write_all(images)
-        append(self.log, entries)
+        write_all(images, self.root)
+        append(self.log, entries, self.root)
 
     def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
         """The line of a response; what belongs into a file of its own is added to ``images``."""
@@ -157,20 +157,29 @@ class TaskFolder:
         if isinstance(response, str):
             return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
         try:
-            data = _png(response)
+            data = packed(response)
         except Unscorable as error:  # values of no known range
             return {"id": sample_id, "error": f"the image {error}"}
-        images[self._own(self.image_file(sample_id))] = data
+        images[self.image_file(sample_id)] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
-
-    def _own(self, file: Path) -> Path:
-        """The file, unless a link leads it out of this folder. Raises UserError."""
-        if not file.parent.resolve().is_relative_to(self.path.resolve()):
-            raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
-        return file
 
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
+
+    def own_image(self, sample_id: str) -> Path | None:
+        """The image, where there is one and no link on the way to it."""
+        file = self.image_file(sample_id)
+        return file if is_own_file(file, self.root) else None
+
+    def rows(
+        self, columns: Sequence[str] | None = None, vectors: bool = True
+    ) -> pd.DataFrame | None:
+        """The stored rows as they are; None without any. Raises UserError for damaged ones."""
+        file = self.path / ROWS
+        try:
+            return unpacked(read_bytes(file, self.root), file, columns, vectors)
+        except FileNotFoundError:
+            return None
 
     def answer(
         self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
@@ -188,9 +197,13 @@ class TaskFolder:
         if checked:
             return Answer(sample, file)
         try:
-            data = b"" if file.is_symlink() else self._own(file).read_bytes()
+            data = read_bytes(file, self.root)
         except OSError:
             return None
+        except UnsafePath:
+            if file.parent.resolve().is_relative_to(self.path.resolve()):
+                return None  # the image itself is a link: it is made again in its place
+            raise
         return Answer(sample, file) if sha256_of(data) == entry["sha256"] else None
 
     # -- marks -------------------------------------------------------------------------------
@@ -203,9 +216,11 @@ class TaskFolder:
 
         files = []
         try:
-            written = read_json(self.path / MARKS)
-            if written.get("key") == dict(key):
+            written = read_json(self.path / MARKS, self.root)
+            if written.get("key") == redacted(dict(key)):
                 files.append((self.path / ROWS, str(written["sha256"])))
+        except UnsafePath:
+            raise
         except (OSError, UserError, KeyError, AttributeError):
             pass  # not finished, or damaged: then the parts count, or all is marked again
         for part in sorted(self.parts(key).glob("*.parquet")):
@@ -220,42 +235,42 @@ class TaskFolder:
         """Where rows are kept while marking: marks of another key never meet there."""
         return self.path / f"rows-{checksum(key)}"
 
-    @staticmethod
-    def _sound_rows(path: Path, sha256: str, columns: list[str] | None) -> pd.DataFrame | None:
+    def _sound_rows(
+        self, path: Path, sha256: str, columns: list[str] | None
+    ) -> pd.DataFrame | None:
         """None for a file that is not what was written, or would not fit into any memory."""
-        import pandas as pd
-        import pyarrow.parquet as pq
-
         try:
-            data = b"" if path.is_symlink() else path.read_bytes()
+            data = read_bytes(path, self.root)
             if not sha256_of(data).startswith(sha256) or len(sha256) < 16:
                 return None
-            about = pq.read_metadata(io.BytesIO(data))
-            groups = range(about.num_row_groups)
-            if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
-                return None
-            return pd.read_parquet(io.BytesIO(data), columns=columns)
-        except (OSError, ValueError):
+            return unpacked(data, path, columns, limit=MAX_ROWS_BYTES)
+        except (OSError, UserError) as error:
+            if isinstance(error, UnsafePath):
+                raise
             return None
 
     def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
         data = _parquet(rows)
         name = f"{share}-{sha256_of(data)[:16]}.parquet"
-        write_whole(self.parts(key) / name, data)
+        write_whole(self.parts(key) / name, data, self.root)
 
     def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
         data = _parquet(rows)
-        write_whole(self.path / ROWS, data)
+        write_whole(self.path / ROWS, data, self.root)
         written = {"key": dict(key), "sha256": sha256_of(data)}
-        write_json(self.path / MARKS, written)
+        write_json(self.path / MARKS, written, self.root)
         for parts in self.path.glob("rows-*"):
             shutil.rmtree(parts, ignore_errors=True)
 
     def export(self, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
             path, data = self.path / name, content.encode() if isinstance(content, str) else content
-            if not path.exists() or path.read_bytes() != data:
-                write_whole(path, data)
+            try:
+                same = read_bytes(path, self.root) == data
+            except FileNotFoundError:
+                same = False
+            if not same:
+                write_whole(path, data, self.root)
 
 
 class RunFolder:
@@ -276,13 +291,15 @@ class RunFolder:
         file, copy = self.path / MANIFEST, self.path / COPY
         try:
             manifest = read_json(file)
+        except UnsafePath:
+            raise
         except UserError:
             if not copy.exists():
                 raise
             manifest = read_json(copy)
             said = plain(f"{file} was damaged and is restored from its copy")
             print(said, file=sys.stderr)
-            write_whole(file, copy.read_bytes())
+            write_whole(file, read_bytes(copy))
         if not _is_manifest(manifest):
             raise UserError(f"{file} is not the manifest of a run: choose another folder")
         found: dict[str, Any] = manifest
@@ -343,7 +360,11 @@ class RunFolder:
 
     def _clear(self) -> None:
         for entry in list(self.path.iterdir()):
-            if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
+            if not (entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists())):
+                continue
+            if entry.is_symlink():
+                entry.unlink()  # what it leads to is not this run's
+            else:
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
         for name in (COPY, MANIFEST, "table.csv", "table.md"):
@@ -358,31 +379,30 @@ class RunFolder:
         for name in (MANIFEST, COPY):
             write_json(self.path / name, manifest)
 
-    def task(self, name: str, rank: int = 0) -> TaskFolder:
+    def task(self, name: str) -> TaskFolder:
         """The folder of a task; what stands after a colon may be any text, such as a path."""
-        folder = self.path / (re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task")
+        plain = re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task"
+        if len(plain.encode()) > MAX_NAME:  # a file's name has at most 255 bytes
+            plain = (
+                f"{plain.encode()[: MAX_NAME - 13].decode(errors='ignore')}-{sha256_of(name)[:12]}"
+            )
+        folder = self.path / plain
         if folder.is_symlink():
-            raise UserError(f"{folder} is a link: a run folder holds its own files only")
-        return TaskFolder(folder, rank)
-
-    @contextmanager
-    def joined(self, launch: Launch) -> Iterator[Seat]:
-        """Only the processes of one launch write. Raises UserError while another one does."""
-        try:
-            with joined(self.path, launch) as seat:
-                yield seat
-        finally:
-            # A run that never began leaves nothing behind.
-            if not self.exists and not (self.path / ".processes").exists():
-                with suppress(OSError):
-                    (self.path / ".lock").unlink(missing_ok=True)
-                    self.path.rmdir()
+            raise UnsafePath(f"{folder} is a link: a run folder holds its own files only")
+        return TaskFolder(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """As ``joined``, for a process alone."""
-        with self.joined(Launch()):
-            yield
+        """Only one process writes. Raises UserError while another one does."""
+        with only_writer(self.path):
+            try:
+                yield
+            finally:
+                # A run that never began leaves nothing behind.
+                if not self.exists and {p.name for p in self.path.iterdir()} <= {LOCK}:
+                    (self.path / LOCK).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        self.path.rmdir()
 
 
 def _is_manifest(value: object) -> bool:

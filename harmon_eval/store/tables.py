@@ -12,6 +12,7 @@ import pandas as pd
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.store.durable import read_json, write_whole
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import METRICS, RunFolder
 
@@ -35,10 +36,10 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
     """Raises UserError for a file that is damaged or holds no metrics."""
     found = []
     for path in sorted(run.glob(f"*/{METRICS}")):
-        if path.is_symlink() or path.parent.is_symlink():
-            raise UserError(f"{path} is a link: a run folder holds its own files only")
         try:
-            found.append(read_json(path))
+            found.append(read_json(path, run))
+        except UnsafePath:
+            raise
         except UserError as error:
             raise UserError(f"{error}; `python -m harmon_eval mark` makes it again") from None
     return found
