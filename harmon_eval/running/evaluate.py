@@ -154,7 +154,7 @@ def run(request: Request) -> Outcome:
             state="running",
             started=folder.manifest.get("started", now()),
             environment={**environment(), "accelerator": model.accelerator},
-            about=dict(model.about),
+            about=dict(able.about),  # what it has to say of the samples it was told too
             data=str(request.data) if request.data else None,
             instruments={r: written(spec) for r, spec in request.instruments.items()},
             batch_size=settings.batch_size,
