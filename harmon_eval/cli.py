@@ -157,6 +157,7 @@ def main(argv: list[str] | None = None) -> int:
         name = str(signal) or "interrupted"
         print(f"\n{name}: run the same command again to resume", file=sys.stderr)
         return signal.code if isinstance(signal, stopping.Stopped) else 130
+    except BrokenPipeError:  # of a file such as /dev/stdout; what is printed outlives its reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except OSError as error:
