@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
+from harmon_eval.store import schema
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
 from harmon_eval.store.lock import LOCK, only_writer
@@ -42,6 +43,7 @@ from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import plain, redacted
 from harmon_eval.store.rows import unpacked
+from harmon_eval.store.schema import flaw
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class TaskFolder:
     def seconds_asking(self) -> float:
         """Of all batches together, whoever answered them."""
         entries = (entry for log in self.logs() for _, entry in log_entries(log, self.root))
-        return sum(float(entry.get("seconds", 0)) for entry in entries)
+        return sum(s for e in entries if isinstance(s := e.get("seconds", 0), int | float))
 
     def record(
         self,
@@ -177,9 +179,16 @@ class TaskFolder:
         """The stored rows as they are; None without any. Raises UserError for damaged ones."""
         file = self.path / ROWS
         try:
-            return unpacked(read_bytes(file, self.root), file, columns, vectors)
+            found = unpacked(read_bytes(file, self.root), file, columns, vectors)
         except FileNotFoundError:
             return None
+        if columns is None and (lacking := {"id", "group", "unscored"} - {*map(str, found)}):
+            raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
+        if "id" in found and not found["id"].map(type).eq(str).all():
+            raise UserError(f"{file} has ids that are no text: mark the run again")
+        if "id" in found and found["id"].duplicated().any():
+            raise UserError(f"{file} has two rows of one sample: mark the run again")
+        return found
 
     def answer(
         self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
@@ -300,9 +309,17 @@ class RunFolder:
             said = plain(f"{file} was damaged and is restored from its copy")
             print(said, file=sys.stderr)
             write_whole(file, read_bytes(copy))
-        if not _is_manifest(manifest):
-            raise UserError(f"{file} is not the manifest of a run: choose another folder")
+        if wrong := flaw(manifest, schema.MANIFEST):
+            raise UserError(f"{file} is not the manifest of a run ({wrong}): choose another folder")
         found: dict[str, Any] = manifest
+        return found
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Name, fingerprint and settings of the model. Raises UserError without any."""
+        found: dict[str, Any] | None = self.manifest["identity"].get("model")
+        if found is None:
+            raise UserError(f"{self.path / MANIFEST} names no model: choose another folder")
         return found
 
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
@@ -403,17 +420,6 @@ class RunFolder:
                     (self.path / LOCK).unlink(missing_ok=True)
                     with suppress(OSError):
                         self.path.rmdir()
-
-
-def _is_manifest(value: object) -> bool:
-    """Whether what lies in a folder, which anybody may have made, has the fields of a manifest."""
-    match value:
-        case {"identity": dict(identity), "tasks": dict(tasks)}:
-            known = isinstance(identity.get("suite", ""), str)
-            known &= isinstance(identity.get("seed", 0), int)
-            limits = [t.get("limit") if isinstance(t, dict) else "" for t in tasks.values()]
-            return known and all(limit is None or isinstance(limit, int) for limit in limits)
-    return False
 
 
 def settings_of(model: Mapping[str, Any]) -> dict[str, Any]:

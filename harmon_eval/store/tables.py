@@ -11,10 +11,12 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
+from harmon_eval.store import schema
 from harmon_eval.store.durable import read_json, write_whole
 from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.schema import flaw
 
 COLUMNS = (
     "task",
@@ -37,7 +39,10 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(run.glob(f"*/{METRICS}")):
         try:
-            found.append(read_json(path, run))
+            result = read_json(path, run)
+            if wrong := flaw(result, schema.METRICS):
+                raise UserError(f"{path} is no result of a task ({wrong})")
+            found.append(result)
         except UnsafePath:
             raise
         except UserError as error:

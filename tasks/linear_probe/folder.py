@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harmon_eval.core import UserError
+from harmon_eval.files.found import is_picture
 from harmon_eval.instruments.probing.labelled import Labelled
 
 SPLITS = ("train", "val")
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
 NAMES = {"train": ("train",), "val": ("validation", "val", "test")}
 
 
@@ -83,7 +83,7 @@ def _images(folder: Path, split: str) -> Iterator[tuple[str, str, Path]]:
         for label in sorted(place.iterdir())
         if label.is_dir()
         for file in sorted(label.iterdir())
-        if file.suffix.lower() in SUFFIXES
+        if is_picture(file)
     ]
     if not files:
         raise UserError(f"{place} holds no images: sort them into one folder per class")

@@ -47,7 +47,6 @@ RUN = {
     ),
     "python -m harmon_eval compare A B": "compare A B",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
-    "python -m harmon_eval --output SHARED/run": f"--tasks geneval {QUICK} --output SHARED/run",
     "python -m harmon_eval report RUN": "report A",
     "python -m harmon_eval report RUN --against OTHER --output report.html": (
         "report A --against B --output report.html"
@@ -102,10 +101,11 @@ WHY = {
     "vision:google/siglip-so400m-patch14-384?pool=pooler,"
     'timm:vit_base_patch14_dinov2.lvd142m"': HUB,
     "python -m harmon_eval --model timm:NAME --tasks linear_probe": HUB,
-    "accelerate launch -m harmon_eval": LARGE,
-    "torchrun --nproc-per-node 4 -m harmon_eval --model wusize/Harmon-1_5B --suite official "
-    "--tasks geneval": LARGE,
-    "accelerate launch --multi_gpu --num_processes 4 -m harmon_eval --tasks geneval": LARGE,
+    "python -m harmon_eval --model wusize/Harmon-1_5B --suite official --tasks geneval "
+    "--workers 8": HUB,
+    'srun ray symmetric-run --address "$head:6379" --min-nodes 4 -- python -m harmon_eval '
+    '--model wusize/Harmon-1_5B --suite official --ray auto --output "$SCRATCH/runs/harmon"': LARGE,
+    "python -m harmon_eval --suite official --ray auto --output /shared/runs/harmon": LARGE,
     "python -m benchmarks.report_page runs/large/report.html": "needs a browser",
     "python -m benchmarks.compare BEFORE AFTER": LONG,
     "python -m benchmarks.sampling --size 0.5b --batch 1 --head --name sampling-0.5b": LONG,

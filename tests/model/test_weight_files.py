@@ -18,10 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harmon_eval.model import families, keys
-from harmon_eval.model.checkpoint import BUNDLED, load, read_drawing, write_drawing
+from harmon_eval.model import keys
+from harmon_eval.model.checkpoint import BUNDLED, load
 from harmon_eval.model.fingerprint import hash_weights
-from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.weights import CheckpointError, read
 
 MINI = BUNDLED / "harmon-mini"
@@ -378,29 +377,3 @@ def test_a_file_that_holds_itself_ends(tmp_path: Path) -> None:
     torch.save(loop, tmp_path / "loop.pth")
     with pytest.raises(CheckpointError, match="no named tensors"):
         read(tmp_path)
-
-
-# -- how to draw -----------------------------------------------------------------------------
-
-
-def test_a_foreign_generation_config_is_no_drawing_setting(tmp_path: Path) -> None:
-    qwen = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.1}
-    (tmp_path / "generation_config.json").write_text(json.dumps(qwen))
-    assert read_drawing(tmp_path) == DrawSettings()
-    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.7}))
-    assert read_drawing(tmp_path) == DrawSettings()
-
-
-def test_our_own_is_one_and_unknown_settings_in_it_are_refused(tmp_path: Path) -> None:
-    mine = DrawSettings(cfg_scale=2.0, temperature=0.9, guidance=(0.0, 0.5))
-    write_drawing(mine, tmp_path)
-    file = tmp_path / "generation_config.json"
-    assert read_drawing(tmp_path) == mine
-    values = json.loads(file.read_text())
-    assert values.pop("format") == families.FORMAT
-    file.write_text(json.dumps(values))
-    assert read_drawing(tmp_path) == mine, "as written before it said whose it is"
-    for wrong in ({"cfg": 3}, {"iterations": 0}, {"temperature": "warm"}):
-        file.write_text(json.dumps({"format": families.FORMAT, **wrong}))
-        with pytest.raises(CheckpointError, match=r"generation_config\.json does not fit"):
-            read_drawing(tmp_path)
