@@ -22,7 +22,9 @@ from harmon_eval.files.images import (
     viewed,
 )
 from harmon_eval.running.asking import ask_missing
+from harmon_eval.running.engine import Local
 from harmon_eval.running.progress import Progress
+from harmon_eval.running.work import Asking
 from harmon_eval.store.run_folder import TaskFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,7 +158,7 @@ def test_a_batch_of_large_pictures_is_read_in_parts(
     monkeypatch.setattr("harmon_eval.files.images.pixels_of", lambda file: 2**26)
     model = Watching(tmp_path / "a.png")
     folder = TaskFolder(tmp_path / "task")
-    ask_missing(toy_task, model, folder, samples, 32, Progress("toy"))
+    ask_missing(toy_task, Asking(model), Local(), folder, samples, 32, Progress("toy"))
     assert sum(model.batches) == 7 and max(model.batches) <= 2
     assert len(folder.recorded()) == 7
 
