@@ -45,7 +45,7 @@ def test_a_job_that_the_scheduler_starts_again_goes_on(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     """Killed, and started again under the same job number (slurm-requeue)."""
-    job = {"SLURM_JOB_ID": "4711", "WORLD_SIZE": "2", "RANK": "0"}
+    job = {"SLURM_JOB_ID": "4711"}
     run = ("--tasks", "geneval", "--limit", 2, "--batch-size", 2, "--output", "run")
     killed = start("--model", "scripted:0.3", *run, **job)
     log = tmp_path / "run/geneval/responses.jsonl"
