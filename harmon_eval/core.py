@@ -1,4 +1,4 @@
-"""The nouns of the harness: what is asked, what answers, how answers are marked and added up.
+"""The core types of the harness: requests, models, tasks, metrics and results.
 
 Data moves one way::
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Interval = tuple[float, float]
-NOT_GIVEN = "not given"  # the fingerprint of a model that does not say which weights it has
+NOT_GIVEN = "not given"  # the fingerprint of a model that does not identify its weights
 
 
 class UserError(Exception):
-    """Wrong usage or input. The message is one line that also says what to do (exit code 2)."""
+    """Wrong usage or input. The message is one line and says what to do (exit code 2)."""
 
 
 class Unscorable(Exception):
-    """This response cannot be marked by the protocol; the sample is counted as unscored.
+    """The protocol cannot mark this response, so the sample counts as unscored.
 
-    ``reply`` is what was said, where something was."""
+    ``reply`` holds the reply, if there was one."""
 
     def __init__(self, reason: str = "", reply: str = "") -> None:
         super().__init__(reason)
@@ -39,7 +39,7 @@ class Unscorable(Exception):
 
 
 class InstrumentMissing(UserError):
-    """An instrument is not available here; responses stay stored and ``mark`` continues later."""
+    """An instrument is not available. Responses stay stored, and ``mark`` can continue later."""
 
 
 # -- requests ----------------------------------------------------------------------------------
@@ -49,11 +49,11 @@ class InstrumentMissing(UserError):
 class Request(Protocol):
     """What a model is asked, as a frozen dataclass.
 
-    ``verb`` is the method of ``Responder`` that answers it, ``gives`` what that returns for each
-    request: "image" (PIL), "text" (str) or "vector" (a NumPy array of one dimension). ``seed`` is
-    set by the runner from (run seed, task, sample id). ``text`` and ``files`` (input images) are
-    what people see of it in reports. A new kind of request is one such class and one method of
-    ``Responder``."""
+    ``verb`` is the method of ``Responder`` that answers it. ``gives`` says what that method returns
+    for each request: "image" (PIL), "text" (str) or "vector" (a one-dimensional NumPy array). The
+    runner sets ``seed`` from (run seed, task, sample id). Reports show ``text`` and ``files`` (the
+    input images). To add a kind of request, add a class like this and a method of ``Responder``.
+    """
 
     verb: ClassVar[str]
     gives: ClassVar[str]
@@ -71,9 +71,9 @@ class Request(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Draw one image for ``prompt``.
+    """Generate one image for ``prompt``.
 
-    ``index`` numbers the drawings of one prompt, so that images made elsewhere can be matched to
+    ``index`` numbers the images of one prompt, so that images made elsewhere can be matched to
     requests."""
 
     verb: ClassVar[str] = "draw"
@@ -95,9 +95,9 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Answer ``question`` about ``images`` (files, in order; none for a question about text).
+    """Answer ``question`` about ``images`` (files, in order; empty for a question about text).
 
-    ``system`` is the system message, where a judge's protocol has one."""
+    ``system`` is the system message, if a judge's protocol has one."""
 
     verb: ClassVar[str] = "ask"
     gives: ClassVar[str] = "text"
@@ -118,11 +118,11 @@ class Ask:
         return self.images
 
     def parts(self) -> list[str | Path]:
-        """Texts and images in turn, for models that take them interleaved.
+        """Texts and images in order, for models that accept them interleaved.
 
-        Images come first. But where the question has a marker for each of them, such as
-        ``<image 2>``, each image replaces its own marker; the marker that is mentioned first
-        stands for the first image (MMMU's convention)."""
+        Images come first. But if the question has a marker for each image, such as ``<image 2>``,
+        each image replaces its marker. The marker that appears first stands for the first image
+        (MMMU's convention)."""
         texts = re.split(r"(<image \d>)", self.question)
         markers = list(dict.fromkeys(texts[1::2]))
         if not markers or len(markers) != len(self.images):
@@ -134,10 +134,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """Give the feature vector of the image file ``image``.
+    """Compute the feature vector of the image file ``image``.
 
-    ``view`` 0 is the image as it is, k >= 1 its k-th random crop: ``files.images.viewed`` opens
-    either."""
+    ``view`` 0 is the unchanged image, k >= 1 its k-th random crop. ``files.images.viewed`` opens
+    both."""
 
     verb: ClassVar[str] = "embed"
     gives: ClassVar[str] = "vector"
@@ -163,14 +163,14 @@ class Embed:
 class Sample:
     """One item of a benchmark.
 
-    ``request`` is all that the model sees, ``target`` all that only the marker sees. ``id`` is
-    unique within the task, made of plain path segments: an image response is stored at
-    ``images/{id}.png``. ``group`` names what samples share (prompt, image): intervals resample
-    groups, within ``stratum`` (a part whose size the benchmark fixes, such as a GenEval tag).
+    The model sees only ``request``; ``target`` is only for marking. ``id`` is unique within the
+    task and made of plain path segments: an image response is stored at ``images/{id}.png``.
+    ``group`` names what samples share (a prompt or an image). Intervals resample groups within each
+    ``stratum`` (a part whose size the benchmark fixes, such as a GenEval tag).
 
-    A sample that comes ``after`` others (their ids, of the same group) is asked once they are
-    answered. ``Task.follow`` then makes its request from theirs and their answers; until then
-    ``request`` says what kind it will be. If an earlier sample has no answer, it is unscored."""
+    ``after`` lists ids in the same group that must be answered first. Then ``Task.follow`` makes
+    the request from the earlier answers; until then, ``request`` only shows the kind of request.
+    If an earlier sample has no answer, this one is unscored."""
 
     id: str
     request: Request
@@ -182,8 +182,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A sample, with its request as it was asked, and the stored response: a PNG file, a reply,
-    or a feature vector."""
+    """A sample with the request that was asked, and its stored response: a PNG file, a reply or a
+    feature vector."""
 
     sample: Sample
     response: Path | str | np.ndarray
@@ -200,10 +200,10 @@ class Answer:
 
 
 class Reply(str):
-    """A reply with what its maker says of it: the model that answered, and tokens in and out.
+    """A reply with details from its source: the model that answered, and tokens in and out.
 
-    ``flaw`` says why it is no answer, where it is none (``replies.thoughts``); ``cut``: because it
-    reached the token limit."""
+    ``flaw`` says why it is not an answer, or is empty (``replies.thoughts``). ``cut``: the reason
+    is that it reached the token limit."""
 
     model: str = ""
     tokens_in: int = 0
@@ -213,13 +213,13 @@ class Reply(str):
 
 
 class Responder:
-    """A model under test, or a judge. Override what it can do; lists in, lists out, same order.
+    """A model under test, or a judge. Override the methods for what it can do. Each takes a list
+    and returns a list in the same order.
 
-    ``name`` and ``fingerprint`` (hash of the weights) identify it, ``settings`` are the generation
-    settings that belong to it (guidance scale, steps, image size ...): all three go into the
-    provenance, and runs that differ in them are not compared. ``about`` is further provenance
-    that is never compared (training time, steps). A response that failed alone may be returned as
-    an ``Exception`` in its place."""
+    ``name`` and ``fingerprint`` (hash of the weights) identify it. ``settings`` are its generation
+    settings (guidance scale, steps, image size ...); by default, runs that differ in them are not
+    compared. All three are stored in the provenance. ``about`` is more provenance that is never
+    compared (training time, steps). If a single request fails, return an ``Exception`` for it."""
 
     name: str = ""
     fingerprint: str = ""
@@ -232,16 +232,16 @@ class Responder:
         return own is not None and own is not getattr(Responder, verb, None)
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
-        """Told what it will be asked next: all samples of the task called ``name``.
+        """Called with all samples of the task ``name`` before they are asked.
 
-        Raises UserError where it has nothing to answer them with."""
+        Raises UserError if the model has nothing to answer them with."""
         if task.images_only:
             raise UserError(
-                f"{name} marks images that were drawn elsewhere: give --model folder:IMAGES"
+                f"{name} marks images that were made elsewhere: give --model folder:IMAGES"
             )
 
     def reads(self, request: Request) -> Sequence[Path]:
-        """The picture files that answering ``request`` opens: so many at a time fit into memory."""
+        """The image files opened to answer ``request``, to find how many requests fit in memory."""
         return request.files
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -256,14 +256,14 @@ class Responder:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture that something else drew, in a folder of a published layout (``Task.layout``).
+    """An image made elsewhere, in a folder with a published layout (``Task.layout``).
 
-    ``sample`` is the id of the sample that it answers, where the layout says it; ``prompt`` the
-    text that it was drawn from. By id if only that is given, or the prompt is the sample's; else
-    the n-th picture of a prompt answers the n-th sample that asks for it. ``grid``: the layout
-    puts four drawings into one picture of 2 x 2, which answer the sample and those after it that
-    have its prompt. ``rewritten`` is another text that it was drawn from, which does not count,
-    and ``target`` what the sample's target must hold where such a picture answers it."""
+    ``sample`` is the id of the sample that it answers, if the layout tells; ``prompt`` is the text
+    that it was generated from. The image is matched by id if only the id is given, or if the prompt
+    equals the sample's. Otherwise the n-th image of a prompt answers the n-th sample with it.
+    ``grid``: the file holds four images in a 2 x 2 grid, which answer the sample and the following
+    ones with its prompt. ``rewritten`` is the rewritten prompt that it was generated from; it is
+    not used for matching, but then the sample's target must hold ``target``."""
 
     file: Path
     prompt: str = ""
@@ -278,11 +278,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Remote:
-    """A published file at ``url``; ``place`` is where it belongs in its folder.
+    """A published file at ``url``; ``place`` is its path in its folder.
 
-    ``sha256`` and ``md5`` are as much of the digest as its publisher states, from the left; empty
-    where none does. ``unpack`` is a pattern of the members of an archive to unpack beside it; the
-    pattern's group is a member's place there."""
+    ``sha256`` and ``md5`` hold the first digits of the digest, as many as the publisher states, or
+    nothing. ``unpack`` is a pattern for the members of an archive to unpack beside it. The
+    pattern's group is the member's path there."""
 
     url: str
     place: str
@@ -295,10 +295,10 @@ class Remote:
 class Source:
     """Where a task's data come from in one suite.
 
-    ``files``: file patterns; one match marks the task's folder, the published form comes first.
-    ``text`` tells people what to put there, ``downloads`` are what ``prepare`` fetches. ``make``
-    writes the files into an empty folder; raise ``version`` when it writes other ones. ``folder``
-    is the folder's name where it is not the task's (several tasks may share one)."""
+    ``files``: file patterns. One match identifies the task's folder; list the published form first.
+    ``text`` tells people what to put there. ``prepare`` fetches the ``downloads``. ``make`` writes
+    the files into an empty folder; raise ``version`` when they change. ``folder`` is the folder's
+    name if it differs from the task's (several tasks may share one)."""
 
     files: tuple[str, ...] = ()
     text: str = ""
@@ -310,7 +310,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """A task's data in one suite, handed to ``Task.samples``."""
+    """A task's data in one suite, passed to ``Task.samples``."""
 
     suite: str
     find: Callable[[], Path]
@@ -320,12 +320,12 @@ class Data:
     def folder(self) -> Path:
         """The folder with the task's files in the benchmark's official formats.
 
-        Raises UserError that names the missing file and where to put it."""
+        Raises UserError naming the missing file and where to put it."""
         return self.find()
 
     @classmethod
     def at(cls, folder: Path, suite: str = "official", images_per_prompt: int = 4) -> Data:
-        """The data in a folder that is known already."""
+        """The data in a known folder."""
         return cls(suite, lambda: folder, images_per_prompt)
 
 
@@ -334,12 +334,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number that ``summarize`` gives means.
+    """What a number returned by ``summarize`` means.
 
-    ``name`` may hold ``*`` for any text: ``fid[*]``. ``higher_is_better`` is None for a number that
-    is neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None: there is no
-    upper end. ``rows`` (rows, metric name) gives the mask of the rows it counts; by default all.
-    ``interval`` False: it has none (counts, chi-squares)."""
+    In ``name``, ``*`` stands for any text, as in ``fid[*]``. ``higher_is_better`` is None if it is
+    neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None means no upper
+    limit. ``rows(rows, name)`` gives a mask of the rows it counts (default: all). Set ``interval``
+    to False for metrics without an interval (counts, chi-squares)."""
 
     name: str
     higher_is_better: bool | None = True
@@ -349,24 +349,24 @@ class Metric:
     interval: bool = True
 
     def names(self, metric: str) -> bool:
-        """Whether ``metric`` is this one."""
+        """Whether this metric has the name ``metric``."""
         pattern = ".*".join(map(re.escape, self.name.split("*")))
         return re.fullmatch(pattern, metric, re.DOTALL) is not None
 
 
 def count(name: str) -> Metric:
-    """A number of samples or replies: neither good nor bad, without an interval."""
+    """A metric that counts samples or replies: neither good nor bad, without an interval."""
     return Metric(name, higher_is_better=None, maximum=None, interval=False)
 
 
 @dataclass(frozen=True)
 class About:
-    """What a task says of itself (docs/tasks.md is made from it).
+    """How a task describes itself (docs/tasks.md is made from this).
 
-    ``protocol`` is the source that is followed (repository @ commit), ``differs`` what differs
-    from it and why, ``compares`` how the numbers compare with other toolkits, ``licence`` that of
-    the data, ``size`` what is asked, ``cost`` what it takes. ``version`` is raised whenever a
-    change moves a number: runs of different versions are never compared."""
+    ``protocol`` is the source it follows (repository @ commit), ``differs`` says what differs from
+    it and why, ``compares`` how scores compare with other toolkits, ``licence`` is the data's,
+    ``size`` says how much is asked, ``cost`` what a run takes. Raise ``version`` whenever a change
+    moves a score: runs of different versions are never compared."""
 
     paper: str
     version: str
@@ -394,28 +394,27 @@ Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """A benchmark: what to ask, how to mark one batch of answers, how to add the marks up.
+    """A benchmark: what to ask, how to mark a batch of answers, how to compute the metrics.
 
-    ``mark`` returns one row an answer, in order; a row that holds ``unscored`` (a reason) is
-    counted and never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is
-    pure and sees scored rows only; ``metrics`` says what its numbers mean, in order of precedence.
+    ``mark`` returns one row per answer, in order. A row with ``unscored`` (a reason) is counted but
+    never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is pure and
+    gets only scored rows. ``metrics`` says what its numbers mean; the first matching entry applies.
 
-    ``sources``: suite name -> where the data come from. ``instruments``: role -> the default
-    instrument, its name or the function that opens it, where the suite has none of its own for
-    that role. ``follow`` makes the request of a sample that comes after others. ``judged`` gives
-    what the judge is asked about a sample, with its image, or None before it is drawn. ``bounds``
-    gives the marks of a sample if it were wrong and if it were right, as rows or as replies to be
-    marked. ``files_before`` and ``files_after`` marking are the benchmark's own files, relative
-    path -> content. ``layout`` reads a folder of images in the benchmark's published layout; None:
-    it is in another one. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images
-    of the same samples that were drawn from other prompts; a task that is ``images_only`` asks no
-    model to draw. ``from_marks`` makes the rows of a variant from those of the task itself, where
-    that needs neither responses nor instruments.
+    ``sources``: suite name -> where the data come from. ``instruments``: role -> default instrument
+    (its name, or a function that opens it), used if the suite has none for that role. ``follow``
+    makes the request of a sample that comes after others. ``judged`` returns what to ask the judge
+    about a sample; its image is None before it is generated. ``bounds`` returns the marks of a
+    sample if it were wrong and if it were right, as rows or as replies to mark. ``files_before``
+    and ``files_after`` (marking) return the benchmark's own files, relative path -> content.
+    ``layout`` reads an image folder in the benchmark's published layout, or returns None for any
+    other layout. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same samples
+    that were generated from other prompts. With ``images_only``, no model is asked for images.
+    ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
+    responses or instruments.
 
-    ``columns`` are those that ``summarize`` reads when rows are resampled for intervals (with
-    ``*`` for any text; by default all). ``intervals`` replaces the cluster bootstrap where that
-    does not suit a metric, and ``replicates`` the paired comparison: two runs are then compared
-    part by part (see ``metrics.statistics.Replicates``)."""
+    ``columns``: those that ``summarize`` needs when rows are resampled for intervals (``*`` stands
+    for any text; default: all). ``intervals`` replaces the cluster bootstrap if it does not suit a
+    metric. ``replicates`` replaces the paired comparison (``metrics.statistics.Replicates``)."""
 
     samples: Samples
     mark: Mark
@@ -438,7 +437,7 @@ class Task:
     replicates: Replicate | None = None
 
     def metric(self, name: str) -> Metric:
-        """What the number ``name`` means. Raises KeyError for one that is not declared."""
+        """The declaration of the metric ``name``. Raises KeyError if there is none."""
         found = next((metric for metric in self.metrics if metric.names(name)), None)
         if found is None:
             raise KeyError(name)
@@ -446,12 +445,12 @@ class Task:
 
     @property
     def main(self) -> Metric:
-        """The headline metric: the first that is marked so, else the first."""
+        """The headline metric: the first one declared as headline, otherwise the first one."""
         return next((metric for metric in self.metrics if metric.headline), self.metrics[0])
 
     @property
     def headline(self) -> str:
-        """Name of the headline metric, without the protocol that may stand in brackets."""
+        """Name of the headline metric, without a protocol in brackets."""
         return self.main.name.partition("[")[0]
 
     @property
@@ -468,7 +467,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Count:
-    """How many scored samples, and how many independent groups of them, a number rests on."""
+    """How many scored samples, and how many independent groups, a metric is based on."""
 
     n: int
     groups: int
@@ -476,7 +475,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Floor:
-    """The baseline floor of a score: the best that one constant ``reply`` gets."""
+    """The floor of a score: the best score of any constant ``reply``."""
 
     reply: str
     score: float
@@ -484,11 +483,11 @@ class Floor:
 
 @dataclass(frozen=True)
 class Scores:
-    """The numbers of one task of one run, as ``metrics.json`` holds them.
+    """The metrics of one task in one run, as in ``metrics.json``.
 
-    ``n`` of ``total`` samples were scored; ``counts`` has n and groups of each metric; ``unscored``
-    the reasons, with how often; ``bounds`` are the headline metric if all unscored samples were
-    wrong, and if all were right; ``floor`` is what one constant reply would get."""
+    ``n`` of ``total`` samples were scored. ``counts`` holds n and groups for each metric,
+    ``unscored`` how often each reason occurred. ``bounds`` are the headline metric if all unscored
+    samples were wrong, and if all were right. ``floor``: the score of the best constant reply."""
 
     task: str
     headline: str
@@ -504,17 +503,17 @@ class Scores:
 
     @property
     def score(self) -> float | None:
-        """The headline metric; None where nothing could be scored."""
+        """The headline metric; None if nothing could be scored."""
         return self.metrics.get(self.headline)
 
     @property
     def interval(self) -> Interval | None:
-        """Its 95 % interval; None where it has none, or there are too few groups for one."""
+        """Its 95 % interval; None if it has none or there are too few groups."""
         return self.intervals.get(self.headline)
 
 
 @dataclass(frozen=True)
 class Result(Scores):
-    """What one task of one run came to: its numbers, and ``rows`` with the marks behind them."""
+    """The result of one task in one run: its metrics, and ``rows`` with the marks behind them."""
 
     rows: pd.DataFrame | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import judging
+from harmon_eval.commands import _workers, judging
 from harmon_eval.core import UserError
 
 
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     judging.add_arguments(parser)
+    _workers.add_arguments(parser)
     again = parser.add_argument_group("GenEval by other thresholds")
     again.add_argument(
         "--geneval-threshold",
@@ -47,7 +48,11 @@ def main(arguments: argparse.Namespace) -> int:
             )
         tasks = variants
     outcome = mark(
-        arguments.run, tasks, arguments.data, judging.instruments(arguments, of_run=True)
+        arguments.run,
+        tasks,
+        arguments.data,
+        judging.instruments(arguments, of_run=True),
+        _workers.pool(arguments),
     )
     show_outcome(outcome, open_console())
     return outcome.code

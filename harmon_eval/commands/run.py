@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harmon_eval.commands import _settings, judging
+from harmon_eval.commands import _settings, _workers, judging
 from harmon_eval.commands.compare import CHANGED, add_decision_arguments
 from harmon_eval.core import UserError
 
@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "any batch size (docs/reproducibility.md)",
     )
     _settings.add_arguments(machine, ("device", "dtype", "compile", "kl16"))
+    _workers.add_arguments(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -109,6 +110,7 @@ def main(arguments: argparse.Namespace) -> int:
         fresh=arguments.fresh,
         instruments=judging.instruments(arguments, arguments.device),
         predict_only=arguments.predict_only,
+        pool=_workers.pool(arguments),
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _settings
+from harmon_eval.commands import _settings, _workers
 from harmon_eval.commands.compare import add_decision_arguments
 
 
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("previous", "best", "none"),
         help="checkpoint to gate against (default: %(default)s)",
     )
+    _workers.add_arguments(parser)
     add_decision_arguments(parser)
     parser.add_argument(
         "--settle",
@@ -64,6 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
         suite=arguments.suite,
         data=arguments.data,
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
+        pool=_workers.pool(arguments),
     )
     console = open_console()
 

@@ -73,6 +73,24 @@ def field(row: Mapping[str, Any], name: str, where: str) -> str:
     return str(row[name])
 
 
+def whole_number(row: Mapping[str, Any], name: str, where: str) -> int:
+    """As ``field``, of a whole number. Raises UserError also for what is none."""
+    text = field(row, name, where)
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(
+            f"{where}: the field {name!r} must be a whole number, not {text[:40]!r}"
+        ) from None
+
+
+def an_object(value: Any, what: str) -> Mapping[str, Any]:
+    """The value, nothing as an empty object. Raises UserError for any other kind."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    raise UserError(f"{what} must be an object, not {str(value)[:40]!r}: get the file again")
+
+
 def find_image(name: str, folders: Sequence[Path]) -> Path:
     """The image file ``name`` in the first folder that has it.
 

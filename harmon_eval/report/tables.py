@@ -45,8 +45,6 @@ def show(run: Path, console: Console) -> None:
 
 def show_outcome(outcome: Outcome, console: Console) -> None:
     """Print what a run came to: its table, where things are, and what is left to do."""
-    if not outcome.ours:
-        return
     folder = outcome.folder
     show(folder.path, console)
     path = printable(folder.path)

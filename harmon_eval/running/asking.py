@@ -1,21 +1,22 @@
-"""Ask a model for what is not stored yet; every batch is on disk before the next one is asked."""
+"""Ask for what is not stored yet; a batch is stored while the next one is answered."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from harmon_eval.core import Answer, Reply, Responder, Sample, Task, Unscorable, UserError
-from harmon_eval.files.images import portions
 from harmon_eval.replies.thoughts import answered
-from harmon_eval.running.processes import ALONE, Team
+from harmon_eval.running import stopping
+from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds, stamp_of_earlier
 from harmon_eval.store.index import Numbers
@@ -110,25 +111,45 @@ def stamp(entry: Mapping[str, Any]) -> int:
     return int.from_bytes(digest[:8])
 
 
-def unable(responder: Responder, samples: Sequence[Sample]) -> str:
+class Able(Protocol):
+    """A model, or what is known of one that is elsewhere."""
+
+    @property
+    def name(self) -> str: ...
+
+    def can(self, verb: str) -> bool: ...
+
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None: ...
+
+
+def unable(model: Able, samples: Sequence[Sample]) -> str:
     """What the model would have to do for these samples and cannot; empty if nothing."""
     needed = {sample.request.verb: sample.request.deed for sample in samples}
-    return " or ".join(deed for verb, deed in needed.items() if not responder.can(verb))
+    return " or ".join(deed for verb, deed in needed.items() if not model.can(verb))
+
+
+class Answered(NamedTuple):
+    """What a model gave for a batch: responses by sample id, how long that took, and what there
+    was to say of it."""
+
+    responses: dict[str, Any]
+    seconds: float
+    said: Sequence[str] = ()
 
 
 def ask_missing(
     task: Task,
-    responder: Responder,
+    asking: Work[Sample, Answered],
+    engine: Engine,
     folder: TaskFolder,
     samples: Sequence[Sample],
     batch_size: int,
     progress: Progress,
-    team: Team = ALONE,
 ) -> Stored:
-    """Ask for every response that is not stored yet, together with the other processes.
+    """Ask for every response that is not stored yet.
 
     Batches lie at fixed places in the list of samples, so that one has the same content whoever
-    asks it and whenever. Returns the stored responses that were found sound before."""
+    is asked and whenever. Returns the stored responses that were found sound before."""
     rounds = Rounds(task, samples)
     recorded = folder.recorded()
     known, damaged = stored_answers(folder, recorded, samples, rounds=rounds)
@@ -142,8 +163,7 @@ def ask_missing(
     for number, part in enumerate(rounds.rounds):
         if number:
             earlier, _ = stored_answers(folder, folder.recorded(), samples, earlier, rounds)
-        todo = _Round(number, part, batch_size, earlier)
-        _ask_round(todo, responder, folder, progress, team, answering)
+        _Round(part, batch_size, earlier, folder, progress).ask(asking, engine, answering)
     return known
 
 
@@ -169,53 +189,82 @@ def _names(models: set[str]) -> str:
 
 
 class _Round:
-    """The batches of one round in which something is missing, by the name of the share."""
+    """Samples that come after none, or after those of the rounds before."""
 
     def __init__(
-        self, number: int, samples: Sequence[Sample], batch_size: int, stored: Stored
+        self,
+        samples: Sequence[Sample],
+        batch_size: int,
+        stored: Stored,
+        folder: TaskFolder,
+        progress: Progress,
     ) -> None:
-        self.samples, self.batch_size, self.stored = samples, batch_size, stored
-        self.shares: dict[str, tuple[int, str, int]] = {}
-        for place, batch in enumerate(batches(samples, batch_size)):
-            missing = [s.request.verb for s in batch if s.id not in stored]
-            for verb, count in Counter(missing).items():
-                name = f"{stored.folder.path.name}.{verb}.{number}.{place}"
-                self.shares[name] = place, verb, count
+        self.samples, self.batch_size = samples, batch_size
+        self.stored, self.folder, self.progress = stored, folder, progress
 
-    def batch(self, name: str) -> list[Sample]:
-        place, verb, _ = self.shares[name]
-        planned = self.samples[place * self.batch_size : (place + 1) * self.batch_size]
-        return [s for s in planned if s.request.verb == verb and s.id not in self.stored]
+    def _missing(self) -> Iterator[list[Sample]]:
+        """What is not stored of each batch, by verb."""
+        for batch in batches(self.samples, self.batch_size):
+            missing = [s for s in batch if s.id not in self.stored]
+            for verb in dict.fromkeys(s.request.verb for s in missing):
+                yield [s for s in missing if s.request.verb == verb]
+
+    def ask(self, asking: Work[Sample, Answered], engine: Engine, answering: Answering) -> None:
+        counts: Counter[str] = Counter()
+        for batch in self._missing():
+            counts[batch[0].request.verb] += len(batch)
+        verb = next(iter(counts), "ask")
+        bar = self.progress.bar(f"{verb}ing", counts.total())
+        with bar as advance, stopping.finishing_batches(), _storing() as store:
+
+            def ready() -> Iterator[list[Sample]]:
+                for batch in self._missing():
+                    asked, failed = _requests(self.stored, batch)
+                    if failed:
+                        store(self._recording(failed))
+                    advance(len(batch) - len(asked))
+                    if asked:
+                        yield asked
+
+            for asked, given in culprits_alone(engine, asking, ready()):
+                if isinstance(given, Lost):
+                    given = Answered({s.id: Unscorable(given.reason) for s in asked}, 0.0)
+                for text in given.said:
+                    self.progress.say(text)
+                answering.check(given.responses)
+                store(self._recording(given.responses, given.seconds, asked))
+                advance(len(asked))
+
+    def _recording(
+        self,
+        responses: Mapping[str, Any],
+        seconds: float | None = None,
+        asked: Sequence[Sample] = (),
+    ) -> Callable[[], None]:
+        """What stores responses. All that is read for it is read here, not in another thread."""
+        entries = self.stored.recorded
+        before = {name: entries[name] for name in responses if name in entries}
+        sound = self.stored.sound
+        after = {s.id: stamp_of_earlier(s, sound.get) for s in asked if s.after}
+        return lambda: self.folder.record(responses, seconds, before, after)
 
 
-def _ask_round(
-    part: _Round,
-    responder: Responder,
-    folder: TaskFolder,
-    progress: Progress,
-    team: Team,
-    answering: Answering,
-) -> None:
-    stored = part.stored
-    entries = stored.recorded
-    verb = next((verb for _, verb, _ in part.shares.values()), "ask")
-    with progress.bar(f"{verb}ing", sum(count for _, _, count in part.shares.values())) as advance:
-        for name, begun in team.shares(list(part.shares)):
-            batch = part.batch(name)
-            if begun:  # by a process that died: what it stored is not asked again
-                entries = folder.recorded()
-                again, _ = stored_answers(folder, entries, batch)
-                batch = [sample for sample in batch if sample.id not in again]
-            asked, failed = _requests(stored, batch)
-            after = {s.id: stamp_of_earlier(s, stored.sound.get) for s in batch if s.after}
-            if failed:
-                folder.record(failed, 0, entries, after)
-            for some in portions(asked, lambda sample: responder.reads(sample.request)):
-                start = time.monotonic()
-                responses = respond(responder, some, progress)
-                answering.check(responses)
-                folder.record(responses, time.monotonic() - start, entries, after)
-            advance(part.shares[name][2])
+@contextmanager
+def _storing() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Runs what stores one batch in a thread of its own while the next one is answered.
+
+    No signal interrupts it there. What it raises is raised by the next call, or at the end."""
+    with ThreadPoolExecutor(1, "storing") as thread:
+        last: list[Future[None]] = []
+
+        def store(recording: Callable[[], None]) -> None:
+            if last:
+                last.pop().result()
+            last.append(thread.submit(recording))
+
+        yield store
+        if last:
+            last.pop().result()
 
 
 def _requests(stored: Stored, batch: Sequence[Sample]) -> tuple[list[Sample], dict[str, Exception]]:
@@ -235,17 +284,17 @@ def _requests(stored: Stored, batch: Sequence[Sample]) -> tuple[list[Sample], di
     return asked, failed
 
 
-def respond(responder: Responder, samples: Sequence[Sample], progress: Progress) -> dict[str, Any]:
+def respond(
+    responder: Responder, samples: Sequence[Sample], say: Callable[[str], None]
+) -> dict[str, Any]:
     """Responses by sample id; a batch that fails is asked again one by one to find the culprit."""
     try:
         responses = _ask(responder, samples)
     except MODEL_FAILURES as error:
         if len(samples) == 1:
             return {samples[0].id: error}
-        progress.say(f"a batch of {len(samples)} failed ({error}); asking one by one")
-        return {
-            k: v for sample in samples for k, v in respond(responder, [sample], progress).items()
-        }
+        say(f"a batch of {len(samples)} failed ({error}); asking one by one")
+        return {k: v for sample in samples for k, v in respond(responder, [sample], say).items()}
     if len(responses) != len(samples):
         raise UserError(
             f"{responder.name} gave {len(responses)} responses to {len(samples)} requests: "

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Responder, Result, Scores, Task, UserError
+from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
+from harmon_eval.running import engine as engines
 from harmon_eval.running import machine, preflight
-from harmon_eval.running.asking import unable
+from harmon_eval.running.asking import Able, Answered, unable
+from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.processes import Launch, Seat, Team
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now, written
-from harmon_eval.running.results import scores
-from harmon_eval.running.runner import ASKED, run_job, start_job
+from harmon_eval.running.runner import ASKED, go_on, start_job
+from harmon_eval.running.work import Asking, AskingByName, MarkingByName, Model
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -35,7 +35,7 @@ class Request:
     ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
     names they shall have. ``instruments``: role -> name and settings of an instrument other
     than the default. ``predict_only``: responses are stored and not marked, so no instruments are
-    needed; ``mark`` goes on from them."""
+    needed; ``mark`` goes on from them. ``pool``: the workers."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +47,7 @@ class Request:
     fresh: bool = False
     instruments: Mapping[str, str] = field(default_factory=dict)
     predict_only: bool = False
+    pool: Pool = field(default_factory=Pool)
 
     @property
     def every_task(self) -> bool:
@@ -89,15 +90,13 @@ def _text(value: Any) -> str:
 class Outcome:
     """What a run came to: its folder, the results by task, and what could not be marked.
 
-    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks.
-    ``ours``: this process added the run up, of several, so it is the one that shows it."""
+    ``code`` is the exit code of the command: 0 done, 1 with unscored samples or unmarked tasks."""
 
     folder: RunFolder
     results: Mapping[str, Scores]
     code: int = 0
     unmarked: tuple[str, ...] = ()
     unscored: int = 0
-    ours: bool = True
 
 
 def task_list(given: str | Sequence[str]) -> list[str]:
@@ -125,7 +124,8 @@ def plan(
     jobs = []
     for name, task in chosen.items():
         try:
-            jobs.append(prepare(name, task or registry.task(name), suite, settings))
+            job = prepare(name, task or registry.task(name), suite, settings)
+            jobs.append(replace(job, nameless=task is not None))
         except UserError as error:
             if not skip:
                 raise
@@ -135,54 +135,78 @@ def plan(
     return jobs
 
 
-def run(request: Request, launch: Launch | None = None) -> Outcome:
-    """Draw, answer, mark, summarize.
-
-    ``launch`` says who else takes part; by default the environment does. Raises UserError."""
+def run(request: Request) -> Outcome:
+    """Draw, answer, mark, summarize. Raises UserError."""
     chosen = request.chosen
     suite = suites.load(request.suite, request.data, request.instruments)
-    folder = request.folder
-    launch = launch or Launch.from_environment(os.environ)
-    with folder.joined(launch) as seat:
-        machine.take_own_accelerator(launch, os.environ)
-        if request.settings.exact:
+    folder, settings = request.folder, request.settings
+    own = engines.opened(request.pool, folder.path, request.given.get("device"), settings.exact)
+    with folder.locked(), own as engine:
+        if settings.exact:
             machine.deterministic_kernels()
-        responder = opened(request)
-        jobs = plan(chosen, suite, request.settings, request.every_task)
-        jobs = that_it_can(responder, jobs, request.every_task)
-        jobs = with_instruments(jobs, suite, request)
-        identity = _identity(responder, suite, request.settings)
-
-        def begin() -> None:
-            folder.start(identity, request.fresh)
-            folder.update(
-                state="running",
-                started=folder.manifest.get("started", now()),
-                environment=environment(),
-                about=dict(responder.about),
-                data=str(request.data) if request.data else None,
-                instruments={r: written(spec) for r, spec in request.instruments.items()},
-                batch_size=request.settings.batch_size,
-                processes=launch.size,
-                device=request.given.get("device"),
-            )
-            for job in jobs:
-                start_job(job, folder)
-
-        team = together(seat, begin)
-        folder.expect(identity)
+        asking, model = _asking(request, engine)
+        jobs = plan(chosen, suite, settings, request.every_task)
+        able = asking.responder if isinstance(asking, Asking) else model
+        jobs = that_it_can(able, jobs, request.every_task)
+        jobs = with_instruments(jobs, suite, request, engine=engine)
+        folder.start(_identity(model, suite, settings), request.fresh)
+        folder.update(
+            state="running",
+            started=folder.manifest.get("started", now()),
+            environment={**environment(), "accelerator": model.accelerator},
+            about=dict(model.about),
+            data=str(request.data) if request.data else None,
+            instruments={r: written(spec) for r, spec in request.instruments.items()},
+            batch_size=settings.batch_size,
+            workers=None if request.pool.local else request.pool.workers or "cluster",
+            device=request.given.get("device"),
+        )
+        for job in jobs:
+            start_job(job, folder)
         only = request.predict_only
-        return run_jobs(jobs, responder, suite, folder, team, request.settings, predict_only=only)
+        return run_jobs(jobs, asking, suite, folder, settings, engine, predict_only=only)
+
+
+def _asking(request: Request, engine: Engine) -> tuple[Asking | AskingByName, Model]:
+    """How the model is asked, by a worker or here, and what is known of it. Raises UserError."""
+    if engine.remote:
+        if not isinstance(request.model, str):
+            raise UserError(
+                "workers open the model themselves, so it needs a name: put it into a file with "
+                "open_model and include that"
+            )
+        given = {name: value for name, value in request.given.items() if value is not None}
+        named = AskingByName(request.model, tuple(given.items()))
+        model: Model = engine.facts(named)
+        if not model.stays:
+            return named, model
+    here = Asking(opened(request))
+    return here, here.open().facts
 
 
 def with_instruments(
-    jobs: Sequence[Job], suite: Suite, request: Request, dry: bool = False
+    jobs: Sequence[Job],
+    suite: Suite,
+    request: Request,
+    dry: bool = False,
+    engine: Engine | None = None,
 ) -> list[Job]:
     """The jobs that can be marked here; all of them where nothing shall be. Raises UserError."""
     if request.predict_only:
         preflight.check_roles(request.instruments, [job.task for job in jobs])
         return list(jobs)
-    return preflight.check(jobs, suite, request.instruments, request.every_task, dry)
+
+    def missing(job: Job) -> list[str]:
+        """Of workers, what they lack."""
+        if engine is None or not engine.remote:
+            return preflight.missing(job.task, suite, dry)
+        try:
+            kept = engine.facts(MarkingByName.of(job, suite)).kept
+        except UserError as error:
+            return [str(error)]
+        return preflight.missing(job.task, suite) if kept else []
+
+    return preflight.check(jobs, request.instruments, request.every_task, missing)
 
 
 def opened(request: Request) -> Responder:
@@ -194,12 +218,12 @@ def opened(request: Request) -> Responder:
     return request.model
 
 
-def _identity(responder: Responder, suite: Suite, settings: RunSettings) -> dict[str, Any]:
+def _identity(model: Model, suite: Suite, settings: RunSettings) -> dict[str, Any]:
     return {
         "model": {
-            "name": responder.name,
-            "fingerprint": responder.fingerprint,
-            "settings": dict(responder.settings),
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "settings": dict(model.settings),
         },
         "suite": suite.name,
         "seed": settings.seed,
@@ -208,27 +232,17 @@ def _identity(responder: Responder, suite: Suite, settings: RunSettings) -> dict
     }
 
 
-def together(seat: Seat, begin: Callable[[], None]) -> Team:
-    """The team, once its first process has made the folder ready."""
-    if not seat.first:
-        return seat.enter_session()
-    begin()
-    return seat.open_session()
-
-
-def that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[Job]:
+def that_it_can(model: Able, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if lack := unable(responder, job.samples):
+        if lack := unable(model, job.samples):
             if not skip:
-                raise UserError(
-                    f"task {job.name!r} asks for what {responder.name} cannot do: {lack}"
-                )
-            Progress(job.name).say(f"left out: {responder.name} cannot {lack}")
+                raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
+            Progress(job.name).say(f"left out: {model.name} cannot {lack}")
             continue
         try:
-            responder.expect(job.name, job.task, job.samples)
+            model.expect(job.name, job.task, job.samples)
         except UserError as error:
             if not skip:
                 raise
@@ -236,53 +250,35 @@ def that_it_can(responder: Responder, jobs: Sequence[Job], skip: bool) -> list[J
         else:
             able.append(job)
     if not able:
-        raise UserError(f"{responder.name} can do none of the tasks")
+        raise UserError(f"{model.name} can do none of the tasks")
     return able
 
 
 def run_jobs(
     jobs: Sequence[Job],
-    responder: Responder | None,
+    asking: Work[Sample, Answered] | None,
     suite: Suite,
     folder: RunFolder,
-    team: Team,
     settings: RunSettings,
+    engine: Engine,
     predict_only: bool = False,
 ) -> Outcome:
     names, results = [job.name for job in jobs], {}
     for job in jobs:
-        result = run_job(
+        result = go_on(
             job,
-            responder,
+            asking,
             suite,
             folder,
             settings.batch_size,
             Progress(job.name),
-            team,
+            engine,
             settings.exact,
             predict_only,
         )
         if result is not None:
             results[job.name] = result
-    for _ in team.shares(["end"]):
-        outcome = finish(names, folder, results, predict_only)
-        team.finish("end", outcome.code)
-        team.wait_for_all()
-        return outcome
-    return Outcome(folder, _all(names, folder, results), int(team.result("end")), ours=False)
-
-
-def _all(
-    names: Sequence[str], folder: RunFolder, results: Mapping[str, Result]
-) -> dict[str, Scores]:
-    """The results of this process, and from the folder those that others of the team added up."""
-    others: dict[str, Scores] = {}
-    if states := {n: s["state"] for n, s in folder.manifest["tasks"].items() if n not in results}:
-        stored = tables.results_by_task(folder)
-        done = (name for name in names if states.get(name) == "done" and name in stored)
-        others = {name: scores(stored[name]) for name in done}
-    found = {**results, **others}
-    return {name: found[name] for name in names if name in found}
+    return finish(names, folder, results, predict_only)
 
 
 def finish(
@@ -291,15 +287,14 @@ def finish(
     results: Mapping[str, Result],
     predict_only: bool = False,
 ) -> Outcome:
-    """By one process: the run's state and its tables."""
+    """The run's state and its tables."""
     unmarked, unscored = left_over(names, folder)
     state = f"not marked: {', '.join(unmarked)}" if unmarked else "done"
     folder.update(state=state, finished=now())
     tables.write_tables(folder.path)
-    whole = _all(names, folder, results)
     # Where nothing was to be marked, that it is not is no failure; a lost response is one.
     failed = unscored or (unmarked and not predict_only)
-    return Outcome(folder, whole, int(bool(failed)), unmarked, unscored)
+    return Outcome(folder, results, int(bool(failed)), unmarked, unscored)
 
 
 def left_over(names: Sequence[str], folder: RunFolder) -> tuple[tuple[str, ...], int]:

@@ -36,13 +36,16 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """A task with all its samples, and those of them that this run is about (see ``limit``)."""
+    """A task with all its samples, and those of them that this run is about (see ``limit``).
+
+    ``nameless``: the task came as an object, so that ``name`` does not lead to it."""
 
     name: str
     task: Task
     everything: Sequence[Sample]
     samples: Sequence[Sample]
     limit: int | None
+    nameless: bool = False
 
 
 def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:

@@ -1,25 +1,8 @@
-"""What a process sets on its machine: its own accelerator, and kernels that always add alike."""
+"""What a process sets on its machine: kernels that always add alike."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-
-from harmon_eval.core import UserError
-from harmon_eval.running.processes import Launch
-
-
-def take_own_accelerator(launch: Launch, environment: Mapping[str, str]) -> None:
-    """Of several processes on one machine each takes the GPU of its LOCAL_RANK as "cuda"."""
-    local = environment.get("LOCAL_RANK", "")
-    if launch.size == 1 or not local:
-        return
-    if not local.isdigit():
-        raise UserError(f"LOCAL_RANK {local!r} must be a whole number")
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(local) % torch.cuda.device_count())
 
 
 def deterministic_kernels() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ import numpy as np
 from harmon_eval.core import Answer, Instruments, Row, Sample, Task, Unscorable, UserError
 from harmon_eval.metrics.floors import about
 from harmon_eval.replies.thoughts import answered
+from harmon_eval.running import stopping
 from harmon_eval.running.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
-from harmon_eval.running.processes import ALONE, Team
+from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
@@ -40,11 +41,13 @@ def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
     return {**key, "learned_from": learned} if learned else key
 
 
-def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instruments:
-    """Those that keep something, as a judge its replies, keep it in the task's folder.
+def load_instruments(task: Task, suite: Suite, folder: TaskFolder | None) -> Instruments:
+    """Those that keep something, as a judge its replies, keep it in the task's folder, if given.
 
     Raises InstrumentMissing."""
     loaded = {role: suite.instrument(role, task) for role in task.instruments}
+    if folder is None:
+        return loaded
     return {
         name: instrument.bound_to(folder.path) if hasattr(instrument, "bound_to") else instrument
         for name, instrument in loaded.items()
@@ -53,47 +56,46 @@ def load_instruments(task: Task, suite: Suite, folder: TaskFolder) -> Instrument
 
 def mark_missing(
     task: Task,
-    instruments: Instruments,
+    marking: Work[Answer, Sequence[Row]],
+    engine: Engine,
+    key: Mapping[str, Any],
     folder: TaskFolder,
     samples: Sequence[Sample],
     checked: Stored | None,
     progress: Progress,
-    team: Team = ALONE,
     batch_size: int = MARK_BATCH,
 ) -> Numbers:
-    """Mark every sound response that is not marked yet, together with the other processes.
+    """Mark every sound response that is not marked yet under ``key``.
 
     ``checked`` are responses known to be sound; the other stored ones are checked here. Batches
     lie at fixed places in the list of samples, as in ``ask_missing``. Returns a stamp of each sound
     response by sample id."""
-    key = mark_key(task, instruments)
     rounds = Rounds(task, samples)
     answers, _ = stored_answers(folder, folder.recorded(), samples, checked, rounds)
     stamps = answers.sound
     done = marked(folder, key, stamps)
-    shares = {}
-    for number, planned in enumerate(batches(samples, batch_size)):
-        if count := sum(s.id in answers and s.id not in done for s in planned):
-            shares[f"{number:06d}"] = count
     if done:
         progress.say(f"reused {len(done)} of {len(samples)} marks")
-    names = {f"{folder.path.name}.mark.{share}": share for share in shares}
+
+    def unmarked() -> Iterator[list[Answer]]:
+        for planned in batches(samples, batch_size):
+            left = [s for s in planned if s.id in answers and s.id not in done]
+            if batch := [found for s in left if (found := answers.answer(s)) is not None]:
+                yield batch
+
     waiting: list[pd.DataFrame] = []
-    flushed = time.monotonic()
-    with progress.bar("marking", sum(shares.values())) as advance:
-        for name, begun in team.shares(list(names)):
-            share, first = names[name], int(names[name]) * batch_size
-            marked_now = marked(folder, key, stamps) if begun else done
-            left = [s for s in samples[first : first + batch_size] if s.id not in marked_now]
-            if batch := [answer for s in left if (answer := answers.answer(s)) is not None]:
-                rows = mark_batch(task, instruments, batch)
-                pairs = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
-                waiting.append(_frame(pairs, stamps))
-            # Others count on a share that is done; alone, a part holds what a second brought.
-            if waiting and (team.size > 1 or time.monotonic() - flushed > FLUSH_SECONDS):
-                folder.add_marks(key, share, _joined(waiting))
-                waiting, flushed = [], time.monotonic()
-            advance(shares[share])
+    part, flushed = 0, time.monotonic()
+    total = sum(s.id in answers and s.id not in done for s in samples)
+    with progress.bar("marking", total) as advance, stopping.finishing_batches():
+        for batch, rows in culprits_alone(engine, marking, unmarked()):
+            if isinstance(rows, Lost):
+                rows = [{"unscored": rows.reason}]
+            pairs = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+            waiting.append(_frame(pairs, stamps))
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                folder.add_marks(key, f"{part:06d}", _joined(waiting))
+                waiting, part, flushed = [], part + 1, time.monotonic()
+            advance(len(batch))
         if waiting:
             folder.add_marks(key, "last", _joined(waiting))
     return stamps
@@ -119,16 +121,11 @@ def _stamp_of(sample_id: str, stamps: Numbers) -> str:
 
 
 def collect_rows(
-    task: Task,
-    instruments: Instruments,
-    folder: TaskFolder,
-    samples: Sequence[Sample],
-    stamps: Numbers,
+    key: Mapping[str, Any], folder: TaskFolder, samples: Sequence[Sample], stamps: Numbers
 ) -> pd.DataFrame:
-    """Rows of all samples in order, from what was marked by any process, stored as one file.
+    """Rows of all samples in order, from all that was marked, stored as one file.
 
     Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
-    key = mark_key(task, instruments)
     marked = folder.marks(key)
     parts = []
     if marked is not None:

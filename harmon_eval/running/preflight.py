@@ -6,7 +6,7 @@ detector without weights or a judge nobody named is said now, not after hours of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harmon_eval import registry, settings
@@ -19,14 +19,14 @@ WAY_OUT = "; or draw now with --predict-only, and mark later with `python -m har
 
 
 def check(
-    jobs: Sequence[Job], suite: Suite, given: Mapping[str, str], skip: bool, dry: bool = False
+    jobs: Sequence[Job], given: Mapping[str, str], skip: bool, lacks: Callable[[Job], list[str]]
 ) -> list[Job]:
-    """The jobs whose instruments can be opened here, and now are.
+    """The jobs whose instruments can be opened, and now are.
 
-    Raises UserError that names everything that is missing, by task; with ``skip`` such tasks are
-    left out and said instead. ``dry``: a judge that is a model on this machine is not loaded."""
+    ``lacks``: why those of a job cannot be (see ``missing``). Raises UserError that names
+    everything that is missing, by task; with ``skip`` such tasks are left out and said instead."""
     check_roles(given, [job.task for job in jobs])
-    lacking = {job.name: found for job in jobs if (found := missing(job.task, suite, dry))}
+    lacking = {job.name: found for job in jobs if (found := lacks(job))}
     if not lacking:
         return list(jobs)
     if not skip:
@@ -41,7 +41,9 @@ def check(
 
 
 def missing(task: Task, suite: Suite, dry: bool = False) -> list[str]:
-    """Why instruments of a task cannot be opened, a reason for each."""
+    """Why instruments of a task cannot be opened here, a reason for each.
+
+    ``dry``: a judge that is a model on this machine is not loaded."""
     found = []
     for role in task.instruments:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import pandas as pd
 
 from harmon_eval import registry, settings, suites
 from harmon_eval.core import Result, UserError
+from harmon_eval.running import engine as engines
 from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import stored_answers
-from harmon_eval.running.evaluate import Outcome, run_jobs, task_list, together
+from harmon_eval.running.engine import Pool
+from harmon_eval.running.evaluate import Outcome, run_jobs, task_list
 from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.processes import Launch
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.running.runner import start_job
@@ -33,6 +33,7 @@ def mark(
     names: str | None = None,
     data: Path | None = None,
     instruments: Mapping[str, str] | None = None,
+    pool: Pool | None = None,
 ) -> Outcome:
     """Mark and summarize what a run folder holds.
 
@@ -63,11 +64,11 @@ def mark(
     preflight.check_roles(instruments or {}, map(registry.task, stored))
     own = _instruments(manifest, {})
     unnamed = {role: suite.chosen[role] for role in own if not _is_named(role, instruments or {})}
-    return _mark_stored(folder, suite, stored, unnamed)
+    return _mark_stored(folder, suite, stored, unnamed, pool or Pool())
 
 
 def _mark_stored(
-    folder: RunFolder, suite: Suite, names: list[str], unnamed: Mapping[str, str]
+    folder: RunFolder, suite: Suite, names: list[str], unnamed: Mapping[str, str], pool: Pool
 ) -> Outcome:
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
@@ -77,20 +78,14 @@ def _mark_stored(
     ]
     for job in jobs:
         _that_nothing_is_lost(folder, job)
-    launch = Launch.from_environment(os.environ)
     exact = bool(manifest["identity"].get("exact"))
-    with folder.joined(launch) as seat:
-        machine.take_own_accelerator(launch, os.environ)
-        if exact:
+    with folder.locked(), engines.opened(pool, folder.path, exact=exact) as engine:
+        if exact and not engine.remote:
             machine.deterministic_kernels()
         check_instruments(jobs, suite, folder, unnamed)
-
-        def begin() -> None:
-            for job in jobs:
-                start_job(job, folder)
-
-        team = together(seat, begin)
-        return run_jobs(jobs, None, suite, folder, team, RunSettings(exact=exact))
+        for job in jobs:
+            start_job(job, folder)
+        return run_jobs(jobs, None, suite, folder, RunSettings(exact=exact), engine)
 
 
 def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
@@ -105,14 +100,21 @@ def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
         scored = rows.loc[rows["unscored"].isna(), "id"]
         lost = sum(name not in stored for name in scored)
     else:  # then the scores themselves are all that there is
-        metrics = folder.path / METRICS
-        lost = int(read_json(metrics).get("n", 0)) - len(stored) if metrics.is_file() else 0
+        lost = _scored(folder) - len(stored)
     if lost > 0:
         raise UserError(
             f"{run.path}: {lost} responses of {job.name} that have a score are missing or damaged, "
             f"and marking again would lose {'it' if lost == 1 else 'them'}: put them back, or let "
             "the model give them again (`run` with the same settings); nothing was changed"
         )
+
+
+def _scored(folder: TaskFolder) -> int:
+    """How many samples the stored scores are of; 0 without scores that can be read."""
+    try:
+        return int(read_json(folder.path / METRICS)["n"])
+    except (OSError, KeyError, TypeError, ValueError, UserError):
+        return 0
 
 
 def _key(folder: TaskFolder) -> dict[str, Any]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core import InstrumentMissing, Instruments, Responder, Result, UserError
-from harmon_eval.running.asking import Stored, ask_missing
+from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserError
+from harmon_eval.running.asking import Answered, Stored, ask_missing
+from harmon_eval.running.engine import Engine, Local, Work
 from harmon_eval.running.jobs import Job, data_hash
-from harmon_eval.running.marking import (
-    MARK_BATCH,
-    collect_rows,
-    load_instruments,
-    mark_key,
-    mark_missing,
-)
-from harmon_eval.running.processes import ALONE, Team
+from harmon_eval.running.marking import MARK_BATCH, collect_rows, mark_missing
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
+from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.log import log_entries
 from harmon_eval.store.paths import UnsafePath
@@ -37,53 +33,74 @@ def run_job(
     run: RunFolder,
     batch_size: int,
     progress: Progress,
-    team: Team = ALONE,
+) -> Result | None:
+    """Start one task and run it in this process, as ``go_on`` does."""
+    start_job(job, run)
+    asking = Asking(responder) if responder is not None else None
+    return go_on(job, asking, suite, run, batch_size, progress, Local())
+
+
+def go_on(
+    job: Job,
+    asking: Work[Sample, Answered] | None,
+    suite: Suite,
+    run: RunFolder,
+    batch_size: int,
+    progress: Progress,
+    engine: Engine,
     exact: bool = False,
     predict_only: bool = False,
 ) -> Result | None:
-    """Run one task; without a responder only mark what is stored.
+    """Run one task that was started; without ``asking`` only mark what is stored.
 
-    None: it could or should not be marked, or another process of the team adds it up. Says why, and
-    leaves the responses for ``mark`` to continue with."""
-    if not team.begun:
-        start_job(job, run)
-    folder = run.task(job.name, team.rank)
+    None: it could or should not be marked. Says why, and leaves the responses for ``mark`` to
+    continue with."""
+    folder = run.task(job.name)
     checked: Stored | None = None
-    if responder is not None:
+    if asking is not None:
         size = 1 if exact else batch_size
-        responder.expect(job.name, job.task, job.samples)
-        checked = ask_missing(job.task, responder, folder, job.samples, size, progress, team)
-    outcome = f"{folder.path.name}.result"
+        asker = engine
+        if isinstance(asking, Asking):  # a model of this process
+            asker = Local()
+            asking.responder.expect(job.name, job.task, job.samples)
+        checked = ask_missing(job.task, asking, asker, folder, job.samples, size, progress)
     if job.task.files_before:
         folder.export(job.task.files_before(job.samples))
     if predict_only:
-        for _ in team.shares([outcome]):
-            left = _without_response(job, folder)
-            run.update_task(job.name, state=ASKED, unscored=left)
-            team.finish(outcome, {"unscored": left})
+        run.update_task(job.name, state=ASKED, unscored=_without_response(job, folder))
         return None
+    size = 1 if exact else MARK_BATCH
     try:
-        instruments = load_instruments(job.task, suite, folder)
-        size = 1 if exact else MARK_BATCH
+        marking, marker, facts = _marker(job, suite, folder, engine)
         stamps = mark_missing(
-            job.task, instruments, folder, job.samples, checked, progress, team, size
+            job.task, marking, marker, facts.key, folder, job.samples, checked, progress, size
         )
-        for _ in team.shares([outcome]):
-            result = add_up(job, instruments, folder, run, stamps)
-            say_unscored(result, progress)
-            say_several_models(result, progress)
-            team.finish(outcome, {"unscored": sum(result.unscored.values())})
-            return result
+        result = add_up(job, facts.key, folder, run, stamps)
+        say_unscored(result, progress)
+        say_several_models(result, progress)
+        return result
     except UnsafePath:
         raise  # nothing more is done with a folder that leads elsewhere
     except UserError as error:
         progress.say(str(error))
-        for _ in team.shares([outcome]):
-            missing = isinstance(error, InstrumentMissing)
-            state = f"{'asked, not marked' if missing else 'marked'}: {error}"
-            run.update_task(job.name, state=state)
-            team.finish(outcome, {"unscored": None})
+        missing = isinstance(error, InstrumentMissing)
+        state = f"{'asked, not marked' if missing else 'marked'}: {error}"
+        run.update_task(job.name, state=state)
     return None
+
+
+def _marker(
+    job: Job, suite: Suite, folder: TaskFolder, engine: Engine
+) -> tuple[Marking | MarkingByName, Engine, Facts]:
+    """How the task is marked, and by whom: instruments that keep something in the run folder, as a
+    judge its replies, work where that is written."""
+    if engine.remote:
+        work = MarkingByName.of(job, suite)
+        facts: Facts = engine.facts(work)
+        if not facts.kept:
+            return work, engine, facts
+    here, local = Marking(job.task, suite, folder), Local()
+    return here, local, local.facts(here)
 
 
 def _without_response(job: Job, folder: TaskFolder) -> int:
@@ -124,23 +141,21 @@ def say_several_models(result: Result, progress: Progress) -> None:
 
 
 def add_up(
-    job: Job,
-    instruments: Instruments,
-    folder: TaskFolder,
-    run: RunFolder,
-    stamps: Numbers,
+    job: Job, key: Mapping[str, Any], folder: TaskFolder, run: RunFolder, stamps: Numbers
 ) -> Result:
     """Collect the rows, summarize and store. Raises UserError where the task refuses to."""
     seconds = round(folder.seconds_asking(), 3)
     run.update_task(job.name, state="asked", seconds_asking=seconds)
-    rows = collect_rows(job.task, instruments, folder, job.samples, stamps)
+    rows = collect_rows(key, folder, job.samples, stamps)
     provenance = {
         **run.manifest["identity"],
         "limit": job.limit,
         "data": run.manifest["tasks"][job.name]["data"],
-        **mark_key(job.task, instruments),
+        **key,
     }
-    provenance |= answered_by(rows, folder)
+    named = answered_by(rows, folder)
+    run.update_task(job.name, **named)
+    provenance |= named
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

@@ -3,10 +3,11 @@
 ::
 
     RUN/manifest.json           what was run: settings, model, suite, versions, times, state
+    RUN/.lock                   held by the one process that writes
     RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
-                                (responses.1.jsonl ... of further processes)
+                                (older runs: also responses.1.jsonl ... of further processes)
     RUN/TASK/images/ID.png      drawn images
-    RUN/TASK/vectors.f32        feature vectors, memory-mapped (a file a process, as the log)
+    RUN/TASK/vectors.f32        feature vectors, memory-mapped (older runs: vectors.1.f32 ...)
     RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
     RUN/TASK/marks.json         what the rows depend on, and their sha256
     RUN/TASK/metrics.json       what the marks come to
@@ -30,16 +31,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
-from harmon_eval.files.images import to_rgb
-from harmon_eval.running.processes import Launch, Seat, joined
 from harmon_eval.store import schema
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
+from harmon_eval.store.lock import LOCK, only_writer
 from harmon_eval.store.log import append, log_entries
 from harmon_eval.store.paths import UnsafePath, is_own_file, read_bytes
+from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import plain, redacted
 from harmon_eval.store.rows import unpacked
@@ -81,43 +81,39 @@ def _made_by(reply: str) -> dict[str, str]:
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    """The same bytes for the same rows, in however many pieces they lie in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _png(image: Image.Image) -> bytes:
-    if image.mode != "L" or "transparency" in image.info:
-        image = to_rgb(image)
     buffer = io.BytesIO()
-    # An orientation that came with the file is for the benchmark to apply or to ignore.
-    image.save(buffer, "PNG", exif=image.info.get("exif", b""))
+    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).combine_chunks(), buffer)
     return buffer.getvalue()
 
 
 class TaskFolder:
-    """Responses and marks of one task; each process has a log of its own."""
+    """Responses and marks of one task."""
 
-    def __init__(self, path: Path, rank: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.root = path.parent  # the run folder, which no file of the task may leave
-        self.log = path / (f"responses.{rank}.jsonl" if rank else LOG)
-        self.vectors = VectorFiles(path, rank)
+        self.log = path / LOG
+        self.vectors = VectorFiles(path)
 
     # -- responses ---------------------------------------------------------------------------
 
     def logs(self) -> list[Path]:
+        """The log, and those of further processes, which earlier versions wrote."""
         return sorted(self.path.glob("responses*.jsonl"))
 
     def recorded(self) -> Recorded:
-        """Log entries by sample id: of all processes, the latest attempt at each.
+        """Log entries by sample id: the latest attempt at each.
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
         return Recorded(self.logs(), self.root)
 
     def seconds_asking(self) -> float:
-        """Of all processes together."""
+        """Of all batches together, whoever answered them."""
         entries = (entry for log in self.logs() for _, entry in log_entries(log, self.root))
         return sum(s for e in entries if isinstance(s := e.get("seconds", 0), int | float))
 
@@ -128,7 +124,7 @@ class TaskFolder:
         before: Mapping[str, Mapping[str, Any]] | None = None,
         after: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Store responses (image, reply, vector or exception) by sample id, durably.
+        """Store responses (image, its PNG file, reply, vector or exception) by sample id, durably.
 
         ``before`` are the entries that these replace, ``after`` has a stamp of the answers that
         the request of a sample was made from."""
@@ -163,7 +159,7 @@ class TaskFolder:
         if isinstance(response, str):
             return {"id": sample_id, "reply": _encodable(response), **_made_by(response)}
         try:
-            data = _png(response)
+            data = packed(response)
         except Unscorable as error:  # values of no known range
             return {"id": sample_id, "error": f"the image {error}"}
         images[self.image_file(sample_id)] = data
@@ -400,7 +396,7 @@ class RunFolder:
         for name in (MANIFEST, COPY):
             write_json(self.path / name, manifest)
 
-    def task(self, name: str, rank: int = 0) -> TaskFolder:
+    def task(self, name: str) -> TaskFolder:
         """The folder of a task; what stands after a colon may be any text, such as a path."""
         plain = re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task"
         if len(plain.encode()) > MAX_NAME:  # a file's name has at most 255 bytes
@@ -410,26 +406,20 @@ class RunFolder:
         folder = self.path / plain
         if folder.is_symlink():
             raise UnsafePath(f"{folder} is a link: a run folder holds its own files only")
-        return TaskFolder(folder, rank)
-
-    @contextmanager
-    def joined(self, launch: Launch) -> Iterator[Seat]:
-        """Only the processes of one launch write. Raises UserError while another one does."""
-        try:
-            with joined(self.path, launch) as seat:
-                yield seat
-        finally:
-            # A run that never began leaves nothing behind.
-            if not self.exists and not (self.path / ".processes").exists():
-                with suppress(OSError):
-                    (self.path / ".lock").unlink(missing_ok=True)
-                    self.path.rmdir()
+        return TaskFolder(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """As ``joined``, for a process alone."""
-        with self.joined(Launch()):
-            yield
+        """Only one process writes. Raises UserError while another one does."""
+        with only_writer(self.path):
+            try:
+                yield
+            finally:
+                # A run that never began leaves nothing behind.
+                if not self.exists and {p.name for p in self.path.iterdir()} <= {LOCK}:
+                    (self.path / LOCK).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        self.path.rmdir()
 
 
 def settings_of(model: Mapping[str, Any]) -> dict[str, Any]:

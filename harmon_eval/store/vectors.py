@@ -1,4 +1,4 @@
-"""Feature vectors on disk: one append-only file of float32 a process, read as mapped memory.
+"""Feature vectors on disk: one append-only file of float32, read as mapped memory.
 
 A vector that is read is a view of its file: of 1.28 million with 1,024 numbers (5.2 GB) only those
 in use take memory, and the system may take it back.
@@ -21,10 +21,10 @@ DIGITS = 32  # of a vector's hash
 
 
 class VectorFiles:
-    """Those of one folder; ``rank`` is the process whose file is written to."""
+    """Those of one folder. Written is one; earlier versions wrote one a process, by its rank."""
 
-    def __init__(self, folder: Path, rank: int = 0) -> None:
-        self.folder, self.rank = folder, rank
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._mapped: dict[int, np.ndarray] = {}
 
     def _file(self, rank: int) -> Path:
@@ -36,13 +36,13 @@ class VectorFiles:
             return []
         entries: list[dict[str, Any]] = []
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        opened = open_file(self._file(self.rank), self.folder.parent, flags)
+        opened = open_file(self._file(0), self.folder.parent, flags)
         with os.fdopen(opened, "ab") as file:
             # A killed run may have left a piece of a number.
             file.write(b"\0" * (-file.tell() % DTYPE.itemsize))
             for vector in vectors:
                 data = np.ascontiguousarray(vector, dtype=DTYPE).tobytes()
-                at = [self.rank, file.tell() // DTYPE.itemsize, len(data) // DTYPE.itemsize]
+                at = [0, file.tell() // DTYPE.itemsize, len(data) // DTYPE.itemsize]
                 entries.append({"vector": sha256_of(data)[:DIGITS], "at": at})
                 file.write(data)
             file.flush()

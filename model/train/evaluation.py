@@ -27,7 +27,6 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
     from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
     from harmon_eval.running.jobs import RunSettings
-    from harmon_eval.running.processes import Launch
 
     request = evaluate.Request(
         model=str(folder / "model"),
@@ -37,8 +36,7 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
         output=folder / "run",
     )
     try:
-        # Alone: the other processes of a training's launch take no part in it.
-        outcome = evaluate.run(request, Launch())
+        outcome = evaluate.run(request)
     except UserError as error:
         raise RecipeError(f"eval.tasks: {error}") from None
     return [

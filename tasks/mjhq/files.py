@@ -50,7 +50,7 @@ def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
         if not (isinstance(category, str) and isinstance(prompt, str)):
             raise UserError(f"{path}: category and prompt of {key!r} must be text")
         for name in (key, category):
-            if not re.fullmatch(r"[\w-]+", name):
+            if not re.fullmatch(r"[\w-]{1,200}", name):
                 raise UserError(f"{path}: {name!r} is no file name of letters, digits, - and _")
         entries[key] = category, prompt
     return entries

@@ -23,7 +23,7 @@ from harmon_eval.files.packed_questions import (
     read_tsv_images,
     vlmevalkit_table,
 )
-from harmon_eval.files.question_files import field
+from harmon_eval.files.question_files import field, read_text
 from harmon_eval.replies.yes_no import first_line
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
@@ -120,7 +120,7 @@ def read_release(folder: Path) -> Iterator[Question]:
             image = next((path for path in named if path.is_file()), None)
             if image is None:
                 raise UserError(f"the image of {file} is missing: put it into {images}")
-            lines = [line.split("\t") for line in file.read_text("utf-8").splitlines() if line]
+            lines = [line.split("\t") for line in read_text(file).splitlines() if line]
             if sorted(line[-1] for line in lines) != ["No", "Yes"] or {*map(len, lines)} != {2}:
                 raise UserError(f"{file}: needs two lines, question TAB Yes and question TAB No")
             for question, answer in lines:

@@ -87,7 +87,6 @@ def test_pictures_and_vectors_of_nan_are_unscored_with_their_reason() -> None:
 
     from harmon_eval.core import Sample
     from harmon_eval.running.asking import respond
-    from harmon_eval.running.progress import Progress
 
     class Broken(toy_benchmark.Flaky):
         def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -99,10 +98,10 @@ def test_pictures_and_vectors_of_nan_are_unscored_with_their_reason() -> None:
             return [np.array([1.0, np.inf], np.float32)]
 
     draws = [Sample(name, Draw(name), {}, name) for name in "ab"]
-    answers = respond(Broken(), draws, Progress())
+    answers = respond(Broken(), draws, print)
     assert str(answers["a"]) == "the model gave NaN or infinity in 1 of 4 numbers"
     assert isinstance(answers["a"], Unscorable) and isinstance(answers["b"], Image.Image)
-    vectors = respond(Broken(), [Sample("e", Embed(Path("x")), {}, "e")], Progress())
+    vectors = respond(Broken(), [Sample("e", Embed(Path("x")), {}, "e")], print)
     assert isinstance(vectors["e"], Unscorable)
 
 
@@ -158,12 +157,3 @@ def test_exact_asks_and_marks_one_at_a_time_and_is_never_mixed_with_batches(
     assert len(pd.read_parquet(run / "toy_draw" / "rows.parquet")) == 6
     refused = call(*model, "--output", run)
     assert refused.code == 2 and "exact: True -> None" in refused.err
-
-
-def test_a_launch_without_its_first_process_says_what_is_missing(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("HARMON_EVAL_WAIT", "0.2")):
-        monkeypatch.setenv(name, value)
-    refused = call(*DRAW, "--output", "run")
-    assert refused.code == 2 and "waits for process 0" in refused.err

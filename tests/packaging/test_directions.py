@@ -32,13 +32,11 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("model.train.evaluation", "registry"): "evaluates without the API",
     ("model.train.evaluation", "running.evaluate"): "evaluates without the API",
     ("model.train.evaluation", "running.jobs"): "evaluates without the API",
-    ("model.train.evaluation", "running.processes"): "evaluates without the API",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
     ("model.train.scenes", "suites.mini.language"): RECIPES,
     ("model.train.scenes", "suites.mini.questions"): RECIPES,
     ("model.train.scenes", "suites.mini.scenes"): RECIPES,
     ("model.train.start", "suites.mini.language"): "the mini suite's words make the tokenizer",
-    ("store.run_folder", "running.processes"): "a run folder still has several writers",
 }
 
 

@@ -1,0 +1,354 @@
+"""Workers as actors of Ray: on this machine, or on the nodes of a cluster.
+
+A worker that dies is replaced and its batch given to another, nodes that join are used, and no
+worker has more than ``AHEAD`` batches, so that neither batches nor answers pile up while the writer
+stores. The writer itself is the process that started the run; when it dies, Ray ends the workers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+
+from harmon_eval import registry
+from harmon_eval.core import UserError
+from harmon_eval.running import machine, stopping
+from harmon_eval.running.engine import Lost, Pool, Work, Worker
+from harmon_eval.running.parcels import Parcel, pack, unpacked
+from harmon_eval.running.progress import Progress
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+AHEAD = 2  # batches of a worker: one it answers, one that waits so that it never does
+TRIES = 3  # that end with the worker's death: more, and the batch itself is taken for the cause
+TICK = 0.5  # seconds between two looks at who came and who takes too long
+SILENCE = 60.0  # seconds without any worker before that is said
+# Variables that decide what a worker computes, or from where; others it has of its own machine.
+VARIABLES = ("MKL_CBWR", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE")
+
+
+class _Hands:
+    """What runs in a worker's process."""
+
+    def __init__(self, place: str, included: Sequence[Path], exact: bool) -> None:
+        with suppress(OSError):  # relative paths mean the same here, where there is such a folder
+            os.chdir(place)
+        for path in included:
+            registry.include(path)
+        if exact:
+            machine.deterministic_kernels()
+        self._workers: dict[int, Worker[Any, Any]] = {}
+
+    def node(self) -> str:
+        return os.uname().nodename
+
+    def open(self, key: int, work: Work[Any, Any]) -> Any:
+        """Facts of the worker, or the UserError that making it ended with."""
+        try:
+            self._workers[key] = work.open()
+        except UserError as error:
+            return error
+        return self._workers[key].facts
+
+    def answer(self, key: int, parcel: Parcel) -> Any:
+        try:
+            with unpacked(parcel) as batch:
+                return self._workers[key](batch)
+        except UserError as error:
+            return error
+
+
+@dataclass(eq=False)
+class _Batch:
+    items: Sequence[Any]
+    tries: int = 0
+
+
+@dataclass(eq=False)
+class _Call:
+    """A call under way; of a batch, or else of the work's opening, or of the worker's start."""
+
+    answer: Any
+    batch: _Batch | None = None
+    opens: int | None = None
+    late: bool = False
+
+
+@dataclass(eq=False)
+class _Actor:
+    handle: Any
+    calls: deque[_Call] = field(default_factory=deque)
+    since: float = 0.0  # the first call is under way
+    node: str = ""
+    asked: set[int] = field(default_factory=set)
+    opened: set[int] = field(default_factory=set)
+
+
+class OnRay:
+    """A context: the workers live as long as it does."""
+
+    remote = True
+
+    def __init__(self, pool: Pool, run: Path, gpus: bool, exact: bool) -> None:
+        self.pool, self.run, self.gpus, self.exact = pool, run, gpus, exact
+        self.progress = Progress("workers")
+        self._actors: list[_Actor] = []
+        self._works: list[Work[Any, Any]] = []
+        self._facts: dict[int, tuple[Any, str]] = {}
+        self._refused: dict[int, UserError] = {}
+        self._stillborn: list[str] = []
+        self._looked = 0.0
+        self._alone_since = time.monotonic()
+
+    def __enter__(self) -> OnRay:
+        self._own = not ray.is_initialized()
+        if self._own:
+            _connect(self.pool)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            _kill(actor)
+        self._actors = []
+        if self._own:
+            ray.shutdown()
+
+    # -- the engine --------------------------------------------------------------------------
+
+    def facts(self, work: Work[Any, Any]) -> Any:
+        key = self._key(work)
+        while key not in self._facts:
+            self._look()
+            self._open_everywhere(key)
+            for actor in self._ended():
+                self._settle(actor, deque())
+            if key in self._refused:
+                raise self._refused[key]
+        return self._facts[key][0]
+
+    def answers(
+        self, work: Work[T, A], batches: Iterable[Sequence[T]]
+    ) -> Iterator[tuple[Sequence[T], A | Lost]]:
+        key, source = self._key(work), iter(batches)
+        back: deque[_Batch] = deque()  # of workers that died
+
+        def following() -> _Batch | None:
+            if stopping.asked():
+                return None
+            if back:
+                return back.popleft()
+            items = next(source, None)
+            return None if items is None else _Batch(items)
+
+        while True:
+            self._look()
+            self._open_everywhere(key)
+            if key in self._refused:
+                raise self._refused[key]
+            for actor in self._actors:
+                while key in actor.opened and len(actor.calls) < AHEAD and (b := following()):
+                    self._begin(actor, key, b)
+            under_way = any(call.batch for actor in self._actors for call in actor.calls)
+            if not under_way and (first := following()) is None:
+                return
+            if not under_way and first is not None:
+                back.appendleft(first)  # no worker is ready for it yet
+            for actor in self._ended():
+                if (answered := self._settle(actor, back)) is not None:
+                    yield answered
+
+    def _key(self, work: Work[Any, Any]) -> int:
+        if work not in self._works:
+            self._works.append(work)
+        return self._works.index(work)
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def _open_everywhere(self, key: int) -> None:
+        for actor in self._actors:
+            if key not in actor.asked:
+                actor.asked.add(key)
+                self._call(actor, _Call(actor.handle.open.remote(key, self._works[key]), opens=key))
+
+    def _begin(self, actor: _Actor, key: int, batch: _Batch) -> None:
+        answer = actor.handle.answer.remote(key, pack(batch.items, self.run))
+        self._call(actor, _Call(answer, batch))
+
+    @staticmethod
+    def _call(actor: _Actor, call: _Call) -> None:
+        if not actor.calls:
+            actor.since = time.monotonic()
+        actor.calls.append(call)
+
+    def _ended(self) -> list[_Actor]:
+        """Those whose first call has ended; waits a little for one."""
+        first = {actor.calls[0].answer: actor for actor in self._actors if actor.calls}
+        if not first:
+            time.sleep(TICK / 10)
+            return []
+        done, _ = ray.wait(list(first), num_returns=1, timeout=TICK, fetch_local=False)
+        return [first[answer] for answer in done]
+
+    def _settle(self, actor: _Actor, back: deque[_Batch]) -> tuple[Any, Any] | None:
+        """What came of the first call: a batch with its answers, or None where that was none."""
+        call = actor.calls[0]
+        try:
+            value = ray.get(call.answer)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            value = _Raised(f"{type(cause).__name__}: {cause}")
+        except ray.exceptions.RayError as error:
+            return self._died(actor, _first_line(error), back)
+        actor.calls.popleft()
+        actor.since = time.monotonic()
+        if call.batch is not None:
+            if isinstance(value, UserError):
+                raise value
+            return call.batch.items, Lost(value.reason) if isinstance(value, _Raised) else value
+        if isinstance(value, _Raised):
+            raise UserError(f"a worker on {actor.node or 'a node'} cannot begin: {value.reason}")
+        if call.opens is None:
+            actor.node = value
+            self._stillborn = []
+        elif isinstance(value, UserError):
+            self._refused[call.opens] = value
+        else:
+            self._compare(actor, call.opens, value)
+        return None
+
+    def _compare(self, actor: _Actor, key: int, facts: Any) -> None:
+        """Raises UserError for a worker that holds something else than the first one did."""
+        known, node = self._facts.setdefault(key, (facts, actor.node))
+        if known != facts:
+            raise UserError(
+                f"the worker on {actor.node} holds {facts}, but the one on {node} {known}: the "
+                "same weights and versions must lie on every node"
+            )
+        actor.opened.add(key)
+
+    def _died(self, actor: _Actor, reason: str, back: deque[_Batch]) -> tuple[Any, Any] | None:
+        """Batches of a dead worker go to others; the one it died over is lost at the third time."""
+        first, *waiting = actor.calls
+        self._remove(actor)
+        back.extendleft(reversed([call.batch for call in waiting if call.batch]))
+        if first.batch is None:
+            self._stillborn.append(reason)
+            if len(self._stillborn) >= TRIES:
+                raise UserError(f"workers die before they begin: {reason}")
+            return None
+        if first.late:  # another would take as long
+            return first.batch.items, Lost(f"no answer within {self.pool.timeout:g} s")
+        self.progress.say(f"a worker on {actor.node} died ({reason}); another takes its batch")
+        first.batch.tries += 1
+        if first.batch.tries >= TRIES:
+            return first.batch.items, Lost(f"the worker died {TRIES} times over this: {reason}")
+        back.appendleft(first.batch)
+        return None
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Now and then: workers for whatever room there is, and none that takes too long."""
+        now = time.monotonic()
+        if now - self._looked < TICK:
+            return
+        self._looked = now
+        for actor in self._actors:
+            if actor.node and actor.calls and now - actor.since > self.pool.timeout:
+                self.progress.say(
+                    f"a worker on {actor.node} has not answered for {self.pool.timeout:g} s: it is "
+                    "replaced"
+                )
+                actor.calls[0].late = True
+                _kill(actor)
+        room = self._room()
+        while len(self._actors) < room:
+            self._actors.append(self._start())
+        if any(actor.node for actor in self._actors):
+            self._alone_since = now
+        elif now - self._alone_since > SILENCE:
+            self._alone_since = now
+            self.progress.say(f"none yet: the cluster has {_readable(ray.cluster_resources())}")
+
+    def _room(self) -> int:
+        if self.pool.workers is not None:
+            return self.pool.workers
+        resources = ray.cluster_resources()
+        cards = int(resources.get("GPU", 0)) if self.gpus else 0
+        return cards or max(1, int(resources.get("CPU", 0)) // self.pool.cpus_per_worker)
+
+    def _start(self) -> _Actor:
+        cards = ray.cluster_resources().get("GPU", 0) if self.gpus else 0
+        share = min(1.0, cards / self.pool.workers) if self.pool.workers else min(1.0, cards)
+        if self.pool.ray is not None:
+            share = min(1, int(cards))
+        options = {
+            "num_cpus": self.pool.cpus_per_worker,
+            "num_gpus": share,
+            "max_restarts": 0,  # the batch would be asked again in silence
+            "scheduling_strategy": "SPREAD",
+            "runtime_env": {"env_vars": {k: os.environ[k] for k in VARIABLES if k in os.environ}},
+        }
+        made: Any = ray.remote(_Hands).options(**options)
+        actor = _Actor(made.remote(os.getcwd(), registry.included(), self.exact))
+        self._call(actor, _Call(actor.handle.node.remote()))
+        return actor
+
+    def _remove(self, actor: _Actor) -> None:
+        _kill(actor)
+        self._actors.remove(actor)
+        self._looked = 0.0
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An error of a worker that it did not expect itself."""
+
+    reason: str
+
+
+def _kill(actor: _Actor) -> None:
+    with suppress(ray.exceptions.RayError, ValueError):
+        ray.kill(actor.handle)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _readable(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+
+
+def _connect(pool: Pool) -> None:
+    """Raises UserError where there is no such cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    try:
+        if pool.ray is None:
+            cpus = max(os.cpu_count() or 1, (pool.workers or 1) * pool.cpus_per_worker)
+            ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
+        else:
+            ray.init(pool.ray, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster at {pool.ray or 'this machine'}: {_first_line(error)}; `ray start "
+            "--head` starts one"
+        ) from None
+    finally:
+        for number, handler in handlers.items():
+            with suppress(ValueError):  # not the main thread
+                signal.signal(number, handler)
