@@ -29,6 +29,7 @@ from harmon_eval.model.train.run_folder import STATE
 from harmon_eval.running import evaluate
 from harmon_eval.running.progress import Progress
 from harmon_eval.store.durable import write_whole
+from harmon_eval.store.paths import segment
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import frame, stored_metrics
 
@@ -113,6 +114,8 @@ def track(
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
         reference = _reference(known, against)
+        if reference:
+            segment(reference, str(output / HISTORY))
         gate = compared(output / reference, run, tolerance=tolerance) if reference else None
         code = gate.code if gate else 0
         told(outcome, gate)
