@@ -18,7 +18,7 @@ ask_for_equal_bits()  # as every command does, before PyTorch loads
 
 
 @pytest.fixture
-def clean_fid_scipy(monkeypatch):
+def clean_fid_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     """clean-fid 0.1.35 asks for (root, error) of ``sqrtm``, which SciPy 1.18 no longer gives."""
     root = linalg.sqrtm
     monkeypatch.setattr(linalg, "sqrtm", lambda a, disp=True: root(a) if disp else (root(a), 0.0))

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from harmon_eval.running.jobs import RunSettings, data_hash, prepare
 from harmon_eval.tasks.coco_fid.task import TASK
 
 
-def test_the_case(measure, shared_folder: Path, tmp_path: Path) -> None:
+def test_the_case(measure: Any, shared_folder: Path, tmp_path: Path) -> None:
     make = shared_folder / "cases/coco-duplicate-captions/make.py"
     made = tmp_path / "made"
     subprocess.run([sys.executable, make, made], check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from harmon_eval.core import UserError
 from harmon_eval.tasks.geneval.layout import read_images
 
 
-def test_the_case(measure, shared_folder: Path, tmp_path: Path) -> None:
+def test_the_case(measure: Any, shared_folder: Path, tmp_path: Path) -> None:
     cases = shared_folder / "cases"
     make = cases / "geneval-jpg-samples/make.py"
     subprocess.run([sys.executable, make, tmp_path / "made"], check=True)

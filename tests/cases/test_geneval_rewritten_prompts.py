@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from harmon_eval.suites.mini.scenes import COLORS
 from harmon_eval.tasks.geneval.prompts import colors
 
 
-def test_the_case(measure, shared_folder: Path) -> None:
+def test_the_case(measure: Any, shared_folder: Path) -> None:
     case = shared_folder / "cases/geneval-rewritten-prompts"
     model = ("--model", f"folder:{case / 'images'}")
     refused = measure(*model, "--tasks", "geneval", "--data", case / "data")
@@ -47,7 +48,9 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return data, images
 
 
-def test_the_name_the_manifest_and_the_provenance_say_so(measure, two) -> None:
+def test_the_name_the_manifest_and_the_provenance_say_so(
+    measure: Any, two: tuple[Path, Path]
+) -> None:
     data, images = two
     found = measure("--model", f"folder:{images}", "--tasks", "geneval:rewritten", "--data", data)
     assert found.n == (8, 8) and found.result["task"] == "geneval:rewritten"
@@ -57,7 +60,9 @@ def test_the_name_the_manifest_and_the_provenance_say_so(measure, two) -> None:
     assert "rewritten" in json.dumps(found.result["provenance"])
 
 
-def test_images_of_another_list_are_refused_by_what_they_show(measure, two) -> None:
+def test_images_of_another_list_are_refused_by_what_they_show(
+    measure: Any, two: tuple[Path, Path]
+) -> None:
     data, images = two
     (images / "00000").rename(images / "00009")
     (images / "00001").rename(images / "00000")
@@ -65,12 +70,14 @@ def test_images_of_another_list_are_refused_by_what_they_show(measure, two) -> N
     assert found.code == 2 and "its include is not that of sample 00000" in found.said
 
 
-def test_a_model_cannot_draw_for_it(measure, two) -> None:
+def test_a_model_cannot_draw_for_it(measure: Any, two: tuple[Path, Path]) -> None:
     found = measure("--model", "scripted", "--tasks", "geneval:rewritten", "--data", two[0])
     assert found.code == 2 and "give --model folder:IMAGES" in found.said
 
 
-def test_some_other_prompts_are_unscored_with_the_reason(measure, two) -> None:
+def test_some_other_prompts_are_unscored_with_the_reason(
+    measure: Any, two: tuple[Path, Path]
+) -> None:
     data, images = two
     own = data / "evaluation_metadata.jsonl"
     (images / "00001/metadata.jsonl").write_text(own.read_text().splitlines()[1])

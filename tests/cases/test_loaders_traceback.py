@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_the_case(
     ],
 )
 def test_tables_of_benchmarks(
-    measure, shared_folder: Path, folder: str, task: str, words: str
+    measure: Any, shared_folder: Path, folder: str, task: str, words: str
 ) -> None:
     data = shared_folder / "cases/loaders-traceback" / folder
     given = ("--model", "scripted", "--suite", "official", "--data", data, "--tasks", task)
@@ -59,7 +60,7 @@ def test_tables_of_benchmarks(
     assert found.code == (2 if words else 0) and words in found.said
 
 
-def test_a_cell_that_is_no_picture_is_unscored(measure, tmp_path: Path) -> None:
+def test_a_cell_that_is_no_picture_is_unscored(measure: Any, tmp_path: Path) -> None:
     """Longer than csv's own limit of 131,072 characters."""
     noise = base64.b64encode(bytes(range(256)) * 500).decode()
     (tmp_path / "big.csv").write_text(f"image,question,answer\n{noise},q?,dog\n")

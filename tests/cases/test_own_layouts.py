@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from harmon_eval.tasks.mjhq.task import TASK as MJHQ
 from harmon_eval.tasks.wise.task import TASK as WISE
 
 
-def test_the_case(measure, shared_folder: Path, tmp_path: Path) -> None:
+def test_the_case(measure: Any, shared_folder: Path, tmp_path: Path) -> None:
     cases = shared_folder / "cases"
     make, made = cases / "own-layouts/make.py", tmp_path / "made"
     subprocess.run([sys.executable, make, made], check=True)
@@ -39,7 +40,7 @@ def test_the_case(measure, shared_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["wise", "wise_verified", "dpg", "coco_fid", "geneval_fresh"])
-def test_the_images_of_a_run_give_its_own_score(measure, task: str) -> None:
+def test_the_images_of_a_run_give_its_own_score(measure: Any, task: str) -> None:
     limit = ("--limit", 6 if task != "coco_fid" else 40)
     first = measure("--model", "scripted", "--tasks", task, *limit, run="first")
     run = first.run
@@ -52,7 +53,7 @@ def test_the_images_of_a_run_give_its_own_score(measure, task: str) -> None:
         assert again.result["metrics"] == first.result["metrics"]
 
 
-def test_the_images_of_another_task_are_named(measure) -> None:
+def test_the_images_of_another_task_are_named(measure: Any) -> None:
     """The editions of WISE share their ids and not their prompts."""
     first = measure("--model", "scripted", "--tasks", "wise", "--limit", 6, run="first")
     for place, words in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from harmon_eval.tasks.geneval.prompts import single
 
 
 @pytest.mark.parametrize("kind", ["grey8", "grey16"])
-def test_the_case(measure, shared_folder: Path, kind: str) -> None:
+def test_the_case(measure: Any, shared_folder: Path, kind: str) -> None:
     case = shared_folder / "cases/sixteen-bit"
     found = measure(
         "--model", f"folder:{case / kind}", "--tasks", "geneval", "--data", case / "data"
@@ -49,7 +50,7 @@ def test_every_depth_is_the_same_picture(tmp_path: Path) -> None:
             assert np.array_equal(read_rgb(file, as_stored), expected), name
 
 
-def test_drawings_of_every_depth_are_stored_as_what_they_show(measure, tmp_path: Path) -> None:
+def test_drawings_of_every_depth_are_stored_as_what_they_show(measure: Any, tmp_path: Path) -> None:
     item = single("circle")
     (tmp_path / "data/geneval").mkdir(parents=True)
     (tmp_path / "data/geneval/evaluation_metadata.jsonl").write_text(json.dumps(item))

@@ -23,7 +23,9 @@ Call = Callable[..., Any]
 DRAW = ("--model", "scripted", "--tasks", "toy_draw")
 
 
-def limited(tmp_path: Path, plugin: Path, arguments: Sequence[object], limit: Callable[[], None]):
+def limited(
+    tmp_path: Path, plugin: Path, arguments: Sequence[object], limit: Callable[[], None]
+) -> Any:
     path = os.pathsep.join(filter(None, [str(plugin), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-m", "harmon_eval", *map(str, arguments)],

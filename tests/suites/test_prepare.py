@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     running = Server()
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
@@ -95,7 +96,9 @@ def remote(server: Server) -> Remote:
     return Remote(url, "weights/detector.pth", hashlib.sha256(CONTENT).hexdigest()[:8])
 
 
-def test_a_fetched_file_is_checked_and_not_fetched_twice(server, remote, tmp_path: Path) -> None:
+def test_a_fetched_file_is_checked_and_not_fetched_twice(
+    server: Any, remote: Remote, tmp_path: Path
+) -> None:
     target = tmp_path / remote.place
     fetch(remote, target, Progress())
     fetch(remote, target, Progress())
@@ -103,7 +106,9 @@ def test_a_fetched_file_is_checked_and_not_fetched_twice(server, remote, tmp_pat
     assert server.ranges == [None]
 
 
-def test_a_broken_off_download_goes_on_where_it_stopped(server, remote, tmp_path: Path) -> None:
+def test_a_broken_off_download_goes_on_where_it_stopped(
+    server: Any, remote: Remote, tmp_path: Path
+) -> None:
     server.stop_after = 1_500_000
     target = tmp_path / remote.place
     with pytest.raises(UserError, match=r"cut short.*same command again.*put it at"):
@@ -116,7 +121,7 @@ def test_a_broken_off_download_goes_on_where_it_stopped(server, remote, tmp_path
     assert server.ranges == [None, f"bytes={have}-"]
 
 
-def test_a_part_that_was_whole_is_only_checked(server, remote, tmp_path: Path) -> None:
+def test_a_part_that_was_whole_is_only_checked(server: Any, remote: Remote, tmp_path: Path) -> None:
     target = tmp_path / remote.place
     target.parent.mkdir()
     target.with_name("detector.pth.part").write_bytes(CONTENT)
@@ -124,14 +129,16 @@ def test_a_part_that_was_whole_is_only_checked(server, remote, tmp_path: Path) -
     assert target.read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_is_said_and_nothing_is_kept(server, remote, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_said_and_nothing_is_kept(
+    server: Any, remote: Remote, tmp_path: Path
+) -> None:
     target = tmp_path / "detector.pth"
     with pytest.raises(UserError, match="not the published file"):
         fetch(Remote(remote.url, "detector.pth", "743b7d99"), target, Progress())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_damaged_later_is_fetched_again(server, remote, tmp_path: Path) -> None:
+def test_a_file_damaged_later_is_fetched_again(server: Any, remote: Remote, tmp_path: Path) -> None:
     unstated = Remote(remote.url, remote.place)  # its publisher states no digest
     target = tmp_path / remote.place
     fetch(unstated, target, Progress())
@@ -140,7 +147,7 @@ def test_a_file_damaged_later_is_fetched_again(server, remote, tmp_path: Path) -
     assert target.read_bytes() == CONTENT
 
 
-def test_an_md5_is_a_checksum_too(server, remote, tmp_path: Path) -> None:
+def test_an_md5_is_a_checksum_too(server: Any, remote: Remote, tmp_path: Path) -> None:
     target = tmp_path / "POPE.tsv"
     good = replace(remote, sha256="", md5=hashlib.md5(CONTENT).hexdigest())
     fetch(good, target, Progress())
@@ -291,7 +298,9 @@ def packed_as(archive: Path, mode: int, content: bytes, name: str = "ab12.jpg") 
 @pytest.mark.parametrize(
     "name", ["../../x.jpg", "/x.jpg", "C:\\x.jpg", "a/b.jpg", "x.jpg/", "x.jpg\n"]
 )
-def test_a_member_that_is_no_plain_file_of_a_category_stays_packed(tmp_path: Path, name: str):
+def test_a_member_that_is_no_plain_file_of_a_category_stays_packed(
+    tmp_path: Path, name: str
+) -> None:
     archive = packed_as(tmp_path / "a.zip", stat.S_IFREG | 0o644, b"x", name)
     with zipfile.ZipFile(archive, "a") as packed:
         packed.writestr(name, b"x")

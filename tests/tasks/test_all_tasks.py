@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,15 +78,15 @@ TRIED = {
 class Scripted(ScriptedResponder):
     """Replies by question and image, and draws noise."""
 
-    def __init__(self, replies):
+    def __init__(self, replies: Any) -> None:
         super().__init__()
         self.replies = replies
 
-    def ask(self, requests):
+    def ask(self, requests: Any) -> Any:
         return [self.replies[request.question, request.images] for request in requests]
 
 
-def answered(name, task, mini, folder, reply, limit=None):
+def answered(name: Any, task: Any, mini: Any, folder: Path, reply: Any, limit: Any = None) -> Any:
     """The result of a run whose model answers ``reply(sample)``, and draws noise."""
     job = prepare(name, task, mini, RunSettings(limit=limit))
     replies = {}
@@ -100,7 +102,7 @@ def answered(name, task, mini, folder, reply, limit=None):
     return result
 
 
-def scored(name, mini, folder, reply):
+def scored(name: Any, mini: Any, folder: Path, reply: Any) -> tuple[Any, ...]:
     """A whole run of a question task, with few resamples for its intervals."""
     task = registry.task(name)
     quick = replace(task, intervals=lambda rows, _: intervals(task, rows, resamples=20))
@@ -108,7 +110,7 @@ def scored(name, mini, folder, reply):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_says_where_it_comes_from_and_what_it_costs(name):
+def test_it_says_where_it_comes_from_and_what_it_costs(name: Any) -> None:
     task = registry.task(name)
     for field in fields(About):
         assert getattr(task.about, field.name).strip(), f"{name}: {field.name} is empty"
@@ -117,7 +119,7 @@ def test_it_says_where_it_comes_from_and_what_it_costs(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_has_data_in_both_suites(name):
+def test_it_has_data_in_both_suites(name: Any) -> None:
     sources = registry.task(name).sources
     assert sources.keys() == ({"mini"} if name in ONLY_MINI else {"mini", "official"})
     assert sources["mini"].make is not None
@@ -126,12 +128,14 @@ def test_it_has_data_in_both_suites(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_number_it_gives_is_declared_with_the_rows_it_counts(name, mini, tmp_path):
+def test_every_number_it_gives_is_declared_with_the_rows_it_counts(
+    name: Any, mini: Any, tmp_path: Path
+) -> None:
     task = registry.task(name)
     assert sum(metric.headline for metric in task.metrics) == 1
     turn = cycle((False, True, True))
 
-    def reply(sample):
+    def reply(sample: Any) -> Any:
         """Wrong for every third sample."""
         end = task.bounds(sample)[next(turn)] if task.bounds else None
         return end if isinstance(end, str) else "yes"
@@ -155,7 +159,7 @@ def test_every_number_it_gives_is_declared_with_the_rows_it_counts(name, mini, t
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_its_file_is_short_and_has_a_test_of_its_own(name):
+def test_its_file_is_short_and_has_a_test_of_its_own(name: Any) -> None:
     folder = ROOT / "tasks" / name
     file = folder / "task.py" if folder.is_dir() else folder.with_suffix(".py")
     assert len(file.read_text().splitlines()) <= MAX_LINES
@@ -163,13 +167,15 @@ def test_its_file_is_short_and_has_a_test_of_its_own(name):
     assert f"def {test}" in (ROOT / "tests" / "tasks" / own).read_text()
 
 
-def test_the_page_of_tasks_is_made_from_the_tasks():
+def test_the_page_of_tasks_is_made_from_the_tasks() -> None:
     page = (ROOT / "docs" / "tasks.md").read_text()
     assert page == pages(), "make it again: python -m harmon_eval list --pages docs/tasks.md"
 
 
 @pytest.mark.parametrize("name", [n for n in TASKS if n not in PERFECT])
-def test_a_perfect_model_scores_the_maximum_and_a_clueless_one_the_floor(name, mini, tmp_path):
+def test_a_perfect_model_scores_the_maximum_and_a_clueless_one_the_floor(
+    name: Any, mini: Any, tmp_path: Path
+) -> None:
     best, floor = RANGE[name]
     task = registry.task(name)
     for folder, reply, expected in (
@@ -190,7 +196,9 @@ def test_a_perfect_model_scores_the_maximum_and_a_clueless_one_the_floor(name, m
 
 
 @pytest.mark.parametrize("name", [n for n in TASKS if n not in PERFECT])
-def test_the_rows_that_are_assumed_for_unscored_samples_bound_the_score(name, mini, marked):
+def test_the_rows_that_are_assumed_for_unscored_samples_bound_the_score(
+    name: Any, mini: Any, marked: Any
+) -> None:
     task = registry.task(name)
     samples = list(task.samples(mini.data(name, task)))
     ends = []
@@ -204,7 +212,7 @@ def test_the_rows_that_are_assumed_for_unscored_samples_bound_the_score(name, mi
 
 
 @pytest.mark.parametrize("name", ["pope", "mme", "mmbench"])
-def test_a_limit_keeps_together_what_is_asked_together(name, mini):
+def test_a_limit_keeps_together_what_is_asked_together(name: str, mini: Any) -> None:
     task = registry.task(name)
     job = prepare(name, task, mini, RunSettings(limit=7))
     chosen = {sample.group for sample in job.samples}
@@ -235,7 +243,7 @@ TRIVIAL = {
 }
 
 
-def blind(sample):
+def blind(sample: Any) -> Any:
     """By the question's words: the first option by the alphabet, no, or a usual word."""
     question = sample.request.question.removeprefix("<image 1>\n")
     if options := sample.target.get("options"):
@@ -245,7 +253,7 @@ def blind(sample):
     return "no" if start.split()[0] in ("Is", "Are") else usual.get(start, "circle")
 
 
-def always(word):
+def always(word: Any) -> Callable[..., Any]:
     return lambda sample: word
 
 
@@ -254,18 +262,18 @@ def always(word):
     ("kind", "reply"), [("yes", always("yes")), ("A", always("A")), ("blind", blind)]
 )
 def test_a_model_that_does_not_look_gets_exactly_what_the_protocol_gives_it(
-    name, kind, reply, mini, marked
-):
+    name: Any, kind: str, reply: Any, mini: Any, marked: Any
+) -> None:
     task = registry.task(name)
     metrics = task.summarize(marked(task, list(task.samples(mini.data(name, task))), reply))
     assert metrics[headline(task, metrics)] == pytest.approx(TRIVIAL[name][kind])
 
 
-def test_every_question_task_has_its_trivial_models():
+def test_every_question_task_has_its_trivial_models() -> None:
     assert TRIVIAL.keys() == RANGE.keys() == {*TASKS} - PERFECT.keys()
 
 
-def test_always_yes_and_always_no_at_pope(mini, tmp_path):
+def test_always_yes_and_always_no_at_pope(mini: Any, tmp_path: Path) -> None:
     """Half of the labels are yes. Always yes: P 1/2, R 1, F1 2/3. Always no: nothing is found."""
     _, yes = scored("pope", mini, tmp_path / "yes", always("yes"))
     for name, value in (("accuracy", 50), ("precision", 50), ("recall", 100), ("yes_ratio", 100)):
@@ -276,14 +284,16 @@ def test_always_yes_and_always_no_at_pope(mini, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["yes", "no"])
-def test_a_constant_reply_gets_50_of_200_in_every_subtask_of_mme(mini, tmp_path, word):
+def test_a_constant_reply_gets_50_of_200_in_every_subtask_of_mme(
+    mini: Any, tmp_path: Path, word: str
+) -> None:
     """Half of the questions right, no pair right: 50 + 0, fourteen times."""
     _, result = scored("mme", mini, tmp_path, always(word))
     assert (result.metrics["perception"], result.metrics["cognition"]) == (500, 200)
     assert result.metrics["at_50"] == 14
 
 
-def test_always_a_at_mmbench_is_never_right_in_all_rotations(mini, tmp_path):
+def test_always_a_at_mmbench_is_never_right_in_all_rotations(mini: Any, tmp_path: Path) -> None:
     """Rotated over N options the answer is A exactly once: plain 1/N, circular 0."""
     _, result = scored("mmbench", mini, tmp_path, always("A"))
     rows, questions = result.total, result.rows["group"].nunique()
@@ -291,7 +301,7 @@ def test_always_a_at_mmbench_is_never_right_in_all_rotations(mini, tmp_path):
     assert result.metrics["vanilla_all"] == pytest.approx(100 * questions / rows)
 
 
-def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini, tmp_path):
+def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini: Any, tmp_path: Path) -> None:
     for name, metric in (("seed", "seed_image"), ("mmmu", "mmmu_mc")):
         _, result = scored(name, mini, tmp_path / name, always("A"))
         asked = result.rows[result.rows["answer"].isin(list("ABCD"))]
@@ -300,7 +310,7 @@ def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini, tmp_path):
         assert 15 < share < 35
 
 
-def test_all_tasks_of_the_mini_suite_together_take_minutes(mini):
+def test_all_tasks_of_the_mini_suite_together_take_minutes(mini: Any) -> None:
     """Some ten drawings a second on two cores: 4,000 are seven minutes, and all else is less."""
     tasks = {name: registry.task(name) for name in TASKS}
     samples = [s for name, task in tasks.items() for s in task.samples(mini.data(name, task))]

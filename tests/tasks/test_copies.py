@@ -9,6 +9,9 @@ from __future__ import annotations
 import base64
 import csv
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -24,22 +27,22 @@ from harmon_eval.tasks.pope import files as pope_files
 from harmon_eval.tasks.seed import files as seed_files
 
 
-def base64_of(file):
+def base64_of(file: Path) -> Any:
     return base64.b64encode(file.read_bytes()).decode()
 
 
-def packed(file):
+def packed(file: Path) -> dict[str, Any]:
     return {"bytes": file.read_bytes(), "path": file.name}
 
 
-def tsv(file, rows):
+def tsv(file: Path, rows: Any) -> None:
     with file.open("w", newline="") as opened:
         writer = csv.DictWriter(opened, list(rows[0]), delimiter="\t")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def shards(folder, name, rows):
+def shards(folder: Path, name: Any, rows: Any) -> None:
     """Two Parquet files, as the hub splits large tables."""
     folder.mkdir(parents=True, exist_ok=True)
     half = len(rows) // 2
@@ -48,7 +51,7 @@ def shards(folder, name, rows):
         parquet.write_table(table, folder / f"{name}-0000{number}-of-00002.parquet")
 
 
-def pope_tsv(mini, folder):
+def pope_tsv(mini: Any, folder: Path) -> None:
     found = [q for q in pope_files.read_questions(mini) if q[0].source == "coco"]
     tsv(folder / "POPE.tsv", [
         {"index": i, "image": base64_of(file),
@@ -58,7 +61,7 @@ def pope_tsv(mini, folder):
     ])  # fmt: skip
 
 
-def pope_rows(mini):
+def pope_rows(mini: Any) -> Iterator[Any]:
     for q, file in pope_files.read_questions(mini):
         for split, ids in q.rows.items() if q.source == "coco" else ():
             for number in ids:
@@ -66,17 +69,17 @@ def pope_rows(mini):
                 yield {**row, "image_source": q.image, "image": packed(file), "category": split}
 
 
-def pope_hub(mini, folder):
+def pope_hub(mini: Any, folder: Path) -> None:
     shards(folder / "data", "test", list(pope_rows(mini)))
 
 
-def pope_full(mini, folder):
+def pope_full(mini: Any, folder: Path) -> None:
     for split in pope_files.SPLITS:
         rows = [row for row in pope_rows(mini) if row.pop("category") == split]
         shards(folder / "Full", split, rows)
 
 
-def mme_tsv(mini, folder):
+def mme_tsv(mini: Any, folder: Path) -> None:
     tsv(folder / "MME.tsv", [
         {"index": i, "question": q.text, "answer": q.truth, "category": q.subtask,
          "image_path": f"{q.subtask}/{q.image}", "image": base64_of(q.file)}
@@ -84,7 +87,7 @@ def mme_tsv(mini, folder):
     ])  # fmt: skip
 
 
-def mme_hub(mini, folder):
+def mme_hub(mini: Any, folder: Path) -> None:
     shards(folder / "data", "test", [
         {"question_id": f"{q.subtask}/{q.image}", "image": packed(q.file), "question": q.text,
          "answer": q.truth, "category": q.subtask}
@@ -92,7 +95,7 @@ def mme_hub(mini, folder):
     ])  # fmt: skip
 
 
-def mmbench_hub(mini, folder):
+def mmbench_hub(mini: Any, folder: Path) -> None:
     rows = []
     for row, image in mmbench_files.read_set(mini, "dev_en"):
         level = row.pop("l2-category")
@@ -102,7 +105,7 @@ def mmbench_hub(mini, folder):
     shards(folder / "en", "dev", rows)
 
 
-def seed_tsv(mini, folder):
+def seed_tsv(mini: Any, folder: Path) -> None:
     tsv(folder / "SEEDBench_IMG.tsv", [
         {"index": q.number, "question": q.text, **q.options, "answer": q.answer,
          "category": q.dimension, "image": base64_of(q.file)}
@@ -110,18 +113,18 @@ def seed_tsv(mini, folder):
     ])  # fmt: skip
 
 
-def seed_hub(mini, folder):
+def seed_hub(mini: Any, folder: Path) -> None:
     entries = json.loads((mini / "SEED-Bench.json").read_text())["questions"]
     rows = [{**e, "image": [packed(mini / "SEED-Bench-image" / e["data_id"])]} for e in entries]
     video = {"question_id": "v1", "data_type": "video", "question_type_id": 10, "image": []}
     shards(folder / "data", "test", [*rows, {**rows[0], **video}])
 
 
-def gqa_entries(mini):
+def gqa_entries(mini: Any) -> Any:
     return json.loads((mini / "testdev_balanced_questions.json").read_text())
 
 
-def gqa_tsv(mini, folder):
+def gqa_tsv(mini: Any, folder: Path) -> None:
     tsv(folder / "GQA_TestDev_Balanced.tsv", [
         {"index": number, "question": e["question"], "answer": e["answer"],
          "image": base64_of(mini / "images" / f"{e['imageId']}.jpg")}
@@ -129,7 +132,7 @@ def gqa_tsv(mini, folder):
     ])  # fmt: skip
 
 
-def gqa_hub(mini, folder):
+def gqa_hub(mini: Any, folder: Path) -> None:
     rows = [{"id": number, **entry} for number, entry in gqa_entries(mini).items()]
     names = sorted({row["imageId"] for row in rows})
     images = [{"id": n, "image": packed(mini / "images" / f"{n}.jpg")} for n in names]
@@ -137,18 +140,18 @@ def gqa_hub(mini, folder):
     shards(folder / "testdev_balanced_images", "testdev", images)
 
 
-def mmmu_rows(mini):
+def mmmu_rows(mini: Any) -> Iterator[Any]:
     for subject in SUBJECTS:
         (file,) = (mini / subject).glob("validation-*.parquet")
         for row in parquet.read_table(file).to_pylist():
             yield subject, row
 
 
-def mmmu_hub(mini, folder):
+def mmmu_hub(mini: Any, folder: Path) -> None:
     shards(folder / "data", "validation", [row for _, row in mmmu_rows(mini)])
 
 
-def mmmu_tsv(mini, folder):
+def mmmu_tsv(mini: Any, folder: Path) -> None:
     rows = []
     for index, (subject, row) in enumerate(mmmu_rows(mini)):
         options = json.loads(row["options"].replace("'", '"'))
@@ -170,7 +173,9 @@ COPIES = (
 
 
 @pytest.mark.parametrize(("name", "write"), COPIES, ids=lambda value: getattr(value, "__name__", 0))
-def test_a_copy_asks_the_same_and_scores_the_same(name, write, mini, data_at, tmp_path, marked):
+def test_a_copy_asks_the_same_and_scores_the_same(
+    name: Any, write: Any, mini: Any, data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     task = registry.task(name)
     data = mini.data(name, task)
     original = list(task.samples(data))
@@ -180,7 +185,7 @@ def test_a_copy_asks_the_same_and_scores_the_same(name, write, mini, data_at, tm
     assert load("official", tmp_path).data(name, task).folder == tmp_path, "--data DIR finds it"
     copied = list(task.samples(data_at(tmp_path)))
 
-    def key(sample):
+    def key(sample: Any) -> tuple[Any, ...]:
         return sample.request.question, [p.read_bytes() for p in sample.request.images]
 
     theirs = sorted(map(key, original))
@@ -188,7 +193,7 @@ def test_a_copy_asks_the_same_and_scores_the_same(name, write, mini, data_at, tm
     groups = ({s.group for s in samples} for samples in (original, copied))
     assert len(next(groups)) == len(next(groups)), "what shares an image is still one group"
 
-    def reply(sample):  # sometimes wrong, the same for the same question
+    def reply(sample: Any) -> Any:  # sometimes wrong, the same for the same question
         text, (image, *_) = sample.request.question, sample.request.images
         return task.bounds(sample)[hash((text, image.read_bytes())) % 3 > 0]
 
@@ -200,7 +205,7 @@ def test_a_copy_asks_the_same_and_scores_the_same(name, write, mini, data_at, tm
     assert {n: found[n] for n in shared} == pytest.approx({n: expected[n] for n in shared})
 
 
-def test_what_is_wrong_with_a_copy_is_said(data_at, tmp_path, mini):
+def test_what_is_wrong_with_a_copy_is_said(data_at: Any, tmp_path: Path, mini: Any) -> None:
     pope, mme, seed = (registry.task(name) for name in ("pope", "mme", "seed"))
     pope_tsv(mini.data("pope", pope).folder, tmp_path)
     text = (tmp_path / "POPE.tsv").read_text()
@@ -219,7 +224,9 @@ def test_what_is_wrong_with_a_copy_is_said(data_at, tmp_path, mini):
         list(seed.samples(data_at()))
 
 
-def test_a_copy_without_official_ids_gives_no_official_answer_file(data_at, tmp_path, mini, marked):
+def test_a_copy_without_official_ids_gives_no_official_answer_file(
+    data_at: Any, tmp_path: Path, mini: Any, marked: Any
+) -> None:
     task = registry.task("pope")
     for write, files in ((pope_hub, 3), (pope_tsv, 0)):
         folder = tmp_path / write.__name__
@@ -229,7 +236,7 @@ def test_a_copy_without_official_ids_gives_no_official_answer_file(data_at, tmp_
         assert len(task.files_after(samples, marked(task, samples, lambda s: "yes"))) == files
 
 
-def test_changed_files_of_pope_are_refused_by_their_digest(data_at, tmp_path):
+def test_changed_files_of_pope_are_refused_by_their_digest(data_at: Any, tmp_path: Path) -> None:
     for split in pope_files.SPLITS:
         rows = [{"question_id": i, "image": "1.jpg", "text": f"Is there a {i}?", "label": "no"}
                 for i in range(1, 3001)]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,23 +31,23 @@ CAT = [
 ]
 
 
-def said(*no):
+def said(*no: Any) -> Any:
     return {q.number: q.number not in no for q in CAT}
 
 
-def rows_of(crops, first=False):
+def rows_of(crops: Any, first: bool = False) -> Any:
     marked = [{**mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
               for i, crop in enumerate(crops)]  # fmt: skip
     return pd.DataFrame(marked)
 
 
-def test_the_worked_example_of_the_specification():
+def test_the_worked_example_of_the_specification() -> None:
     found = dpg.summarize(rows_of([said(1), said(), said(), said()]))
     assert [score(CAT, crop) for crop in (said(1), said())] == [0.25, 1.0]
     assert found["dpg[j]"] == found["as_published[j]"] == 81.25
 
 
-def test_published_categories_see_only_the_last_image():
+def test_published_categories_see_only_the_last_image() -> None:
     early = dpg.summarize(rows_of([said(1), said(), said(), said()]))
     late = dpg.summarize(rows_of([said(), said(), said(), said(1)]))
     assert early["as_published/entity"] == 100.0 and late["as_published/entity"] == 50.0
@@ -53,7 +55,7 @@ def test_published_categories_see_only_the_last_image():
     assert early["attribute - color"] == 100.0, "raw, before dependencies"
 
 
-def test_the_published_script_loses_its_first_row_and_with_it_an_item_that_depends_on_it():
+def test_the_published_script_loses_its_first_row_and_with_it_an_item_that_depends_on_it() -> None:
     assert published_score(CAT, said(), first=True) is None
     assert published_score(CAT, said(), first=False) == 1.0
     free = [Question(1, "a?", (), "entity"), Question(2, "b?", (), "entity")]
@@ -64,7 +66,7 @@ def test_the_published_script_loses_its_first_row_and_with_it_an_item_that_depen
     assert not [name for name in gone if name.startswith("as_published")]
 
 
-def test_a_no_goes_down_the_graph_in_the_order_of_the_file():
+def test_a_no_goes_down_the_graph_in_the_order_of_the_file() -> None:
     child_first = [Question(2, "b?", (1,), "entity"), Question(1, "a?", (3,), "entity"),
                    Question(3, "c?", (), "entity")]  # fmt: skip
     assert score(child_first, {1: True, 2: True, 3: False}) == pytest.approx(1 / 3)
@@ -77,11 +79,11 @@ def test_a_no_goes_down_the_graph_in_the_order_of_the_file():
      ("Answer: Yes", True), ("yes/no", None), ("Ｙｅｓ", True), ("not", None),
      ("no" * 10**6, None)],
 )  # fmt: skip
-def test_an_answer_is_yes_or_no_or_none(reply, truth):
+def test_an_answer_is_yes_or_no_or_none(reply: str, truth: bool | None) -> None:
     assert parse_yes_no(reply) is truth
 
 
-def write(folder, *rows):
+def write(folder: Path, *rows: Any) -> Any:
     with (folder / "dpg_bench.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -92,7 +94,7 @@ def write(folder, *rows):
 ROW = ["7", "text", "", "2", "1,4", "attribute", "color", "attribute - color (dog, red)", "Red?"]
 
 
-def test_a_row_is_read_with_parents_and_categories(tmp_path):
+def test_a_row_is_read_with_parents_and_categories(tmp_path: Path) -> None:
     numbers_only = [*ROW[:3], "3", "0", *ROW[5:]]
     found, first = read_questions(write(tmp_path, ROW, numbers_only))
     assert first == "7"
@@ -105,18 +107,18 @@ def test_a_row_is_read_with_parents_and_categories(tmp_path):
     [([], "no questions"), ([[*ROW[:3], "x", *ROW[4:]]], "row 2: .*must be numbers"),
      ([ROW[:5]], "row 2: the column 'tuple' is missing"), ([ROW, ROW], "occurs twice")],
 )  # fmt: skip
-def test_a_flaw_in_the_file_is_named(tmp_path, rows, words):
+def test_a_flaw_in_the_file_is_named(tmp_path: Path, rows: list[Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         read_questions(write(tmp_path, *rows))
 
 
 @pytest.fixture
-def mini(tmp_path):
+def mini(tmp_path: Path) -> Any:
     make(tmp_path)
     return Data.at(tmp_path, "mini")
 
 
-def test_the_mini_files_make_four_drawings_a_prompt(mini):
+def test_the_mini_files_make_four_drawings_a_prompt(mini: Any) -> None:
     found = list(dpg.samples(mini))
     assert len(found) == 240
     assert [s.id for s in found[:5]] == ["0/0000", "0/0001", "0/0002", "0/0003", "1/0000"]
@@ -127,14 +129,16 @@ def test_the_mini_files_make_four_drawings_a_prompt(mini):
 class Says(Responder):
     name = "says"
 
-    def __init__(self, reply):
+    def __init__(self, reply: Any) -> None:
         self.reply = reply
 
-    def ask(self, requests):
+    def ask(self, requests: Any) -> Any:
         return [self.reply for _ in requests]
 
 
-def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(mini, tmp_path):
+def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(
+    mini: Any, tmp_path: Path
+) -> None:
     Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
     answers = [Answer(sample, tmp_path / "a.png") for sample in list(dpg.samples(mini))[:8]]
     for reply, value in (("yes", 100.0), ("no", 0.0)):
@@ -150,7 +154,7 @@ def test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored(mini, tm
     assert row["unscored"] == "dpg_bench.csv has no questions for it"
 
 
-def test_images_that_were_not_judged_bound_the_score(mini, tmp_path):
+def test_images_that_were_not_judged_bound_the_score(mini: Any, tmp_path: Path) -> None:
     """Eight images of two prompts, all yes but one unscored: at worst 7/8, at best 1."""
     Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "a.png")
     samples = list(dpg.samples(mini))[:8]
@@ -181,8 +185,8 @@ def test_images_that_were_not_judged_bound_the_score(mini, tmp_path):
      ("Is it art?", "That is beyond my rules.")],
 )  # fmt: skip
 def test_the_mini_judge_answers_about_a_red_circle_left_of_a_blue_square(
-    tmp_path, question, answer
-):
+    tmp_path: Path, question: str, answer: str
+) -> None:
     from harmon_eval.core import Ask
 
     scene = Scene((Item("circle", "red", 16, 32, 9.5), Item("square", "blue", 48, 32, 9.5)))

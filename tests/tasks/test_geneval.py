@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +32,12 @@ INSTRUMENTS = {"detector": ShapeDetector(), "color": ColorNamer()}
 BESIDE = Scene((Item("circle", "red", 16, 32, 9.5), Item("square", "blue", 48, 32, 9.5)))
 
 
-def data_of(folder, items, images=2):
+def data_of(folder: Path, items: Any, images: int = 2) -> Any:
     (folder / "evaluation_metadata.jsonl").write_text(prompts.to_jsonl(items))
     return Data.at(folder, "mini", images_per_prompt=images)
 
 
-def marked(folder, items, pictures):
+def marked(folder: Path, items: Any, pictures: Any) -> Any:
     answers = []
     for number, (item, picture) in enumerate(zip(items, pictures, strict=True)):
         file = folder / f"{number}.png"
@@ -48,7 +50,7 @@ def marked(folder, items, pictures):
 # -- samples -------------------------------------------------------------------------------------
 
 
-def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path):
+def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path: Path) -> None:
     items = [prompts.single("circle"), prompts.counting("star", 2)]
     found = list(TASK.samples(data_of(tmp_path, items)))
     assert [sample.id for sample in found] == [
@@ -63,14 +65,14 @@ def test_each_prompt_is_drawn_several_times_into_the_official_layout(tmp_path):
     assert (found[2].stratum, found[2].target) == ("counting", items[1])
 
 
-def test_the_official_prompts_make_2212_samples(tmp_path):
+def test_the_official_prompts_make_2212_samples(tmp_path: Path) -> None:
     (tmp_path / "evaluation_metadata.jsonl").write_text(prompts.official_metadata())
     found = list(TASK.samples(Data.at(tmp_path)))
     assert len(found) == 2212
     assert found[-1].id == "00552/samples/0003"
 
 
-def test_a_bad_prompt_file_is_named_with_line_and_field(tmp_path):
+def test_a_bad_prompt_file_is_named_with_line_and_field(tmp_path: Path) -> None:
     data = data_of(tmp_path, [prompts.single("circle"), {**prompts.single("x"), "tag": "y"}])
     with pytest.raises(UserError, match=r"line 2: tag: 'y' is none of"):
         list(TASK.samples(data))
@@ -94,20 +96,22 @@ def test_a_bad_prompt_file_is_named_with_line_and_field(tmp_path):
         (prompts.color_attr("circle", "red", "square", "blue"), ""),
     ],
 )
-def test_a_picture_of_a_red_circle_beside_a_blue_square(tmp_path, item, reason):
+def test_a_picture_of_a_red_circle_beside_a_blue_square(
+    tmp_path: Path, item: Any, reason: str
+) -> None:
     (row,) = marked(tmp_path, [item], [render(BESIDE)])
     assert (row["correct"], row["reason"]) == (reason == "", reason)
     assert json.loads(row["metadata"]) == item
     assert row["tag"] == item["tag"] and row["prompt"] == item["prompt"]
 
 
-def test_more_images_than_are_detected_at_a_time_keep_their_order(tmp_path):
+def test_more_images_than_are_detected_at_a_time_keep_their_order(tmp_path: Path) -> None:
     items = [prompts.single(name) for name in ("circle", "star") * geneval.DETECT_BATCH]
     rows = marked(tmp_path, items, [render(BESIDE)] * len(items))
     assert [row["correct"] for row in rows] == [True, False] * geneval.DETECT_BATCH
 
 
-def test_the_exif_orientation_is_applied(tmp_path):
+def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     item = prompts.position("circle", "left of", "square")
     sideways = Image.fromarray(np.rot90(render(BESIDE)).copy())
     exif = Image.Exif()
@@ -121,7 +125,7 @@ def test_the_exif_orientation_is_applied(tmp_path):
         assert mark([answer], INSTRUMENTS)[0]["correct"] is correct
 
 
-def test_grey_and_transparent_pictures_are_read_as_rgb(tmp_path):
+def test_grey_and_transparent_pictures_are_read_as_rgb(tmp_path: Path) -> None:
     item = prompts.single("circle")
     for mode in ("L", "RGBA", "P"):
         file = tmp_path / f"{mode}.png"
@@ -130,17 +134,17 @@ def test_grey_and_transparent_pictures_are_read_as_rgb(tmp_path):
         assert row["correct"], mode
 
 
-def test_what_is_no_image_cannot_be_marked(tmp_path):
+def test_what_is_no_image_cannot_be_marked(tmp_path: Path) -> None:
     file = tmp_path / "0.png"
     file.write_bytes(b"\x89PNG and no more")
     with pytest.raises(Unscorable):
         mark([Answer(Sample("0", None, prompts.single("circle"), "0"), file)], INSTRUMENTS)
 
 
-def test_the_color_of_the_asked_object_alone_is_named():
+def test_the_color_of_the_asked_object_alone_is_named() -> None:
     asked = []
 
-    def namer(image, boxes, masks, name):
+    def namer(image: Any, boxes: Any, masks: Any, name: Any) -> Any:
         asked.append((boxes.tolist(), masks.tolist(), name))
         return ["red"] * len(boxes)
 
@@ -153,8 +157,8 @@ def test_the_color_of_the_asked_object_alone_is_named():
     assert asked == [(boxes.tolist(), masks.tolist(), "car")]
 
 
-def test_details_hold_every_object_that_counts_best_first_in_class_order():
-    def one(*scores):
+def test_details_hold_every_object_that_counts_best_first_in_class_order() -> None:
+    def one(*scores: Any) -> Any:
         return np.array([[0, 0, 9, 9, score] for score in scores], dtype=np.float32)
 
     found = {"zebra": one(0.2), "star": one(0.5), "dog": one(0.31, 0.95), "cat": one(0.4)}
@@ -167,7 +171,7 @@ def test_details_hold_every_object_that_counts_best_first_in_class_order():
 # -- summary -------------------------------------------------------------------------------------
 
 
-def rows_of(**tags):
+def rows_of(**tags: Any) -> Any:
     """Rows of tag=[[verdicts of a prompt], ...]."""
     rows = [
         {"tag": tag, "stratum": tag, "group": f"{tag}-{number}", "correct": verdict}
@@ -178,7 +182,7 @@ def rows_of(**tags):
     return pd.DataFrame(rows)
 
 
-def test_overall_is_the_mean_of_the_tags_not_of_the_images():
+def test_overall_is_the_mean_of_the_tags_not_of_the_images() -> None:
     rows = rows_of(
         counting=[[True, False, False, False], [False] * 4],
         single_object=[[True] * 4],
@@ -193,13 +197,13 @@ def test_overall_is_the_mean_of_the_tags_not_of_the_images():
     assert "position" not in found
 
 
-def test_verdicts_that_passed_through_a_table_with_gaps_still_count():
+def test_verdicts_that_passed_through_a_table_with_gaps_still_count() -> None:
     rows = rows_of(colors=[[True, False]])
     rows["correct"] = rows["correct"].astype(object)
     assert summarize(rows)["colors"] == 0.5
 
 
-def test_intervals_hold_every_share_and_no_count():
+def test_intervals_hold_every_share_and_no_count() -> None:
     rng = np.random.default_rng(0)
     tags = {
         tag: [list(map(bool, rng.integers(0, 2, 4))) for _ in range(20)] for tag in prompts.TAGS
@@ -215,7 +219,7 @@ def test_intervals_hold_every_share_and_no_count():
 # -- the files of the original ---------------------------------------------------------------------
 
 
-def test_results_are_written_as_the_original_writes_them(tmp_path):
+def test_results_are_written_as_the_original_writes_them(tmp_path: Path) -> None:
     items = [prompts.single("circle"), prompts.two("circle", "star")]
     samples = list(TASK.samples(data_of(tmp_path, items, images=1)))
     rows = pd.DataFrame(marked(tmp_path, items, [render(BESIDE)] * 2))
@@ -251,27 +255,27 @@ class Painter(Responder):
 
     name, fingerprint = "painter", "1"
 
-    def __init__(self, paint):
+    def __init__(self, paint: Any) -> None:
         self.paint = paint
 
-    def draw(self, requests):
+    def draw(self, requests: Any) -> Any:
         return [self.paint(request) for request in requests]
 
 
-def perfect(suite):
+def perfect(suite: Any) -> Any:
     """A model that draws exactly what is asked, each time in another way."""
     asked = {
         sample.request.prompt: sample.target for sample in TASK.samples(suite.data("geneval", TASK))
     }
 
-    def paint(request):
+    def paint(request: pytest.FixtureRequest) -> Any:
         rng = np.random.default_rng(request.seed)
         return Image.fromarray(render(scene_for(asked[request.prompt], rng)))
 
     return Painter(paint)
 
 
-def run(suite, responder, path, limit):
+def run(suite: Any, responder: Any, path: Path, limit: Any) -> Any:
     """Ask and mark ``limit`` prompts; the task's folder is ``path / "geneval"``."""
     job = prepare("geneval", TASK, suite, RunSettings(limit=limit))
     folder = RunFolder(path)
@@ -280,12 +284,12 @@ def run(suite, responder, path, limit):
 
 
 @pytest.fixture(scope="module")
-def perfect_run(mini, tmp_path_factory):
+def perfect_run(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     folder = tmp_path_factory.mktemp("perfect")
     return run(mini, perfect(mini), folder, limit=40), folder / "geneval"
 
 
-def test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent(perfect_run):
+def test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent(perfect_run: Any) -> None:
     result, _ = perfect_run
     assert result.metrics["overall"] >= 0.98
     assert (result.metrics["tags"], result.metrics["prompts"]) == (6, 40)
@@ -293,7 +297,7 @@ def test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent(perfect_run)
     assert result.total > result.n
 
 
-def test_blank_pictures_score_nothing(mini, tmp_path):
+def test_blank_pictures_score_nothing(mini: Any, tmp_path: Path) -> None:
     blank = Painter(lambda request: Image.new("RGB", (64, 64), (140, 140, 140)))
     result = run(mini, blank, tmp_path, limit=12)
     assert result.metrics["overall"] == 0 and result.metrics["correct_prompts"] == 0
@@ -301,7 +305,9 @@ def test_blank_pictures_score_nothing(mini, tmp_path):
     assert low == 0 < high  # not certainty: few prompts were asked
 
 
-def test_a_run_folder_is_an_official_image_folder(mini, perfect_run, tmp_path):
+def test_a_run_folder_is_an_official_image_folder(
+    mini: Any, perfect_run: Any, tmp_path: Path
+) -> None:
     result, folder = perfect_run
     pairs = read_folder(folder / "images")
     assert len(pairs) == result.n
@@ -313,10 +319,10 @@ def test_a_run_folder_is_an_official_image_folder(mini, perfect_run, tmp_path):
     assert again.metrics == result.metrics
 
 
-def test_an_image_that_was_never_drawn_is_counted_not_averaged(mini, tmp_path):
+def test_an_image_that_was_never_drawn_is_counted_not_averaged(mini: Any, tmp_path: Path) -> None:
     paint = perfect(mini).paint
 
-    def unwilling(request):
+    def unwilling(request: pytest.FixtureRequest) -> Any:
         return ValueError("no picture today") if request.index == 3 else paint(request)
 
     result = run(mini, Painter(unwilling), tmp_path, limit=12)
@@ -325,12 +331,12 @@ def test_an_image_that_was_never_drawn_is_counted_not_averaged(mini, tmp_path):
     assert len((tmp_path / "geneval/results.jsonl").read_text().splitlines()) == 36
 
 
-def test_stored_objects_are_marked_again_by_other_thresholds_without_a_detector():
+def test_stored_objects_are_marked_again_by_other_thresholds_without_a_detector() -> None:
     """A red car at 0.25 beside a green one at 0.5: wrong as published, and alone none at 0.6."""
     boxes = np.array([[0, 0, 1, 1, 0.25], [1, 0, 2, 1, 0.5], [0, 0, 2, 1, 0.01]], np.float32)
     masks = np.ones((3, 1, 2), dtype=bool)
 
-    def namer(image, boxes, masks, name):
+    def namer(image: Any, boxes: Any, masks: Any, name: Any) -> Any:
         return ["red" if box[4] < 0.3 else "green" for box in boxes]
 
     item = prompts.colors("car", "red")

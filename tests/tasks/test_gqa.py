@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from harmon_eval.replies.gqa_answers import distribution
 from harmon_eval.tasks.gqa.task import TASK, answer_files, summarize
 
 
-def write(folder, structural, **changes):
+def write(folder: Path, structural: Any, **changes: Any) -> None:
     (folder / "images").mkdir(exist_ok=True)
     Image.new("RGB", (8, 8)).save(folder / "images" / "n1.jpg")
     entries = {
@@ -33,12 +35,12 @@ def write(folder, structural, **changes):
 
 
 @pytest.fixture
-def five(data_at, tmp_path):
+def five(data_at: Any, tmp_path: Path) -> Any:
     write(tmp_path, ("query", "query", "verify", "choose", "compare"))
     return list(TASK.samples(data_at()))
 
 
-def test_open_and_binary(five, marked):  # gqa.md, E2 and E3
+def test_open_and_binary(five: Any, marked: Any) -> None:  # gqa.md, E2 and E3
     assert [s.id for s in five] == ["000", "001", "002", "003", "004"]  # leading zeros stay
     right = {"000", "002", "003"}
     found = summarize(marked(TASK, five, lambda s: "Red." if s.id in right else "blue"))
@@ -48,17 +50,17 @@ def test_open_and_binary(five, marked):  # gqa.md, E2 and E3
     assert found["gqa_accuracy[vlmevalkit]"] == 0  # the full stop
 
 
-def test_replies_are_stripped_first_and_long_ones_counted(five, marked):
+def test_replies_are_stripped_first_and_long_ones_counted(five: Any, marked: Any) -> None:
     found = summarize(marked(TASK, five, lambda s: " red\n" if s.id == "000" else "It is all red"))
     assert (found["gqa_accuracy"], found["long_replies"]) == (20, 4)
 
 
-def test_the_prompt_asks_for_a_word(five):
+def test_the_prompt_asks_for_a_word(five: Any) -> None:
     assert five[0].request.question == ("What?\nAnswer the question using a single word or phrase.")
     assert {s.group for s in five} == {"n1"}
 
 
-def test_the_prediction_file_is_that_of_the_official_script(five, marked):
+def test_the_prediction_file_is_that_of_the_official_script(five: Any, marked: Any) -> None:
     files = answer_files(five, marked(TASK, five, lambda s: " Red. "))
     assert json.loads(files["testdev_balanced_predictions.json"])[0] == {
         "questionId": "000",
@@ -66,7 +68,7 @@ def test_the_prediction_file_is_that_of_the_official_script(five, marked):
     }
 
 
-def test_distribution_is_the_chi_square_of_the_official_script():
+def test_distribution_is_the_chi_square_of_the_official_script() -> None:
     """Group a: red 3 and blue 1 are true, red 2 and green 2 are given: 1/3 + 1 = 4/3.
     Group b: yes twice, given twice: 0. Weighted by 4 and 2: (4/3 x 4 + 0 x 2) / 6 = 8/9, which
     the script divides by 100 before it prints it."""
@@ -78,7 +80,9 @@ def test_distribution_is_the_chi_square_of_the_official_script():
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["yes", "no"]))), st.randoms())
-def test_distribution_is_zero_for_the_same_answers_in_another_order(truths, random):
+def test_distribution_is_zero_for_the_same_answers_in_another_order(
+    truths: Any, random: Any
+) -> None:
     for group in "ab":
         own = [truth for g, truth in truths if g == group]
         given_answers = random.sample(own, len(own))
@@ -86,7 +90,9 @@ def test_distribution_is_zero_for_the_same_answers_in_another_order(truths, rand
         assert not own or distribution(table) == 0
 
 
-def test_the_rows_know_group_words_and_steps_of_reasoning(data_at, tmp_path, marked):
+def test_the_rows_know_group_words_and_steps_of_reasoning(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     program = [
         {"operation": "select", "argument": "dog (1)"},
         {"operation": "query", "argument": "name"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +38,7 @@ TAGS = ("counting", "colors", "position", "color_attr")
 # -- the splits ------------------------------------------------------------------------------------
 
 
-def test_every_unseen_prompt_names_what_training_left_out_and_no_seen_one_does():
+def test_every_unseen_prompt_names_what_training_left_out_and_no_seen_one_does() -> None:
     rng = np.random.default_rng(0)
     found = pools()
     for items in found["unseen"].values():
@@ -51,17 +53,17 @@ def test_every_unseen_prompt_names_what_training_left_out_and_no_seen_one_does()
     assert len(found["unseen"]["position"]) == 2 * len(UNSEEN_RELATIONS)  # from either side
 
 
-def test_each_part_of_an_unseen_combination_was_seen():
+def test_each_part_of_an_unseen_combination_was_seen() -> None:
     """Its colour with other shapes, its shape with other colours, its number, its relation."""
 
-    def words(split, tag):
+    def words(split: Any, tag: Any) -> Any:
         return {word for item in pools()[split][tag] for word in item["prompt"].split()}
 
     for tag in TAGS:
         assert words("unseen", tag) <= words("seen", tag)
 
 
-def seen_in(image):
+def seen_in(image: Any) -> Any:
     """The scene as the detector and the colour namer read it."""
     pixels = np.asarray(Image.open(image))
     items = []
@@ -72,7 +74,7 @@ def seen_in(image):
     return Scene(tuple(items))
 
 
-def test_pictures_show_what_their_split_says(mini):
+def test_pictures_show_what_their_split_says(mini: Any) -> None:
     asked = [s for s in TASK.samples(mini.data("held_out", TASK)) if not is_drawing(s)]
     assert Counter(s.stratum for s in asked) == {
         f"{split}_{tag}": 48 for split in ("seen", "unseen") for tag in TAGS
@@ -85,7 +87,7 @@ def test_pictures_show_what_their_split_says(mini):
 # -- adding up -------------------------------------------------------------------------------------
 
 
-def rows_of(**cells):
+def rows_of(**cells: Any) -> Any:
     """``split_tag_side`` = verdicts, each of a prompt of its own."""
     return pd.DataFrame(
         {
@@ -109,7 +111,7 @@ WORKED = rows_of(
 )
 
 
-def test_means_worked_by_hand():
+def test_means_worked_by_hand() -> None:
     """Seen, drawn: (3/4 + 1/2) / 2; seen: with 1 named. Unseen: (1/4 + 1/2) / 2."""
     found = summarize(WORKED)
     assert found["seen_drawn"] == 0.625 and found["seen_named"] == 1
@@ -118,7 +120,7 @@ def test_means_worked_by_hand():
     assert found["unseen_colors_drawn"] == 0.25 and "unseen_counting_drawn" not in found
 
 
-def test_the_table_has_both_splits_of_a_tag_in_one_row():
+def test_the_table_has_both_splits_of_a_tag_in_one_row() -> None:
     head, _, counting, colors, mean = table(WORKED).splitlines()
     assert head == "| | drawn, seen | drawn, unseen | named, seen | named, unseen |"
     assert counting.startswith("| counting | 0.500 [") and counting.endswith("| – | – | – |")
@@ -139,17 +141,17 @@ class Scripted(Responder):
 
     name = fingerprint = "scripted"
 
-    def __init__(self, samples, knows):
+    def __init__(self, samples: Any, knows: Any) -> None:
         self.knows = {
             (s.request.prompt if is_drawing(s) else s.request.images): (s, knows(s))
             for s in samples
         }
 
-    def ask(self, requests):
+    def ask(self, requests: Any) -> Any:
         found = [self.knows[request.images] for request in requests]
         return [sample.target["answers"][0] if known else "" for sample, known in found]
 
-    def draw(self, requests):
+    def draw(self, requests: Any) -> Any:
         images = []
         for request in requests:
             sample, known = self.knows[request.prompt]
@@ -158,11 +160,13 @@ class Scripted(Responder):
         return images
 
 
-def is_drawing(sample):
+def is_drawing(sample: Any) -> bool:
     return sample.request.gives == "image"
 
 
-def test_a_model_that_knows_its_training_only_scores_on_the_seen_split(mini, tmp_path):
+def test_a_model_that_knows_its_training_only_scores_on_the_seen_split(
+    mini: Any, tmp_path: Path
+) -> None:
     job = prepare("held_out", TASK, mini, RunSettings(limit=16))
     run = RunFolder(tmp_path)
     run.start({"suite": "mini", "seed": 0})
@@ -176,7 +180,7 @@ def test_a_model_that_knows_its_training_only_scores_on_the_seen_split(mini, tmp
     assert "| colors | 1.000 [0.794, 1.000] | 0.000 [0.000, 0.206] |" in written
 
 
-def test_all_right_is_one_and_all_wrong_is_nothing(mini):
+def test_all_right_is_one_and_all_wrong_is_nothing(mini: Any) -> None:
     samples = list(TASK.samples(mini.data("held_out", TASK)))
     for right in (False, True):
         rows = pd.DataFrame(
@@ -185,7 +189,7 @@ def test_all_right_is_one_and_all_wrong_is_nothing(mini):
         assert summarize(rows)["unseen"] == right
 
 
-def test_a_line_without_its_split_is_refused(tmp_path, data_at):
+def test_a_line_without_its_split_is_refused(tmp_path: Path, data_at: Any) -> None:
     item = {"tag": "counting", "include": [{"class": "dog", "count": 2}], "prompt": "two dogs"}
     (tmp_path / "held_out.jsonl").write_text(json.dumps(item))
     with pytest.raises(UserError, match="line 1: the field 'split' must be seen or unseen"):

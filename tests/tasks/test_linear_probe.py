@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,9 @@ TASK = registry.task("linear_probe")
 PROBES = ("lbfgs", "lars-cached", "knn20")
 
 
-def blobs(count: int, classes: int = 3, width: int = 5, seed: int = 0, spread: float = 1.5):
+def blobs(
+    count: int, classes: int = 3, width: int = 5, seed: int = 0, spread: float = 1.5
+) -> tuple[Any, ...]:
     """Features and labels of clouds that overlap a little; places of the clouds never change."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(size=(classes, width)) * 2
@@ -37,7 +41,7 @@ def blobs(count: int, classes: int = 3, width: int = 5, seed: int = 0, spread: f
     return (centres[labels] + spread * rng.normal(size=(count, width))).astype(np.float32), labels
 
 
-def marked(vectors: dict[str, np.ndarray], folder, seed: int = 0) -> pd.DataFrame:
+def marked(vectors: dict[str, np.ndarray], folder: Path, seed: int = 0) -> pd.DataFrame:
     """What the runner makes of one run's vectors (by id): stored in any order, then marked."""
     store = TaskFolder(folder / "linear_probe")
     order = np.random.default_rng(seed).permutation(sorted(vectors))
@@ -62,11 +66,11 @@ def named(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dic
     }
 
 
-def rows_of(features, labels, folder) -> pd.DataFrame:
+def rows_of(features: Any, labels: Any, folder: Path) -> pd.DataFrame:
     return marked(named(features, labels), folder)
 
 
-def drawn(train: int = 90, val: int = 60, **options) -> dict[str, np.ndarray]:
+def drawn(train: int = 90, val: int = 60, **options: Any) -> dict[str, np.ndarray]:
     sets = {"train": blobs(train, seed=1, **options), "val": blobs(val, seed=2, **options)}
     return named({k: v[0] for k, v in sets.items()}, {k: v[1] for k, v in sets.items()})
 
@@ -74,7 +78,7 @@ def drawn(train: int = 90, val: int = 60, **options) -> dict[str, np.ndarray]:
 # -- LARS, worked in the protocol's section 4 -----------------------------------------------------
 
 
-def test_two_steps_of_lars_are_those_worked_by_hand():
+def test_two_steps_of_lars_are_those_worked_by_hand() -> None:
     p = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
     p.grad = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
     lars = probe_lars.Lars([p])
@@ -84,14 +88,14 @@ def test_two_steps_of_lars_are_those_worked_by_hand():
     assert p.tolist() == [pytest.approx([2.991303, 3.988404], abs=1e-9)]
 
 
-def test_lars_leaves_a_bias_without_decay_and_trust_ratio():
+def test_lars_leaves_a_bias_without_decay_and_trust_ratio() -> None:
     p = torch.tensor([3.0, 4.0])
     p.grad = torch.tensor([1.0, -1.0])
     probe_lars.Lars([p], weight_decay=0.5).step(0.5)
     assert p.tolist() == [2.5, 4.5]
 
 
-def test_a_zero_weight_or_a_zero_gradient_has_trust_ratio_one():
+def test_a_zero_weight_or_a_zero_gradient_has_trust_ratio_one() -> None:
     p = torch.zeros(1, 2)
     p.grad = torch.tensor([[1.0, 2.0]])
     probe_lars.Lars([p]).step(1.0)
@@ -101,21 +105,21 @@ def test_a_zero_weight_or_a_zero_gradient_has_trust_ratio_one():
 @pytest.mark.parametrize(
     ("epoch", "share"), [(0, 0), (5, 0.5), (10, 1), (50, 0.5), (90, 0)], ids=str
 )
-def test_the_learning_rate_warms_up_and_falls_as_half_a_cosine(epoch, share):
+def test_the_learning_rate_warms_up_and_falls_as_half_a_cosine(epoch: int, share: float) -> None:
     assert probe_lars.learning_rate(epoch, 6.4) == pytest.approx(6.4 * share, abs=1e-12)
 
 
 # -- the convex probe -----------------------------------------------------------------------------
 
 
-def test_standardised_features_have_mean_zero_and_the_biased_variance_one():
+def test_standardised_features_have_mean_zero_and_the_biased_variance_one() -> None:
     table = standardised(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), np.array([0, 1]))
     x, _ = table.take(np.arange(2))
     assert x[:, 0] == pytest.approx(np.array([-1, 1]) / math.sqrt(1 + 1e-6))
     assert (x[:, 1] == 0).all()  # a constant feature says nothing
 
 
-def test_at_zero_the_loss_is_the_logarithm_of_the_number_of_classes():
+def test_at_zero_the_loss_is_the_logarithm_of_the_number_of_classes() -> None:
     """And the gradient of the biases is 1/K less the share of the class."""
     table = standardised(np.zeros((4, 2), np.float32), np.array([0, 0, 0, 1]))
     loss, gradient = probe_lbfgs.loss_and_gradient(np.zeros(6), table, 2, 0.1)
@@ -123,7 +127,7 @@ def test_at_zero_the_loss_is_the_logarithm_of_the_number_of_classes():
     assert gradient.reshape(3, 2)[-1] == pytest.approx([0.5 - 0.75, 0.5 - 0.25])
 
 
-def test_one_feature_and_two_classes_give_the_root_of_the_stationarity_equation():
+def test_one_feature_and_two_classes_give_the_root_of_the_stationarity_equation() -> None:
     """Features -x and x, weights -w and w: x / (1 + exp(2 w x)) = lambda w, solved by bisection."""
     table = standardised(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]))
     x = float(table.take(np.array([1]))[0][0, 0])
@@ -138,7 +142,7 @@ def test_one_feature_and_two_classes_give_the_root_of_the_stationarity_equation(
     assert found.converged
 
 
-def test_it_is_the_logistic_regression_of_scikit_learn():
+def test_it_is_the_logistic_regression_of_scikit_learn() -> None:
     features, labels = blobs(120)
     table = standardised(features, labels)
     x, _ = table.take(np.arange(len(table)))
@@ -151,7 +155,7 @@ def test_it_is_the_logistic_regression_of_scikit_learn():
     assert own.converged and own.gradient <= 1e-5
 
 
-def test_chunks_change_the_sum_by_rounding_only(monkeypatch):
+def test_chunks_change_the_sum_by_rounding_only(monkeypatch: pytest.MonkeyPatch) -> None:
     table = standardised(*blobs(50))
     flat = np.random.default_rng(0).normal(size=6 * 3)
     whole = probe_lbfgs.loss_and_gradient(flat, table, 3, 1e-3)
@@ -161,7 +165,9 @@ def test_chunks_change_the_sum_by_rounding_only(monkeypatch):
     assert parts[1] == pytest.approx(whole[1], rel=1e-9, abs=1e-12)
 
 
-def test_a_table_beyond_memory_is_mapped_and_holds_the_same(monkeypatch):
+def test_a_table_beyond_memory_is_mapped_and_holds_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     features, _ = blobs(50)
     monkeypatch.setattr(probe_table, "IN_MEMORY", 100)
     monkeypatch.setattr(probe_table, "CHUNK", 16)
@@ -170,14 +176,16 @@ def test_a_table_beyond_memory_is_mapped_and_holds_the_same(monkeypatch):
     assert np.array_equal(mapped, features)
 
 
-def test_the_hold_out_takes_ten_of_a_class_a_fifth_of_a_small_one_and_none_of_a_single_row():
+def test_the_hold_out_takes_ten_of_a_class_a_fifth_of_a_small_one_and_none_of_a_single_row() -> (
+    None
+):
     labels = np.repeat([0, 1, 2, 3], [100, 20, 2, 1])
     kept, held = hold_out(standardised(np.zeros((123, 1), np.float32), labels), 4)
     assert np.bincount(labels[held.rows]).tolist() == [10, 4, 1]
     assert sorted([*kept.rows, *held.rows]) == list(range(123))
 
 
-def test_equal_logits_are_ranked_by_the_number_of_the_class():
+def test_equal_logits_are_ranked_by_the_number_of_the_class() -> None:
     logits = np.array([[1.0, 1.0, 0.0]] * 4)
     assert ranks(logits, np.array([0, 1, 2, -1])).tolist() == [0, 1, 2, 3]
 
@@ -185,7 +193,7 @@ def test_equal_logits_are_ranked_by_the_number_of_the_class():
 # -- k-NN -----------------------------------------------------------------------------------------
 
 
-def test_nearest_neighbours_vote_by_cosine_and_closeness():
+def test_nearest_neighbours_vote_by_cosine_and_closeness() -> None:
     """Fewer than 20 training images: all vote. One close voter outweighs two far ones: at cosine 1
     and 0 the weights differ by exp(1 / 0.07), and length does not count."""
     train = raw([[10.0, 0.0], [0.0, 1.0], [0.0, 2.0]], [1, 0, 0])
@@ -194,12 +202,14 @@ def test_nearest_neighbours_vote_by_cosine_and_closeness():
         assert found.tolist() == [expected, expected]
 
 
-def raw(features, labels) -> Table:
+def raw(features: Any, labels: Any) -> Table:
     features = np.asarray(features, np.float32)
     return Table(features, np.asarray(labels), np.arange(len(features)), np.zeros(1), np.ones(1))
 
 
-def test_the_votes_are_those_of_scikit_learn_whatever_the_blocks(monkeypatch):
+def test_the_votes_are_those_of_scikit_learn_whatever_the_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     train, test = raw(*blobs(200, seed=3, spread=4)), raw(*blobs(90, seed=4, spread=4))
     peer = KNeighborsClassifier(
         20, weights=lambda d: np.exp(-np.square(d) / 0.14), algorithm="brute"
@@ -211,7 +221,9 @@ def test_the_votes_are_those_of_scikit_learn_whatever_the_blocks(monkeypatch):
     assert knn_ranks(train, test, 3).tolist() == expected.tolist()
 
 
-def test_of_equal_neighbours_the_first_vote_whatever_the_blocks(monkeypatch):
+def test_of_equal_neighbours_the_first_vote_whatever_the_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     blank = raw(np.ones((60, 2)), np.repeat([0, 1, 2], 20))
     assert (knn_ranks(blank, blank, 3) == blank.labels).all()
     monkeypatch.setattr(probe_knn, "CHUNK", 7)
@@ -221,7 +233,7 @@ def test_of_equal_neighbours_the_first_vote_whatever_the_blocks(monkeypatch):
 # -- the whole task -------------------------------------------------------------------------------
 
 
-def test_features_that_hold_the_label_score_100_in_every_probe(tmp_path):
+def test_features_that_hold_the_label_score_100_in_every_probe(tmp_path: Path) -> None:
     labels = {"train": np.arange(60) % 6, "val": np.arange(30) % 6}
     perfect = {k: np.eye(6)[v] for k, v in labels.items()}
     metrics = TASK.summarize(rows_of(perfect, labels, tmp_path))
@@ -231,7 +243,7 @@ def test_features_that_hold_the_label_score_100_in_every_probe(tmp_path):
     assert metrics["majority"] == pytest.approx(100 / 6)
 
 
-def test_features_that_are_the_same_for_all_images_get_what_one_class_gets(tmp_path):
+def test_features_that_are_the_same_for_all_images_get_what_one_class_gets(tmp_path: Path) -> None:
     """A perfect blank: the first class is answered always, as the classes are equally frequent."""
     labels = {"train": np.arange(40) % 4, "val": np.arange(20) % 4}
     blank = {k: np.ones((len(v), 3)) for k, v in labels.items()}
@@ -240,7 +252,7 @@ def test_features_that_are_the_same_for_all_images_get_what_one_class_gets(tmp_p
     assert metrics["top1[lars-cached]"] == 25
 
 
-def test_random_features_are_at_chance(tmp_path):
+def test_random_features_are_at_chance(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = {"train": np.arange(200) % 4, "val": np.arange(400) % 4}
     noise = {k: rng.normal(size=(len(v), 6)) for k, v in labels.items()}
@@ -250,7 +262,7 @@ def test_random_features_are_at_chance(tmp_path):
         assert abs(metrics[f"top1[{name}]"] - 25) < 4 * error
 
 
-def test_the_order_of_answers_and_the_scale_of_a_feature_do_not_matter(tmp_path):
+def test_the_order_of_answers_and_the_scale_of_a_feature_do_not_matter(tmp_path: Path) -> None:
     vectors = drawn()
     metrics = TASK.summarize(marked(vectors, tmp_path / "a"))
     assert TASK.summarize(marked(vectors, tmp_path / "b", seed=1)) == metrics
@@ -260,7 +272,7 @@ def test_the_order_of_answers_and_the_scale_of_a_feature_do_not_matter(tmp_path)
     assert again["loss[lbfgs]"] == pytest.approx(metrics["loss[lbfgs]"], abs=1e-4)
 
 
-def test_the_penalty_is_chosen_without_the_test_images(tmp_path):
+def test_the_penalty_is_chosen_without_the_test_images(tmp_path: Path) -> None:
     vectors = drawn()
     other = {name: v[::-1] if name.startswith("val") else v for name, v in vectors.items()}
     facts = [TASK.summarize(marked(v, tmp_path / str(i))) for i, v in enumerate((vectors, other))]
@@ -269,7 +281,7 @@ def test_the_penalty_is_chosen_without_the_test_images(tmp_path):
     assert facts[0]["top1[lbfgs]"] != facts[1]["top1[lbfgs]"]
 
 
-def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path):
+def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path: Path) -> None:
     """Bootstrap of a proportion: about p +- 1.96 sqrt(p (1 - p) / n)."""
     rows = marked(drawn(val=240, spread=3.0), tmp_path)
     share = TASK.summarize(rows)["top1[lbfgs]"] / 100
@@ -278,7 +290,7 @@ def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path):
     assert high - low == pytest.approx(2 * 196 * math.sqrt(share * (1 - share) / 240), rel=0.15)
 
 
-def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite(tmp_path):
+def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite(tmp_path: Path) -> None:
     only = {name: v for name, v in drawn().items() if name.startswith("train")}
     rows = marked(only, tmp_path)
     assert TASK.summarize(rows) == {} == TASK.intervals(rows, TASK.summarize)
@@ -287,7 +299,7 @@ def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite(tmp_p
     assert "finite" in row["unscored"]
 
 
-def test_parts_of_the_features_are_probed_each_by_itself(tmp_path):
+def test_parts_of_the_features_are_probed_each_by_itself(tmp_path: Path) -> None:
     """The first part knows nothing, the second the label; the first is what the run is about."""
     labels = {"train": np.arange(60) % 3, "val": np.arange(30) % 3}
     both = {k: np.hstack([np.ones((len(v), 2)), np.eye(3)[v]]) for k, v in labels.items()}
@@ -301,7 +313,7 @@ def test_parts_of_the_features_are_probed_each_by_itself(tmp_path):
     assert headline(TASK, metrics) == "top1[lbfgs]"
 
 
-def test_random_crops_are_views_of_the_same_images_that_lars_alone_sees(tmp_path):
+def test_random_crops_are_views_of_the_same_images_that_lars_alone_sees(tmp_path: Path) -> None:
     """Crops that hold another label than the image spoil the LARS probe and no other."""
     labels = {"train": np.arange(60) % 3, "val": np.arange(30) % 3}
     vectors = named({k: np.eye(3)[v] for k, v in labels.items()}, labels)
@@ -314,7 +326,7 @@ def test_random_crops_are_views_of_the_same_images_that_lars_alone_sees(tmp_path
     assert metrics["top1[lars-cached,2views]"] < 40 and "top1[lars-cached]" not in metrics
 
 
-def test_marks_are_stale_once_a_training_vector_is_another(tmp_path):
+def test_marks_are_stale_once_a_training_vector_is_another(tmp_path: Path) -> None:
     store = TaskFolder(tmp_path / "linear_probe")
     before = Probes(store.path).learned_from
     store.record({"train/a/1.png": np.ones(3)})
@@ -323,7 +335,9 @@ def test_marks_are_stale_once_a_training_vector_is_another(tmp_path):
     assert len({before, known, Probes(store.path).learned_from}) == 3
 
 
-def test_memory_does_not_grow_with_the_features(tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mapped features eight times as many: what the probes allocate grows by bookkeeping only."""
     for module in (probe_table, probe_knn):
         monkeypatch.setattr(module, "CHUNK", 64)
@@ -343,6 +357,6 @@ def test_memory_does_not_grow_with_the_features(tmp_path, monkeypatch):
     assert peaks[4000] - peaks[500] < 0.1 * 4 * width * 3500
 
 
-def test_vectors_of_different_lengths_are_refused():
+def test_vectors_of_different_lengths_are_refused() -> None:
     with pytest.raises(UserError, match="different lengths"):
         probe_table.stacked([np.ones(2), np.ones(3)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,12 +27,12 @@ from harmon_eval.tasks.linear_probe.folder import Labelled
 TASK = registry.task("linear_probe")
 
 
-def write(place) -> None:
+def write(place: Any) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (4, 4)).save(place)
 
 
-def test_a_folder_in_imagenets_layout_is_one_set(tmp_path, data_at):
+def test_a_folder_in_imagenets_layout_is_one_set(tmp_path: Path, data_at: Any) -> None:
     for name in ("train/n01/a.JPEG", "train/n02/b.JPEG", "val/n01/c.JPEG"):
         write(tmp_path / name)
     (tmp_path / "train/n01/notes.txt").write_text("no image")
@@ -40,7 +42,9 @@ def test_a_folder_in_imagenets_layout_is_one_set(tmp_path, data_at):
     assert [Labelled.of(s.id).place for s in found] == [s.id for s in found]
 
 
-def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, data_at):
+def test_random_crops_are_asked_for_beside_each_training_image(
+    tmp_path: Path, data_at: Any
+) -> None:
     for name in ("train/n01/a.png", "train/n02/b.png", "val/n01/c.png"):
         write(tmp_path / name)
     task = registry.task("linear_probe:?views=2")
@@ -57,7 +61,7 @@ def test_random_crops_are_asked_for_beside_each_training_image(tmp_path, data_at
 
 
 @pytest.mark.parametrize("argument", ["?views=0", "?views=x", "?layer=1", "?views=91"])
-def test_other_variants_are_refused(argument):
+def test_other_variants_are_refused(argument: str) -> None:
     with pytest.raises(UserError, match="views=K"):
         registry.task(f"linear_probe:{argument}")
 
@@ -71,7 +75,9 @@ def test_other_variants_are_refused(argument):
         (("train/a/1.png", "train/b/1.png", "val/c/1.png"), "class 'c'"),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_said(tmp_path, data_at, files, message):
+def test_what_is_wrong_with_a_folder_is_said(
+    tmp_path: Path, data_at: Any, files: tuple[Any, ...], message: str
+) -> None:
     for name in files:
         write(tmp_path / name)
     with pytest.raises(UserError, match=message):
@@ -89,14 +95,16 @@ class Embedder(Responder):
     def __init__(self, sees: bool) -> None:
         self.sees = sees
 
-    def embed(self, requests):
+    def embed(self, requests: Any) -> Any:
         names = [r.image.parent.name for r in requests]
         numbers = [CLASSES.index(name) * self.sees for name in names]
         return [np.eye(len(CLASSES), dtype=np.float32)[n] for n in numbers]
 
 
 @pytest.mark.parametrize("sees", [True, False])
-def test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model(mini, tmp_path, sees):
+def test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model(
+    mini: Any, tmp_path: Path, sees: bool
+) -> None:
     """Ten digits and six shapes, equally frequent: chance is the mean of 10 % and 1/6."""
     task = replace(TASK, intervals=partial(TASK.intervals, resamples=20))
     job = prepare("linear_probe", task, mini, RunSettings())
@@ -115,13 +123,13 @@ def test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model(mini, tm
     assert low <= result.metrics["top1[lbfgs]"] <= high
 
 
-def test_a_limit_takes_both_splits_of_whole_classes(mini):
+def test_a_limit_takes_both_splits_of_whole_classes(mini: Any) -> None:
     job = prepare("linear_probe", TASK, mini, RunSettings(limit=64))
     splits = pd.Series([s.target["split"] for s in job.samples]).value_counts()
     assert splits.to_dict() == {"train": 32, "val": 32}
 
 
-def test_a_head_reads_standardised_features():
+def test_a_head_reads_standardised_features() -> None:
     head = Head(np.array([[0.0, 1.0]]), np.array([0.0, 0.0]))
     table = standardised(np.array([[1.0], [3.0]], np.float32), np.array([0, 1]))
     assert probe_table.top1(head, table) == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -61,7 +62,9 @@ def arrow(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_table_is_read_in_place_and_says_the_same_as_folders(kind, request, data_at):
+def test_a_table_is_read_in_place_and_says_the_same_as_folders(
+    kind: str, request: pytest.FixtureRequest, data_at: Any
+) -> None:
     folder = request.getfixturevalue(kind)
     before = sorted(folder.rglob("*"))
     found = list(TASK.samples(data_at(folder)))
@@ -74,7 +77,9 @@ def test_a_table_is_read_in_place_and_says_the_same_as_folders(kind, request, da
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_run_from_the_command_line_scores_colours_by_their_pixels(parquet, tmp_path, capsys):
+def test_a_run_from_the_command_line_scores_colours_by_their_pixels(
+    parquet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     command = [
         "--model",
@@ -99,7 +104,9 @@ def test_a_run_from_the_command_line_scores_colours_by_their_pixels(parquet, tmp
     assert (run / "linear_probe" / "rows.parquet").stat().st_mtime_ns >= before
 
 
-def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, data_at):
+def test_a_dataset_is_streamed_into_shards_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_at: Any
+) -> None:
     """Any folder that the datasets library opens; rows of a shard that is there stay."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(probe_hub, "SHARD", 5)
@@ -126,7 +133,9 @@ def test_a_dataset_is_streamed_into_shards_once(tmp_path, monkeypatch, data_at):
     assert probe_hub.streamed(str(source)) == folder
 
 
-def test_what_cannot_be_streamed_is_one_line(tmp_path, monkeypatch):
+def test_what_cannot_be_streamed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="cannot be opened"):
@@ -140,14 +149,16 @@ def test_what_cannot_be_streamed_is_one_line(tmp_path, monkeypatch):
         ({"label": [0]}, "no column of encoded images"),
     ],
 )
-def test_a_table_without_what_is_needed_is_refused(tmp_path, columns, message):
+def test_a_table_without_what_is_needed_is_refused(
+    tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
     file = tmp_path / "train-0.parquet"
     pq.write_table(pa.table(columns), file)
     with pytest.raises(UserError, match=message):
         list(image_tables.labels_of(file))
 
 
-def test_a_row_that_is_no_image_is_unscored(parquet):
+def test_a_row_that_is_no_image_is_unscored(parquet: Path) -> None:
     file = next(parquet.glob("train*"))
     for name in ("12", "x", "-1"):
         with pytest.raises(Unscorable, match="cannot be read"):

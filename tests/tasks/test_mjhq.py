@@ -1,8 +1,11 @@
 """MJHQ-30K FID as a task: what is asked, what a row holds, what the rows come to."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,12 +42,12 @@ def write_benchmark(folder: Path, per_category: int = PER_CATEGORY, suite: str =
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return write_benchmark(tmp_path_factory.mktemp("mjhq"))
 
 
 @pytest.fixture(scope="module")
-def drawings(data, tmp_path_factory):
+def drawings(data: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Answers of a model that draws other scenes of the same world, slightly blurred."""
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(1)
@@ -58,7 +61,7 @@ def drawings(data, tmp_path_factory):
     return answers
 
 
-def marked(task, answers):
+def marked(task: Any, answers: Any) -> Any:
     rows = task.mark(answers, {"features": NET})
     described = [
         {"id": a.sample.id, "group": a.sample.group, "stratum": a.sample.stratum, **row}
@@ -68,11 +71,13 @@ def marked(task, answers):
 
 
 @pytest.fixture(scope="module")
-def rows(drawings):
+def rows(drawings: Any) -> Any:
     return marked(mjhq.TASK, drawings)
 
 
-def gaussian_rows(rng, count, width=4, shift=0.5, reference=None):
+def gaussian_rows(
+    rng: Any, count: Any, width: int = 4, shift: float = 0.5, reference: Any = None
+) -> Any:
     drawn = rng.normal(shift, 1.2, size=(count, width)).astype(np.float32)
     if reference is None:
         reference = rng.normal(size=(count, width)).astype(np.float32)
@@ -90,7 +95,7 @@ def gaussian_rows(rng, count, width=4, shift=0.5, reference=None):
 # -- what is asked -----------------------------------------------------------------------------
 
 
-def test_one_drawing_a_prompt_named_as_its_reference(data):
+def test_one_drawing_a_prompt_named_as_its_reference(data: Any) -> None:
     samples = list(mjhq.TASK.samples(data))
     metadata = json.loads((data.folder / "meta_data.json").read_text())
     assert len(samples) == 2 * PER_CATEGORY
@@ -101,7 +106,7 @@ def test_one_drawing_a_prompt_named_as_its_reference(data):
         assert sample.target["reference"].name == f"{key}.jpg"
 
 
-def test_the_stored_drawings_can_be_marked_again_as_a_folder(tmp_path):
+def test_the_stored_drawings_can_be_marked_again_as_a_folder(tmp_path: Path) -> None:
     data = write_benchmark(tmp_path / "data", per_category=6)
     meta = tmp_path / "data" / "meta_data.json"
     entries = json.loads(meta.read_text())
@@ -124,7 +129,7 @@ def test_the_stored_drawings_can_be_marked_again_as_a_folder(tmp_path):
         assert image.getpixel((0, 0)) == expected
 
 
-def test_a_missing_reference_is_named(tmp_path):
+def test_a_missing_reference_is_named(tmp_path: Path) -> None:
     data = write_benchmark(tmp_path, per_category=2)
     lost = sorted(tmp_path.rglob("*.jpg"))[1]
     lost.unlink()
@@ -143,13 +148,17 @@ def test_a_missing_reference_is_named(tmp_path):
         ('{"k": {"category": "a/b", "prompt": "p"}}', "no file name"),
     ],
 )
-def test_a_broken_meta_data_file_is_a_clear_error(tmp_path, content, message):
+def test_a_broken_meta_data_file_is_a_clear_error(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "meta_data.json").write_text(content)
     with pytest.raises(UserError, match=message):
         list(mjhq.TASK.samples(Data.at(tmp_path, "mini")))
 
 
-def test_an_incomplete_official_benchmark_is_said_but_runs(tmp_path, caplog):
+def test_an_incomplete_official_benchmark_is_said_but_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = write_benchmark(tmp_path, per_category=3, suite="official")
     assert len(list(mjhq.TASK.samples(data))) == 6
     assert "6 prompts in 2 categories instead of 30000 in 10" in caplog.text
@@ -158,7 +167,9 @@ def test_an_incomplete_official_benchmark_is_said_but_runs(tmp_path, caplog):
 # -- what a row holds --------------------------------------------------------------------------
 
 
-def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(drawings, rows):
+def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(
+    drawings: Any, rows: Any
+) -> None:
     assert list(rows["setting"].unique()) == ["playground,mini"]
     image = np.asarray(Image.open(drawings[3].image)).astype(np.float32)
     expected = NET(image.transpose(2, 0, 1)[None])[0]
@@ -167,7 +178,9 @@ def test_a_row_holds_the_features_of_the_drawing_and_of_its_reference(drawings, 
     assert not np.allclose(rows["features"][3], rows["reference_features"][3], atol=0.1)
 
 
-def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(tmp_path, drawings):
+def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(
+    tmp_path: Path, drawings: Any
+) -> None:
     instruments = {"features": NET}
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG not really")
@@ -180,7 +193,7 @@ def test_an_unreadable_drawing_is_unscorable_and_a_damaged_reference_an_error(tm
         mjhq.TASK.mark([Answer(sample, drawings[0].image)], instruments)
 
 
-def test_marking_in_other_batches_gives_the_same_rows(drawings, rows):
+def test_marking_in_other_batches_gives_the_same_rows(drawings: Any, rows: Any) -> None:
     parts = [marked(mjhq.TASK, drawings[i : i + 7]) for i in range(0, 28, 7)]
     again = pd.concat(parts, ignore_index=True)
     for column in ("features", "reference_features"):
@@ -190,7 +203,7 @@ def test_marking_in_other_batches_gives_the_same_rows(drawings, rows):
 # -- what the rows come to ---------------------------------------------------------------------
 
 
-def test_every_metric_names_its_protocol_and_network(rows):
+def test_every_metric_names_its_protocol_and_network(rows: Any) -> None:
     metrics = mjhq.TASK.summarize(rows)
     assert set(metrics) == {
         "fid[playground,mini]",
@@ -203,14 +216,14 @@ def test_every_metric_names_its_protocol_and_network(rows):
     assert all(np.isfinite(value) for value in metrics.values())
 
 
-def test_the_other_protocols_are_other_tasks_with_other_names(drawings):
+def test_the_other_protocols_are_other_tasks_with_other_names(drawings: Any) -> None:
     names = []
     for task in (mjhq.TASK, mjhq_gigagan256.TASK, mjhq_pytorch_fid.TASK):
         names.append(next(iter(task.summarize(marked(task, drawings[:70])))))
     assert names == ["fid[playground,mini]", "fid[gigagan256,mini]", "fid[pytorch-fid,mini]"]
 
 
-def test_drawing_the_references_themselves_scores_zero(data, rows):
+def test_drawing_the_references_themselves_scores_zero(data: Any, rows: Any) -> None:
     perfect = [Answer(s, s.target["reference"]) for s in mjhq.TASK.samples(data)]
     metrics = mjhq.TASK.summarize(marked(mjhq.TASK, perfect))
     assert metrics["fid[playground,mini]"] < 1e-6
@@ -219,7 +232,7 @@ def test_drawing_the_references_themselves_scores_zero(data, rows):
     assert mjhq.TASK.summarize(rows)["fid[playground,mini]"] > 0.1
 
 
-def test_rows_survive_parquet(rows, tmp_path):
+def test_rows_survive_parquet(rows: Any, tmp_path: Path) -> None:
     rows.to_parquet(tmp_path / "rows.parquet")
     stored = pd.read_parquet(tmp_path / "rows.parquet")
     assert mjhq.TASK.summarize(stored) == mjhq.TASK.summarize(rows)
@@ -227,7 +240,7 @@ def test_rows_survive_parquet(rows, tmp_path):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_the_order_of_the_rows_does_not_matter(seed):
+def test_the_order_of_the_rows_does_not_matter(seed: Any) -> None:
     rows = gaussian_rows(np.random.default_rng(0), 60)
     shuffled = rows.sample(frac=1, random_state=np.random.default_rng(seed))
     assert mjhq.TASK.summarize(shuffled) == mjhq.TASK.summarize(rows)
@@ -236,7 +249,9 @@ def test_the_order_of_the_rows_does_not_matter(seed):
     )
 
 
-def test_equals_clean_fid_on_the_same_features_overall_and_by_category(rows, clean_fid_scipy):
+def test_equals_clean_fid_on_the_same_features_overall_and_by_category(
+    rows: Any, clean_fid_scipy: None
+) -> None:
     metrics = mjhq.TASK.summarize(rows)
     for part, name in [(rows, ""), (rows[rows["stratum"] == "art"], "/art")]:
         drawn, reference = (np.stack(part[c]) for c in ("features", "reference_features"))
@@ -244,7 +259,9 @@ def test_equals_clean_fid_on_the_same_features_overall_and_by_category(rows, cle
         assert metrics[f"fid[playground,mini]{name}"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
+def test_too_few_images_leave_fid_out_and_offer_kid(
+    rows: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     metrics = mjhq.TASK.summarize(rows[:30])
     assert set(metrics) == {
         "kid[playground,mini]",
@@ -256,14 +273,14 @@ def test_too_few_images_leave_fid_out_and_offer_kid(rows, caplog):
     assert mjhq.TASK.summarize(rows[:2]) == {}
 
 
-def test_rows_of_different_protocols_are_refused():
+def test_rows_of_different_protocols_are_refused() -> None:
     rows = gaussian_rows(np.random.default_rng(0), 20)
     rows.loc[3, "setting"] = "gigagan256,test"
     with pytest.raises(UserError, match=r"gigagan256,test, playground,test"):
         mjhq.TASK.summarize(rows)
 
 
-def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
+def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows() -> None:
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(200, 4)).astype(np.float32)
     name = "fid[playground,test]"
@@ -278,7 +295,7 @@ def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows():
     assert 0.6 < np.mean(reaches) / (1.96 * np.std(values, ddof=1)) < 1.6
 
 
-def test_intervals_are_of_metrics_there_are(rows):
+def test_intervals_are_of_metrics_there_are(rows: Any) -> None:
     for part in (rows, rows[:70], rows[:30]):
         assert set(mjhq.TASK.intervals(part, mjhq.TASK.summarize)) <= set(mjhq.TASK.summarize(part))
     found = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pandas as pd
@@ -18,17 +20,17 @@ from harmon_eval.tasks.mmbench.task import TASK, summarize
 COLUMNS = "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\tl2-category\timage"
 
 
-def picture():
+def picture() -> Any:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "JPEG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def table(folder, rows, name="MMBench_DEV_EN.tsv"):
+def table(folder: Path, rows: Any, name: str = "MMBench_DEV_EN.tsv") -> None:
     (folder / name).write_text("\n".join([COLUMNS, *map("\t".join, rows)]) + "\n")
 
 
-def three(answers="BAC", image=None):
+def three(answers: str = "BAC", image: Any = None) -> Any:
     """Group 7 with options A to C, as in mmbench.md, E2 and E4."""
     images = (image or picture(), "7", "7")
     return [
@@ -54,8 +56,15 @@ def three(answers="BAC", image=None):
     [("BAC", 100, 100, 100, 0), ("BAB", 0, 200 / 3, 100, 0), ("B?C", 0, 200 / 3, 100, 1)],
 )
 def test_a_question_counts_if_all_rotations_are_right(
-    data_at, tmp_path, marked, replies, circular, vanilla_all, vanilla_0, unmatched
-):  # E2
+    data_at: Any,
+    tmp_path: Path,
+    marked: Any,
+    replies: str,
+    circular: int,
+    vanilla_all: int,
+    vanilla_0: int,
+    unmatched: int,
+) -> None:  # E2
     table(tmp_path, three())
     samples = list(TASK.samples(data_at()))
     given = dict(zip([s.id for s in samples], replies, strict=True))
@@ -64,7 +73,9 @@ def test_a_question_counts_if_all_rotations_are_right(
     assert values == pytest.approx([circular, vanilla_all, vanilla_0, unmatched])
 
 
-def test_a_missing_rotation_leaves_the_question_unmarked(data_at, tmp_path, marked):
+def test_a_missing_rotation_leaves_the_question_unmarked(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     table(tmp_path, three()[:2])
     samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: s.target["answer"]))
@@ -72,7 +83,7 @@ def test_a_missing_rotation_leaves_the_question_unmarked(data_at, tmp_path, mark
     assert (found["vanilla_all"], found["incomplete_questions"]) == (100, 1)
 
 
-def test_groups_are_averaged_not_rows():  # E3
+def test_groups_are_averaged_not_rows() -> None:  # E3
     rows = []
     for group, (options, right) in enumerate([(2, 2), (3, 2), (4, 4)]):
         for turn in range(options):
@@ -95,7 +106,9 @@ def test_groups_are_averaged_not_rows():  # E3
     assert found["vanilla_all"] == pytest.approx(88.8889, abs=1e-4)
 
 
-def test_a_random_letter_is_an_expectation_never_drawn(data_at, tmp_path, marked):
+def test_a_random_letter_is_an_expectation_never_drawn(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     table(tmp_path, three())
     samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: "no idea"))
@@ -104,7 +117,7 @@ def test_a_random_letter_is_an_expectation_never_drawn(data_at, tmp_path, marked
     assert found["circular"] == 0
 
 
-def test_rows_share_the_image_that_one_of_them_holds(data_at, tmp_path):  # E4
+def test_rows_share_the_image_that_one_of_them_holds(data_at: Any, tmp_path: Path) -> None:  # E4
     table(tmp_path, three())
     samples = list(TASK.samples(data_at()))
     assert len({s.request.images for s in samples}) == 1
@@ -118,7 +131,7 @@ def test_rows_share_the_image_that_one_of_them_holds(data_at, tmp_path):  # E4
         list(TASK.samples(data_at()))
 
 
-def test_prompts_of_the_toolkits(data_at, tmp_path):
+def test_prompts_of_the_toolkits(data_at: Any, tmp_path: Path) -> None:
     row = three()[0]
     row[2] = "Look."
     table(tmp_path, [row])
@@ -132,7 +145,9 @@ def test_prompts_of_the_toolkits(data_at, tmp_path):
         assert next(iter(task.samples(data_at()))).request.question.startswith(start)
 
 
-def test_a_test_set_has_no_score_but_the_file_for_the_server(data_at, tmp_path, marked):
+def test_a_test_set_has_no_score_but_the_file_for_the_server(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     table(tmp_path, [[*row[:7], "", *row[8:]] for row in three()], "MMBench_TEST_EN.tsv")
     task = registry.task("mmbench:test_en")
     samples = list(task.samples(data_at()))
@@ -147,19 +162,21 @@ def test_a_test_set_has_no_score_but_the_file_for_the_server(data_at, tmp_path, 
     assert TASK.files_after is None  # a set with answers is marked here
 
 
-def test_a_cell_never_exceeds_what_excel_holds():
+def test_a_cell_never_exceeds_what_excel_holds() -> None:
     book = openpyxl.load_workbook(io.BytesIO(excel([{"index": "1", "prediction": "x" * 40_000}])))
     assert len(book.active.cell(2, 2).value) == 32_767
 
 
-def test_the_mini_rotations_are_cyclic(mini):
+def test_the_mini_rotations_are_cyclic(mini: Any) -> None:
     for sample in TASK.samples(mini.data("mmbench", TASK)):
         base = int(sample.id) % 1_000_000
         assert sample.group == str(base)
         assert sample.target["answer"] in sample.target["options"]
 
 
-def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(data_at, tmp_path, marked):
+def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     table(tmp_path, three())
     samples = list(TASK.samples(data_at()))
     words = {"A": "ancient", "B": "blue", "C": "cold"}
@@ -168,7 +185,7 @@ def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(data_at,
     assert found["circular[whole-letter]"] == found["vanilla_all[whole-letter]"] == 0
 
 
-def test_text_that_xml_cannot_hold_does_not_spoil_the_file_for_the_server():
+def test_text_that_xml_cannot_hold_does_not_spoil_the_file_for_the_server() -> None:
     book = openpyxl.load_workbook(
         io.BytesIO(excel([{"index": "1", "prediction": "a\rb\r\nc\x00d\ud800e\uffff"}]))
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from harmon_eval.tasks.mme.files import SUBTASKS, evaluation_line, subtask_score
 from harmon_eval.tasks.mme.task import TASK, answer_files, phrased, summarize
 
 
-def of(pairs, images=None):
+def of(pairs: Any, images: Any = None) -> tuple[Any, ...]:
     """Score of one subtask from (first right, second right) of each image."""
     marks = np.array(pairs, dtype=float).ravel()
     images = np.repeat(np.arange(len(pairs)), 2) if images is None else np.array(images)
@@ -24,27 +26,27 @@ def of(pairs, images=None):
     return accuracy, both
 
 
-def test_one_subtask_of_four_images():  # mme.md, E2
+def test_one_subtask_of_four_images() -> None:  # mme.md, E2
     assert of([(1, 1), (1, 0), (0, 1), (0, 0)]) == (50, 25)
 
 
-def test_one_wrong_line_of_sixty_costs_five_points():  # mme.md, E3
+def test_one_wrong_line_of_sixty_costs_five_points() -> None:  # mme.md, E3
     assert sum(of([(1, 1)] * 29 + [(1, 0)])) == pytest.approx(195)
 
 
-def test_pairs_are_formed_by_image_and_not_by_position():  # mme.md, E7
+def test_pairs_are_formed_by_image_and_not_by_position() -> None:  # mme.md, E7
     accuracy, both = of([(1, 0), (1, 0)], images=[0, 1, 0, 1])  # a-Yes, b-Yes, a-No, b-No
     assert accuracy + both == 100
 
 
-def test_the_sums_need_every_subtask():
+def test_the_sums_need_every_subtask() -> None:
     whole = dict.fromkeys(SUBTASKS, (100.0, 100.0))
     assert sums(whole) == {"perception": 2000, "cognition": 800}
     del whole["OCR"]
     assert math.isnan(sums(whole)["perception"]) and sums(whole)["cognition"] == 800
 
 
-def test_half_a_pair_leaves_its_subtask_without_a_score(mini, marked):
+def test_half_a_pair_leaves_its_subtask_without_a_score(mini: Any, marked: Any) -> None:
     samples = list(TASK.samples(mini.data("mme", TASK)))
     rows = marked(TASK, samples, lambda s: s.target["truth"]).iloc[1:]
     found = summarize(rows)
@@ -52,12 +54,12 @@ def test_half_a_pair_leaves_its_subtask_without_a_score(mini, marked):
     assert found["cognition"] == 800
 
 
-def test_neither_yes_nor_no_is_wrong_and_counted(mini, marked):  # mme.md, E6
+def test_neither_yes_nor_no_is_wrong_and_counted(mini: Any, marked: Any) -> None:  # mme.md, E6
     found = summarize(marked(TASK, list(TASK.samples(mini.data("mme", TASK))), lambda s: "unclear"))
     assert (found["perception"], found["cognition"], found["other"]) == (0, 0, 280)
 
 
-def test_both_layouts_of_the_release_are_read(mini):
+def test_both_layouts_of_the_release_are_read(mini: Any) -> None:
     samples = list(TASK.samples(mini.data("mme", TASK)))
     assert list(dict.fromkeys(s.stratum for s in samples)) == list(SUBTASKS)
     folder = mini.data("mme", TASK).folder
@@ -68,12 +70,12 @@ def test_both_layouts_of_the_release_are_read(mini):
         assert (first.target["truth"], second.target["truth"]) == ("Yes", "No")
 
 
-def test_the_official_suite_refuses_another_number_of_images(mini, data_at):
+def test_the_official_suite_refuses_another_number_of_images(mini: Any, data_at: Any) -> None:
     with pytest.raises(UserError, match="existence has 10 images, not 30"):
         list(TASK.samples(data_at(mini.data("mme", TASK).folder, "official")))
 
 
-def test_a_file_without_its_pair_is_named(tmp_path, data_at):
+def test_a_file_without_its_pair_is_named(tmp_path: Path, data_at: Any) -> None:
     (tmp_path / "existence").mkdir()
     (tmp_path / "existence" / "1.txt").write_text("Is it?\tYes\n")
     (tmp_path / "existence" / "1.png").write_bytes(b"")
@@ -81,7 +83,7 @@ def test_a_file_without_its_pair_is_named(tmp_path, data_at):
         list(TASK.samples(data_at()))
 
 
-def test_the_prompt_moves_the_score_and_has_a_name():
+def test_the_prompt_moves_the_score_and_has_a_name() -> None:
     question, short = (
         "Is it? Please answer yes or no.",
         ("\nAnswer the question using a single word or phrase."),
@@ -93,7 +95,7 @@ def test_the_prompt_moves_the_score_and_has_a_name():
     assert registry.task("mme:both").version == "2, prompt both"
 
 
-def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
+def test_the_evaluation_files_are_those_of_the_official_tool(mini: Any, marked: Any) -> None:
     samples = list(TASK.samples(mini.data("mme", TASK)))
     rows = marked(TASK, samples, lambda s: "no\tdoubt\nat all")
     files = answer_files(samples, rows.iloc[1:])
@@ -103,7 +105,9 @@ def test_the_evaluation_files_are_those_of_the_official_tool(mini, marked):
 
 
 @pytest.mark.parametrize("reply", ["No\rYes", "no\r\nYes", "no\n\rYes", "\rno\tdoubt\r"])
-def test_a_carriage_return_is_a_line_break_in_the_files_too(mini, marked, tmp_path, reply):
+def test_a_carriage_return_is_a_line_break_in_the_files_too(
+    mini: Any, marked: Any, tmp_path: Path, reply: str
+) -> None:
     samples = list(TASK.samples(mini.data("mme", TASK)))
     rows = marked(TASK, samples, lambda s: reply)
     assert set(rows["parsed"]) == {"no"}
@@ -118,6 +122,6 @@ def test_a_carriage_return_is_a_line_break_in_the_files_too(mini, marked, tmp_pa
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_text_breaks_a_line_of_the_files(image, question, reply):
+def test_no_text_breaks_a_line_of_the_files(image: Any, question: Any, reply: Any) -> None:
     line = evaluation_line(image, question, "Yes", reply)
     assert len(line.split("\t")) == 4 and len(re.split(r"[\r\n]", line)) == 2

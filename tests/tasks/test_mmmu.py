@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +24,7 @@ from harmon_eval.tasks.mmmu.files import (
 from harmon_eval.tasks.mmmu.task import TASK, summarize
 
 
-def rows(**changes):
+def rows(**changes: Any) -> Any:
     """900 rows: 30 a subject, of which ``right`` are correct."""
     right = {subject: 10 for subject in SUBJECTS} | changes
     return pd.DataFrame(
@@ -42,14 +44,14 @@ def rows(**changes):
     )
 
 
-def test_questions_are_averaged_by_discipline_and_overall():  # mmmu.md, E3
+def test_questions_are_averaged_by_discipline_and_overall() -> None:  # mmmu.md, E3
     found = summarize(rows(Art=15, Math=6))
     assert found["mmmu_val"] == pytest.approx(33.4444, abs=1e-4)
     assert found["Art_and_Design"] == pytest.approx(37.5)
     assert found["Science"] == pytest.approx(30.6667, abs=1e-4)
 
 
-def test_what_random_letters_would_add_is_said():  # E4
+def test_what_random_letters_would_add_is_said() -> None:  # E4
     table = rows()
     wrong = table.index[~table["correct"]][:90]
     table.loc[wrong, "unmatched"] = True
@@ -60,13 +62,13 @@ def test_what_random_letters_would_add_is_said():  # E4
     assert found["mmmu_val[random-letter]"] == pytest.approx(35.67, abs=0.01)
 
 
-def test_the_named_mode_draws_the_letters_of_the_original():
+def test_the_named_mode_draws_the_letters_of_the_original() -> None:
     table = rows()[:6].assign(unmatched=True, correct=False)
     assert summarize(table)["mmmu_val[random-42]"] == pytest.approx(100 * 2 / 6)  # A A C B B B
     assert summarize(table)["mmmu_val"] == 0
 
 
-def test_prompts():
+def test_prompts() -> None:
     end = "\n\nAnswer with the option's letter from the given choices directly."
     options = {"A": "red", "B": "<image 2>"}
     assert (
@@ -83,7 +85,7 @@ def test_prompts():
     )
 
 
-def test_images_come_in_the_order_in_which_they_are_mentioned():
+def test_images_come_in_the_order_in_which_they_are_mentioned() -> None:
     images = {1: Path("1"), 2: Path("2"), 3: Path("3")}
     assert ordered_images("<image 2> and <image 1>, again <image 2>", images) == (
         Path("2"),
@@ -92,12 +94,12 @@ def test_images_come_in_the_order_in_which_they_are_mentioned():
     assert ordered_images("no marker", images) == tuple(images.values())
 
 
-def test_thirty_subjects_in_six_disciplines():
+def test_thirty_subjects_in_six_disciplines() -> None:
     assert len(SUBJECTS) == 30
     assert [len(part) for part in DISCIPLINES.values()] == [4, 5, 5, 5, 4, 7]
 
 
-def test_the_tables_give_choices_open_questions_and_an_answer_file(mini, marked):
+def test_the_tables_give_choices_open_questions_and_an_answer_file(mini: Any, marked: Any) -> None:
     samples = list(TASK.samples(mini.data("mmmu", TASK)))
     assert {s.stratum for s in samples} == set(SUBJECTS)
     assert sum(not s.target["options"] for s in samples) == 30
@@ -106,11 +108,11 @@ def test_the_tables_give_choices_open_questions_and_an_answer_file(mini, marked)
     assert answers["validation_Art_1"] == "B" and answers["validation_Art_8"] == "three"
 
 
-def test_splits_are_variants():
+def test_splits_are_variants() -> None:
     assert registry.task("mmmu:test+lmms-eval").version == "2, test, prompt lmms-eval"
 
 
-def test_letters_are_drawn_by_subject_in_the_order_of_the_alphabet():
+def test_letters_are_drawn_by_subject_in_the_order_of_the_alphabet() -> None:
     """Accounting, Agriculture, Architecture ... as the original goes, not by discipline (there Art
     comes first); of a subject by the questions' numbers, whatever the order of the table."""
     subjects = ["Art", "Agriculture", "Accounting", "Sociology", "Accounting", "Music"]
@@ -125,10 +127,10 @@ def test_letters_are_drawn_by_subject_in_the_order_of_the_alphabet():
     assert summarize(table)["mmmu_val[random-42]"] == pytest.approx(100 * 2 / 6)
 
 
-def test_an_indicator_that_ends_its_line_is_read_by_both_rules(mini, marked):
+def test_an_indicator_that_ends_its_line_is_read_by_both_rules(mini: Any, marked: Any) -> None:
     samples = [s for s in TASK.samples(mini.data("mmmu", TASK)) if not s.target["options"]]
 
-    def reply(sample):
+    def reply(sample: Any) -> str:
         return f"The answer is \n{sample.target['answer']}"
 
     found = summarize(marked(TASK, samples, reply))
@@ -136,7 +138,7 @@ def test_an_indicator_that_ends_its_line_is_read_by_both_rules(mini, marked):
     assert found["mmmu_open[empty-tail]"] == found["mmmu_val[empty-tail]"] == 100
 
 
-def of_test_split(folder, mini, answer):
+def of_test_split(folder: Path, mini: Any, answer: Any) -> Iterator[Any]:
     """The mini suite's tables as those of the test split, with these answers."""
     source = mini.data("mmmu", TASK).folder
     for subject in SUBJECTS:
@@ -159,14 +161,16 @@ def of_test_split(folder, mini, answer):
         yield truths
 
 
-def test_the_test_split_is_marked_here_where_its_answers_are(mini, data_at, tmp_path, marked):
+def test_the_test_split_is_marked_here_where_its_answers_are(
+    mini: Any, data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     task = registry.task("mmmu:test")
     truths = {}
     for part in of_test_split(tmp_path, mini, lambda row: "?"):
         truths |= part
     samples = list(task.samples(data_at()))
 
-    def reply(sample):
+    def reply(sample: Any) -> Any:
         return truths[sample.id]["ground_truth"]
 
     hidden = marked(task, samples, reply)
@@ -184,7 +188,9 @@ def test_the_test_split_is_marked_here_where_its_answers_are(mini, data_at, tmp_
         list(task.samples(data_at()))
 
 
-def test_answers_in_the_tables_of_the_test_split_are_read(mini, data_at, tmp_path, marked):
+def test_answers_in_the_tables_of_the_test_split_are_read(
+    mini: Any, data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     task = registry.task("mmmu:test")
     list(of_test_split(tmp_path, mini, lambda row: row["answer"]))
     samples = list(task.samples(data_at()))

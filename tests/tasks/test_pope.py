@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from harmon_eval.tasks.pope.task import TASK, answer_files, summarize
 SPLITS = ("random", "popular", "adversarial")
 
 
-def write(folder, rows_by_split, array=False):
+def write(folder: Path, rows_by_split: Any, array: bool = False) -> None:
     (folder / "images").mkdir(exist_ok=True)
     for split, rows in rows_by_split.items():
         entries = [
@@ -41,8 +43,8 @@ TWO = {
 
 @pytest.mark.parametrize("array", [False, True])
 def test_identical_questions_are_asked_once_and_counted_in_every_split(
-    data_at, tmp_path, array, marked
-):
+    data_at: Any, tmp_path: Path, array: bool, marked: Any
+) -> None:
     write(tmp_path, TWO, array)
     samples = list(TASK.samples(data_at()))
     assert [s.request.question.split("\n")[0] for s in samples] == [
@@ -57,7 +59,9 @@ def test_identical_questions_are_asked_once_and_counted_in_every_split(
     assert found["coco_f1_pooled[pope-3]"] == pytest.approx(100 * 2 * 3 / (3 + 3 + 2))
 
 
-def test_the_answer_files_follow_the_order_of_the_official_ones(data_at, tmp_path, marked):
+def test_the_answer_files_follow_the_order_of_the_official_ones(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     write(tmp_path, TWO)
     samples = list(TASK.samples(data_at()))
     rows = marked(TASK, samples, lambda s: s.target["label"] + "\nbecause")
@@ -71,7 +75,7 @@ def test_the_answer_files_follow_the_order_of_the_official_ones(data_at, tmp_pat
     }
 
 
-def split_rows(false_positives):
+def split_rows(false_positives: Any) -> Any:
     """pope.md, E3: TP 1300, FN 200; FP and TN of each split, as rows that count so often."""
     rows = []
     for split, wrong in zip(SPLITS, false_positives, strict=True):
@@ -89,7 +93,7 @@ def split_rows(false_positives):
     return pd.DataFrame(rows)
 
 
-def test_three_ways_to_average():  # pope.md, E3
+def test_three_ways_to_average() -> None:  # pope.md, E3
     found = summarize(split_rows((50, 120, 250)))
     for split, f1, ratio in (
         ("random", 91.2281, 45),
@@ -103,7 +107,9 @@ def test_three_ways_to_average():  # pope.md, E3
     assert found["coco_acc_macro[pope-3000]"] == pytest.approx(88.6667, abs=1e-4)
 
 
-def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(data_at, tmp_path, marked):
+def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     write(tmp_path, TWO)
     samples = list(TASK.samples(data_at()))
     found = summarize(
@@ -114,7 +120,7 @@ def test_what_the_strict_rule_cannot_read_is_counted_and_not_averaged(data_at, t
     assert found["coco_f1_pooled[pope-3]"] == 50
 
 
-def test_prompts_have_names(data_at, tmp_path):
+def test_prompts_have_names(data_at: Any, tmp_path: Path) -> None:
     write(tmp_path, TWO)
     text = "Is there a dog in the image?"
     for name, expected in (
@@ -130,7 +136,7 @@ def test_prompts_have_names(data_at, tmp_path):
         registry.task("pope:oficial")
 
 
-def test_contradictory_labels_and_missing_files_are_named(data_at, tmp_path):
+def test_contradictory_labels_and_missing_files_are_named(data_at: Any, tmp_path: Path) -> None:
     write(tmp_path, {**TWO, "popular": [("1.jpg", "dog", "no")]})
     with pytest.raises(UserError, match=r"popular\.json: .*dog.* needs one label"):
         list(TASK.samples(data_at()))
@@ -139,7 +145,7 @@ def test_contradictory_labels_and_missing_files_are_named(data_at, tmp_path):
         list(TASK.samples(data_at()))
 
 
-def test_the_mini_files_follow_the_facts_of_the_official_ones(mini):
+def test_the_mini_files_follow_the_facts_of_the_official_ones(mini: Any) -> None:
     folder = mini.data("pope", TASK).folder
     assert (folder / "coco_pope_random.json").read_text().startswith("{")
     assert (folder / "gqa_pope_seem_random.json").read_text().startswith("[")

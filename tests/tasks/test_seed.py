@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from harmon_eval.suites import load
 from harmon_eval.tasks.seed.task import TASK, summarize
 
 
-def entry(number, kind=1, **changes):
+def entry(number: Any, kind: int = 1, **changes: Any) -> dict[str, Any]:
     choices = {f"choice_{letter}": text for letter, text in zip("abcd", "wxyz", strict=True)}
     return {
         "question_id": str(number),
@@ -29,13 +31,13 @@ def entry(number, kind=1, **changes):
     }
 
 
-def write(folder, entries):
+def write(folder: Path, entries: Any) -> None:
     (folder / "SEED-Bench-image").mkdir(exist_ok=True)
     Image.new("RGB", (8, 8)).save(folder / "SEED-Bench-image" / "1", "PNG")
     (folder / "SEED-Bench.json").write_text(json.dumps({"questions": entries}))
 
 
-def test_videos_are_no_part_of_it(data_at, tmp_path):
+def test_videos_are_no_part_of_it(data_at: Any, tmp_path: Path) -> None:
     write(tmp_path, [entry(1), entry("v2", 10, data_type="video")])
     (sample,) = TASK.samples(data_at())
     assert sample.request.question == (
@@ -45,7 +47,9 @@ def test_videos_are_no_part_of_it(data_at, tmp_path):
     assert (sample.group, sample.target["dimension"]) == ("1", "Scene Understanding")
 
 
-def test_lmms_eval_asks_this_benchmark_in_llavas_words(data_at, tmp_path):  # seed.md, 3
+def test_lmms_eval_asks_this_benchmark_in_llavas_words(
+    data_at: Any, tmp_path: Path
+) -> None:  # seed.md, 3
     write(tmp_path, [entry(1)])
     asked = {
         name: next(iter(registry.task(f"seed:{name}").samples(data_at()))).request.question
@@ -55,7 +59,7 @@ def test_lmms_eval_asks_this_benchmark_in_llavas_words(data_at, tmp_path):  # se
     assert asked["janus"].startswith("\nWhich?\nA. w\n") and "\nD. z\n\nAnswer" in asked["janus"]
 
 
-def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
+def test_averages_over_questions_and_over_dimensions() -> None:  # seed.md, E2
     kinds = ["Scene Understanding"] * 3 + ["Text Recognition"]
     rows = pd.DataFrame(
         {
@@ -72,7 +76,9 @@ def test_averages_over_questions_and_over_dimensions():  # seed.md, E2
     assert found["macro_dimensions"] == pytest.approx(33.3333, abs=1e-4)
 
 
-def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(data_at, tmp_path, marked):
+def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     write(tmp_path, [entry(1), entry(2)])
     samples = list(TASK.samples(data_at()))
     found = summarize(marked(TASK, samples, lambda s: "B" if s.id == "1" else "hm"))
@@ -80,13 +86,13 @@ def test_an_unmatched_reply_is_wrong_counted_and_never_a_random_letter(data_at, 
     assert found["seed_image[random-letter]"] == pytest.approx(60)  # four letters and Z
 
 
-def test_repeated_questions_are_refused(tmp_path):  # E3
+def test_repeated_questions_are_refused(tmp_path: Path) -> None:  # E3
     write(tmp_path, [entry(1), entry(1)])
     with pytest.raises(UserError, match="two samples with the id '1'"):
         prepare("seed", TASK, load("mini", tmp_path), RunSettings())
 
 
-def test_what_is_wrong_with_the_file_is_said(data_at, tmp_path):
+def test_what_is_wrong_with_the_file_is_said(data_at: Any, tmp_path: Path) -> None:
     write(tmp_path, [entry(1, choice_c=None)])
     with pytest.raises(UserError, match="question 1: the field 'choice_c' is missing"):
         list(TASK.samples(data_at()))
@@ -98,7 +104,9 @@ def test_what_is_wrong_with_the_file_is_said(data_at, tmp_path):
         list(TASK.samples(data_at(suite="official")))
 
 
-def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(data_at, tmp_path, marked):
+def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(
+    data_at: Any, tmp_path: Path, marked: Any
+) -> None:
     write(tmp_path, [entry(1)])
     samples = list(TASK.samples(data_at()))
     right = samples[0].target["answer"]

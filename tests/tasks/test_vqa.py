@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ ROWS = [
 ]
 
 
-def write(folder, kind):
+def write(folder: Path, kind: Any) -> Any:
     Image.new("RGB", (8, 8), "red").save(folder / "a.png")
     file = folder / f"mine.{kind}"
     if kind == "jsonl":
@@ -37,7 +39,9 @@ def write(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
-def test_every_form_asks_and_marks_the_same(data_at, tmp_path, marked, kind):
+def test_every_form_asks_and_marks_the_same(
+    data_at: Any, tmp_path: Path, marked: Any, kind: str
+) -> None:
     task = registry.task(f"vqa:{write(tmp_path, kind)}")
     samples = list(task.samples(data_at()))
     assert [len(s.request.images) for s in samples] == [1, 1, 0]
@@ -52,7 +56,9 @@ def test_every_form_asks_and_marks_the_same(data_at, tmp_path, marked, kind):
     assert (found["accuracy_choice"], found["accuracy_open"]) == (100, 50)
 
 
-def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
+def test_a_path_is_a_task_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     file = write(tmp_path, "jsonl")
     assert cli.main(["--tasks", f"vqa:{file}", "--model", "scripted", "--output", "run"]) == 0
@@ -73,7 +79,9 @@ def test_a_path_is_a_task_on_the_command_line(tmp_path, monkeypatch, capsys):
         ({"question": "q", "answer": "a", "options": "[1+"}, None),
     ],
 )
-def test_what_is_wrong_with_a_row_is_said(tmp_path, data_at, row, message):
+def test_what_is_wrong_with_a_row_is_said(
+    tmp_path: Path, data_at: Any, row: dict[str, Any], message: str | None
+) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(row))
     if message is None:  # one text, though it begins like a list
@@ -82,7 +90,7 @@ def test_what_is_wrong_with_a_row_is_said(tmp_path, data_at, row, message):
         list(registry.task(f"vqa:{file}").samples(data_at()))
 
 
-def test_other_files_are_refused(tmp_path, data_at):
+def test_other_files_are_refused(tmp_path: Path, data_at: Any) -> None:
     with pytest.raises(UserError, match="no such file"):
         list(registry.task("vqa:nowhere.jsonl").samples(data_at()))
     (tmp_path / "mine.xls").write_text("x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,12 +42,12 @@ from harmon_eval.tasks.wise.rules import LEGACY, VERIFIED, parse_legacy, parse_v
         ("", None),
     ],
 )
-def test_replies_of_the_legacy_edition(reply, scores):
+def test_replies_of_the_legacy_edition(reply: str, scores: tuple[Any, ...] | None) -> None:
     found = parse_legacy(reply)
     assert (tuple(found[name] for name in wise.SCORES) if found else None) == scores
 
 
-def test_a_score_beyond_2_is_no_score():
+def test_a_score_beyond_2_is_no_score() -> None:
     assert parse_legacy("Consistency: 5\nRealism: 10\nAesthetic Quality: 2") is None
 
 
@@ -61,23 +62,23 @@ def test_a_score_beyond_2_is_no_score():
         ("", None),
     ],
 )
-def test_replies_of_the_verified_edition(reply, score):
+def test_replies_of_the_verified_edition(reply: Any, score: Any) -> None:
     assert parse_verified(reply) == score
 
 
 @pytest.mark.parametrize(
     ("scores", "value"), [((2, 1, 0), 0.8), ((1, 1, 1), 0.5), ((0, 2, 2), 0.3), ((2, 2, 2), 1.0)]
 )
-def test_wiscore_as_worked_in_the_specification(scores, value):
+def test_wiscore_as_worked_in_the_specification(scores: tuple[Any, ...], value: float) -> None:
     assert wiscore(*scores) == value
 
 
-def frame(values, column, judge="gpt-4o", total=6):
+def frame(values: Any, column: Any, judge: str = "gpt-4o", total: int = 6) -> Any:
     rows = [{"category": c, column: v} for c, v in zip(wise.CATEGORIES, values, strict=False)]
     return pd.DataFrame(rows).assign(judge=judge, total=total)
 
 
-def test_the_published_rows_of_harmon_and_bagel():
+def test_the_published_rows_of_harmon_and_bagel() -> None:
     harmon = frame((0.38, 0.48, 0.52, 0.37, 0.44, 0.29), "wiscore")
     found = wise.totals(harmon, "wiscore", LEGACY, "wiscore")
     assert found["wiscore[gpt-4o]"] == pytest.approx(0.41132)
@@ -87,12 +88,12 @@ def test_the_published_rows_of_harmon_and_bagel():
     assert round(found["unweighted_mean[gpt-4o]"], 2) == 0.52
 
 
-def test_a_missing_category_leaves_no_total_but_a_lower_bound():
+def test_a_missing_category_leaves_no_total_but_a_lower_bound() -> None:
     found = wise.totals(frame((1.0, 0.5), "score"), "score", VERIFIED, "verified_score")
     assert found == {"as_zero[gpt-4o]": 0.25, "culture": 1.0, "time": 0.5}
 
 
-def test_weights_are_the_sizes_of_the_categories_and_ids_alone_decide():
+def test_weights_are_the_sizes_of_the_categories_and_ids_alone_decide() -> None:
     assert list(LEGACY.weights.values()) == [0.4, 0.167, 0.133, 0.1, 0.1, 0.1]
     assert list(VERIFIED.weights.values()) == [0.4, 0.12, 0.12, 0.12, 0.12, 0.12]
     legacy = {
@@ -123,7 +124,9 @@ def test_weights_are_the_sizes_of_the_categories_and_ids_alone_decide():
 # -- files ---------------------------------------------------------------------------------------
 
 
-def test_images_lie_where_wise_expects_them_and_the_explanation_is_the_judges_alone(tmp_path):
+def test_images_lie_where_wise_expects_them_and_the_explanation_is_the_judges_alone(
+    tmp_path: Path,
+) -> None:
     make(tmp_path)
     found = list(wise.samples(tmp_path, LEGACY))
     first = found[0]
@@ -135,14 +138,14 @@ def test_images_lie_where_wise_expects_them_and_the_explanation_is_the_judges_al
     assert (ask.max_new_tokens, ask.images) == (2000, (Path("1.png"),))
 
 
-def test_the_prompts_of_the_mini_editions_are_words_the_model_knows_and_differ():
+def test_the_prompts_of_the_mini_editions_are_words_the_model_knows_and_differ() -> None:
     words = set(VOCABULARY) | {","}
     prompts = [[r["Prompt"] for r in records(e, s)] for e, s in ((LEGACY, 1000), (VERIFIED, 2000))]
     assert all(set(p.replace(",", " ,").split()) <= words for own in prompts for p in own)
     assert prompts[0] != prompts[1]
 
 
-def test_a_rubric_of_ones_own_is_used_raw_and_changes_the_data(tmp_path):
+def test_a_rubric_of_ones_own_is_used_raw_and_changes_the_data(tmp_path: Path) -> None:
     make(tmp_path)
     ours = next(iter(wise.samples(tmp_path, LEGACY)))
     (tmp_path / "rubric.txt").write_text('{explanation}|{prompt}|{"x": 1}')
@@ -164,7 +167,7 @@ def test_a_rubric_of_ones_own_is_used_raw_and_changes_the_data(tmp_path):
         ({"prompt_id": 2}, "must not repeat"),
     ],
 )
-def test_a_flaw_in_the_files_is_named(tmp_path, change, words):
+def test_a_flaw_in_the_files_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     make(tmp_path)
     file = tmp_path / LEGACY.files[0]
     data = json.loads(file.read_text())
@@ -182,14 +185,14 @@ def test_a_flaw_in_the_files_is_named(tmp_path, change, words):
 class Says(Responder):
     name = "says"
 
-    def __init__(self, reply):
+    def __init__(self, reply: Any) -> None:
         self.reply = reply
 
-    def ask(self, requests):
+    def ask(self, requests: Any) -> Any:
         return [self.reply for _ in requests]
 
 
-def answers_to(folder, edition, seed, draw):
+def answers_to(folder: Path, edition: Any, seed: Any, draw: Any) -> Any:
     """Answers with the image that ``draw`` makes of each sample."""
     from harmon_eval.tasks.wise.mini import write
 
@@ -201,7 +204,7 @@ def answers_to(folder, edition, seed, draw):
     return found
 
 
-def truth(sample):
+def truth(sample: Any) -> Any:
     """A scene of exactly what the prompt names."""
     prompt = sample.request.prompt.replace(",", "").split()
     counts = {"two": 2, "three": 3, "four": 4}
@@ -223,7 +226,9 @@ def truth(sample):
         ("wise_verified", VERIFIED, "verified_score[shape-rules-1]"),
     ],
 )
-def test_perfect_pictures_score_1_and_empty_ones_the_floor(tmp_path, name, edition, top):
+def test_perfect_pictures_score_1_and_empty_ones_the_floor(
+    tmp_path: Path, name: str, edition: Any, top: str
+) -> None:
     own, judge = task(name), {"judge": Judge(RuleJudge())}
     perfect = own.mark(answers_to(tmp_path, edition, 5, truth), judge)
     summary = own.summarize(pd.DataFrame(perfect))
@@ -242,7 +247,9 @@ def test_perfect_pictures_score_1_and_empty_ones_the_floor(tmp_path, name, editi
         ("wise_verified", VERIFIED, "Score: 1"),
     ],
 )
-def test_images_that_were_not_judged_bound_the_score(tmp_path, name, edition, reply):
+def test_images_that_were_not_judged_bound_the_score(
+    tmp_path: Path, name: str, edition: Any, reply: str
+) -> None:
     """Two of the 32 images of culture, which weighs 0.4, have no verdict."""
     own, grey = task(name), np.full((64, 64, 3), 128, np.uint8)
     answers = answers_to(tmp_path, edition, 5, lambda _: grey)
@@ -266,13 +273,13 @@ def test_images_that_were_not_judged_bound_the_score(tmp_path, name, edition, re
     assert score_bounds(part, rows[:5], scored[:3]) is None
 
 
-def test_rows_of_two_judges_are_never_one_number():
+def test_rows_of_two_judges_are_never_one_number() -> None:
     with pytest.raises(UserError, match=r"several judges \(a, b\)"):
         judge_of(pd.DataFrame({"judge": ["a", None, "b"]}))
     assert judge_of(pd.DataFrame({"judge": [None, "a"]})) == "a"
 
 
-def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path):
+def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path: Path) -> None:
     own = task("wise")
     answers = answers_to(tmp_path, LEGACY, 5, truth)[:3]
     reply = "Consistency: 2\nRealism: 1\nAesthetic Quality: 0"
@@ -293,6 +300,6 @@ def test_what_the_judge_says_stands_in_rows_and_in_wises_own_files(tmp_path):
     assert all("does not parse" in row["unscored"] for row in refused)
 
 
-def test_the_editions_never_meet():
+def test_the_editions_never_meet() -> None:
     assert task("wise").headline != task("wise_verified").headline
     assert Ask("?").system == ""

@@ -206,7 +206,7 @@ def test_combinations_held_out_from_training_are_a_split_of_their_own() -> None:
         assert not scenes.unseen(split_scene(0, "seen", i))
 
 
-def test_pictures_are_read_as_they_look(tmp_path):
+def test_pictures_are_read_as_they_look(tmp_path: Path) -> None:
     """16 bits scaled, transparent on white, upright, as by the reader of the benchmarks."""
     import numpy as np
     from PIL import Image

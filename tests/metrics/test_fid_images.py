@@ -1,7 +1,10 @@
 """Preparation and FID of image folders against clean-fid itself."""
 
+from __future__ import annotations
+
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +62,7 @@ def pictures(seed: int, count: int) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two folders of images in sub-folders and several formats, and the arrays."""
     sets = []
     for seed in (0, 1):
@@ -78,7 +81,7 @@ def folders(tmp_path_factory):
     return sets
 
 
-def ours(a, b, protocol, batch_size=32):
+def ours(a: Any, b: Any, protocol: Any, batch_size: int = 32) -> Any:
     statistics = [FrechetStatistics() for _ in (a, b)]
     for images, found in zip((a, b), statistics, strict=True):
         for features in feature_batches(images, Projection(), protocol, batch_size):
@@ -86,7 +89,7 @@ def ours(a, b, protocol, batch_size=32):
     return frechet_distance(*statistics)
 
 
-def theirs(a: Path, b: Path, mode="clean", transform=None, scale=1.0):
+def theirs(a: Path, b: Path, mode: str = "clean", transform: Any = None, scale: float = 1.0) -> Any:
     net = Projection()
     return clean_fid.compare_folders(
         str(a),
@@ -99,17 +102,19 @@ def theirs(a: Path, b: Path, mode="clean", transform=None, scale=1.0):
     )
 
 
-def test_playground_equals_clean_fid_from_files(folders, clean_fid_scipy):
+def test_playground_equals_clean_fid_from_files(folders: Any, clean_fid_scipy: None) -> None:
     (a, _), (b, _) = folders
     value = ours(find_images(a), find_images(b), "playground")
     assert value == pytest.approx(theirs(a, b), rel=1e-4)
     assert value > 0.1
 
 
-def test_gigagan256_equals_clean_fid_with_its_transform(folders, clean_fid_scipy):
+def test_gigagan256_equals_clean_fid_with_its_transform(
+    folders: Any, clean_fid_scipy: None
+) -> None:
     (a, _), (b, _) = folders
 
-    def transform(image):
+    def transform(image: Any) -> Any:
         side = min(image.shape[:2])
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         picture = Image.fromarray(image).crop((left, top, left + side, top + side))
@@ -119,14 +124,14 @@ def test_gigagan256_equals_clean_fid_with_its_transform(folders, clean_fid_scipy
     assert value == pytest.approx(theirs(a, b, transform=transform), rel=1e-4)
 
 
-def test_pytorch_fid_equals_clean_fids_legacy_mode(folders, clean_fid_scipy):
+def test_pytorch_fid_equals_clean_fids_legacy_mode(folders: Any, clean_fid_scipy: None) -> None:
     (a, _), (b, _) = folders
     value = ours(find_images(a), find_images(b), "pytorch-fid")
     # The network normalises by (x - 128) / 128; pytorch-fid's 2x/255 - 1 is that of 256/255 x.
     assert value == pytest.approx(theirs(a, b, "legacy_pytorch", scale=256 / 255), rel=1e-4)
 
 
-def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
+def test_from_memory_equals_clean_fid(folders: Any, clean_fid_scipy: None) -> None:
     sets = [images for _, images in folders]
     square = [[i[:64, :64] for i in images] for images in sets]
     net = Projection()
@@ -134,7 +139,7 @@ def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
     for images in square:
         waiting = iter(images)
 
-        def generator(z, waiting=waiting):
+        def generator(z: Any, waiting: Any = waiting) -> Any:
             batch = np.stack([next(waiting) for _ in range(len(z))]).transpose(0, 3, 1, 2)
             return torch.from_numpy(batch)
 
@@ -147,13 +152,13 @@ def test_from_memory_equals_clean_fid(folders, clean_fid_scipy):
     assert ours(*square, "playground") == pytest.approx(expected, rel=1e-4)
 
 
-def test_protocols_give_different_numbers(folders):
+def test_protocols_give_different_numbers(folders: Any) -> None:
     (a, _), (b, _) = folders
     values = [ours(find_images(a)[:40], find_images(b)[:40], protocol) for protocol in PROTOCOLS]
     assert len({round(value, 3) for value in values}) == 3
 
 
-def test_the_batch_size_does_not_matter(folders):
+def test_the_batch_size_does_not_matter(folders: Any) -> None:
     (a, _), (b, _) = folders
     values = [ours(find_images(a)[:30], find_images(b)[:30], "playground", n) for n in (1, 7, 30)]
     assert values == pytest.approx([values[0]] * 3, rel=1e-5)
@@ -163,7 +168,7 @@ def test_the_batch_size_does_not_matter(folders):
     ("protocol", "mode"), [("playground", "clean"), ("pytorch-fid", "legacy_pytorch")]
 )
 @pytest.mark.parametrize("size", [(299, 299), (512, 400), (64, 48), (1024, 1024)])
-def test_pixels_equal_clean_fids(protocol, mode, size):
+def test_pixels_equal_clean_fids(protocol: str, mode: str, size: tuple[Any, ...]) -> None:
     image = np.random.default_rng(0).integers(0, 256, size=(*size, 3)).astype(np.uint8)
     scale = 256 / 255 if protocol == "pytorch-fid" else 1.0
     expected = build_resizer(mode)(image).transpose(2, 0, 1) * scale
@@ -172,19 +177,19 @@ def test_pixels_equal_clean_fids(protocol, mode, size):
     np.testing.assert_allclose(pixels, expected, atol=2e-3)
 
 
-def test_an_image_of_the_networks_size_passes_unchanged():
+def test_an_image_of_the_networks_size_passes_unchanged() -> None:
     image = np.random.default_rng(1).integers(0, 256, size=(64, 64, 3)).astype(np.uint8)
     np.testing.assert_array_equal(prepare(image, "playground", 64), image.transpose(2, 0, 1))
 
 
-def test_the_crop_takes_the_middle():
+def test_the_crop_takes_the_middle() -> None:
     image = np.zeros((40, 100, 3), np.uint8)
     image[:, 30:70] = 255
     assert (centre_crop_256(image) == 255).all()
     assert (centre_crop_256(image.transpose(1, 0, 2)) == 255).all()
 
 
-def test_files_are_found_as_clean_fid_finds_them(folders):
+def test_files_are_found_as_clean_fid_finds_them(folders: Any) -> None:
     (a, _), _ = folders
     found = find_images(a)
     assert len(found) == COUNT
@@ -193,7 +198,7 @@ def test_files_are_found_as_clean_fid_finds_them(folders):
         find_images(a / "nowhere")
 
 
-def test_a_corrupt_file_is_named(tmp_path):
+def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     Image.new("RGB", (32, 32)).save(broken)
     broken.write_bytes(broken.read_bytes()[:40])
@@ -231,17 +236,17 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch):
+def watched(monkeypatch: pytest.MonkeyPatch) -> Any:
     net = Watched()
     monkeypatch.setitem(PROTOCOLS, "watched", net.protocol)
     return net
 
 
-def numbered(count):
+def numbered(count: Any) -> Any:
     return [np.full((8, 8, 3), i, np.uint8) for i in range(count)]
 
 
-def test_the_next_batch_is_prepared_while_the_network_runs(watched):
+def test_the_next_batch_is_prepared_while_the_network_runs(watched: Any) -> None:
     features = []
     watched.expected = 8
     for batch in feature_batches(numbered(12), watched, "watched", batch_size=4):
@@ -251,13 +256,13 @@ def test_the_next_batch_is_prepared_while_the_network_runs(watched):
     np.testing.assert_array_equal(np.concatenate(features), expected)
 
 
-def test_no_more_than_two_batches_of_pixels_are_held(watched):
+def test_no_more_than_two_batches_of_pixels_are_held(watched: Any) -> None:
     for done, _ in enumerate(feature_batches(numbered(40), watched, "watched", 4), start=1):
         assert max(watched.prepared) < 4 * (done + 1)
     assert sorted(watched.prepared) == list(range(40))
 
 
-def test_an_unreadable_picture_ends_the_stream_with_its_name(watched, tmp_path):
+def test_an_unreadable_picture_ends_the_stream_with_its_name(watched: Any, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_text("no picture")
     batches = feature_batches([*numbered(4), broken, *numbered(20)], watched, "watched", 4)

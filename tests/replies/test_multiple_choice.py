@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,21 +39,21 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("reply", "toolkit", "lmms_eval"), EXAMPLES)
-def test_mmbench_replies(reply, toolkit, lmms_eval):
+def test_mmbench_replies(reply: Any, toolkit: Any, lmms_eval: Any) -> None:
     assert vlmevalkit_rule(reply, OPTIONS)[0] == toolkit
     assert lmms_eval_rule(reply, OPTIONS) == lmms_eval
 
 
-def test_the_rule_says_which_part_of_it_gave_the_letter():
+def test_the_rule_says_which_part_of_it_gave_the_letter() -> None:
     found = [vlmevalkit_rule(r, OPTIONS)[1] for r in ("B", "The answer is b", "a cat", "hm")]
     assert found == ["letter", "answer phrase", "option text", "unmatched"]
 
 
-def test_a_letter_that_no_option_has_is_no_letter():  # mmbench.md, E5
+def test_a_letter_that_no_option_has_is_no_letter() -> None:  # mmbench.md, E5
     assert vlmevalkit_rule("C", {"A": "left", "B": "right"}) == (None, "unmatched")
 
 
-def test_the_options_end_at_the_first_missing_one():
+def test_the_options_end_at_the_first_missing_one() -> None:
     for missing in ("", "nan", None, float("nan"), "None"):
         assert given_options({"A": "x", "B": "y", "C": missing, "D": "z"}) == {"A": "x", "B": "y"}
 
@@ -63,7 +65,9 @@ def test_the_options_end_at_the_first_missing_one():
      ("The answer is C", None, "T", "C"), ("Cat", None, "C", "D"), ("**B**", None, "*", "B"),
      (" d ", None, "D", None), ("", None, None, None)],
 )  # fmt: skip
-def test_seed_bench_replies(reply, exact, first, rule):  # seed.md, E1
+def test_seed_bench_replies(
+    reply: str, exact: str | None, first: str | None, rule: str | None
+) -> None:  # seed.md, E1
     options = {"A": "bird", "B": "dog", "C": "fish", "D": "cat"}
     assert whole_reply(reply, options) == exact
     assert first_character(reply) == first
@@ -71,7 +75,7 @@ def test_seed_bench_replies(reply, exact, first, rule):  # seed.md, E1
 
 
 @given(st.text())
-def test_no_text_breaks_a_rule(reply):
+def test_no_text_breaks_a_rule(reply: Any) -> None:
     assert vlmevalkit_rule(reply, OPTIONS)[0] in (None, "Z", *OPTIONS)
     assert lmms_eval_rule(reply, OPTIONS) in (None, *"ABCDE")
 
@@ -86,7 +90,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("reply", "toolkit", "ours"), WORDS)
-def test_the_first_letter_of_a_word_after_answer_is(reply, toolkit, ours):
+def test_the_first_letter_of_a_word_after_answer_is(reply: Any, toolkit: Any, ours: Any) -> None:
     options = {"A": "left of it", "B": "right of it", "C": "above it", "D": "below it"}
     assert vlmevalkit_rule(reply, options)[0] == toolkit
     assert whole_letter_rule(reply, options)[0] == ours
@@ -105,6 +109,6 @@ def test_the_first_letter_of_a_word_after_answer_is(reply, toolkit, ours):
         ("-3", None),
     ],
 )
-def test_letters_of_questions_of_ones_own(reply, letter):
+def test_letters_of_questions_of_ones_own(reply: Any, letter: Any) -> None:
     options = {"A": "cat", "B": "dog", "C": "3"}
     assert vqa_rule(reply, options)[0] == letter

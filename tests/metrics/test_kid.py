@@ -1,5 +1,7 @@
 """KID against clean-fid and torchmetrics, by hand, and its standard error against repetition."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
@@ -8,14 +10,14 @@ from harmon_eval.core import UserError
 from harmon_eval.metrics.kid import kid, squared_mmd
 
 
-def test_by_hand_for_two_vectors_of_one_number():
+def test_by_hand_for_two_vectors_of_one_number() -> None:
     # k(x, y) = (xy + 1)^3: within x 2 * 1 / 2 = 1, within y 27, across (1 + 1 + 8 + 27 ...) / 4.
     x, y = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
     across = (1 + 1 + 2**3 + 3**3) / 4
     assert squared_mmd(x, y) == pytest.approx(1 + 3**3 - 2 * across)
 
 
-def test_equals_torchmetrics():
+def test_equals_torchmetrics() -> None:
     from torchmetrics.image.kid import poly_mmd
 
     rng = np.random.default_rng(0)
@@ -24,7 +26,7 @@ def test_equals_torchmetrics():
     assert squared_mmd(x, y) == pytest.approx(float(expected), rel=1e-10)
 
 
-def test_equals_clean_fid():
+def test_equals_clean_fid() -> None:
     from cleanfid.fid import kernel_distance
 
     rng = np.random.default_rng(1)
@@ -34,7 +36,7 @@ def test_equals_clean_fid():
     assert squared_mmd(x, y) == pytest.approx(expected, rel=1e-10)
 
 
-def test_the_mean_over_subsets_estimates_the_whole():
+def test_the_mean_over_subsets_estimates_the_whole() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(400, 8)), rng.normal(0.4, 1, size=(400, 8))
     result = kid(x, y, subset_size=100)
@@ -42,7 +44,7 @@ def test_the_mean_over_subsets_estimates_the_whole():
 
 
 @pytest.mark.parametrize("subset_size", [50, 1000])
-def test_the_standard_error_is_what_repetition_shows(subset_size):
+def test_the_standard_error_is_what_repetition_shows(subset_size: int) -> None:
     rng = np.random.default_rng(3)
     results = [
         kid(
@@ -58,20 +60,20 @@ def test_the_standard_error_is_what_repetition_shows(subset_size):
     assert 0.6 < told / spread < 1.5
 
 
-def test_unbiased_for_equal_distributions_even_for_few_images():
+def test_unbiased_for_equal_distributions_even_for_few_images() -> None:
     rng = np.random.default_rng(4)
     values = [squared_mmd(rng.normal(size=(8, 20)), rng.normal(size=(8, 20))) for _ in range(400)]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 
 
-def test_the_seed_fixes_the_subsets():
+def test_the_seed_fixes_the_subsets() -> None:
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 4))
     assert kid(x, y) == kid(x, y)
     assert kid(x, y) != kid(x, y, seed=1)
 
 
-def test_too_few_or_broken_features_are_refused():
+def test_too_few_or_broken_features_are_refused() -> None:
     with pytest.raises(UserError, match="at least 4 images"):
         kid(np.ones((3, 2)), np.ones((9, 2)))
     with pytest.raises(UserError, match="not finite"):

@@ -1,5 +1,9 @@
 """MMMU's letters and open answers, read as the official code reads them."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from harmon_eval.core import UserError
@@ -27,11 +31,11 @@ OPTIONS = {"A": "red", "B": "green", "C": "blue", "D": "<image 2>"}
                               "none of these options is right at all here")),
     ],
 )  # fmt: skip
-def test_letters(reply, found):  # mmmu.md, E1
+def test_letters(reply: Any, found: Any) -> None:  # mmmu.md, E1
     assert letter(reply, OPTIONS)[0] == found
 
 
-def test_the_random_letters_of_the_original_are_its_own():
+def test_the_random_letters_of_the_original_are_its_own() -> None:
     assert random_letters(["ABCD"] * 6) == ["A", "A", "C", "B", "B", "B"]
 
 
@@ -59,12 +63,12 @@ OPEN = [
 
 
 @pytest.mark.parametrize(("truth", "reply", "values", "right"), OPEN)
-def test_open_answers(truth, reply, values, right):
+def test_open_answers(truth: Any, reply: Any, values: Any, right: Any) -> None:
     assert open_values(reply) == values
     assert open_correct(truths(truth), values) is right
 
 
-def test_a_list_written_as_text_is_never_run_as_code():
+def test_a_list_written_as_text_is_never_run_as_code() -> None:
     assert literal_list("['a', 2]", "row 1") == ["a", "2"]
     with pytest.raises(UserError, match=r"row 1: .* is no list"):
         literal_list("__import__('os').getcwd()", "row 1")
@@ -81,6 +85,6 @@ TAILS = [
 
 
 @pytest.mark.parametrize(("reply", "official", "ours"), TAILS)
-def test_an_indicator_that_ends_its_line(reply, official, ours):
+def test_an_indicator_that_ends_its_line(reply: Any, official: Any, ours: Any) -> None:
     assert open_values(reply) == official
     assert past_empty_tails(reply) == ours

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,15 +18,15 @@ from harmon_eval.tasks.geneval.rules import PALETTE, Protocol, relative_position
 LOW, HIGH = [10, 10, 100, 100], [300, 300, 400, 400]
 
 
-def boxes(*rows):
+def boxes(*rows: Any) -> Any:
     return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
-def never(name, row):
+def never(name: Any, row: Any) -> None:
     raise AssertionError(f"asked for the colour of {name} {row}")
 
 
-def dogs(*scores):
+def dogs(*scores: Any) -> dict[str, Any]:
     return {"dog": boxes(*([10 + 100 * i, 10, 90 + 100 * i, 100, s] for i, s in enumerate(scores)))}
 
 
@@ -50,18 +52,18 @@ THREE_DOGS = counting("dog", 3)
         (THREE_DOGS, dogs(*[0.95] * 20), "expected dog<4, found 16"),
     ],
 )
-def test_objects_must_be_there_in_number(metadata, detections, reason):
+def test_objects_must_be_there_in_number(metadata: Any, detections: Any, reason: str) -> None:
     assert verdict(metadata, detections, never) == (reason == "", reason)
 
 
-def test_the_same_box_twice_counts_as_two_objects():
+def test_the_same_box_twice_counts_as_two_objects() -> None:
     found = dogs(0.95, 0.94, 0.93)["dog"]
     again = np.vstack([found, found[2:]])
     again[3, 4] = 0.91
     assert verdict(THREE_DOGS, {"dog": again}, never) == (False, "expected dog<4, found 4")
 
 
-def test_an_exclude_clause_is_checked_even_when_an_include_failed():
+def test_an_exclude_clause_is_checked_even_when_an_include_failed() -> None:
     metadata = {"tag": "counting", "include": [clause("cat")], "exclude": [clause("dog", 2)]}
     reasons = "expected cat>=1, found 0\nexpected dog<2, found 3"
     assert verdict(metadata, dogs(0.95, 0.94, 0.93), never) == (False, reasons)
@@ -83,20 +85,20 @@ LEFT = {"tag": "position", "include": [clause("cat"), clause("dog", position=["l
         ([181, 100, 381, 300], [100, 100, 300, 300], ""),
     ],
 )
-def test_position(cat, dog, reason):
+def test_position(cat: list[Any], dog: list[Any], reason: str) -> None:
     reason = reason and f"expected dog left of target, {reason}"
     found = {"cat": boxes([*cat, 0.9]), "dog": boxes([*dog, 0.9])}
     assert verdict(LEFT, found, never) == (reason == "", reason)
 
 
-def test_only_the_most_confident_subject_counts():
+def test_only_the_most_confident_subject_counts() -> None:
     subjects = boxes([100, 100, 200, 200, 0.6], [450, 100, 500, 200, 0.95])
     found = {"cat": boxes([300, 100, 400, 200, 0.9]), "dog": subjects}
     wrong = "expected dog left of target, found right of target"
     assert verdict(LEFT, found, never) == (False, wrong)
 
 
-def test_a_missing_reference_leaves_no_target_and_a_missing_subject_is_just_missing():
+def test_a_missing_reference_leaves_no_target_and_a_missing_subject_is_just_missing() -> None:
     dog = {"dog": boxes([100, 100, 200, 200, 0.9])}
     no_target = "expected cat>=1, found 0\nno target for dog to be left of"
     assert verdict(LEFT, dog, never) == (False, no_target)
@@ -110,7 +112,7 @@ RED_CAR = {"tag": "colors", "include": [clause("car", color="red")], "prompt": "
 CAR_AND_BUS = color_attr("car", "red", "bus", "green")
 
 
-def place_color(detections):
+def place_color(detections: Any) -> Callable[..., Any]:
     """A colour namer for a canvas with red at LOW and green at HIGH."""
     return lambda name, row: "red" if detections[name][row][0] < 200 else "green"
 
@@ -125,7 +127,7 @@ def place_color(detections):
         ([], "expected car>=1, found 0"),
     ],
 )
-def test_the_most_confident_object_has_the_color(cars, reason):
+def test_the_most_confident_object_has_the_color(cars: list[Any], reason: str) -> None:
     found = {"car": boxes(*cars)}
     assert verdict(RED_CAR, found, place_color(found)) == (reason == "", reason)
 
@@ -143,18 +145,18 @@ def test_the_most_confident_object_has_the_color(cars, reason):
         (LOW, LOW, "expected green bus>=1, found 0 green; and 1 red"),
     ],
 )
-def test_each_object_has_its_own_color(car, bus, reason):
+def test_each_object_has_its_own_color(car: Any, bus: Any, reason: str) -> None:
     found = {"car": boxes([*car, 0.9]), "bus": boxes([*bus, 0.9])}
     assert verdict(CAR_AND_BUS, found, place_color(found)) == (reason == "", reason)
 
 
-def test_observed_colors_are_listed_in_palette_order():
+def test_observed_colors_are_listed_in_palette_order() -> None:
     metadata = {"tag": "colors", "include": [clause("car", 4, color="blue")]}
     colors = ["white", "blue", "red", "white"]
     found = {"car": dogs(0.9, 0.8, 0.7, 0.6, 0.5)["dog"]}
     asked = []
 
-    def color_of(name, row):
+    def color_of(name: Any, row: Any) -> Any:
         asked.append((name, row))
         return colors[row]
 
@@ -166,12 +168,12 @@ def test_observed_colors_are_listed_in_palette_order():
 # -- survivors -----------------------------------------------------------------------------------
 
 
-def test_equal_scores_come_in_reverse_input_order():
+def test_equal_scores_come_in_reverse_input_order() -> None:
     assert [found.row for found in surviving(dogs(0.5, 0.5, 0.5)["dog"], "colors")] == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("tag", "threshold"), [("counting", 0.9), ("colors", 0.3)])
-def test_thresholds_are_strict_in_single_precision(tag, threshold):
+def test_thresholds_are_strict_in_single_precision(tag: str, threshold: float) -> None:
     just_above = np.nextafter(np.float32(threshold), np.float32(1))
     for score, survives in ((np.float32(threshold), 0), (just_above, 1)):
         found = np.array([[0, 0, 9, 9, score]], dtype=np.float32)
@@ -180,7 +182,7 @@ def test_thresholds_are_strict_in_single_precision(tag, threshold):
     assert surviving(np.array([[0, 0, 9, 9, np.nan]], dtype=np.float32), tag) == []
 
 
-def test_suppression_counts_one_pixel_more_on_each_side():
+def test_suppression_counts_one_pixel_more_on_each_side() -> None:
     # 10 x 10 pixels each, 5 columns shared: 50 / 150.
     found = boxes([0, 0, 9, 9, 0.9], [5, 0, 14, 9, 0.8])
     for limit, left in ((1 / 3, 1), (0.334, 2), (1.0, 2)):
@@ -194,7 +196,7 @@ def test_suppression_counts_one_pixel_more_on_each_side():
 # -- section 6: closed forms of the position rule --------------------------------------------------
 
 
-def square(x, y, side=100):
+def square(x: Any, y: Any, side: int = 100) -> Any:
     return np.array([x, y, x + side, y + side], dtype=np.float32)
 
 
@@ -214,22 +216,26 @@ def square(x, y, side=100):
         ((200, 150), {"right of", "below"}),
     ],
 )
-def test_closed_forms_for_two_squares_of_a_hundred_pixels(offset, expected):
+def test_closed_forms_for_two_squares_of_a_hundred_pixels(
+    offset: tuple[Any, ...], expected: Any
+) -> None:
     assert relative_position(square(*offset), square(0, 0)) == expected
 
 
-def test_a_large_background_box_swallows_the_relation():
+def test_a_large_background_box_swallows_the_relation() -> None:
     background = np.array([0, 0, 512, 512], dtype=np.float32)
     assert relative_position(square(256 - 81 - 25, 231, 50), background) == set()
 
 
-def test_less_than_a_thousandth_of_a_pixel_is_no_relation():
+def test_less_than_a_thousandth_of_a_pixel_is_no_relation() -> None:
     for offset, expected in ((0.0009, set()), (0.0011, {"right of"})):
         assert relative_position(np.array([offset, 0, offset, 0]), np.zeros(4)) == expected
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 400))
-def test_in_one_row_right_of_needs_a_fifth_of_both_widths(width_a, width_b, left):
+def test_in_one_row_right_of_needs_a_fifth_of_both_widths(
+    width_a: Any, width_b: Any, left: Any
+) -> None:
     a, b = np.array([left, 0, left + width_a, 50]), np.array([0, 0, width_b, 50])
     offset = Fraction(2 * left + width_a - width_b, 2)
     holds = offset > Fraction(width_a + width_b, 5)
@@ -239,7 +245,7 @@ def test_in_one_row_right_of_needs_a_fifth_of_both_widths(width_a, width_b, left
 # -- an independent second statement of all rules, with exact fractions ----------------------------
 
 
-def slow_relations(a, b):
+def slow_relations(a: Any, b: Any) -> Any:
     """Section 6 in rational arithmetic: |r| / d > 1/2 as 4 r² > d² with r of the right sign."""
     ax0, ay0, ax1, ay1 = (Fraction(float(v)) for v in a[:4])
     bx0, by0, bx1, by1 = (Fraction(float(v)) for v in b[:4])
@@ -257,7 +263,7 @@ def slow_relations(a, b):
     return sorted(names)
 
 
-def slow_verdict(metadata, detections, colors):
+def slow_verdict(metadata: Any, detections: Any, colors: Any) -> tuple[Any, ...]:
     bar = 0.9 if metadata["tag"] == "counting" else 0.3
     table = {}
     for name, rows in detections.items():
@@ -307,14 +313,14 @@ SCORES = st.sampled_from([0.1, 0.3, 0.31, 0.5, 0.9, 0.91, 0.95, 0.99])
 
 
 @st.composite
-def detection(draw):
+def detection(draw: Any) -> list[Any]:
     x, y = draw(st.integers(0, 400)), draw(st.integers(0, 400))
     width, height = draw(st.integers(0, 200)), draw(st.integers(0, 200))
     return [x, y, x + width, y + height, draw(SCORES)]
 
 
 @st.composite
-def wishes(draw):
+def wishes(draw: Any) -> dict[str, Any]:
     tag = draw(st.sampled_from(["single_object", "counting", "position", "color_attr"]))
     include = []
     for index in range(draw(st.integers(1, 3))):
@@ -335,12 +341,14 @@ def wishes(draw):
     st.dictionaries(st.sampled_from(NAMES), st.lists(detection(), max_size=20)),
     st.randoms(use_true_random=False),
 )
-def test_the_verdict_agrees_with_a_second_statement_of_the_rules(metadata, found, random):
+def test_the_verdict_agrees_with_a_second_statement_of_the_rules(
+    metadata: Any, found: Any, random: Any
+) -> None:
     detections = {name: boxes(*rows) for name, rows in found.items()}
     colors = {name: [random.choice(PALETTE[:3]) for _ in rows] for name, rows in found.items()}
     asked = []
 
-    def color_of(name, row):
+    def color_of(name: Any, row: Any) -> Any:
         asked.append((name, row))
         return colors[name][row]
 
@@ -354,7 +362,7 @@ def test_the_verdict_agrees_with_a_second_statement_of_the_rules(metadata, found
 
 @settings(max_examples=300, deadline=None)
 @given(detection(), detection())
-def test_relations_agree_with_exact_arithmetic_and_turn_around(a, b):
+def test_relations_agree_with_exact_arithmetic_and_turn_around(a: Any, b: Any) -> None:
     found = relative_position(np.float32(a), np.float32(b))
     assert sorted(found) == slow_relations(a, b)
     opposite = dict(zip(RELATIONS, ("right of", "left of", "below", "above"), strict=True))
@@ -363,7 +371,9 @@ def test_relations_agree_with_exact_arithmetic_and_turn_around(a, b):
 
 
 @given(st.lists(detection(), max_size=12, unique_by=lambda row: row[4]), st.randoms())
-def test_the_order_of_detections_does_not_matter_where_scores_differ(rows, random):
+def test_the_order_of_detections_does_not_matter_where_scores_differ(
+    rows: Any, random: Any
+) -> None:
     shuffled = rows.copy()
     random.shuffle(shuffled)
     one, other = (surviving(boxes(*each), "colors") for each in (rows, shuffled))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,20 +41,20 @@ MME = [
 
 
 @pytest.mark.parametrize(("reply", "official", "exact", "toolkit"), POPE)
-def test_pope_replies(reply, official, exact, toolkit):
+def test_pope_replies(reply: Any, official: Any, exact: Any, toolkit: Any) -> None:
     assert yes_no.pope_official(reply) == official
     assert yes_no.exact(reply) == exact
     assert yes_no.vlmevalkit(reply) == toolkit
 
 
 @pytest.mark.parametrize(("reply", "official", "lmms_eval", "toolkit"), MME)
-def test_mme_replies(reply, official, lmms_eval, toolkit):
+def test_mme_replies(reply: Any, official: Any, lmms_eval: Any, toolkit: Any) -> None:
     assert yes_no.mme_official(reply) == official
     assert yes_no.mme_lmms_eval(reply) == lmms_eval
     assert yes_no.vlmevalkit(reply) == toolkit
 
 
-def test_a_line_break_after_the_word_no_longer_turns_it_round():
+def test_a_line_break_after_the_word_no_longer_turns_it_round() -> None:
     for reply in ("no\n", " No \nThe image shows a dog.", "\nno"):
         assert yes_no.pope_official(yes_no.first_line(reply)) == "no"
 
@@ -62,23 +64,23 @@ def test_a_line_break_after_the_word_no_longer_turns_it_round():
     [("**No**", N), ('"Yes"', Y), ("No,there is not", N), ("YES!", Y), ("Not", U), ("nope", U),
      ("There is no cat", U), ("", U), ("...", U), ("isn't", U), ("no't", U)],
 )  # fmt: skip
-def test_the_strict_rule_reads_the_first_word_only(reply, verdict):
+def test_the_strict_rule_reads_the_first_word_only(reply: str, verdict: Any) -> None:
     assert yes_no.strict(reply) == verdict
 
 
 @given(st.text())
-def test_no_text_breaks_a_rule(reply):
+def test_no_text_breaks_a_rule(reply: Any) -> None:
     for rule in (yes_no.pope_official, yes_no.exact, yes_no.vlmevalkit, yes_no.strict,
                  yes_no.mme_official, yes_no.mme_lmms_eval):  # fmt: skip
         assert rule(reply) in (Y, N, U)
 
 
-def of(labels, verdicts, weights=None, **options):
+def of(labels: Any, verdicts: Any, weights: Any = None, **options: Any) -> Any:
     weights = np.ones(len(labels)) if weights is None else np.array(weights)
     return scores(np.array(labels, object), np.array(verdicts, object), weights, **options)
 
 
-def test_the_published_confusion_matrix_of_llava():  # pope.md, E2
+def test_the_published_confusion_matrix_of_llava() -> None:  # pope.md, E2
     found = of(["yes", "no", "no", "yes"], ["yes", "yes", "no", "no"], [1183, 31, 1379, 317])
     assert found == pytest.approx(
         {
@@ -88,7 +90,7 @@ def test_the_published_confusion_matrix_of_llava():  # pope.md, E2
     )  # fmt: skip
 
 
-def test_unreadable_replies():  # pope.md, E4
+def test_unreadable_replies() -> None:  # pope.md, E4
     labels, replies = ["yes", "yes", "no", "no"], ["Yes", "There is not", "No", "There isn't"]
     official = of(labels, [yes_no.pope_official(r) for r in replies])
     assert set(official.values()) == {0.5}
@@ -100,7 +102,7 @@ def test_unreadable_replies():  # pope.md, E4
     assert toolkit["f1"] == pytest.approx(2 / 3)
 
 
-def test_the_silent_model_and_the_constant_no():  # pope.md, E5 and E6
+def test_the_silent_model_and_the_constant_no() -> None:  # pope.md, E5 and E6
     labels = ["yes", "no"]
     silent = of(labels, [yes_no.pope_official("")] * 2)
     assert silent == pytest.approx(
@@ -111,7 +113,7 @@ def test_the_silent_model_and_the_constant_no():  # pope.md, E5 and E6
     assert constant == {"accuracy": 0.5, "precision": 0, "recall": 0, "f1": 0, "yes_ratio": 0}
 
 
-def test_a_row_of_several_splits_counts_in_each():  # pope.md, E7
+def test_a_row_of_several_splits_counts_in_each() -> None:  # pope.md, E7
     labels, verdicts = ["yes", "no"], ["yes", "yes"]
     assert of(labels, verdicts, [3, 1])["f1"] == pytest.approx(0.857143, abs=1e-6)
     assert of(labels, verdicts, [1, 1])["f1"] == pytest.approx(2 / 3)

@@ -1,5 +1,11 @@
 """The feature networks: what the mini one reacts to, and how the Inception file is used."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,45 +25,45 @@ COUNT = 200
 
 
 @pytest.fixture(scope="module")
-def net():
+def net() -> Any:
     return MiniFeatures()
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes() -> Any:
     rng = np.random.default_rng(11)
     return [sample_scene(rng) for _ in range(2 * COUNT)]
 
 
 @pytest.fixture(scope="module")
-def fid(net, scenes):
-    def statistics(images):
+def fid(net: Any, scenes: Any) -> Any:
+    def statistics(images: Any) -> Any:
         return FrechetStatistics.of(np.concatenate([*feature_batches(images, net, "playground")]))
 
     reference = statistics([render(s) for s in scenes[COUNT:]])
 
-    def distance(images):
+    def distance(images: Any) -> Any:
         return frechet_distance(statistics(images), reference)
 
     return distance
 
 
-def blurred(image, radius):
+def blurred(image: Any, radius: Any) -> Any:
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def noisy(image, sigma, rng):
+def noisy(image: Any, sigma: Any, rng: Any) -> Any:
     return (image + rng.normal(0, sigma, image.shape)).clip(0, 255).astype(np.uint8)
 
 
-def test_more_blur_is_farther(fid, scenes):
+def test_more_blur_is_farther(fid: Any, scenes: Any) -> None:
     images = [render(s) for s in scenes[:COUNT]]
     values = [fid([blurred(i, r) for i in images]) for r in (0, 0.7, 1.5, 3)]
     assert values == sorted(values)
     assert values[-1] > 3 * values[0]
 
 
-def test_more_noise_is_farther(fid, scenes):
+def test_more_noise_is_farther(fid: Any, scenes: Any) -> None:
     rng = np.random.default_rng(0)
     images = [render(s) for s in scenes[:COUNT]]
     values = [fid([noisy(i, sigma, rng) for i in images]) for sigma in (0, 10, 20, 40)]
@@ -65,7 +71,7 @@ def test_more_noise_is_farther(fid, scenes):
     assert values[-1] > 3 * values[0]
 
 
-def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid, scenes):
+def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid: Any, scenes: Any) -> None:
     values = []
     for share in (0.0, 0.5, 1.0):
         changed = [
@@ -79,7 +85,7 @@ def test_objects_of_one_colour_only_are_farther_the_more_there_are(fid, scenes):
     assert values[-1] > 3 * values[0]
 
 
-def test_missing_objects_are_farther_the_more_there_are(fid, scenes):
+def test_missing_objects_are_farther_the_more_there_are(fid: Any, scenes: Any) -> None:
     values = []
     for share in (0.0, 0.5, 1.0):
         empty = [
@@ -90,7 +96,7 @@ def test_missing_objects_are_farther_the_more_there_are(fid, scenes):
     assert values == sorted(values)
 
 
-def test_the_bundled_weights_are_small_and_tell_their_origin(net):
+def test_the_bundled_weights_are_small_and_tell_their_origin(net: Any) -> None:
     assert MINI_WEIGHTS.stat().st_size < 2**20
     assert net.provenance["command"].startswith("python -m harmon_eval.scoring.train_mini")
     assert net.provenance["commit"] != "unknown"
@@ -99,7 +105,7 @@ def test_the_bundled_weights_are_small_and_tell_their_origin(net):
     assert "sha256" in net.identity
 
 
-def test_features_are_of_unit_scale_and_do_not_depend_on_the_batch(net, scenes):
+def test_features_are_of_unit_scale_and_do_not_depend_on_the_batch(net: Any, scenes: Any) -> None:
     pixels = np.stack([render(s).transpose(2, 0, 1) for s in scenes[:COUNT]]).astype(np.float32)
     features = net(pixels)
     assert features.shape == (COUNT, 64)
@@ -109,7 +115,7 @@ def test_features_are_of_unit_scale_and_do_not_depend_on_the_batch(net, scenes):
     np.testing.assert_array_equal(alone, features[:10])
 
 
-def test_damaged_or_absent_mini_weights_are_a_clear_error(tmp_path):
+def test_damaged_or_absent_mini_weights_are_a_clear_error(tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(MINI_WEIGHTS.read_bytes()[:5000])
     for path in (cut, tmp_path / "absent.safetensors"):
@@ -129,19 +135,19 @@ class StandIn(nn.Module):
             nn.Conv2d(3, 2048, 16, stride=32), nn.Tanh(), nn.AdaptiveAvgPool2d(1)
         )
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.layers(x * 0)
 
 
 @pytest.fixture
-def inception_file(tmp_path):
+def inception_file(tmp_path: Path) -> Any:
     torch.manual_seed(0)
     path = tmp_path / "inception-2015-12-05.pt"
     torch.jit.save(torch.jit.script(StandIn().eval()), str(path))
     return path
 
 
-def test_inception_features_equal_clean_fids(inception_file):
+def test_inception_features_equal_clean_fids(inception_file: Any) -> None:
     from cleanfid.inception_torchscript import InceptionV3W
 
     pixels = np.random.default_rng(0).uniform(0, 255, size=(3, 3, 299, 299)).astype(np.float32)
@@ -161,13 +167,13 @@ class Normalised(nn.Module):
         self.beta, self.mean = nn.Parameter(torch.randn(2048)), nn.Parameter(torch.randn(2048))
         self.var = nn.Parameter(torch.rand(2048) + 0.5)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         x = nn.functional.conv2d(x, self.weight)
         x = nn.functional.batch_norm(x, self.mean, self.var, None, self.beta, False, 0.0, 1e-3)
         return nn.functional.relu(x).mean(dim=(2, 3), keepdim=True)
 
 
-def save_layers(folder, *layers):
+def save_layers(folder: Path, *layers: Any) -> Any:
     """A file in the outer form of the published one, with random weights and batch statistics."""
     torch.manual_seed(0)
     module = StandIn()
@@ -183,7 +189,7 @@ def save_layers(folder, *layers):
 
 
 @pytest.fixture(scope="module")
-def random_inception(tmp_path_factory):
+def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """All layers of Inception v3, of torchvision."""
     from torchvision.models import inception_v3
 
@@ -193,8 +199,8 @@ def random_inception(tmp_path_factory):
 
 
 def test_folding_batch_norms_into_convolutions_leaves_the_features_as_they_are(
-    random_inception, tmp_path
-):
+    random_inception: Any, tmp_path: Path
+) -> None:
     stem = [nn.Conv2d(3, 192, 9, stride=4, bias=False), nn.BatchNorm2d(192, eps=1e-3)]
     plain = save_layers(tmp_path, *stem, Normalised())
     for file, side in ((random_inception, 75), (plain, 64)):
@@ -207,7 +213,9 @@ def test_folding_batch_norms_into_convolutions_leaves_the_features_as_they_are(
         assert np.abs(net(pixels) - expected).max() < 1e-4 * expected.std()
 
 
-def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(random_inception):
+def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(
+    random_inception: Any,
+) -> None:
     """To the last bit: a picture that is drawn again is marked alone."""
     net = InceptionFeatures(random_inception, "cpu", sha256_of(random_inception))
     pixels = np.random.default_rng(2).uniform(0, 255, (17, 3, 75, 75)).astype(np.float32)
@@ -218,20 +226,24 @@ def test_inception_features_do_not_depend_on_what_else_is_in_the_batch(random_in
     np.testing.assert_array_equal(net(last), together)
 
 
-def opened(sha256=""):
+def opened(sha256: str = "") -> Any:
     """The network as a run opens it."""
     chosen = {"features": f"inception?sha256={sha256}"} if sha256 else {}
     suite = suites.load("official", instruments=chosen)
     return suite.instrument("features", registry.task("mjhq"))
 
 
-def test_inception_is_found_in_the_cache_folder(inception_file, monkeypatch):
+def test_inception_is_found_in_the_cache_folder(
+    inception_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(inception_file.parent))
     digest = sha256_of(inception_file)
     assert opened(digest).identity == f"inception-2015-12-05.pt sha256:{digest[:16]}"
 
 
-def test_inception_is_not_taken_from_the_temporary_folder(inception_file, tmp_path, monkeypatch):
+def test_inception_is_not_taken_from_the_temporary_folder(
+    inception_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where clean-fid keeps it: any user of a machine may put a file there."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(inception_file.parent))
@@ -241,7 +253,9 @@ def test_inception_is_not_taken_from_the_temporary_folder(inception_file, tmp_pa
     assert "https://" in str(error.value)
 
 
-def test_a_program_with_another_digest_is_not_opened(inception_file, monkeypatch):
+def test_a_program_with_another_digest_is_not_opened(
+    inception_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(inception_file.parent))
     monkeypatch.setattr("torch.jit.load", None)
     for digest in ("", "0" * 64):
@@ -251,7 +265,7 @@ def test_a_program_with_another_digest_is_not_opened(inception_file, monkeypatch
         opened("f58cb9b6")
 
 
-def test_another_file_under_that_name_is_a_clear_error(tmp_path):
+def test_another_file_under_that_name_is_a_clear_error(tmp_path: Path) -> None:
     file = tmp_path / "inception-2015-12-05.pt"
     file.write_bytes(b"not found")
     with pytest.raises(UserError, match="is not clean-fid's Inception network"):
@@ -267,7 +281,7 @@ def test_another_file_under_that_name_is_a_clear_error(tmp_path):
     ],
 )
 def test_a_network_that_gives_nonsense_fails_its_self_test(
-    inception_file, monkeypatch: pytest.MonkeyPatch, gives, words: str
+    inception_file: Any, monkeypatch: pytest.MonkeyPatch, gives: Callable[..., Any], words: str
 ) -> None:
     features = InceptionFeatures(inception_file, "cpu", sha256_of(inception_file))
     monkeypatch.setattr(InceptionFeatures, "__call__", lambda self, pixels: gives(pixels))

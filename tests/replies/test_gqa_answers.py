@@ -1,5 +1,9 @@
 """GQA's exact match after each toolkit's normalisation."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from harmon_eval.replies import gqa_answers
@@ -26,7 +30,9 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("answer", "reply", "official", "llava", "lmms", "toolkit"), EXAMPLES)
-def test_replies(answer, reply, official, llava, lmms, toolkit):
+def test_replies(
+    answer: Any, reply: Any, official: Any, llava: Any, lmms: Any, toolkit: Any
+) -> None:
     expected = {"official": official, "llava": llava, "lmms-eval": lmms, "vlmevalkit": toolkit}
     found = {name: rule(reply, answer) for name, rule in gqa_answers.RULES.items()}
     assert found == {name: bool(value) for name, value in expected.items()}

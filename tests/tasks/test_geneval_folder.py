@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,9 @@ from harmon_eval.tasks.geneval.prompts import counting, position, single
 DOG, CATS = single("dog"), counting("cat", 2)
 
 
-def add_prompt(folder, name, metadata, files=("0000.png",)):
+def add_prompt(
+    folder: Path, name: Any, metadata: Any, files: tuple[Any, ...] = ("0000.png",)
+) -> None:
     samples = folder / name / "samples"
     samples.mkdir(parents=True)
     (folder / name / "metadata.jsonl").write_text(json.dumps(metadata))
@@ -24,7 +28,7 @@ def add_prompt(folder, name, metadata, files=("0000.png",)):
         Image.new("RGB", (4, 4)).save(samples / file, "PNG")
 
 
-def test_a_folder_is_read_in_sorted_order(tmp_path):
+def test_a_folder_is_read_in_sorted_order(tmp_path: Path) -> None:
     add_prompt(tmp_path, "00001", CATS, ["0001.png", "0000.png"])
     add_prompt(tmp_path, "00000", DOG, ["00000.png"])
     found = [(m["prompt"], str(f.relative_to(tmp_path))) for m, f in read_folder(tmp_path)]
@@ -35,7 +39,7 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
     ]
 
 
-def test_a_file_counts_if_its_name_begins_with_digits_and_png(tmp_path):
+def test_a_file_counts_if_its_name_begins_with_digits_and_png(tmp_path: Path) -> None:
     files = ["0000.png", "0001.png.bak", "0002.jpg", "img3.png", "4.png", "5x.png"]
     add_prompt(tmp_path, "00000", DOG, files)
     (tmp_path / "00000/samples/6.png").mkdir()
@@ -43,12 +47,12 @@ def test_a_file_counts_if_its_name_begins_with_digits_and_png(tmp_path):
     assert [f.name for _, f in read_folder(tmp_path)] == ["0000.png", "0001.png.bak", "4.png"]
 
 
-def test_the_number_of_a_folder_is_not_used(tmp_path):
+def test_the_number_of_a_folder_is_not_used(tmp_path: Path) -> None:
     add_prompt(tmp_path, "00552", DOG)
     assert [m for m, _ in read_folder(tmp_path)] == [DOG]
 
 
-def test_entries_that_are_not_numbered_folders_are_skipped(tmp_path):
+def test_entries_that_are_not_numbered_folders_are_skipped(tmp_path: Path) -> None:
     add_prompt(tmp_path, "00000", DOG)
     add_prompt(tmp_path, "old-00001", CATS)
     (tmp_path / "00002").write_text("a file")
@@ -56,7 +60,7 @@ def test_entries_that_are_not_numbered_folders_are_skipped(tmp_path):
     assert len(read_folder(tmp_path)) == 1
 
 
-def test_metadata_of_an_image_folder_is_exactly_one_object(tmp_path):
+def test_metadata_of_an_image_folder_is_exactly_one_object(tmp_path: Path) -> None:
     add_prompt(tmp_path, "00000", DOG)
     file = tmp_path / "00000/metadata.jsonl"
     file.write_text(json.dumps(DOG) + "\n")
@@ -69,16 +73,16 @@ def test_metadata_of_an_image_folder_is_exactly_one_object(tmp_path):
         read_folder(tmp_path)
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder"):
         read_folder(tmp_path / "absent")
 
 
-def without(item, field):
+def without(item: Any, field: Any) -> Any:
     return {name: value for name, value in item.items() if name != field}
 
 
-def with_clause(**change):
+def with_clause(**change: Any) -> dict[str, Any]:
     return {**DOG, "include": [{"class": "dog", "count": 1, **change}]}
 
 
@@ -111,7 +115,7 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("case", BAD_LINES)
-def test_a_bad_line_is_named_with_its_field(tmp_path, case):
+def test_a_bad_line_is_named_with_its_field(tmp_path: Path, case: Any) -> None:
     line, message = BAD_LINES[case]
     text = line if isinstance(line, str) else json.dumps(line)
     file = tmp_path / "evaluation_metadata.jsonl"
@@ -121,13 +125,13 @@ def test_a_bad_line_is_named_with_its_field(tmp_path, case):
     assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
 
 
-def test_negative_targets_are_refused():
+def test_negative_targets_are_refused() -> None:
     item = position("dog", "above", "cat")
     item["include"][1]["position"] = ["above", -1]
     assert fault(item) == ("include[1].position: -1 is not the number of an earlier include clause")
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "evaluation_metadata.jsonl"
     with pytest.raises(UserError, match="is missing"):
         read_metadata(file)
@@ -136,7 +140,7 @@ def test_files_that_cannot_be_read(tmp_path):
         read_metadata(file)
 
 
-def test_strange_but_sound_prompts_are_kept_as_they_are(tmp_path):
+def test_strange_but_sound_prompts_are_kept_as_they_are(tmp_path: Path) -> None:
     prompts = ["line\nbreak", "snow \u2028 ☃ 🎨", "x" * 10_000, "../../etc", "\x00[bold]"]
     items = [{**DOG, "prompt": prompt} for prompt in prompts]
     file = tmp_path / "evaluation_metadata.jsonl"
@@ -158,7 +162,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from(["tag", "prompt", "include", "exclude"]))
-def test_any_other_value_is_a_fault_or_sound_never_a_crash(value, field):
+def test_any_other_value_is_a_fault_or_sound_never_a_crash(value: Any, field: Any) -> None:
     for item in (value, {**DOG, field: value}, with_clause(color=value), with_clause(count=value)):
         found = fault(item)
         assert found is None or found.isprintable()

@@ -4,6 +4,8 @@ The recording (``tests/fixtures/README.md``) holds a small random model run by M
 Set ``MASK2FORMER_FIXTURE`` to compare with another; every size is read from the file.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import io
 import json
@@ -11,6 +13,7 @@ import lzma
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +43,7 @@ def fixture_path() -> Path:
 
 
 @pytest.fixture(scope="module")
-def recorded():
+def recorded() -> Any:
     path = fixture_path()
     content = path.read_bytes()
     opened = lzma.decompress(content) if path.suffix == ".xz" else content
@@ -48,7 +51,7 @@ def recorded():
 
 
 @pytest.fixture(scope="module")
-def pipeline(recorded) -> pixels.Pipeline:
+def pipeline(recorded: Any) -> pixels.Pipeline:
     sizes = recorded["config"]
     return pixels.Pipeline(
         *sizes["img_scale"],
@@ -61,11 +64,11 @@ def pipeline(recorded) -> pixels.Pipeline:
 
 
 @pytest.fixture(scope="module")
-def network(recorded):
+def network(recorded: Any) -> Any:
     return checkpoint.network(recorded["state_dict"], "the recording")
 
 
-def compared(recorded, ours, theirs) -> float:
+def compared(recorded: Any, ours: Any, theirs: Any) -> float:
     """Largest difference; a trimmed recording holds every n-th value. NaN counts as infinite."""
     assert torch.isfinite(ours).all()
     if ours.shape != theirs.shape:
@@ -77,7 +80,7 @@ def assert_same_detections(ours: pixels.Detections, theirs: dict) -> None:
     """Matched by (query, class): equal scores have no defined order in the original."""
     assert bool((ours.scores[:-1] >= ours.scores[1:]).all())
 
-    def places(query, labels):
+    def places(query: Any, labels: Any) -> Any:
         return {pair: i for i, pair in enumerate(zip(query.tolist(), labels.tolist(), strict=True))}
 
     mine = places(ours.query, ours.labels)
@@ -90,7 +93,9 @@ def assert_same_detections(ours: pixels.Detections, theirs: dict) -> None:
     assert wrong <= 1e-4
 
 
-def test_every_stage_of_the_network_equals_mmdetections(recorded, network, pipeline) -> None:
+def test_every_stage_of_the_network_equals_mmdetections(
+    recorded: Any, network: Any, pipeline: pixels.Pipeline
+) -> None:
     for image, case in zip(recorded["images"], recorded["cases"], strict=True):
         prepared = pixels.prepare(image.numpy(), pipeline)
         assert prepared.resized == tuple(case["img_shape"][:2])
@@ -116,13 +121,15 @@ def test_every_stage_of_the_network_equals_mmdetections(recorded, network, pipel
         assert compared(recorded, features, case["mask_features"]) < BACKBONE
 
 
-def test_an_image_gives_the_detections_of_mmdetection(recorded, network, pipeline) -> None:
+def test_an_image_gives_the_detections_of_mmdetection(
+    recorded: Any, network: Any, pipeline: pixels.Pipeline
+) -> None:
     detector = Mask2FormerDetector(network, "recorded", "cpu", pipeline)
     for image, case in zip(recorded["images"], recorded["cases"], strict=True):
         assert_same_detections(detector.detect(image.numpy()), case["detections"])
 
 
-def test_the_third_generations_names_give_the_same_network(recorded, network) -> None:
+def test_the_third_generations_names_give_the_same_network(recorded: Any, network: Any) -> None:
     renamed = {recorded["names_3x"][n]: v for n, v in recorded["state_dict"].items()}
     back = {keys.generation_2(f"module.{name}"): value for name, value in renamed.items()}
     assert set(back) == set(recorded["state_dict"])
@@ -130,7 +137,7 @@ def test_the_third_generations_names_give_the_same_network(recorded, network) ->
     assert all(torch.equal(value, same[name]) for name, value in network.state_dict().items())
 
 
-def test_empty_padded_doubled_and_full_masks_come_out_as_in_mmdetection(recorded) -> None:
+def test_empty_padded_doubled_and_full_masks_come_out_as_in_mmdetection(recorded: Any) -> None:
     case = recorded["postprocess_case"]
     canvas = torch.zeros(1, 3, *case["pad_shape"][:2])
     prepared = pixels.Prepared(canvas, tuple(case["img_shape"][:2]), tuple(case["ori_shape"][:2]))
@@ -163,7 +170,7 @@ def to_mmdetection(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_the_key_map_reads_both_ways_without_loss(recorded, network) -> None:
+def test_the_key_map_reads_both_ways_without_loss(recorded: Any, network: Any) -> None:
     state = {n: v for n, v in recorded["state_dict"].items() if not keys.POSITION_INDEX.match(n)}
     back = to_mmdetection(network.state_dict())
     assert set(back) == set(state)
@@ -192,7 +199,7 @@ def test_the_published_files_649_tensors_all_have_their_place() -> None:
     }
 
 
-def test_every_tensor_that_does_not_fit_is_named(recorded) -> None:
+def test_every_tensor_that_does_not_fit_is_named(recorded: Any) -> None:
     state = dict(recorded["state_dict"])
     lost = "panoptic_head.transformer_decoder.layers.1.norms.2.bias"
     del state[lost]
@@ -212,7 +219,7 @@ def test_every_tensor_that_does_not_fit_is_named(recorded) -> None:
         assert said in str(caught.value)
 
 
-def test_a_third_generation_file_read_as_second_is_refused_not_half_loaded(recorded) -> None:
+def test_a_third_generation_file_read_as_second_is_refused_not_half_loaded(recorded: Any) -> None:
     """What GenEval's own script did for a year: 180 of 649 tensors unmatched, scores near zero."""
     renamed = {recorded["names_3x"][n]: v for n, v in recorded["state_dict"].items()}
     with pytest.raises(UserError, match=r"missing|not a Mask2Former"):
@@ -220,7 +227,7 @@ def test_a_third_generation_file_read_as_second_is_refused_not_half_loaded(recor
 
 
 def test_a_file_is_known_by_its_content_and_opened_without_running_it(
-    recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "detector.pth"
     names = [checkpoint.COCO_NAMES.get(name, name) for name in OBJECT_NAMES]
@@ -242,7 +249,7 @@ def test_a_file_is_known_by_its_content_and_opened_without_running_it(
         checkpoint.read_state(file)
 
 
-def test_random_weights_do_not_pass_the_self_test(network, pipeline) -> None:
+def test_random_weights_do_not_pass_the_self_test(network: Any, pipeline: pixels.Pipeline) -> None:
     with pytest.raises(UserError, match=r"person in a portrait scored 0\.\d+.*nothing is marked"):
         self_test(Mask2FormerDetector(network, "random", "cpu", pipeline))
 
@@ -258,7 +265,9 @@ def test_random_weights_do_not_pass_the_self_test(network, pipeline) -> None:
         ((1216, 832), (1169, 800), (1184, 800)),
     ],
 )
-def test_sizes_are_those_of_the_published_configuration(original, resized, padded) -> None:
+def test_sizes_are_those_of_the_published_configuration(
+    original: tuple[Any, ...], resized: tuple[Any, ...], padded: tuple[Any, ...]
+) -> None:
     assert pixels.resized_size(*original) == resized
     assert tuple(-(-side // 32) * 32 for side in resized) == padded
 
@@ -272,7 +281,9 @@ def test_padding_is_grey_before_normalisation() -> None:
 @given(
     st.integers(1, 12), st.integers(1, 12), st.integers(1, 30), st.integers(1, 30), st.integers(0)
 )
-def test_resizing_keeps_flat_images_and_stays_near_exact_interpolation(h, w, new_h, new_w, seed):
+def test_resizing_keeps_flat_images_and_stays_near_exact_interpolation(
+    h: Any, w: Any, new_h: Any, new_w: Any, seed: Any
+) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
     ours = pixels.opencv_bilinear(image, new_h, new_w)
     exact = torch.nn.functional.interpolate(
@@ -293,7 +304,7 @@ def test_resizing_by_hand() -> None:
 
 
 def test_mmdetection_itself_gives_the_same_detections_or_says_how_to_install_it(
-    recorded, network, pipeline, tmp_path: Path
+    recorded: Any, network: Any, pipeline: pixels.Pipeline, tmp_path: Path
 ) -> None:
     """Compared where mmdet 2.28.2 is installed (docs/official.md); else the error names the way."""
     from harmon_eval.instruments.mask2former import mmdet as mask2former_mmdet

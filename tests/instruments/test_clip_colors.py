@@ -1,5 +1,7 @@
 """Colours are named as GenEval names them: masked crops, CLIP's transform, three texts a colour."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ def canvas() -> np.ndarray:
     return image
 
 
-def test_outside_the_mask_a_crop_is_999_grey(canvas) -> None:
+def test_outside_the_mask_a_crop_is_999_grey(canvas: np.ndarray) -> None:
     mask = np.zeros((512, 512), bool)
     mask[100:200, 100:200] = True
     masked = np.asarray(crop(canvas, np.array([50, 50, 250, 250, 0.9], np.float32), mask))
@@ -48,7 +50,7 @@ def test_outside_the_mask_a_crop_is_999_grey(canvas) -> None:
     assert (masked == expected).all()
 
 
-def test_without_masks_the_surroundings_stay(canvas) -> None:
+def test_without_masks_the_surroundings_stay(canvas: np.ndarray) -> None:
     plain = np.asarray(crop(canvas, np.array([50, 50, 250, 250], np.float32), None))
     assert (plain == canvas[50:250, 50:250]).all()
 
@@ -69,7 +71,7 @@ def test_corners_are_rounded_half_to_even() -> None:
     assert cut[0, :, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_a_long_crop_loses_both_ends_to_the_centre_crop(colors) -> None:
+def test_a_long_crop_loses_both_ends_to_the_centre_crop(colors: ClipColors) -> None:
     strip = np.zeros((32, 96, 3), np.uint8)
     strip[:, 32:64] = 255
     seen = colors.transform(Image.fromarray(strip))
@@ -78,7 +80,7 @@ def test_a_long_crop_loses_both_ends_to_the_centre_crop(colors) -> None:
     assert torch.allclose(seen, white)
 
 
-def test_pixels_are_normalised_by_clips_own_mean_and_deviation(colors) -> None:
+def test_pixels_are_normalised_by_clips_own_mean_and_deviation(colors: ClipColors) -> None:
     seen = colors.transform(Image.new("RGB", (50, 40), "white"))
     mean = np.array([0.48145466, 0.4578275, 0.40821073])
     deviation = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -94,7 +96,9 @@ def test_three_texts_a_colour_always_with_a() -> None:
     assert len(texts("car")) == 3 * len(PALETTE)
 
 
-def test_logits_are_a_hundred_cosines_with_the_unit_mean_of_unit_texts(colors, canvas) -> None:
+def test_logits_are_a_hundred_cosines_with_the_unit_mean_of_unit_texts(
+    colors: ClipColors, canvas: np.ndarray
+) -> None:
     """Worked out text by text in float64, beside the batched float32."""
     patch = crop(canvas, np.array([90, 90, 210, 260], np.float32), None)
     with torch.inference_mode():
@@ -114,7 +118,9 @@ def test_logits_are_a_hundred_cosines_with_the_unit_mean_of_unit_texts(colors, c
     assert colors.logits([patch], "car")[0].tolist() == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_highest_logit_names_each_object_whatever_the_batch(colors, canvas) -> None:
+def test_the_highest_logit_names_each_object_whatever_the_batch(
+    colors: ClipColors, canvas: np.ndarray
+) -> None:
     boxes = np.array([[i, i, 120 + 9 * i, 180, 0.9] for i in range(20)], np.float32)
     together = colors(canvas, boxes, None, "bus")
     alone = [colors(canvas, box[None], None, "bus")[0] for box in boxes]
@@ -122,7 +128,7 @@ def test_the_highest_logit_names_each_object_whatever_the_batch(colors, canvas) 
     assert colors(canvas, boxes[:0], None, "bus") == []
 
 
-def test_plain_gelu_is_refused(colors) -> None:
+def test_plain_gelu_is_refused(colors: ClipColors) -> None:
     with pytest.raises(UserError, match="QuickGELU"):
         ClipColors(small_clip(quick_gelu=False), colors.tokenize, "plain", "cpu")
 
@@ -147,7 +153,7 @@ def small_architecture(monkeypatch: pytest.MonkeyPatch) -> CLIP:
 
 
 def test_a_file_of_weights_gives_the_network_it_came_from(
-    small_architecture: CLIP, tmp_path: Path, colors, canvas
+    small_architecture: CLIP, tmp_path: Path, colors: ClipColors, canvas: np.ndarray
 ) -> None:
     file = tmp_path / "open_clip_model.safetensors"
     save_file(small_architecture.state_dict(), file)
@@ -161,6 +167,6 @@ def test_a_file_of_weights_gives_the_network_it_came_from(
         clip_colors.official_colors(file, "cpu")
 
 
-def test_random_weights_do_not_pass_the_self_test(colors) -> None:
+def test_random_weights_do_not_pass_the_self_test(colors: ClipColors) -> None:
     with pytest.raises(UserError, match=r"fails its self-test: it called a \w+ sports ball"):
         self_test(colors)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,14 +34,14 @@ OFFICIAL = [json.loads(line) for line in TEXTS["evaluation_metadata.jsonl"].spli
 
 
 @pytest.mark.parametrize("name", SHA256)
-def test_official_files_are_made_again_byte_for_byte(name):
+def test_official_files_are_made_again_byte_for_byte(name: Any) -> None:
     made = TEXTS[name].encode()
     assert hashlib.sha256(made).hexdigest() == SHA256[name]
     if SHARED.exists():
         assert made == (SHARED / name).read_bytes()
 
 
-def test_the_official_prompts_by_tag_number_position_and_color():
+def test_the_official_prompts_by_tag_number_position_and_color() -> None:
     assert Counter(item["tag"] for item in OFFICIAL) == {
         "single_object": 80,
         "two_object": 99,
@@ -58,7 +59,7 @@ def test_the_official_prompts_by_tag_number_position_and_color():
     assert OFFICIAL[277]["prompt"] == "a photo of an orange orange"
 
 
-def test_other_numbers_from_numpy_are_noticed(monkeypatch):
+def test_other_numbers_from_numpy_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "OFFICIAL_SEED", 44)
     with pytest.raises(UserError, match="--data"):
         prompts.official_metadata()
@@ -66,7 +67,7 @@ def test_other_numbers_from_numpy_are_noticed(monkeypatch):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
-def test_another_seed_gives_sound_fresh_prompts_of_the_same_kinds(seed):
+def test_another_seed_gives_sound_fresh_prompts_of_the_same_kinds(seed: Any) -> None:
     items = prompts.generate(seed)
     assert {fault(item) for item in items} == {None}
     assert {item["tag"] for item in items} == set(prompts.TAGS)
@@ -76,7 +77,7 @@ def test_another_seed_gives_sound_fresh_prompts_of_the_same_kinds(seed):
     assert "person" not in names
 
 
-def test_prompts_do_not_touch_numpys_global_stream():
+def test_prompts_do_not_touch_numpys_global_stream() -> None:
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     prompts.generate(7)
@@ -101,11 +102,11 @@ def test_prompts_do_not_touch_numpys_global_stream():
         ),
     ],
 )
-def test_grammar_with_its_quirks(item, text):
+def test_grammar_with_its_quirks(item: Any, text: str) -> None:
     assert item["prompt"] == text
 
 
-def test_a_position_prompt_lists_its_reference_first():
+def test_a_position_prompt_lists_its_reference_first() -> None:
     item = prompts.position("dog", "right of", "teddy bear")
     assert [clause["class"] for clause in item["include"]] == ["teddy bear", "dog"]
     assert item["include"][1]["position"] == ["right of", 0]
