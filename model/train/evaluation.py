@@ -24,19 +24,17 @@ def check_tasks(names: Sequence[str]) -> None:
 def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Run the harness on ``folder``/model; one entry a task: its headline with the interval."""
     # The network is usable without the harness, so that is imported where it is asked for.
+    import harmon_eval
     from harmon_eval.core import UserError
-    from harmon_eval.running import evaluate
-    from harmon_eval.running.jobs import RunSettings
 
-    request = evaluate.Request(
-        model=str(folder / "model"),
-        tasks=evaluation.tasks,
-        suite=evaluation.suite,
-        settings=RunSettings(limit=evaluation.limit or None),
-        output=folder / "run",
-    )
     try:
-        outcome = evaluate.run(request)
+        run = harmon_eval.evaluate(
+            str(folder / "model"),
+            evaluation.tasks,
+            suite=evaluation.suite,
+            limit=evaluation.limit or None,
+            output=folder / "run",
+        )
     except UserError as error:
         raise RecipeError(f"eval.tasks: {error}") from None
     return [
@@ -47,5 +45,5 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
             "interval": found.interval,
             "n": found.n,
         }
-        for name, found in sorted(outcome.results.items())
+        for name, found in sorted(run.items())
     ]

@@ -28,10 +28,8 @@ MODEL_IS_FOR = ("adapters", "track")  # track writes the checkpoints of a traini
 # What still goes the wrong way: (module, module it imports) and why it may, for now.
 RECIPES = "recipes of training draw the mini suite's scenes"
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("model.train.evaluation", "core"): "evaluates without the API",
-    ("model.train.evaluation", "registry"): "evaluates without the API",
-    ("model.train.evaluation", "running.evaluate"): "evaluates without the API",
-    ("model.train.evaluation", "running.jobs"): "evaluates without the API",
+    ("model.train.evaluation", "core"): "knows a user's error by its type",
+    ("model.train.evaluation", "registry"): "checks the names of tasks before the first step",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
     ("model.train.scenes", "suites.mini.language"): RECIPES,
     ("model.train.scenes", "suites.mini.questions"): RECIPES,
