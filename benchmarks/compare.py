@@ -1,9 +1,10 @@
-"""Tell whether a benchmark's ratio fell.
+"""Check whether a benchmark's ratios fell.
 
     python -m benchmarks.compare BEFORE.json AFTER.json [--margin 0.1]
 
-Ratios are of two things timed in one run, so they may be compared over machines with care; a line
-says when the machines differ. Exit code 1 when a ratio fell by more than the margin, or is gone.
+Each ratio compares two things timed in the same run, so with care ratios can be compared between
+machines; a line says if the machines differ. The exit code is 1 if a ratio fell by more than the
+margin or is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 
 def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: float) -> list[str]:
-    """Names of ratios that are gone or lower than before by more than ``margin`` (a share)."""
+    """Names of ratios that are missing, or lower than before by more than ``margin`` (a share)."""
     return [
         name
         for name, ratio in before.items()

@@ -1,17 +1,18 @@
-"""FID features: ours against clean-fid and torch-fidelity: one network, the same images, one run.
+"""FID features from our code, clean-fid and torch-fidelity: same network, same images, one run.
 
     python -m benchmarks.fid --images 48
     python -m benchmarks.fid --images 48 --cores 1
 
-Each tool runs its own code from files to features, as it would for a user: ours and clean-fid open
-one TorchScript file in the form of the published one, torch-fidelity builds its own network. All
-have the same random weights, so the arithmetic is the published one. Images are 299 x 299, so that
-no tool resizes and all features must be equal, and 512 x 512, where clean-fid's must.
+Each tool runs its own code from files to features, as it would for a user. Our code and clean-fid
+open the same TorchScript file, which has the form of the published one; torch-fidelity builds its
+own network. All have the same random weights, so the arithmetic equals that of the published
+network. Some images are 299 x 299, so that no tool resizes and all features must be equal. Others
+are 512 x 512, where our features must equal those of clean-fid.
 
-All tools get the same cores: network threads, and decoding threads or processes, as many as cores
-(none for the peers on one core, where processes would only cost them time). Both clocks are read,
-the tools in turn, medians: wall time, and processor time with that of child processes, which says
-more where a machine is busy.
+All tools get the same number of cores, with as many network threads and as many decoding threads or
+processes. (On one core the other tools use no extra processes, which would only slow them down.)
+The tools run in turn, and medians of two clocks are printed: wall time, and processor time
+including child processes, which is more reliable on a busy machine.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Tool = Callable[[Path], np.ndarray]
 
 
 class Published(nn.Module):
-    """The outer form of the published TorchScript file: ``layers`` gives the features."""
+    """A module shaped like the published TorchScript file: ``layers`` gives the features."""
 
     def __init__(self, extractor: FeatureExtractorInceptionV3) -> None:
         super().__init__()
@@ -53,18 +54,18 @@ class Published(nn.Module):
         self.layers = nn.Sequential(*(part for name, part in parts if name != "fc"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 299, 299) in [-1, 1] to (N, 2048, 1, 1)."""
+        """(N, 3, 299, 299) in [-1, 1] -> (N, 2048, 1, 1)."""
         features: torch.Tensor = self.layers(x)
         return features
 
 
 def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
-    """torch-fidelity's network with random weights of the scale that keeps features of order one,
-    and random statistics, so that no batch norm is the identity."""
+    """torch-fidelity's network with random weights, scaled so that features stay of order one, and
+    random statistics, so that no batch norm is the identity."""
     torch.manual_seed(0)
 
     class Unfilled(FeatureExtractorInceptionV3):  # type: ignore[misc]  # its package has no types
-        """To make a weights file for: the base class reads one, this one makes the modules."""
+        """Builds the modules without weights, to write the weights file the base class needs."""
 
         def load_state_dict(self, *_: object, **__: object) -> None:
             """Nothing to load yet."""
@@ -87,7 +88,7 @@ def random_extractor(folder: Path) -> FeatureExtractorInceptionV3:
 
 
 def tools(folder: Path, cores: int) -> dict[str, Tool]:
-    """Each from a folder of images to features (n, 2048), ready to run."""
+    """The tools, ready to run. Each turns a folder of images into features (n, 2048)."""
     extractor = random_extractor(folder)
     file = folder / INCEPTION_FILE
     torch.jit.save(torch.jit.script(Published(extractor).eval()), str(file))
@@ -133,7 +134,7 @@ def write_images(folder: Path, side: int, count: int) -> Path:
 
 
 def clocks() -> np.ndarray:
-    """Wall seconds, and processor seconds of this process and of its ended children."""
+    """Wall seconds, and processor seconds of this process and its finished children."""
     spent = os.times()
     processor = spent.user + spent.system + spent.children_user + spent.children_system
     return np.array([time.perf_counter(), processor])
@@ -152,8 +153,8 @@ def main() -> None:
         run = tools(Path(name), arguments.cores)
         for side in (299, 512):
             images = write_images(Path(name) / str(side), side, arguments.images)
-            found = {tool: features(images) for tool, features in run.items()}  # and warm
-            # torch-fidelity resizes in its own way, so other sizes have other features.
+            found = {tool: features(images) for tool, features in run.items()}  # also a warm-up
+            # torch-fidelity resizes differently, so its features differ at other sizes.
             for tool in ("clean-fid", "torch-fidelity")[: 2 if side == 299 else 1]:
                 difference = np.abs(found[tool] - found["ours"]).max() / found["ours"].std()
                 assert difference <= TOLERANCE, f"{tool} differs by {difference:g} deviations"

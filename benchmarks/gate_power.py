@@ -1,12 +1,12 @@
-"""Does the gate keep its word? False alarms between equal checkpoints, power against worse ones.
+"""Check what the gate promises: few false alarms on equal checkpoints, enough power on worse ones.
 
     python -m benchmarks.gate_power                     # simulated marks and features
-    python -m benchmarks.gate_power --runs runs/gate    # and harmon-mini against a damaged copy
+    python -m benchmarks.gate_power --runs runs/gate    # also harmon-mini against a damaged copy
 
-Every case asks the gate's own tests, intervals and verdicts, many times; what it takes from run
-folders before that is left out, for speed. Both commands go on where they were killed: a case that
-is in ``results/gate_power.json`` is not measured again, unless ``--again`` or the model's weights
-are others. At the end the table of docs/statistics.md is rewritten from that file.
+Every case runs the gate's own tests, intervals and verdicts many times. For speed, it skips the
+reading of run folders. If a command is killed, run it again to resume: a case in
+``results/gate_power.json`` is measured again only with ``--again`` or if the model's weights
+changed. At the end, the table in docs/statistics.md is rewritten from that file.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ Measure = Callable[..., Difference]
 
 @dataclass(frozen=True)
 class Case:
-    """``trial`` gives a family of metrics of which the first is worse, or none where ``equal``.
+    """``trial`` returns a family of metrics. The first of them is worse, unless ``equal``.
 
-    With a ``tolerance`` the true loss is just that, and stopping is a false alarm too."""
+    With a ``tolerance``, the true loss equals the tolerance, so stopping is also a false alarm."""
 
     name: str
     trial: Trial
@@ -73,8 +73,8 @@ def member(task: Task, difference: Difference, name: str = "") -> tuple[TaskPair
 
 
 def of_marks(marks: Sequence[np.ndarray], part: np.ndarray, rng: np.random.Generator) -> Difference:
-    """Of the mean of the parts' means. ``marks``: (groups, samples a group) of either side;
-    ``part`` (groups,) numbers the groups' parts."""
+    """The difference of the mean over the parts' means. ``marks`` holds (groups, samples per group)
+    for each side; ``part`` (groups,) is the number of each group's part."""
     parts = tuple(np.flatnonzero(part == number) for number in np.unique(part))
     groups, each = marks[0].shape
     means = [Mean(m.sum(1).astype(float), np.full(groups, float(each)), parts) for m in marks]
@@ -86,8 +86,8 @@ def of_marks(marks: Sequence[np.ndarray], part: np.ndarray, rng: np.random.Gener
 
 
 def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
-    """Prompts of unequal difficulty in six parts; the chances of a ``share`` of the prompts are
-    lower by ``drop`` / ``share``, so that the score is lower by ``drop``."""
+    """Prompts of different difficulty in six parts. For a ``share`` of the prompts, the chance of
+    success is lower by ``drop`` / ``share``, so that the score is lower by ``drop``."""
     part = np.arange(prompts) % STRATA
     lost = drop / share * (np.arange(prompts) // STRATA % round(1 / share) == 0)[:, None]
     task = registry.task("geneval")
@@ -101,12 +101,12 @@ def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
 
 
 def questions(count: int, drop: float) -> Trial:
-    """One 0/1 mark a question, tested by McNemar; greedy replies differ on few of them."""
+    """One 0/1 mark per question, tested with McNemar's test. Greedy replies differ on few."""
     task = registry.task("gqa")
 
     def trial(rng: np.random.Generator) -> Family:
         before = rng.random((count, 1)) < 0.7
-        # Equal checkpoints flip as many to right as to wrong.
+        # Equal checkpoints change as many marks to right as to wrong.
         flip = np.where(before, 0.03 + drop / 0.7, 0.03 * 0.7 / 0.3)
         after = before ^ (rng.random((count, 1)) < flip)
         part = np.zeros(count, int)
@@ -116,7 +116,7 @@ def questions(count: int, drop: float) -> Trial:
 
 
 def features(images: int, widening: float, measure: Measure) -> Trial:
-    """FID or KID: what a prompt asks for, and a drawing's own deviation, which widens."""
+    """FID or KID. Features are a prompt's own plus a deviation per image, which becomes wider."""
     task = registry.task("mjhq")
 
     def trial(rng: np.random.Generator) -> Family:
@@ -131,7 +131,7 @@ def features(images: int, widening: float, measure: Measure) -> Trial:
 
 
 def fid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
-    """Features (n, d) of the references and of either side."""
+    """The FID difference from features (n, d) of the references and of each side."""
     known = FrechetStatistics.of(reference)
     groups = np.arange(len(reference)) % JACKKNIFE_GROUPS
     values = [
@@ -182,7 +182,7 @@ def simulated() -> Iterator[Case]:
 
 
 def stored(folder: Path) -> Iterator[Case]:
-    """harmon-mini with two seeds, and against the damaged copy."""
+    """harmon-mini against itself with other seeds, and against the damaged copy."""
     from benchmarks.gate_runs import LIMITS, pooled_fid, pooled_geneval, pools
 
     good, damaged = pools(folder)
@@ -205,7 +205,7 @@ def stored(folder: Path) -> Iterator[Case]:
 
 
 def measure(case: Case, trials: int) -> dict[str, Any]:
-    """How often the gate stops, and what was promised: at most ALPHA, or the planned power."""
+    """How often the gate stops, and what it promises: at most ALPHA, or the planned power."""
     stopped, errors, shifts, size = 0, [], [], 1
     seed = zlib.crc32(case.name.encode())
     for number in range(trials):
@@ -249,9 +249,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="draw into it, or go on there")
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose names hold it")
-    parser.add_argument("--again", action="store_true", help="measure what is measured too")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder for runs; resumes there")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only cases with this in their name"
+    )
+    parser.add_argument("--again", action="store_true", help="measure known cases again")
     arguments = parser.parse_args()
     file = record.RESULTS / "gate_power.json"
     known = (
@@ -259,7 +261,7 @@ def main() -> None:
         if not file.exists()
         else {row["case"]: row for row in json.loads(file.read_text())["measured"]["cases"]}
     )
-    # statsmodels collects garbage at each correction; what is imported need not be looked at.
+    # statsmodels collects garbage at each correction; freezing spares it the imported objects.
     gc.freeze()
     cases = [*simulated(), *(stored(arguments.runs) if arguments.runs else ())]
     for case in cases:

@@ -1,8 +1,8 @@
-"""Stored runs of harmon-mini and of a damaged copy of it, and trials that deal from them.
+"""Stored runs of harmon-mini and of a damaged copy, and trials that sample from them.
 
-The runs are the harness's own, so what was drawn stays: the same command goes on where it was
-killed. A trial takes some of the prompts and deals each prompt's stored drawings to two sides by
-chance: of one checkpoint, or one side of each.
+The runs are normal runs of the harness, so generated images are kept, and the same command resumes
+them. A trial takes some of the prompts and assigns each prompt's stored images to two sides at
+random: both sides from one checkpoint, or one side from each checkpoint.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.run_folder import ROWS, RunFolder
 
 MODEL = "harmon-mini"
-NOISE = 0.2  # standard deviations of each matrix
+NOISE = 0.2  # in standard deviations of each matrix
 LIMITS = {"geneval": 80, "mjhq": 240}  # prompts
 QUICK = {"steps": 8, "solver": "dpm-solver++", "diffusion_steps": 10, "device": "cpu"}
-SHARE = 0.8  # of each part's prompts, in a trial
+SHARE = 0.8  # the share of each part's prompts in a trial
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pool:
 
 
 def pools(folder: Path) -> tuple[Pool, Pool]:
-    """Of harmon-mini and of the damaged copy; draws what is not there yet."""
+    """The pools of harmon-mini and of the damaged copy. Generates what is missing."""
     damaged = folder / "damaged-model"
     if not damaged.exists():
         damage(damaged)
@@ -56,7 +56,8 @@ def _pool(folder: Path, name: str, model: str) -> Pool:
 
 
 def damage(folder: Path) -> None:
-    """A copy of harmon-mini with noise on every matrix outside the VAE, written whole."""
+    """Write a copy of harmon-mini with noise on every matrix outside the VAE. An interrupted write
+    leaves no folder."""
     import shutil
 
     import torch
@@ -80,13 +81,13 @@ def damage(folder: Path) -> None:
 
 
 def _rows(pool: Pool, task: str) -> list[pd.DataFrame]:
-    """Of both seeds, in the order of ids."""
+    """The rows of both seeds, sorted by id."""
     files = [run / task / ROWS for run in pool.runs if (run / task / ROWS).exists()]
     return [pd.read_parquet(file).sort_values("id", ignore_index=True) for file in files]
 
 
 def some(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Places of SHARE of each part, two at least, in order."""
+    """Sorted indices of a random SHARE of each part, but at least two."""
     parts = [np.flatnonzero(strata == name) for name in np.unique(strata)]
     sizes = [min(len(own), max(2, round(SHARE * len(own)))) for own in parts]
     picked = [rng.choice(own, n, replace=False) for own, n in zip(parts, sizes, strict=True)]
@@ -108,7 +109,7 @@ def pooled_geneval(good: Pool, other: Pool) -> Trial:
 
 
 def _marks(frames: list[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
-    """Marks (prompts, images of all runs) and numbers of the tags (prompts,) of GenEval."""
+    """GenEval's marks (prompts, images of all runs), and the number of each prompt's tag."""
     grouped = pd.concat(frames).groupby("group", sort=True)
     marks = np.stack([own["correct"].to_numpy(bool) for _, own in grouped])
     return marks, pd.factorize(grouped["stratum"].first())[0]
@@ -123,7 +124,7 @@ def pooled_fid(good: Pool, other: Pool) -> Trial:
 
     def trial(rng: np.random.Generator) -> Family:
         chosen = some(strata, rng)
-        # Of one checkpoint: each prompt's two drawings are dealt to the sides by chance.
+        # With one checkpoint, each prompt's two images are assigned to the sides at random.
         swap = (rng.random(len(chosen)) < 0.5) & (good == other)
         first, second = (
             np.where(swap[:, None], sides[1 - n, chosen], sides[n, chosen]) for n in range(2)

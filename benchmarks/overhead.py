@@ -1,12 +1,12 @@
-"""What the harness itself costs, side by side with two others on the same trivial task.
+"""What the harness itself costs, compared with two other harnesses on the same trivial task.
 
     python benchmarks/overhead.py [--peers PYTHON] [--largest 100000]
 
-The task: N questions "question i", a model that answers at once, the mark whether the answer is
-the question. Each tool runs as its users would start it, in a process of its own, one thread; the
-table gives processor seconds (user and system) and peak memory. "A sample" is the slope between
-two sizes, so that the fixed start does not count. ``--peers`` is the Python of an environment with
-the others::
+The task has N questions "question i", a model that answers immediately, and a mark that says
+whether the answer equals the question. Each tool runs as its users would start it, in its own
+process with one thread. The table gives processor seconds (user and system) and peak memory. The
+cost per sample is the slope between two sizes, so that the fixed start does not count. ``--peers``
+is the Python of an environment with the other tools::
 
     python3 -m venv PEERS && PEERS/bin/pip install inspect_ai lm_eval torch transformers
 """
@@ -112,7 +112,7 @@ class Cost:
 
 
 def cost(command: list[str], folder: Path, **environment: str) -> Cost:
-    """Raises SystemExit with what it printed where the command fails."""
+    """Run a command and measure it. If it fails, raises SystemExit with its output."""
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     began = time.monotonic()
     output = folder / "output.txt"
@@ -133,7 +133,7 @@ def cost(command: list[str], folder: Path, **environment: str) -> Cost:
 
 
 def ours(folder: Path) -> dict[str, str]:
-    """A plug-in package with the task; returns the environment that makes it found."""
+    """Write a plug-in package with the task; returns the environment variables to find it."""
     site = folder / "site"
     info = site / "overhead-1.0.dist-info"
     info.mkdir(parents=True)
@@ -183,7 +183,7 @@ def measure_ours(folder: Path, largest: int) -> None:
 
 
 def measure_opening(folder: Path, largest: int) -> None:
-    """Reading and checking all stored replies, before the first question would be asked."""
+    """Measure reading and checking all stored replies, as happens before the first question."""
     code = (
         "import sys, time\nfrom pathlib import Path\nimport overhead_task\n"
         "from harmon_eval.running.asking import stored_answers\n"
@@ -229,11 +229,11 @@ def measure_workers(folder: Path) -> None:
 
 
 def measure_images(folder: Path) -> None:
-    """Storing pictures durably beside encoding the same pictures, in turns."""
+    """Measure storing images durably and only encoding the same images, in turn."""
     root = str(Path(__file__).resolve().parents[1])
     cost([sys.executable, "-c", IMAGES, str(folder)], folder, PYTHONPATH=root)
     print(
-        "\n| pictures | PNG encoding alone | stored | beyond encoding | stored, wall clock |\n"
+        "\n| images | PNG encoding alone | stored | beyond encoding | stored, wall clock |\n"
         "|---|---|---|---|---|\n" + (folder / "output.txt").read_text(),
         end="",
     )
@@ -254,7 +254,7 @@ def measure_peers(folder: Path, peers: str, largest: int) -> None:
         "--log-dir",
         str(folder / "logs"),
     ]
-    cost(base, folder, OVERHEAD_N="1")  # compiles what was never imported before
+    cost(base, folder, OVERHEAD_N="1")  # compiles modules that were never imported before
     costs = [cost(base, folder, OVERHEAD_N=str(n)) for n in (few, many)]
     row("inspect_ai, replies", (few, costs[0]), (many, costs[1]))
     costs = []
@@ -297,18 +297,20 @@ def measure_starts(folder: Path, peers: str | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="cost of the harness itself, beside its peers")
-    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with the peers")
+    parser = argparse.ArgumentParser(
+        description="cost of the harness itself and of other harnesses"
+    )
+    parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
     parser.add_argument("--workers", action="store_true", help="only what workers on Ray cost")
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.chdir(folder)  # inspect finds its tasks from here
+        os.chdir(folder)  # inspect looks for its tasks here
         if arguments.workers:
             measure_workers(folder)
             return
-        print("| tool | fixed start | a sample beyond it | peak memory |\n|---|---|---|---|")
+        print("| tool | fixed start | per sample | peak memory |\n|---|---|---|---|")
         measure_ours(folder, arguments.largest)
         if arguments.peers:
             measure_peers(folder, arguments.peers, arguments.largest)

@@ -12,8 +12,8 @@ from harmon_eval.comparing.paired import Difference, differences
 from harmon_eval.running.results import headline
 
 FULL = "full"
-GENEVAL_MARGIN = 0.03  # of the overall score: about what two drawings of GenEval-mini resolve
-FID_MARGIN = 0.1  # share of the full setting's FID
+GENEVAL_MARGIN = 0.03  # of the overall score: about what two seeds of GenEval-mini can resolve
+FID_MARGIN = 0.1  # as a share of the full setting's FID
 
 
 def compared(
@@ -22,7 +22,7 @@ def compared(
     other: Mapping[str, pd.DataFrame],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """A line of the table: the headlines of both tasks, and how far they are from the full ones."""
+    """A row of the table: the headlines of both tasks and their differences to the full setting."""
     geneval, fid = (difference(task, full[task], other[task]) for task in ("geneval", "mjhq"))
     return {
         "setting": name,
@@ -40,7 +40,7 @@ def compared(
 
 
 def difference(name: str, full: pd.DataFrame, other: pd.DataFrame) -> Difference:
-    """What ``compare`` finds in a task's headline, other less full. Raises UserError for rows of
+    """What ``compare`` finds for a task's headline, other minus full. Raises UserError for rows of
     different protocols."""
     task = registry.task(name)
     metric = headline(task, task.summarize(full))
@@ -48,7 +48,7 @@ def difference(name: str, full: pd.DataFrame, other: pd.DataFrame) -> Difference
 
 
 def no_evidence_of_loss(row: Mapping[str, Any]) -> bool:
-    """Both intervals stay within the margins: enough samples, and no loss beyond them."""
+    """Whether both intervals are within the margins: enough samples, and no loss beyond them."""
     return row["setting"] == FULL or bool(
         row["geneval_interval"][0] >= -GENEVAL_MARGIN
         and row["fid_interval"][1] <= FID_MARGIN * row["full_fid"]
@@ -56,7 +56,7 @@ def no_evidence_of_loss(row: Mapping[str, Any]) -> bool:
 
 
 def candidates(screened: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Settings that are faster and lose no more than the margins so far, the fastest first."""
+    """Settings that are faster and so far lose no more than the margins, fastest first."""
     kept = [
         row
         for row in screened

@@ -1,18 +1,18 @@
-"""What speed costs: GenEval, FID and time for a grid of settings, paired with the full ones.
+"""What speed costs: GenEval, FID and time for a grid of settings, paired with the full setting.
 
     python -m benchmarks.pareto --model harmon-mini --output runs/pareto
 
-In two stages. All settings are screened on a part of GenEval-mini and MJHQ-mini. Those that lose no
-more than the margins there are then confirmed, the fastest first, on all prompts with seeds of
-their own, until both intervals of one stay within the margins: the cheapest setting with no
-evidence of loss, the preset ``--fast``. As these drawings are fresh, having been picked by the
-first stage does not flatter a setting in the second.
+There are two stages. The first screens all settings on a part of GenEval-mini and MJHQ-mini. The
+second takes those that lose no more than the margins and confirms them, fastest first, on all
+prompts with new seeds, until both intervals of one setting are within the margins. This is the
+cheapest setting with no evidence of loss, the preset ``--fast``. The second stage generates new
+images, so its result is not biased by the selection in the first stage.
 
-Differences to the full setting are those of ``compare``, paired sample by sample: GenEval by the
-bootstrap over prompts, FID by the jackknife over groups of drawings. Seconds a picture are a
-process's own on one thread, all settings in turn, medians. The same command goes on where it was
-killed: runs are the harness's own and resume, and timings are kept. Writes the tables and the plot
-of docs/speed.md.
+Differences to the full setting come from ``compare``, paired sample by sample: GenEval by the
+bootstrap over prompts, FID by the jackknife over groups of images. Seconds per image are processor
+time on one thread; all settings run in turn, and medians are used. If the command is killed, run it
+again to resume: runs are normal runs of the harness, and timings are kept. Writes the tables and
+the plot in docs/speed.md.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.run_folder import ROWS
 
 FEWEST_GENEVAL = 12
-FEWEST_FID = 80  # more than the mini suite's 64 features, with a fold left out too
-BFLOAT16 = "bfloat16"  # of the weights and all arithmetic, no part of a preset
-Given = dict[str, Any]  # settings of harmon by name
-BATCH = 16  # pictures at a time when seconds are measured
+FEWEST_FID = 80  # more than the mini suite's 64 features, even with one group left out
+BFLOAT16 = "bfloat16"  # for the weights and all arithmetic; not part of a preset
+Given = dict[str, Any]  # settings of harmon, by name
+BATCH = 16  # images per batch when seconds are measured
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How much is drawn: seeds of GenEval and of MJHQ, and how many of their prompts."""
+    """How much is generated: seeds for GenEval and for MJHQ, and how many of their prompts."""
 
     name: str
     seeds: Mapping[str, Sequence[int]]
@@ -60,10 +60,10 @@ class Stage:
 
 
 def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
-    """To screen and to confirm. No seed is in both."""
+    """The stages for screening and confirming. They share no seed."""
     few = {"geneval": arguments.screen, "mjhq": arguments.screen_fid}
     most = {"geneval": arguments.limit, "mjhq": arguments.fid_limit}
-    # FID's margin is the narrower one beside its noise.
+    # FID's margin is narrower relative to its noise, so FID gets more seeds.
     seeds = {
         "geneval": range(1, 1 + arguments.seeds),
         "mjhq": range(1, 1 + 2 * arguments.seeds),
@@ -73,7 +73,7 @@ def stages(arguments: argparse.Namespace) -> tuple[Stage, Stage]:
 
 
 def grid(own: DrawSettings) -> dict[str, Cheaper]:
-    """Settings by name, in shares of the model's own; names say what the shares come to."""
+    """Settings by name, as shares of the model's own. The names show the resulting numbers."""
     half: tuple[float, float] = (0.0, 0.5)
     dpm, ddim = "dpm-solver++", "ddim"
     settings = [
@@ -129,14 +129,16 @@ def given_settings(cheaper: Cheaper, own: DrawSettings) -> Given:
     }
 
 
-# -- drawing and timing ----------------------------------------------------------------------
+# -- generation and timing -------------------------------------------------------------------
 
 
 def seconds_a_picture(
     model: str, settings: Mapping[str, Given], repeats: int, path: Path
 ) -> dict[str, float]:
-    """Of every setting, all of them in turn. What the file holds is not measured again: new ones
-    are timed beside the full setting, whose seconds they are scaled to."""
+    """Seconds per image for every setting, measured in turn.
+
+    Settings in the file are not measured again. New ones are timed together with the full setting
+    and scaled to its stored seconds."""
     known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     if not (missing := settings.keys() - known.keys()):
         return known
@@ -168,7 +170,7 @@ def folder_of(output: Path, stage: Stage, name: str, task: str, seed: int) -> Pa
 def draw_and_mark(
     model: str, output: Path, stage: Stage, settings: Mapping[str, Given], job: Job
 ) -> None:
-    """One run of the harness; what it says goes into a file."""
+    """One run of the harness; its output goes into a file."""
     torch.set_num_threads(1)
     name, task, seed = job
     folder = folder_of(output, stage, *job)
@@ -177,11 +179,11 @@ def draw_and_mark(
     with (folder / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
         code = run(Request(model, settings[name], task, "mini", how, output=folder / "run")).code
     if code:
-        raise RuntimeError(f"{name}: {task} is not whole, see {folder / 'said.txt'}")
+        raise RuntimeError(f"{name}: {task} is incomplete, see {folder / 'said.txt'}")
 
 
 def all_rows(output: Path, stage: Stage, name: str) -> dict[str, pd.DataFrame]:
-    """Rows of each task, of all its seeds: ids tell them apart, and a prompt stays one group."""
+    """Rows of each task for all its seeds. Ids include the seed, but a prompt stays one group."""
     found = {}
     for task, seeds in stage.seeds.items():
         folders = {seed: folder_of(output, stage, name, task, seed) for seed in seeds}
@@ -198,7 +200,7 @@ def all_rows(output: Path, stage: Stage, name: str) -> dict[str, pd.DataFrame]:
 def measured(
     draw: Any, stage: Stage, output: Path, names: Iterable[str], seconds: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """The table's rows of these settings, drawn by ``draw`` where they are not yet."""
+    """The table's rows for these settings. ``draw`` generates what is missing."""
     names = list(names)
     jobs = [
         (name, task, seed)
@@ -213,8 +215,8 @@ def measured(
 
 
 def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dict[str, Any]]:
-    """The table's rows of the full setting and of these, up to the first without evidence of
-    loss."""
+    """The table's rows for the full setting and for these, up to the first one without evidence of
+    a loss."""
     rows = table(stage, names=[FULL])
     for name in names:
         rows += table(stage, names=[name])
@@ -228,11 +230,11 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
     parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")
-    parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="of MJHQ")
+    parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="same, of MJHQ")
     parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
     parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="of GenEval; MJHQ twice")
-    parser.add_argument("--confirm", type=int, default=30, metavar="N", help="at most so many")
+    parser.add_argument("--confirm", type=int, default=30, metavar="N", help="how many, at most")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")

@@ -1,4 +1,4 @@
-"""What ``benchmarks.pareto`` found, for docs/speed.md: its tables and its plot."""
+"""The tables and the plot for docs/speed.md, from the results of ``benchmarks.pareto``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def markdown(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
-    """What stands in docs/speed.md: the tables of the stages, the last stage first."""
+    """The text for docs/speed.md: the tables of the stages, last stage first."""
     parts = [
         f"{model}; full is {own.iterations} iterations × {own.diffusion_steps} steps, CFG "
         f"{own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the full "
@@ -48,7 +48,8 @@ def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
 
 
 def plot(tables: Tables, path: Path) -> None:
-    """Change against speed: dots of the screened, of the others intervals and names too."""
+    """Plot change against speed: dots for screened settings, with intervals and names for confirmed
+    ones."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -88,7 +89,7 @@ def short(setting: str) -> str:
 
 
 def into_docs(text: str, path: Path) -> None:
-    """Replace what stands between the two marks of the document."""
+    """Replace the text between the two marks in the document."""
     begin, end = "<!-- pareto -->\n", "<!-- /pareto -->"
     document = path.read_text()
     before, _, rest = document.partition(begin)

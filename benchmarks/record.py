@@ -1,4 +1,4 @@
-"""What a benchmark measured, as JSON: ratios to compare later, and on what they were measured."""
+"""Store what a benchmark measured as JSON: ratios to compare later, and the machine used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def processor() -> str:
-    """The machine's processor, or its accelerator, in the maker's words."""
+    """The machine's processor or accelerator, as its maker names it."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     info = Path("/proc/cpuinfo")
@@ -26,8 +26,8 @@ def processor() -> str:
 
 
 def write(name: str, ratios: dict[str, float], measured: Any, folder: Path = RESULTS) -> Path:
-    """Write ``{name}.json``. ``ratios``: higher is better, what ``compare`` watches;
-    ``measured``: everything else that was measured."""
+    """Write ``{name}.json``. ``compare`` checks the ``ratios``, for which higher is better.
+    ``measured`` holds everything else that was measured."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     record = {

@@ -1,8 +1,8 @@
-"""The yardstick of the fast sampler: a loop that does the work of the release, part by part timed.
+"""The baseline for the fast sampler: a loop that does the same work as the release, timed by part.
 
-Both halves of guidance are carried through everything, diffusion states and VAE included, and
-everything is computed anew at every step; only the prompt is cached, as in the release. It uses the
-network as it stands in ``model/``, without what is in ``model/fast``.
+Both halves of guidance go through everything, including diffusion states and the VAE, and
+everything is recomputed at every step. Only the prompt is cached, as in the release. The loop uses
+the network in ``model/``, but nothing from ``model/fast``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from harmon_eval.model.masking import hidden_counts, visible_places
 from harmon_eval.model.sampling import DrawSettings, Noise
 
 Clock = Callable[[], float]
-# The cache's name differs between the versions of transformers allowed.
+# The name of the cache argument differs between the supported versions of transformers.
 CACHE = "cache" if "cache" in signature(Qwen2Model.forward).parameters else "past_key_values"
 
 
 class Shares:
-    """Seconds spent in each part of a drawing."""
+    """Seconds spent in each part of image generation."""
 
     def __init__(self, clock: Clock = time.process_time) -> None:
         self.clock = clock
@@ -48,7 +48,7 @@ class Shares:
 
 
 def join(model: Harmon, x: Tensor, z: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
-    """Through the LLM, behind the cached prompts (mask (R, T)), and back: (R, K + V, D)."""
+    """Run the LLM after the cached prompts (mask (R, T)) and project back: (R, K + V, D)."""
     full = F.pad(mask, (0, z.shape[1]), value=1)
     hidden = model.llm.model(
         inputs_embeds=z,
@@ -64,7 +64,7 @@ def join(model: Harmon, x: Tensor, z: Tensor, mask: Tensor, cache: DynamicCache)
 def diffuse(
     model: Harmon, z: Tensor, noise: Tensor, steps: Tensor, scale: float, temperature: float
 ) -> Tensor:
-    """Tokens (R, C) from conditions (R, D); with guidance the second half is carried along."""
+    """Tokens (R, C) from conditions (R, D). With guidance, the second half is computed as well."""
     schedule = sampling_schedule(len(steps), model.config.head.train_steps)
     from_xt, from_predicted = schedule.x0_factors(model.config.head.prediction)
     channels, guided = noise.shape[1], len(z) != len(noise)
@@ -97,7 +97,8 @@ def release_draw(
     settings: DrawSettings,
     shares: Shares | None = None,
 ) -> Tensor:
-    """Latents (B, m, n, C), decoded too, of prompts as in ``mar_iterations``."""
+    """Latents (B, m, n, C) for prompts as in ``mar_iterations``. They are also decoded, for the
+    timing."""
     shares = shares or Shares()
     copies = len(input_ids) // len(orders)
     orders = orders.repeat(copies, 1)

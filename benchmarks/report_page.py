@@ -1,10 +1,10 @@
-"""How quickly a report opens, filters and scrolls in headless Chromium, at two widths.
+"""Measure how quickly a report opens, filters and scrolls in headless Chromium, at two widths.
 
     python -m harmon_eval --model scripted --tasks geneval,mjhq --output runs/large
     python -m harmon_eval report runs/large
     python -m benchmarks.report_page runs/large/report.html
 
-Times are by the clock, in milliseconds: the script's own, and until the frame after it is painted.
+Times are wall time in milliseconds: the script's own, and until the next frame is painted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FILTERS = {
 
 
 def measure(page: Any, file: Path) -> dict[str, object]:
-    """``page``: an empty one of playwright."""
+    """``page``: an empty playwright page."""
     page.goto(file.resolve().as_uri(), timeout=120_000)
     loaded = page.evaluate("Math.round(performance.getEntriesByType('navigation')[0].loadEventEnd)")
     found: dict[str, object] = {"loaded": loaded}

@@ -3,10 +3,10 @@
     python -m benchmarks.sampling --size mini --batch 1,4,16
     python -m benchmarks.sampling --size 0.5b --batch 1 --name sampling-0.5b
 
-Asserts that both draw the same, and prints seconds, images a second, the ratio, and each part's
-share; then how much faster still the preset ``--fast`` is, which does not draw the same. On the
-CPU: one thread and the process's own time, all in turn, medians, so that other work on the machine
-counts little. On a GPU: wall time between synchronisations.
+Asserts that both generate the same, and prints seconds, images per second, the ratio, and each
+part's share. Then it prints how much faster the preset ``--fast`` is, whose images differ. On the
+CPU it uses one thread and processor time, runs everything in turn and takes medians, so that other
+work on the machine has little effect. On a GPU it uses wall time between synchronisations.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ TOLERANCE = 1e-3  # largest difference, in units of the latents' standard deviat
 
 
 def random_model(config: HarmonConfig, device: torch.device) -> Harmon:
-    """Random weights. The head predicts velocity and its modulations are not zero, so that latents
-    stay of order one and equality means something; the arithmetic is the published model's."""
+    """A model with random weights. The head predicts velocity and its modulations are not zero, so
+    that latents stay of order one and equality is meaningful. The arithmetic is that of the
+    published model."""
     torch.manual_seed(0)
     model = Harmon(replace(config, head=replace(config.head, prediction="velocity")))
     for name, parameter in model.head.named_parameters():
@@ -66,7 +67,7 @@ def clock_of(device: torch.device) -> Clock:
 
 @contextmanager
 def watched(model: Harmon, shares: Shares) -> Iterator[None]:
-    """Count the seconds of the fast sampler's parts too."""
+    """Also measure the seconds of the fast sampler's parts."""
     places: dict[str, tuple[object, str]] = {
         "encoder": (model, "see"),
         "LLM": (passes, "join"),
@@ -89,8 +90,8 @@ def watched(model: Harmon, shares: Shares) -> Iterator[None]:
 def one_batch(
     model: Harmon, batch: int, settings: DrawSettings, repeats: int, captured: bool
 ) -> dict[str, Any]:
-    """Seconds and shares of both samplers and of the preset, and the largest difference of what
-    both draw."""
+    """Seconds and shares of both samplers and of the preset, and the largest difference between the
+    outputs of both samplers."""
     device, grid = model.device, settings.grid(model)
     generator = torch.Generator().manual_seed(1)
     most = min(200, model.config.llm.vocab_size)
@@ -160,7 +161,7 @@ def timed_in_turn(
 
 @torch.inference_mode()
 def head_alone(model: Harmon, rows: int, steps: int, repeats: int) -> dict[str, float]:
-    """Milliseconds a step with guidance; ``rows`` counts both halves."""
+    """Milliseconds per step with guidance; ``rows`` counts both halves."""
     device, settings = model.device, DrawSettings(diffusion_steps=steps)
     noise = torch.randn(steps + 1, rows // 2, model.config.vae.channels, device=device)
     z = torch.randn(rows, model.config.mar.width, device=device)
@@ -186,7 +187,7 @@ def show(size: str, result: dict[str, Any]) -> None:
         rate = batch / seconds[name]
         print(f"  {name:<6} {seconds[name]:8.2f} s  {rate:.4f} images/s  ({shares})")
     print(
-        f"  ratio {result['ratio']:.2f}; {PRESET} is {result['bought']:.2f} times as fast again",
+        f"  ratio {result['ratio']:.2f}; {PRESET} is {result['bought']:.2f} times faster still",
         flush=True,
     )
 
@@ -199,13 +200,13 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=16, metavar="K")
     parser.add_argument("--diffusion-steps", type=int, default=100, metavar="S")
     parser.add_argument("--repeats", type=int, default=1, metavar="N")
-    parser.add_argument("--head", action="store_true", help="the head alone too")
+    parser.add_argument("--head", action="store_true", help="also measure the head alone")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true", help="captured graphs, compiled blocks")
-    parser.add_argument("--name", help="of the result (default: sampling-SIZE)")
+    parser.add_argument("--compile", action="store_true", help="use CUDA graphs, compiled blocks")
+    parser.add_argument("--name", help="name of the result (default: sampling-SIZE)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    row_block()  # found out once a process, and not timed
+    row_block()  # measured once per process, so do it before timing
     model = random_model(SIZES[arguments.size], torch.device(arguments.device))
     if arguments.compile and model.device.type == "cuda":
         compile_blocks(model)
@@ -218,7 +219,7 @@ def main() -> None:
     for rows in HEAD_ROWS if arguments.head else ():
         heads.append(head_alone(model, rows, arguments.diffusion_steps, max(2, arguments.repeats)))
         print(
-            "head alone, {rows} rows: {plain:.2f} ms -> {fast:.2f} ms a step, "
+            "head alone, {rows} rows: {plain:.2f} ms -> {fast:.2f} ms per step, "
             "ratio {ratio:.2f}".format(**heads[-1]),
             flush=True,
         )
@@ -232,7 +233,7 @@ def main() -> None:
     rates = {result["batch"]: result["batch"] / result["seconds"]["fast"] for result in results}
     if {1, 16} <= rates.keys():
         ratios["images/s, batch 16 to 1"] = rates[16] / rates[1]
-        print(f"images a second at batch 16 to batch 1: {rates[16] / rates[1]:.2f}")
+        print(f"images per second, batch 16 to batch 1: {rates[16] / rates[1]:.2f}")
     measured = {"settings": vars(arguments), "batches": results, "head": heads}
     record.write(arguments.name or f"sampling-{arguments.size}", ratios, measured)
 

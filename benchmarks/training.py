@@ -1,9 +1,10 @@
-"""How fast is a training step, against a plain loop written straight from the description?
+"""How fast is a training step, compared with a plain loop written directly from the description?
 
 ``python benchmarks/training.py [--steps 10] [--vae harmon-mini]`` trains harmon-mini's sizes on
-rendered scenes in turns: one step of the trainer, one of the plain loop, which renders and encodes
-its pictures anew, asks one question a row and waits for its data. It prints the ratio, the shares
-of data, forward, backward and optimizer, and the memory of each.
+rendered scenes, alternating one step of the trainer and one of the plain loop. The plain loop
+renders and encodes its images again in every step, asks one question per row and waits for its
+data. The script prints the ratio, the shares of data, forward, backward and optimizer, and the
+memory of each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from harmon_eval.model.train.start import begin
 
 
 class PlainLoop:
-    """One optimizer, pictures encoded in every step, one question a row, nothing made ahead."""
+    """One optimizer, images encoded in every step, one question per row, nothing prefetched."""
 
     def __init__(self, recipe: Recipe, maker: BatchMaker, model: Harmon) -> None:
         sources = tuple(
@@ -64,7 +65,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Processor seconds by what they went to."""
+    """Counts processor seconds by part."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -95,7 +96,8 @@ def trainer_step(training: Training, clock: Clock, number: int) -> None:
 
 
 def chosen_recipe(vae: str, precision: str) -> Recipe:
-    """harmon-mini's sizes and batches, all sources from the first step, few pictures to cache."""
+    """harmon-mini's sizes and batches, with all sources from the first step and few images to
+    cache."""
     recipe = load(
         "mini",
         [
@@ -119,7 +121,7 @@ def peak() -> float:
 
 
 def alone(side: str, recipe: Recipe) -> None:
-    """Two steps of one side; prints the peak of this process before and after them."""
+    """Run two steps of one side, and print the peak memory of this process before and after."""
     before = peak()
     with tempfile.TemporaryDirectory() as folder:
         accelerator = Accelerator(mixed_precision=recipe.precision, cpu=True)
@@ -137,7 +139,7 @@ def alone(side: str, recipe: Recipe) -> None:
 
 
 def memory(side: str, options: list[str]) -> tuple[float, float]:
-    """(imports, peak) in GiB of a process of its own, so that neither side sees the other's."""
+    """(imports, peak) in GiB, measured in a separate process so that the sides do not mix."""
     command = [sys.executable, __file__, "--alone", side, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, after = map(float, done.stdout.splitlines()[-1].split())
@@ -174,23 +176,23 @@ def main() -> None:
                 step(number)
                 spent.append(time.process_time() - begun)
             if number == 0:
-                clock.spent.clear()  # the first step of each warms up
+                clock.spent.clear()  # the first step of each side is a warm-up
         training.close()
     report(ours[1:], theirs[1:], clock.spent)
     options = ["--vae", arguments.vae, "--precision", arguments.precision]
     for side in ("trainer", "plain"):
         before, after = memory(side, options)
-        print(f"memory of {side}: {after:.2f} GiB, {before:.2f} of them before anything is built")
+        print(f"memory of {side}: {after:.2f} GiB, of which {before:.2f} before building anything")
 
 
 def report(ours: list[float], theirs: list[float], spent: dict[str, float]) -> None:
     ratios = np.array(theirs) / np.array(ours)
     print(
-        f"trainer {np.median(ours):.3f} s a step, plain loop {np.median(theirs):.3f} s "
+        f"trainer {np.median(ours):.3f} s per step, plain loop {np.median(theirs):.3f} s "
         f"(processor time, one thread, median of {len(ours)})"
     )
     print(
-        f"ratio {np.median(ratios):.2f} (quarter to three quarters: "
+        f"ratio {np.median(ratios):.2f} (quartiles: "
         f"{np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f})"
     )
     shares = {

@@ -1,10 +1,11 @@
-"""Answering in batches against one by one: same questions, same replies, in one run.
+"""Answering in batches compared with one by one: same questions, same replies, in one run.
 
     python -m benchmarks.understanding --batch 8
 
-Two kinds of questions: about a picture each, where a batch spares no picture; and those of a
-benchmark (``--tasks``) in its own order, mostly several about a picture, which a batch sees once.
-The process's own time on one thread, both in turn, medians. Replies are asserted equal.
+There are two kinds of questions. In the first, each question has its own image, so a batch saves no
+image encoding. The second are the questions of a benchmark (``--tasks``) in its own order, mostly
+several per image; a batch encodes each image only once. Both ways run in turn. The times are
+medians of processor time on one thread. The replies must be equal.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def of_task(name: str, count: int) -> list[Ask]:
 
 
 def compared(model: Responder, asks: Sequence[Ask], batch: int, repeats: int) -> dict[str, float]:
-    """Replies a second one by one and in batches, and their ratio."""
+    """Replies per second one by one and in batches, and their ratio."""
 
     def answer(size: int) -> tuple[float, list[object]]:
         start = time.process_time()
@@ -96,7 +97,7 @@ def main() -> None:
             found = compared(model, asks, arguments.batch, arguments.repeats)
             measured[kind] = found
             print(
-                f"{kind}: {len(asks)} questions about {found['pictures']} pictures, one by one "
+                f"{kind}: {len(asks)} questions about {found['pictures']} images, one by one "
                 f"{found['one by one']:.1f}, batches of {arguments.batch} {found['batched']:.1f} "
                 f"replies/s: ratio {found['ratio']:.2f}",
                 flush=True,

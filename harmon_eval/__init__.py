@@ -43,6 +43,7 @@ def evaluate(
     data: Path | str | None = None,
     fresh: bool = False,
     exact: bool = False,
+    predict_only: bool = False,
 ) -> Run:
     """Draw, answer, mark and add up; the same call again resumes.
 
@@ -51,7 +52,8 @@ def evaluate(
     and give a list. ``tasks``: "all", a name, several names, or tasks by the names they shall
     have. ``limit`` counts prompts (or images asked about) of each task. ``instruments``: role ->
     name of another instrument. ``output`` is the run folder; by default one for these settings.
-    ``fresh`` throws away what it holds. Raises UserError."""
+    ``fresh`` throws away what it holds. ``predict_only`` stores responses and marks none, so that
+    no instruments are needed. Raises UserError."""
     from harmon_eval.adapters import _own
     from harmon_eval.report.results import Run
     from harmon_eval.running.evaluate import Request, run
@@ -68,6 +70,7 @@ def evaluate(
             output=None if output is None else Path(output),
             fresh=fresh,
             instruments=instruments or {},
+            predict_only=predict_only,
         )
     )
     return Run(outcome.folder.path, tasks if isinstance(tasks, Mapping) else None, outcome.code)

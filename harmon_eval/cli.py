@@ -14,18 +14,20 @@ import harmon_eval
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
+# Errors about a path from the user or from a file; these are not our bugs.
+NOT_TO_BE_OPENED = (*(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO),)
 COMMANDS = {
-    "run": "draw, answer, mark, summarize; the default command, a second call resumes",
-    "list": "the tasks, models and suites there are",
-    "prepare": "fetch the data and weights that official tasks need",
-    "mark": "mark stored responses and summarize, without the model",
-    "show": "print the table of a run",
-    "leaderboard": "runs beside published results, in tables",
-    "compare": "one run against another, sample by sample; exit code 1 if it is worse",
-    "probe": "encoders side by side by linear probes, layer by layer, as table and plot",
-    "plan": "how many samples it takes to see a difference",
-    "track": "evaluate each new checkpoint of a training and gate it",
-    "report": "one HTML file about a run: scores, plots, images, replies, provenance",
+    "run": "evaluate a model (the default command); run it again to resume",
+    "list": "list the available tasks, models and suites",
+    "prepare": "download the data and weights that official tasks need",
+    "mark": "mark stored responses again and compute the metrics, without the model",
+    "show": "print the results of a run as a table",
+    "leaderboard": "show runs beside published results, in tables",
+    "compare": "compare two runs sample by sample; exit code 1 if the second is worse",
+    "probe": "compare encoders with linear probes, layer by layer, in a table and a plot",
+    "plan": "compute how many samples are needed to see a difference",
+    "track": "evaluate each new checkpoint of a training run and gate it",
+    "report": "write one HTML file about a run: scores, plots, images, replies, provenance",
 }
 WORKING = ("run", "mark", "track", "probe")  # that have workers
 EPILOG = (
@@ -34,15 +36,15 @@ EPILOG = (
     + """
 examples:
   python -m harmon_eval
-      every task on the bundled model and the mini suite: no network, no GPU
+      evaluate the bundled model on all tasks of the mini suite: no network, no GPU
   python -m harmon_eval --model wusize/Harmon-1_5B --suite official --tasks geneval --device cuda
-      a real model on the official prompts
+      evaluate a real model on the official prompts
   python -m harmon_eval --model folder:IMAGES --tasks geneval
-      mark images that something else drew
+      mark images that another program generated
 
-exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + number of the
-signal that ended it (130 Ctrl-C, 143 SIGTERM); of a gate: 0 passed, 1 worse than the baseline,
-2 cannot decide
+exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + N after signal N
+(130 Ctrl-C, 143 SIGTERM);
+exit codes of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 """
 )
 
@@ -76,7 +78,7 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
         default=[],
         type=Path,
         metavar="PATH",
-        help="a file or folder with tasks, models or instruments of your own; may be given several "
+        help="a file or folder with your own tasks, models or instruments; can be given several "
         "times (docs/new-task.md)",
     )
     _module(command).add_arguments(parser)
@@ -114,11 +116,11 @@ def _refuse_launchers(command: str) -> None:
 
 
 def ask_for_equal_bits() -> None:
-    """Ask MKL, before it loads, to add in one order for any number of rows and threads.
+    """Ask MKL, before it loads, to add in the same order for any number of rows and threads.
 
     Intel documents this strict mode for its AVX2 and AVX-512 code. It is set here and not at
-    import: the command owns its process. Other libraries do not read the variable, and a value that
-    is set already stays."""
+    import, because only the command owns its process. Other libraries do not read the variable. A
+    value that is already set is kept."""
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -130,12 +132,12 @@ def ask_for_equal_bits() -> None:
 
 
 def check_links() -> None:
-    """Raises UserError where the links to ``tasks`` and ``model`` came out of git as text files."""
+    """Raises UserError if git checked out the links to ``tasks`` and ``model`` as text files."""
     for name in ("tasks", "model"):
         link = Path(__file__).with_name(name)
         if link.is_file():
             raise UserError(
-                f"{link} is a text file and not a link to ../{name}, as in a clone on a system "
+                f"{link} is a text file and not a link to ../{name}, as happens on a system "
                 "without symbolic links: clone again with `git clone -c core.symlinks=true` (on "
                 "Windows inside WSL), or install the wheel"
             )
@@ -153,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt as signal:
         name = str(signal) or "interrupted"
-        print(f"\n{name}: the same command goes on where it stopped", file=sys.stderr)
+        print(f"\n{name}: run the same command again to resume", file=sys.stderr)
         return signal.code if isinstance(signal, stopping.Stopped) else 130
     except BrokenPipeError:  # of a file such as /dev/stdout; what is printed outlives its reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -162,16 +164,20 @@ def main(argv: list[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _fail(
-                f"no space left{where}: free some and give the same command again, "
-                "what is stored is kept"
+                f"no space left{where}: free some space and run the same command again; "
+                "everything stored so far is kept"
             )
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             return _fail(f"no permission{where}: choose another --output")
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return _fail(f"too many open files{where}: raise the limit with `ulimit -n 4096`")
+        if error.errno in NOT_TO_BE_OPENED:
+            return _fail(f"{error.strerror}{where}: give another path")
         raise
 
 
 def _fail(message: str) -> int:
-    """One line on standard error, whatever the message came from."""
+    """Print the message as one line on standard error, and return the exit code."""
     from harmon_eval.store.redact import redacted
 
     message = redacted(message)

@@ -1,18 +1,18 @@
-"""Names to plug-ins: files here, entry points of other packages, files that the user includes.
+"""Find plug-ins by name: files here, entry points of other packages, files that the user includes.
 
-There is no registration; the file name is the plug-in's name.
+Plug-ins are not registered; the file name is the plug-in's name.
 
 - A task is a file or folder in ``tasks/`` with a ``TASK`` (a folder has it in ``task.py``), and
-  with ``open_task(argument)`` if it has variants. Group ``harmon_eval.tasks``: an entry point loads
-  to a Task or to such a function.
-- A model is a file in ``adapters/`` with ``open_model(argument, settings)``. Group
-  ``harmon_eval.models``: an entry point loads to such a function.
+  with ``open_task(argument)`` if it has variants. In the group ``harmon_eval.tasks``, an entry
+  point loads to a Task or to such a function.
+- A model is a file in ``adapters/`` with ``open_model(argument, settings)``. In the group
+  ``harmon_eval.models``, an entry point loads to such a function.
 - An instrument is a file in ``instruments/ROLE/`` with ``open_instrument(argument, settings,
-  find)``. Group ``harmon_eval.instruments``: an entry point named ``ROLE.NAME`` loads to such a
-  function. A task may also name its own function as the default of a role.
+  find)``. In the group ``harmon_eval.instruments``, an entry point named ``ROLE.NAME`` loads to
+  such a function. A task may also use its own function as the default for a role.
 
-Each of an opener's parameters is optional; ``settings`` is annotated with the dataclass that
-declares them (``harmon_eval.settings``).
+All parameters of these functions are optional. The annotation of ``settings`` is the dataclass that
+declares the settings (``harmon_eval.settings``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from harmon_eval.settings import did_you_mean
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
 INSTRUMENT_GROUP = "harmon_eval.instruments"
 BUNDLED_MODEL = "harmon-mini"
-# What ``include`` has loaded, by the plug-in's name.
+# The modules loaded by ``include``, by plug-in name.
 _included: dict[str, ModuleType] = {}
 
 
@@ -43,10 +43,10 @@ _included: dict[str, ModuleType] = {}
 
 
 def include(path: Path) -> list[str]:
-    """Make the plug-ins in a file, or in each file and folder of a folder, known by their names.
+    """Load the plug-ins in a file, or in each file and folder of a folder, and return their names.
 
-    A file that holds none is passed over in a folder, and refused by itself. Returns the names.
-    Raises UserError for what is not there, or cannot be imported."""
+    A file without a plug-in is skipped inside a folder, but refused if given by itself. Raises
+    UserError if the path does not exist, holds no plug-in, or cannot be imported."""
     if not path.exists():
         raise UserError(f"--include {path}: no such file or folder")
     if path.is_file() or (path / "task.py").is_file():
@@ -64,18 +64,18 @@ def include(path: Path) -> list[str]:
 
 
 def _include(place: Path) -> str:
-    """The plug-in's name; empty where the file holds none."""
+    """Load one plug-in and return its name, or an empty text if the file holds none."""
     name = place.stem if place.is_file() else place.name
     file, package = (place, None) if place.is_file() else (place / "task.py", [str(place)])
     module_name = f"harmon_eval_included_{name}"
-    if package:  # a folder, so that its task.py can import the files beside it
+    if package:  # register the folder as a package, so that its task.py can import its other files
         root = ModuleType(module_name)
         root.__path__ = package
         sys.modules[module_name] = root
         module_name += ".task"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
-        raise UserError(f"--include {place} is no Python file")
+        raise UserError(f"--include {place} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -98,12 +98,12 @@ def included() -> list[Path]:
 
 
 def _includes(*offered: str) -> dict[str, ModuleType]:
-    """Included plug-ins that offer one of these."""
+    """Included plug-ins that define one of these names."""
     return {n: m for n, m in _included.items() if any(hasattr(m, what) for what in offered)}
 
 
 def _files(package: ModuleType) -> set[str]:
-    """Names of a package's plug-in files; those with a leading underscore are none."""
+    """Names of a package's plug-in files. Files with a leading underscore are not plug-ins."""
     return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
 
 
@@ -118,7 +118,7 @@ def _load(point: EntryPoint) -> Any:
         package = point.dist.name if point.dist else "?"
         raise UserError(
             f"plug-in {point.name!r} of package {package!r} is broken "
-            f"({type(error).__name__}: {error}): mend or uninstall it"
+            f"({type(error).__name__}: {error}): fix or uninstall it"
         ) from None
 
 
@@ -135,9 +135,10 @@ def _import(name: str) -> ModuleType:
 
 
 def _opened(opener: Callable[..., Any], owner: str, **values: Any) -> Any:
-    """What an opener gives; it gets those of the values that it has parameters for.
+    """Call an opener with those of the values that it has parameters for.
 
-    ``settings`` are read into the dataclass that it declares, and refused where it has none."""
+    ``settings`` are read into the dataclass that it declares. If it declares none, settings are
+    refused with UserError."""
     given = dict(values.pop("settings"))
     kind = settings.declared(opener)
     if kind is not None:
@@ -154,29 +155,29 @@ def _opened(opener: Callable[..., Any], owner: str, **values: Any) -> Any:
 
 
 def task_names() -> list[str]:
-    """All tasks there are; none of them is imported."""
+    """The names of all tasks. Imports none of them."""
     included = _includes("TASK", "open_task")
     return sorted({*bundled_task_names(), *_plugins(TASK_GROUP), *included})
 
 
 def bundled_task_names() -> list[str]:
-    """Those in ``tasks/``, without plug-ins."""
+    """The names of the tasks in ``tasks/``, without plug-ins."""
     from harmon_eval import tasks
 
     return sorted(_files(tasks))
 
 
 def check_task_name(name: str) -> None:
-    """Raises UserError for an unknown task; what follows a colon is the task's own affair."""
+    """Raises UserError for an unknown task. Does not check what follows a colon."""
     head, known = name.partition(":")[0], task_names()
     if head not in known:
         raise UserError(f"unknown task {head!r}: {did_you_mean(head, known)}")
 
 
 def task_module(name: str) -> ModuleType:
-    """The module of a bundled task, which holds its ``TASK`` and says in its docstring what it is.
+    """The module of a bundled task. It holds ``TASK``, and its docstring describes the task.
 
-    Raises UserError for a package that is missing."""
+    Raises UserError if a package that it needs is missing."""
     from harmon_eval import tasks
 
     folder = any(m.ispkg for m in pkgutil.iter_modules(tasks.__path__) if m.name == name)
@@ -184,7 +185,7 @@ def task_module(name: str) -> ModuleType:
 
 
 def task(name: str) -> Task:
-    """The task called ``name``: ``TASK``, or ``TASK:ARGUMENT`` where its file has ``open_task``.
+    """The task called ``name``: ``TASK``, or ``TASK:ARGUMENT`` if its file has ``open_task``.
 
     Raises UserError for an unknown name, a broken plug-in, or an argument that the task refuses."""
     check_task_name(name)
@@ -206,13 +207,13 @@ def task(name: str) -> Task:
 
 
 def layouts() -> list[Callable[[Path], Any]]:
-    """Readers of image folders in the tasks' published layouts (``Task.layout``), each once."""
+    """The distinct readers of image folders in the tasks' published layouts (``Task.layout``)."""
     found: dict[Callable[[Path], Any], None] = {}
     for name in task_names():
         try:
             reader = task(name).layout
         except UserError:
-            continue  # a broken plug-in is said where it is asked for
+            continue  # a broken plug-in is reported when somebody uses it
         if reader is not None:
             found[reader] = None
     return list(found)
@@ -222,7 +223,7 @@ def layouts() -> list[Callable[[Path], Any]]:
 
 
 def model_names() -> list[str]:
-    """The bundled model, and what may stand before a colon; paths and hub ids come on top."""
+    """The bundled model and the names that may stand before a colon, but no paths or hub ids."""
     from harmon_eval import adapters
 
     own = {BUNDLED_MODEL, *_files(adapters)}
@@ -230,12 +231,12 @@ def model_names() -> list[str]:
 
 
 def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
-    """The model called ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id, with
-    settings as ``?key=value&...`` behind it; ``given`` are further settings.
+    """The model called ``ADAPTER``, ``ADAPTER:ARGUMENT``, a file, a folder or a hub id.
 
-    ``device`` says where a model runs: one that has no such setting runs no network of its own and
-    is not asked for it. Raises UserError for an unknown name, a broken plug-in, or whatever the
-    adapter refuses, such as a setting that it does not have, or one with two values."""
+    ``?key=value&...`` may follow with settings; ``given`` holds more settings. ``device`` is
+    dropped for models that have no such setting, because they run no network of their own. Raises
+    UserError for an unknown name, a broken plug-in, or anything the adapter refuses, such as a
+    setting that it does not have, or one with two different values."""
     name, own = settings.split(spec)
     opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
@@ -245,20 +246,20 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
         chosen.pop("device", None)
     responder = _opened(opener, owner, argument=argument, settings=chosen)
     if not isinstance(responder, Responder):
-        raise UserError(f"model {name!r} is no harmon_eval.core.Responder: mend its plug-in")
+        raise UserError(f"model {name!r} is not a harmon_eval.core.Responder: fix its plug-in")
     return responder
 
 
 def model_settings(spec: str) -> list[str]:
-    """Names of the settings that a model has; it is not opened. Raises UserError."""
+    """Names of a model's settings, without opening it. Raises UserError for an unknown model."""
     kind = settings.declared(_model_opener(settings.split(spec)[0])[0])
     return settings.names(kind) if kind else []
 
 
 def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model runs a network here (it then has the setting ``device``); opens none.
+    """Whether a model runs its own network, that is, has the setting ``device``. Opens no model.
 
-    Raises UserError for a model that nothing here knows, or a setting that it does not have."""
+    Raises UserError for an unknown model, or a setting that it does not have."""
     name, own = settings.split(spec)
     opener, owner, _ = _model_opener(name)
     kind = settings.declared(opener)
@@ -272,7 +273,7 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
 
 
 def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
-    """The function that opens a model, the adapter's name, and what it is to open."""
+    """The function that opens a model, the adapter's name, and the argument for the function."""
     from harmon_eval import adapters
 
     plugins, included = _plugins(MODEL_GROUP), _includes("open_model")
@@ -295,7 +296,7 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
 
 
 def instrument_names(role: str) -> list[str]:
-    """Names of the instruments for a role; none of them is imported."""
+    """Names of the instruments for a role. Imports none of our own."""
     own = _role_files(role)
     points = (name.partition(".") for name in _plugins(INSTRUMENT_GROUP))
     included = {n for n, m in _includes("open_instrument").items() if _serves(m, role)}
@@ -303,7 +304,7 @@ def instrument_names(role: str) -> list[str]:
 
 
 def instrument_module(role: str, spec: str) -> ModuleType | None:
-    """The module of one of our own instruments, for what it declares (``WEIGHTS``)."""
+    """The module of one of our own instruments, which may declare ``WEIGHTS``; otherwise None."""
     name = settings.split(spec)[0].partition(":")[0]
     if name not in _role_files(role):
         return None
@@ -318,10 +319,10 @@ def instrument(
 ) -> Any:
     """The instrument ``NAME``, ``NAME:ARGUMENT`` or ``NAME?key=value`` for ``role``.
 
-    A function in place of a name opens the instrument itself. ``find`` finds files of weights. A
-    role may have a fallback for other names (``_any.py``): any model can be a judge. Raises
-    UserError for an unknown name or a setting that the instrument does not have, InstrumentMissing
-    where something it needs is not here."""
+    ``spec`` may also be a function that opens the instrument. ``find`` finds weight files. A role
+    may have a fallback for other names (``_any.py``): for example, any model can be a judge. Raises
+    UserError for an unknown name or a setting that the instrument does not have, and
+    InstrumentMissing if something that it needs is missing."""
     chosen = {k: v for k, v in (given or {}).items() if v is not None}
     if callable(spec):
         opener, name, argument = spec, getattr(spec, "__name__", role), ""
@@ -332,12 +333,12 @@ def instrument(
         opener, argument = _instrument_opener(role, name, argument)
     made = _opened(opener, f"{role}={name}", argument=argument, settings=chosen, find=find)
     if not getattr(made, "identity", ""):
-        raise UserError(f"{role} {name!r} has no identity: mend its plug-in")
+        raise UserError(f"{role} {name!r} has no identity: fix its plug-in")
     return made
 
 
 def check_instrument(role: str, spec: str) -> None:
-    """Raises UserError for an instrument that nothing here knows; opens none."""
+    """Raises UserError for an unknown instrument. Opens none."""
     name, known = settings.split(spec)[0].partition(":")[0], instrument_names(role)
     if not known:
         raise UserError(f"there is no instrument for the role {role!r}: name another role")
@@ -346,7 +347,7 @@ def check_instrument(role: str, spec: str) -> None:
 
 
 def _fallback(role: str) -> str | None:
-    """The module that opens instruments of other names for a role, if it has one."""
+    """The module that opens instruments with other names for a role, if there is one."""
     module = f"harmon_eval.instruments.{role}._any"
     return module if _role_files(role) and importlib.util.find_spec(module) else None
 
@@ -369,7 +370,7 @@ def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..
 
 
 def _serves(module: ModuleType, role: str) -> bool:
-    """An included instrument names its role; without a name it serves any."""
+    """Whether an included instrument is for this role. Without a ``ROLE`` it is for any role."""
     return getattr(module, "ROLE", role) == role
 
 

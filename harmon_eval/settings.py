@@ -1,9 +1,9 @@
 """Settings of models and instruments: ``NAME:ARGUMENT?key=value&key=value``.
 
-A plug-in declares its settings as a dataclass. Whatever is given, in a name, as an option of the
-command line or from Python, is read into that dataclass by ``read``, which refuses what the plug-in
-does not know. Types of the fields say what is accepted, ``__post_init__`` checks values and raises
-ValueError. A class attribute ``REFUSES`` may say why there are no other settings.
+A plug-in declares its settings as a dataclass. Settings can be given in a name, as command-line
+options or from Python. ``read`` puts them into the dataclass and refuses unknown ones. The field
+types say which values are accepted. ``__post_init__`` can check values and raise ValueError. A
+class attribute ``REFUSES`` may say why there are no other settings.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    """The end of an error message about an unknown name: the nearest known one, or all of them."""
+    """The end of an error message about an unknown name: the most similar known name, or all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def split(spec: str) -> tuple[str, dict[str, str]]:
-    """``PLACE?key=value&...`` as the place and what was given.
+    """Split ``PLACE?key=value&...`` into the place and the settings.
 
-    As in a URL, ``%26`` stands for ``&`` and ``%25`` for ``%``; a plus sign is a plus sign, as in
-    ``dpm-solver++``. Raises UserError for a setting without a name or value."""
+    As in a URL, ``%26`` stands for ``&`` and ``%25`` for ``%``. Unlike in a URL, a plus sign stays
+    a plus sign, as in ``dpm-solver++``. Raises UserError for a setting without a name or value."""
     place, mark, query = spec.partition("?")
     if not mark:
         return place, {}
@@ -56,9 +56,9 @@ def split(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def declared(opener: Callable[..., Any]) -> type | None:
-    """The settings dataclass of an opener: the type of its parameter ``settings``; None without.
+    """The settings dataclass of an opener: the type of its parameter ``settings``, if it has one.
 
-    Raises UserError where that is no dataclass."""
+    Raises UserError if that type is not a dataclass."""
     try:
         parameter = inspect.signature(opener).parameters.get("settings")
     except (TypeError, ValueError):
@@ -70,8 +70,8 @@ def declared(opener: Callable[..., Any]) -> type | None:
         kind = getattr(inspect.unwrap(opener), "__globals__", {}).get(kind, kind)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise UserError(
-            f"{getattr(opener, '__name__', opener)}: its parameter 'settings' needs a dataclass as "
-            "annotation, which names the settings"
+            f"{getattr(opener, '__name__', opener)}: annotate its parameter 'settings' with the "
+            "dataclass that declares the settings"
         )
     return kind
 
@@ -79,9 +79,9 @@ def declared(opener: Callable[..., Any]) -> type | None:
 def together(
     kind: type | None, own: Mapping[str, Any], given: Mapping[str, Any], owner: str
 ) -> dict[str, Any]:
-    """Settings from a name and those given beside it.
+    """Combine the settings in a name (``own``) with those ``given`` separately.
 
-    Raises UserError where the two give one setting different values."""
+    Raises UserError if the two give different values for one setting."""
     hints = get_type_hints(kind) if kind else {}
     for name in names(kind) if kind else ():
         if name in own and name in given:
@@ -92,23 +92,23 @@ def together(
             if first != second:
                 raise UserError(
                     f"{owner}: {name} is given twice, as {first} in the name and as {second} "
-                    "beside it: give it once"
+                    "separately: give it once"
                 )
     return {**own, **given}
 
 
 def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
-    """The dataclass ``kind`` from what was given, text or values. ``owner`` is named in errors.
+    """Make the dataclass ``kind`` from given texts or values. Error messages name ``owner``.
 
-    Raises UserError for a setting that ``kind`` does not have, a value of another type, or one
-    that the dataclass itself refuses (ValueError)."""
+    Raises UserError for a setting that ``kind`` does not have, a value of the wrong type, or a
+    value that the dataclass itself refuses (ValueError)."""
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     values = {}
     for name, value in given.items():
         if name not in fields:
             why = getattr(kind, "REFUSES", "")
-            # Settings are few: a guess is only worth making for what was mistyped.
+            # There are few settings, so guess only if the name looks like a typing error.
             known = did_you_mean(name, fields, cutoff=0.7) if fields else "leave it out"
             raise UserError(f"{owner} has no setting {name!r}{f' ({why})' if why else ''}: {known}")
         values[name] = _value(hints[name], value, f"{owner}: {name}={value}")
@@ -127,7 +127,7 @@ def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``; text is read, other values must be of it."""
+    """``value`` as ``kind``. Text is parsed; other values must already have this type."""
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         kinds = [k for k in get_args(kind) if k is not type(None)]
@@ -154,7 +154,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     try:
         found = json.loads(value) if isinstance(value, str) else value
     except ValueError as error:
-        raise UserError(f"{where}: no JSON ({error})") from None
+        raise UserError(f"{where}: not valid JSON ({error})") from None
     if not isinstance(found, Mapping):
         raise UserError(f'{where}: give a JSON object, such as {{"top_p": 1}}')
     return dict(found)
@@ -167,7 +167,7 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
         if str(value).lower() in (*TRUE, *FALSE):
             return str(value).lower() in TRUE
         raise UserError(f"{where}: give true or false")
-    # To Python, True is a number too; nobody means it as one.
+    # In Python, True is also a number, but nobody means it as one.
     whole = isinstance(value, int) and not isinstance(value, bool)
     if isinstance(value, str) or (kind is float and whole) or kind is Path:
         try:
@@ -184,7 +184,7 @@ def _named(kind: Any) -> str:
 
 
 def check_range(name: str, value: float | None, low: float, high: float = math.inf) -> None:
-    """For ``__post_init__``: raises ValueError unless a number that was given is in its range."""
+    """For ``__post_init__``: raises ValueError if a number is given but not in its range."""
     if value is None or (math.isfinite(value) and low <= value <= high):
         return
     wanted = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
@@ -197,9 +197,9 @@ def names(kind: type) -> list[str]:
 
 
 def variant(argument: str, **choices: Sequence[str]) -> dict[str, str]:
-    """What ``TASK:WORD+WORD`` chooses: one word of each list of choices, its first by default.
+    """What ``TASK:WORD+WORD`` chooses: one word from each list of choices (default: the first).
 
-    Raises UserError for a word that is no choice, and for two of one list."""
+    Raises UserError for an unknown word, and for two words from the same list."""
     chosen: dict[str, str] = {}
     for word in filter(None, argument.split("+")):
         name = next((name for name, words in choices.items() if word in words), None)

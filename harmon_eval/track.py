@@ -1,9 +1,9 @@
 """The checkpoints of a training: each new one is evaluated, noted in a history and gated.
 
-A checkpoint is a model folder (``config.json`` and ``*.safetensors``) or a ``.pth`` file in the
-tracked folder, or one of a training of ours, whose folder is tracked. Its run folder is
-``OUTPUT/NAME``, so a tracking that was stopped goes on where it was. A trainer may call ``track``
-itself after each checkpoint it has written.
+A checkpoint is a model folder (``config.json`` and ``*.safetensors``, ``pytorch_model*.bin``, or
+what DeepSpeed writes) or a ``.pth`` file in the tracked folder, or one of a training of ours, whose
+folder is tracked. Its run folder is ``OUTPUT/NAME``, so a tracking that was stopped goes on where
+it was. A trainer may call ``track`` itself after each checkpoint it has written.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from harmon_eval.model.train.run_folder import STATE
 from harmon_eval.running import evaluate
 from harmon_eval.running.progress import Progress
 from harmon_eval.store.durable import write_whole
+from harmon_eval.store.paths import segment
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import frame, stored_metrics
 
+# Hugging Face's older files, and DeepSpeed's.
+OTHER_WEIGHTS = r"pytorch_model(-\d+-of-\d+)?\.bin|mp_rank_00_model_states\.pt"
 HISTORY, PLOT = "history.parquet", "history.png"
 Told = Callable[[evaluate.Outcome, Comparison | None], None]
 
@@ -57,6 +60,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
         files = sorted(path.glob("*")) if path.is_dir() else [path]
         names = [file.name for file in files]
         weights = any(name.endswith(".safetensors") for name in names) and "config.json" in names
+        weights = weights or any(re.fullmatch(OTHER_WEIGHTS, name) for name in names)
         complete = weights or path.suffix == ".pth" or (path.is_dir() and STATE in names)
         if path.name.startswith(".") or not complete:
             continue
@@ -110,6 +114,8 @@ def track(
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
         reference = _reference(known, against)
+        if reference:
+            segment(reference, str(output / HISTORY))
         gate = compared(output / reference, run, tolerance=tolerance) if reference else None
         code = gate.code if gate else 0
         told(outcome, gate)

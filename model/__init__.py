@@ -1,4 +1,6 @@
-"""Harmon (arXiv 2503.21979): one encoder to see and to draw with. Usable without the harness.
+"""Harmon (arXiv 2503.21979): one encoder for understanding and generating images.
+
+It can be used without the harness:
 
 >>> from harmon_eval.model import HarmonPipeline
 >>> harmon = HarmonPipeline.from_pretrained("harmon-mini")
@@ -40,7 +42,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use: the configuration alone needs no torch."""
+    """Import on first use, because the configuration alone needs no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Every size of Harmon in one place. Names of the presets are those of the paper."""
+"""All sizes of Harmon in one place. The presets are named as in the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ PREDICTIONS = ("noise", "velocity")
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """KL-16 of the latent-diffusion family: 4 halvings, so one latent a 16x16 patch of pixels."""
+    """KL-16 of the latent-diffusion family: it halves the size 4 times, so one latent stands for a
+    16x16 patch of pixels."""
 
     width: int = 128
     multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
@@ -25,10 +26,10 @@ class VAEConfig:
 
 @dataclass(frozen=True)
 class MARConfig:
-    """Masked autoregressive encoder and decoder (Li et al. 2024), equally deep.
+    """Masked autoregressive encoder and decoder (Li et al. 2024), both of the same depth.
 
-    ``grid`` is the native token grid of the position tables, ``classes`` the rows of a class
-    embedding that the checkpoints carry and Harmon never uses (0: none)."""
+    ``grid`` is the native token grid of the position tables. ``classes`` is the number of rows of a
+    class embedding that the checkpoints contain but Harmon never uses (0: none)."""
 
     width: int = 768
     depth: int = 12
@@ -45,10 +46,11 @@ class MARConfig:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Diffusion head: an MLP for each token.
+    """Diffusion head: an MLP applied to each token.
 
-    ``prediction``: ``noise``, as published, or ``velocity`` (Salimans & Ho 2022), as in the bundled
-    model: a small head's noise error is multiplied by 20,000 at the first sampling step."""
+    ``prediction`` is ``noise``, as published, or ``velocity`` (Salimans & Ho 2022), as in the
+    bundled model. With noise prediction, the first sampling step would multiply the error of that
+    small head by 20,000."""
 
     width: int = 1024
     depth: int = 6
@@ -65,7 +67,7 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class LLMConfig:
-    """Qwen2 sizes, in the words of ``transformers.Qwen2Config``."""
+    """Qwen2 sizes, with the names of ``transformers.Qwen2Config``."""
 
     vocab_size: int = 151936
     hidden_size: int = 896
@@ -81,7 +83,7 @@ class LLMConfig:
 
 @dataclass(frozen=True)
 class HarmonConfig:
-    """All of Harmon. ``image_size`` (pixels) is what it draws and reads by default."""
+    """All of Harmon. ``image_size`` is the default size in pixels of generated and read images."""
 
     vae: VAEConfig = field(default_factory=VAEConfig)
     mar: MARConfig = field(default_factory=MARConfig)
@@ -109,7 +111,8 @@ class HarmonConfig:
         )
 
 
-# MAR-B, which the defaults of MARConfig are, with Qwen2.5-0.5B; MAR-H with Qwen2.5-1.5B.
+# Harmon-0.5B is MAR-B (the defaults of MARConfig) with Qwen2.5-0.5B; Harmon-1.5B is MAR-H with
+# Qwen2.5-1.5B.
 HARMON_0_5B = HarmonConfig()
 HARMON_1_5B = HarmonConfig(
     mar=MARConfig(width=1280, depth=20, heads=16),

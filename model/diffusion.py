@@ -1,8 +1,8 @@
-"""Gaussian diffusion of one token at a time: schedule, training loss, ancestral sampling.
+"""Gaussian diffusion of single tokens: schedule, training loss, ancestral sampling.
 
 Improved DDPM (Nichol & Dhariwal 2021, arXiv 2102.09672): cosine schedule, noise prediction, learned
 variance, respaced sampling. Optionally velocity prediction (Salimans & Ho 2022, arXiv 2202.00512).
-N tokens, C channels.
+Shapes use N tokens and C channels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Coefficients of a (respaced) noise schedule, float64, one entry a step.
+    """Coefficients of a (respaced) noise schedule, float64, one entry per step.
 
-    ``steps`` are the step numbers of the training schedule that each entry stands for."""
+    ``steps`` holds the step number in the training schedule for each entry."""
 
     steps: np.ndarray
     betas: np.ndarray
@@ -35,7 +35,7 @@ class Schedule:
         return np.append(1.0, self.alphas_cumprod[:-1])
 
     def x0_factors(self, prediction: str) -> tuple[np.ndarray, np.ndarray]:
-        """Factors a, b of x_0 = a * x_t - b * predicted noise or velocity."""
+        """Factors a, b in x_0 = a * x_t - b * (predicted noise or velocity)."""
         keep, add = self.alphas_cumprod, 1.0 - self.alphas_cumprod
         if prediction == "velocity":
             return np.sqrt(keep), np.sqrt(add)
@@ -43,7 +43,8 @@ class Schedule:
 
     @cached_property
     def posterior_log_variance(self) -> np.ndarray:
-        """Log-variance of q(x_{t-1} | x_t, x_0); the first entry (none) repeats the second."""
+        """Log-variance of q(x_{t-1} | x_t, x_0). The first variance is 0, so the first entry
+        repeats the second."""
         variance = self.betas * (1.0 - self.alphas_cumprod_before) / (1.0 - self.alphas_cumprod)
         return np.log(np.append(variance[1] if len(variance) > 1 else self.betas[0], variance[1:]))
 
@@ -75,11 +76,11 @@ def training_schedule(steps: int = 1000) -> Schedule:
 def sampling_schedule(steps: int, train_steps: int = 1000) -> Schedule:
     """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
 
-    Betas follow from the kept cumulative products. Raises ValueError unless ``steps`` lies in
+    Betas follow from the kept cumulative products. Raises ValueError unless ``steps`` is in
     1..train_steps.
     """
     if not 1 <= steps <= train_steps:
-        raise ValueError(f"diffusion steps must lie in 1..{train_steps}, not {steps}")
+        raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
     stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
     kept, place = [], 0.0
     for _ in range(steps):
@@ -111,15 +112,15 @@ def diffusion_loss_terms(
     schedule: Schedule,
     prediction: str = "noise",
 ) -> tuple[Tensor, Tensor]:
-    """Squared error of the prediction and variational bound (bits a dimension), each (N,).
+    """Squared error of the prediction and variational bound (bits per dimension), each (N,).
 
-    ``output`` (N, 2C) are predicted noise or velocity and variance values of the head at ``xt``
-    (N, C)."""
+    ``output`` (N, 2C) holds the head's predicted noise or velocity, and its variance values, at
+    ``xt`` (N, C)."""
     predicted, variance = output.chunk(2, dim=1)
     target = noise if prediction == "noise" else velocity(x0, noise, t, schedule)
     mse = (predicted - target).square().mean(dim=1)
     from_xt, from_predicted = schedule.x0_factors(prediction)
-    # The bound trains the variance only: the mean would be learnt better by the squared error.
+    # The bound trains only the variance; the mean is learnt better from the squared error.
     predicted_x0 = _at(from_xt, t) * xt - _at(from_predicted, t) * predicted.detach()
     return mse, _variational_bound(predicted_x0, variance, x0, xt, t, schedule)
 
@@ -146,7 +147,7 @@ def _variational_bound(
 
 
 def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log-probability of x under a Gaussian cut into bins of half-width 1/255, open at the ends."""
+    """Log-probability of x under a Gaussian in bins of half-width 1/255; the end bins are open."""
 
     def cdf(z: Tensor) -> Tensor:
         return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
@@ -168,11 +169,11 @@ def ancestral_steps(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """DDPM ancestral sampling (Ho et al. 2020) with learned variance, from noise (N, C) to tokens.
 
-    Yields x_{t-1} and the predicted x_0, each (N, C), of every step; the last x is the sample.
-    ``denoise(x, i)`` gives guided noise or velocity, and variance values, each (N, C), at entry i
-    of the schedule.
-    ``noise_steps`` (S, N, C) is added in the order of execution, scaled by ``temperature``; none at
-    the last step; the initial noise is not scaled. Nothing is clipped.
+    Yields x_{t-1} and the predicted x_0, each (N, C), for every step; the last x is the sample.
+    ``denoise(x, i)`` returns guided noise or velocity, and variance values, each (N, C), at entry i
+    of the schedule. ``noise_steps`` (S, N, C) is added in the order of execution and scaled by
+    ``temperature``. The last step adds no noise. The initial noise is not scaled. Nothing is
+    clipped.
     """
     s = schedule
     from_xt, from_predicted = (factors.tolist() for factors in s.x0_factors(prediction))

@@ -1,4 +1,4 @@
-"""What a folder or a set of tensors is, where it is no Harmon: its name, and how it is opened."""
+"""Recognise folders and tensors of other models than Harmon, and say how to open them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LANGUAGE_ALONE = "Harmon needs MAR, head and VAE besides; a training takes it as
 
 @dataclass(frozen=True)
 class Family:
-    """``what`` it is, ``way`` to use it, ``adapter`` that opens it (none: "").
+    """``what`` it is, the ``way`` to use it, and the ``adapter`` that opens it ("": none).
 
-    ``sure``: no Harmon, whatever its tensors are named."""
+    ``sure``: it is not Harmon, whatever the names of its tensors are."""
 
     what: str
     way: str
@@ -36,8 +36,9 @@ class Family:
 
 
 def of_folder(folder: Path) -> Family | None:
-    """By its configuration. None where that says nothing. Raises CheckpointError where it cannot
-    be read."""
+    """The family of a folder, from its configuration; None if that does not tell.
+
+    Raises CheckpointError if the configuration cannot be read."""
     if (folder / "model_index.json").exists():
         name = read_json(folder / "model_index.json").get("_class_name", "a pipeline")
         return Family(f"a diffusers folder ({name})", f"--model diffusers:{folder}", "diffusers")
@@ -56,7 +57,7 @@ def of_folder(folder: Path) -> Family | None:
 
 
 def _of_class(values: Mapping[str, Any], folder: Path) -> Family | None:
-    """Of diffusers' and timm's configurations, which have no ``model_type``."""
+    """The family from a diffusers or timm configuration, which has no ``model_type``."""
     if name := values.get("_class_name"):
         if "showo" in str(name).lower():
             return Family("a Show-o folder", NO_ADAPTER)
@@ -106,7 +107,7 @@ def _of_type(values: Mapping[str, Any], folder: Path) -> Family | None:
 
 
 def of_names(names: Collection[str]) -> Family | None:
-    """By the tensors' names. None for Harmon and for what is not known."""
+    """The family from the names of tensors. None for Harmon and for unknown models."""
 
     def some(*prefixes: str) -> bool:
         return any(name.startswith(prefixes) for name in names)
@@ -144,5 +145,5 @@ UNIPIC = Family(
 
 
 def of_sizes(rows: int, width: int) -> Family | None:
-    """UniPic without its SigLIP: Harmon-1.5B's width with position tables for 512 pixels."""
+    """Recognise UniPic without its SigLIP: Harmon-1.5B's width and position tables for 512 px."""
     return UNIPIC if (rows, width) == (1024, 1280) else None

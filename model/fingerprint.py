@@ -1,4 +1,4 @@
-"""The fingerprint of weights; imports nothing of Harmon, so that other models can have one."""
+"""The fingerprint of weights. Imports nothing from Harmon, so that other models can use it too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes, types and bytes of all tensors, in the order of their names."""
+    """SHA-256 over the names, shapes, dtypes and bytes of all tensors, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().contiguous().cpu()

@@ -1,6 +1,7 @@
-"""Harmon (arXiv 2503.21979): one MAR encoder for seeing and drawing, joined to a causal LLM.
+"""Harmon (arXiv 2503.21979): one MAR encoder for understanding and generation, with a causal LLM.
 
-B batch, T prompt length, L = m*n image tokens, V visible ones, K buffers, D MAR width, H LLM width.
+Shapes use B batch, T prompt length, L = m*n image tokens, V visible tokens, K buffers, D MAR width
+and H LLM width.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class Harmon(nn.Module):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Harmon:
-        """Weights of a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+        """Load weights from a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
 
-        ``HarmonPipeline.from_pretrained`` brings the processor too. Raises CheckpointError."""
+        ``HarmonPipeline.from_pretrained`` also loads the processor. Raises CheckpointError."""
         from harmon_eval.model.pipeline import HarmonPipeline
 
         return HarmonPipeline.from_pretrained(name_or_path, kl16, device, dtype).model
@@ -67,28 +68,30 @@ class Harmon(nn.Module):
         return self.mar.fake_latent.dtype
 
     def checkpoint_gradients(self) -> None:
-        """Train in less memory: recompute the blocks of MAR and LLM in the backward pass."""
+        """Save memory in training by recomputing the blocks of MAR and LLM in the backward pass."""
         self.mar.checkpointing = True
         self.llm.gradient_checkpointing_enable({"use_reentrant": False})
 
-    # -- seeing ------------------------------------------------------------------------------
+    # -- encoding images ---------------------------------------------------------------------
 
     def see(self, tokens: Tensor, visible: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
-        """Encode the visible tokens of (B, L, C): x_enc (B, K+V, D), and z_enc (B, V+K, H), which
-        the LLM reads: projected, buffers last."""
+        """Encode the visible tokens of (B, L, C).
+
+        Returns x_enc (B, K+V, D) and z_enc (B, V+K, H). The LLM reads z_enc, which is x_enc
+        projected and with the buffers last."""
         x = self.mar.encode(tokens, visible, positions)
         return x, self.proj_in(x).roll(-self.config.mar.buffers, dims=1)
 
     def see_all(self, latents: Tensor) -> Tensor:
-        """Latents (B, m, n, C) to what the LLM reads in the picture's places: (B, L+K, H)."""
+        """Latents (B, m, n, C) -> the embeddings (B, L+K, H) that the LLM reads for the image."""
         return self.see(*self._all_visible(latents))[1]
 
     def features(self, latents: Tensor, layer: int = -1, pool: str = "image") -> Tensor:
-        """Frozen features (B, D) of latents (B, m, n, C): the mean over tokens of the MAR encoder.
+        """Frozen features (B, D) of latents (B, m, n, C): the mean over the MAR encoder's tokens.
 
-        ``layer`` -1 is the normed output, k >= 0 block k followed by a LayerNorm without
-        parameters; ``pool`` is ``image``, ``buffers`` or ``both`` (image, then buffers: 2D).
-        Raises ValueError on any other.
+        ``layer`` -1 is the normalised output; k >= 0 is block k followed by a LayerNorm without
+        parameters. ``pool`` is ``image``, ``buffers`` or ``both`` (image, then buffers: 2D).
+        Raises ValueError for any other value.
         """
         pools = {"image": [0], "buffers": [1], "both": [0, 1]}
         if pool not in pools:
@@ -97,7 +100,7 @@ class Harmon(nn.Module):
         return self._means(x, normed=layer < 0)[:, pools[pool]].flatten(1)
 
     def layer_features(self, latents: Tensor) -> Tensor:
-        """``features`` of every block and, last, of the normed output, in one pass: means over
+        """``features`` of every block and then of the normalised output, in one pass: means over
         image tokens and over buffers, (B, depth + 1, 2, D)."""
         blocks: list[Tensor] = []
         hooks = [
@@ -113,7 +116,7 @@ class Harmon(nn.Module):
         return torch.stack([*means, self._means(last, normed=True)], dim=1)
 
     def _means(self, x: Tensor, normed: bool) -> Tensor:
-        """Means of encoder features (B, K + L, D) over image tokens and buffers: (B, 2, D)."""
+        """Means of encoder features (B, K + L, D) over image tokens and over buffers: (B, 2, D)."""
         x = x.float()
         if not normed:
             x = F.layer_norm(x, x.shape[-1:], eps=1e-6)
@@ -126,12 +129,13 @@ class Harmon(nn.Module):
         tokens = latents.flatten(1, 2).to(self.dtype)
         return tokens, visible, self.mar.positions((rows, columns))
 
-    # -- drawing -----------------------------------------------------------------------------
+    # -- generating images -------------------------------------------------------------------
 
     def join(self, x_enc: Tensor, z_enc: Tensor, attention_mask: Tensor, prompt: Tensor) -> Tensor:
-        """Let the prompt speak into the encoder's output: (B, K+V, D) to (B, K+V, D).
+        """Condition the encoder's output on the prompt: (B, K+V, D) -> (B, K+V, D).
 
-        The right-padded prompt comes as embeddings (B, T, H), with its mask (B, T)."""
+        ``prompt`` holds right-padded embeddings (B, T, H), ``attention_mask`` their mask (B, T).
+        """
         size = z_enc.shape[1]
         full = F.pad(attention_mask, (0, size), value=1)  # (B, T + V+K)
         hidden = self.llm.model(
@@ -157,11 +161,11 @@ class Harmon(nn.Module):
         t: Tensor,
         noise: Tensor,
     ) -> Tensor:
-        """Masked diffusion loss (paper, eq. of the generation loss; MAR).
+        """Masked diffusion loss (the paper's generation loss; MAR), averaged over hidden tokens.
 
-        Right-padded prompts (B, T), latents (B, m, n, C), mask (B, L) with True = hidden. ``t``
-        (R*B*L,) and ``noise`` (R*B*L, C): R draws of step and noise a token, the whole batch after
-        itself. Averaged over hidden tokens only.
+        Takes right-padded prompts (B, T), latents (B, m, n, C) and a mask (B, L) with True =
+        hidden. ``t`` (R*B*L,) and ``noise`` (R*B*L, C) hold R draws of step and noise per token:
+        the whole batch for the first draw, then for the second, and so on.
         """
         positions = self.mar.positions((latents.shape[1], latents.shape[2]))
         tokens, visible = latents.flatten(1, 2), visible_places(mask)
@@ -172,10 +176,10 @@ class Harmon(nn.Module):
         return self.head.loss(z, tokens, mask, t, noise)
 
     def image2text_loss(self, input_ids: Tensor, labels: Tensor, latents: Tensor) -> Tensor:
-        """Cross-entropy on the labelled tokens (labels (B, T), others -100), shifted by one.
+        """Cross-entropy on the labelled tokens, shifted by one. Labels (B, T) of -100 are ignored.
 
-        ``input_ids`` holds a run of L+K places of value -200 for the picture. The gradient into
-        the picture's embeddings is scaled by ``config.visual_grad_scale``.
+        In ``input_ids``, L+K consecutive values of -200 stand for the image. The gradient into the
+        image embeddings is scaled by ``config.visual_grad_scale``.
         """
         return self.token_loss(self.read(input_ids, latents, self.config.visual_grad_scale), labels)
 
@@ -184,7 +188,7 @@ class Harmon(nn.Module):
         logits = logits[:, :-1].float().flatten(0, 1)
         return F.cross_entropy(logits, labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL)
 
-    # -- reading -----------------------------------------------------------------------------
+    # -- reading text and images -------------------------------------------------------------
 
     def embed(
         self,
@@ -193,17 +197,17 @@ class Harmon(nn.Module):
         grad_scale: float = 1.0,
         pictures: Sequence[int] | None = None,
     ) -> Tensor:
-        """Ids (B, T), with runs of L+K places of value -200 for pictures, to embeddings (B, T, H).
+        """Ids (B, T) -> embeddings (B, T, H). L+K consecutive ids of -200 stand for one image.
 
-        Pictures (latents (N, m, n, C)) fill the runs in order, or in that of their numbers
-        ``pictures``, so that one asked about often is seen once. Raises ValueError when places and
-        picture tokens do not match."""
+        The images (latents (N, m, n, C)) fill these runs in order. With ``pictures``, run i gets
+        image number pictures[i], so that an image with several questions is encoded only once.
+        Raises ValueError if the number of places does not match the image tokens."""
         places = input_ids == IMAGE_PLACE
         embeddings = self.llm.get_input_embeddings()(input_ids.masked_fill(places, 0))
         counts = places.sum(dim=1)
         if latents is None:
             if bool(counts.any()):
-                raise ValueError(f"{int(counts.sum())} picture places, but no picture")
+                raise ValueError(f"{int(counts.sum())} image places, but no image")
             return embeddings
         seen = self.see_all(latents)
         if pictures is not None:
@@ -211,12 +215,12 @@ class Harmon(nn.Module):
         size = seen.shape[1]
         if bool((counts % size).any()) or int(counts.sum()) != len(seen) * size:
             raise ValueError(
-                f"picture places a row {counts.tolist()} for {len(seen)} pictures of {size} tokens"
+                f"image places per row {counts.tolist()} for {len(seen)} images of {size} tokens"
             )
         if grad_scale != 1.0 and seen.requires_grad:
             seen.register_hook(lambda gradient: gradient * grad_scale)
         return embeddings.masked_scatter(places[..., None], seen.to(embeddings.dtype))
 
     def read(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
-        """Logits (B, T, vocabulary) of right-padded ids with pictures in their places."""
+        """Logits (B, T, vocabulary) of right-padded ids, with images in their places."""
         return self.llm(inputs_embeds=self.embed(input_ids, latents, grad_scale)).logits

@@ -1,6 +1,6 @@
-"""The diffusion head: a small MLP that denoises each token by itself, given its condition z.
+"""The diffusion head: a small MLP that denoises each token separately, given its condition z.
 
-Rows N, channels C, condition width D, head width W.
+Shapes use N rows, C channels, condition width D and head width W.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SINUSOIDS = 256
 
 
 def sinusoids(t: Tensor) -> Tensor:
-    """Step numbers (N,) to (N, 256): cosines, then sines, periods up to 10^4."""
+    """Step numbers (N,) -> (N, 256): cosines, then sines, with periods up to 10^4."""
     half = SINUSOIDS // 2
     rates = torch.exp(-math.log(10_000.0) * torch.arange(half, device=t.device) / half)
     angles = t[:, None].float() * rates
@@ -71,18 +71,18 @@ class DiffusionHead(nn.Module):
         self.final_layer = FinalLayer(w, 2 * channels)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Noisy tokens (N, C), steps (N,), conditions (N, D) to prediction and variance (N, 2C)."""
+        """Noisy tokens (N, C), steps (N,), conditions (N, D) -> prediction and variance (N, 2C)."""
         return self.denoise(x, self.modulations(self.time_embed(t) + self.cond_embed(z)))
 
     def modulations(self, condition: Tensor) -> list[Tensor]:
-        """Embedded time + condition (..., W) to shift, scale and gate of each block (..., 3W), and
+        """Embedded time + condition (..., W) -> shift, scale and gate of each block (..., 3W), and
         shift and scale of the final layer (..., 2W). They do not depend on the noisy tokens."""
         layers = (*self.res_blocks, self.final_layer)
         activated = self.final_layer.adaLN_modulation[0](condition)
         return [layer.adaLN_modulation[1](activated) for layer in layers]
 
     def denoise(self, x: Tensor, modulations: Sequence[Tensor]) -> Tensor:
-        """As ``forward``, with time and condition turned into modulations already."""
+        """Like ``forward``, but takes the modulations instead of time and condition."""
         x = self.input_proj(x)
         for layer, modulation in zip(
             (*self.res_blocks, self.final_layer), modulations, strict=True
@@ -94,8 +94,10 @@ class DiffusionHead(nn.Module):
         self, z: Tensor, tokens: Tensor, t: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Squared error and variational bound, each (R*B*L,), of tokens (B, L, C) given z
-        (B, L, D). ``t`` (R*B*L,) and ``noise`` (R*B*L, C): R draws of step and noise a token, the
-        whole batch after itself."""
+        (B, L, D).
+
+        ``t`` (R*B*L,) and ``noise`` (R*B*L, C) hold R draws of step and noise per token: the whole
+        batch for the first draw, then for the second, and so on."""
         draws = len(t) // (tokens.shape[0] * tokens.shape[1])
         schedule = training_schedule(self.config.train_steps)
         x0 = tokens.repeat(draws, 1, 1).flatten(0, 1)
@@ -105,14 +107,14 @@ class DiffusionHead(nn.Module):
         return diffusion_loss_terms(output, x0, xt, noise, t, schedule, self.config.prediction)
 
     def loss(self, z: Tensor, tokens: Tensor, mask: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Diffusion loss, averaged over hidden tokens only: mask (B, L), True = hidden."""
+        """Diffusion loss, averaged over hidden tokens only. In mask (B, L), True = hidden."""
         squared, bound = self.loss_terms(z, tokens, t, noise)
         weights = mask.repeat(len(t) // mask.numel(), 1).flatten()
         return ((squared + bound) * weights).sum() / weights.sum()
 
 
 def initialize(head: DiffusionHead) -> None:
-    """Fresh weights: Xavier, time embedding of std 0.02, modulations and output zero."""
+    """Fresh weights: Xavier; std 0.02 for the time embedding; zero for modulations and output."""
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -1,6 +1,6 @@
 """Qwen2 as Harmon uses it: its sizes, and positions that skip padding.
 
-The network itself is that of transformers. B batch, T length.
+The network itself comes from transformers. Shapes use B batch and T length.
 """
 
 from __future__ import annotations
@@ -27,5 +27,5 @@ def qwen2_config(sizes: LLMConfig) -> Qwen2Config:
 
 
 def counted_positions(attention_mask: Tensor) -> Tensor:
-    """Position ids (B, T) that count only real tokens, so that padding takes no place."""
+    """Position ids (B, T) that count only real tokens and skip padding."""
     return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)

@@ -1,7 +1,7 @@
 """MAR: the masked autoregressive encoder and decoder (Li et al. 2024, arXiv 2406.11838).
 
-Harmon uses the encoder for understanding, generation and representation alike. Parameter names are
-those of the published checkpoints. B batch, L image tokens, K buffer tokens, D width.
+Harmon uses the encoder for understanding, generation and representation. Parameters are named as in
+the published checkpoints. Shapes use B batch, L image tokens, K buffer tokens and D width.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm vision transformer block, attending in both directions."""
+    """Pre-norm vision transformer block with bidirectional attention."""
 
     def __init__(self, config: MARConfig) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class MAR(nn.Module):
         self.decoder_norm = nn.LayerNorm(d, eps=1e-6)
 
     def positions(self, grid: Grid) -> Positions:
-        """The position tables for a grid: image rows resized bilinearly, buffer rows kept."""
+        """The position tables for a grid: image rows are resized bilinearly, buffer rows stay."""
         return Positions(
             self._resized(self.encoder_pos_embed_learned, grid),
             self._resized(self.decoder_pos_embed_learned, grid),
@@ -113,14 +113,14 @@ class MAR(nn.Module):
     def encode(
         self, tokens: Tensor, visible: Tensor, positions: Positions, layer: int = -1
     ) -> Tensor:
-        """Tokens (B, L, C), of which ``visible`` (B, V) are read, to features (B, K + V, D).
+        """Encode the ``visible`` (B, V) tokens of (B, L, C) to features (B, K + V, D).
 
-        ``visible`` holds places in raster order; the other tokens are hidden, that is removed.
-        Buffers stand in front and are always there. ``layer`` -1 gives the normed output, k >= 0
-        the output of block k, not normed. Raises ValueError when there is no such block.
+        ``visible`` holds positions in raster order. The other tokens are hidden: they are removed.
+        The buffers come first and are never removed. ``layer`` -1 gives the normalised output,
+        k >= 0 the output of block k without normalisation. Raises ValueError for an unknown block.
         """
         if not -1 <= layer < len(self.encoder_blocks):
-            raise ValueError(f"layer must lie in -1..{len(self.encoder_blocks) - 1}, not {layer}")
+            raise ValueError(f"layer must be in -1..{len(self.encoder_blocks) - 1}, not {layer}")
         buffers = self.fake_latent.expand(len(tokens), self.config.buffers, -1)
         x = torch.cat([buffers, self.z_proj(tokens)], dim=1)
         x = self.z_proj_ln(x + positions.encoder)
@@ -132,9 +132,9 @@ class MAR(nn.Module):
     def decode(
         self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None = None
     ) -> Tensor:
-        """Encoder-side features (B, K + V, D) to the condition z (B, L, D) of every token.
+        """Encoder features (B, K + V, D) -> the condition z (B, L, D) of every token.
 
-        Hidden places hold the mask token, or the embedding of ``condition`` (B, K + L, D)."""
+        Hidden places get the mask token, or the embedding of ``condition`` (B, K + L, D)."""
         x = self.unhide(x, visible, positions, condition)
         x = self.decoder_norm(self.run(self.decoder_blocks, x))
         return x[:, self.config.buffers :] + positions.diffusion
@@ -142,22 +142,22 @@ class MAR(nn.Module):
     def unhide(
         self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None
     ) -> Tensor:
-        """What the decoder's blocks read: features in the visible places, fillers in the hidden
-        ones, and positions: (B, K + L, D)."""
+        """The input of the decoder's blocks (B, K + L, D): features in the visible places, fillers
+        in the hidden places, plus positions."""
         x = self.decoder_embed(x)
         filler = self.mask_token if condition is None else self.decoder_embed(condition)
         full = filler.to(x.dtype).expand(len(x), positions.decoder.shape[1], -1)
         return full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
 
     def run(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
-        """Blocks one after the other, (B, N, D)."""
+        """Run the blocks one after the other on x (B, N, D)."""
         for block in blocks:
             again = self.checkpointing and self.training
             x = checkpoint(block, x, use_reentrant=False) if again else block(x)
         return x
 
     def _rows(self, visible: Tensor, width: int) -> Tensor:
-        """Places of buffers and visible tokens in a full sequence, for gather: (B, K + V, D)."""
+        """Indices of buffers and visible tokens in a full sequence, for gather: (B, K + V, D)."""
         k = self.config.buffers
         buffers = torch.arange(k, device=visible.device).expand(len(visible), k)
         rows = torch.cat([buffers, visible + k], dim=1)
@@ -165,7 +165,8 @@ class MAR(nn.Module):
 
 
 def initialize(mar: MAR) -> None:
-    """Fresh weights as in the MAR release: Xavier linears, unit norms, tables of std 0.02."""
+    """Fresh weights as in the MAR release: Xavier for linear layers, ones for norms, std 0.02 for
+    tables."""
     for module in mar.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -183,10 +184,10 @@ def initialize(mar: MAR) -> None:
 
 
 def initialize_positions(mar: MAR, encoder: float, decoder: float, diffusion: float) -> None:
-    """Start the image rows of the position tables as 2-D sines and cosines of the given std.
+    """Initialise the image rows of the position tables as 2-D sines and cosines of the given std.
 
-    They stay learned parameters. A small model addresses tokens by place from the first step on
-    instead of growing its tables from std 0.02."""
+    They remain learned parameters. With this start, a small model can address tokens by position
+    from the first step, instead of growing its tables from std 0.02."""
     table = sincos_positions(mar.config.grid, mar.config.width)
     table = table / table.std()
     for parameter, std in (

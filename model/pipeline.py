@@ -1,4 +1,4 @@
-"""Harmon for people: prompts to pictures, questions to answers, pictures to features."""
+"""The easy way to use Harmon: prompts to images, questions to answers, images to features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harmon_eval.model.sampling import DrawSettings
 
 @dataclass(frozen=True)
 class HarmonPipeline:
-    """A model with its processor. Raises ValueError where numbers of inputs do not match."""
+    """A model with its processor. Methods raise ValueError if the numbers of inputs differ."""
 
     model: Harmon
     processor: Processor
@@ -37,7 +37,7 @@ class HarmonPipeline:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> HarmonPipeline:
-        """A bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+        """Load a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
 
         Raises CheckpointError."""
         from harmon_eval.model.checkpoint import load
@@ -50,7 +50,7 @@ class HarmonPipeline:
         settings: DrawSettings | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Write a folder that ``from_pretrained`` opens, whole or not at all."""
+        """Write a folder that ``from_pretrained`` can open. An interrupted write leaves nothing."""
         from harmon_eval.model.checkpoint import save
 
         save(self.model, self.processor, folder, settings, dtype)
@@ -63,9 +63,9 @@ class HarmonPipeline:
         settings: DrawSettings | None = None,
         passes: Passes | None = None,
     ) -> list[Image.Image]:
-        """One picture a prompt. Picture i depends on prompts[i] and seeds[i] only.
+        """One image per prompt. Image i depends only on prompts[i], seeds[i] and the settings.
 
-        ``passes`` of the same settings may be kept from call to call."""
+        ``passes`` made for the same settings can be reused between calls."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         settings = settings or DrawSettings()
@@ -78,7 +78,7 @@ class HarmonPipeline:
         return self.processor.to_images(one_by_one(self.model.vae.decode, latents))
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Pictures of any size to latents (B, m, n, C) of the model's own size."""
+        """Images of any size -> latents (B, m, n, C) at the model's own size."""
         pixels = self.processor.pixels(images, self.model.config.image_size)
         pixels = pixels.to(self.model.device, self.model.dtype)
         return one_by_one(self.model.vae.encode, pixels)
@@ -90,10 +90,11 @@ class HarmonPipeline:
         questions: Sequence[str],
         max_new_tokens: int | Sequence[int] = 64,
     ) -> list[str]:
-        """Greedy replies, one a question; None for a question without a picture.
+        """Greedy replies, one per question. Use None as the image of a question without one.
 
-        No reply depends on the others: ``max_new_tokens`` may be each question's own. Questions of
-        about the same length share a batch, and a picture object given often is seen once."""
+        Replies do not depend on each other, and ``max_new_tokens`` may differ between questions.
+        Questions of similar length share a batch. If the same image object is given several times,
+        it is encoded only once."""
         count = len(questions)
         budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
         if not len(images) == count == len(budgets):
@@ -135,18 +136,20 @@ class HarmonPipeline:
     def embed(
         self, images: Sequence[Image.Image], layer: int = -1, pool: str = "image"
     ) -> np.ndarray:
-        """Features (B, D) float32 of the shared encoder, for linear probing."""
+        """Features (B, D) float32 from the shared encoder, for linear probing."""
         return self.model.features(self.latents(images), layer, pool).cpu().numpy()
 
     @torch.inference_mode()
     def embed_layers(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Of every block and of the output, over image tokens and buffers: (B, N + 1, 2, D)."""
+        """Features of every block and of the output: (B, N + 1, 2, D), where 2 stands for the means
+        over image tokens and over buffers."""
         return self.model.layer_features(self.latents(images)).cpu().numpy()
 
 
 def length_buckets(items: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Items in groups whose longest is at most a quarter longer than their shortest, so that
-    little of a batch is padding; in order of length."""
+    """Group items by length, in ascending order, so that batches contain little padding.
+
+    In a group, the longest item is at most a quarter longer than the shortest."""
     buckets: list[list[int]] = []
     shortest = 0
     for length, item in sorted(zip(lengths, items, strict=True)):

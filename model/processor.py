@@ -1,6 +1,6 @@
-"""Between people's text and pictures and the network's ids and tensors.
+"""Convert text and images to the network's ids and tensors, and back.
 
-Prompts, padding and pixel rules are those of the Harmon release.
+Prompts, padding and pixel rules follow the Harmon release.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
 
 
 def pad_right(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:
-    """Rows of ids to one tensor (B, T), short rows filled at the right, T a multiple of that."""
+    """Rows of ids -> one tensor (B, T), padded on the right. T is a multiple of ``multiple``."""
     width = max(len(row) for row in rows)
     width += -width % multiple
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
@@ -54,22 +54,22 @@ def pad_right(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> T
 
 @dataclass(frozen=True)
 class Processor:
-    """Text to ids and back, pictures to tensors and back.
+    """Text to ids and back, images to tensors and back.
 
-    ``full_stop`` ends generation prompts with a full stop, as the authors' batch script does (their
-    single-prompt script and training data do not); it is part of a score's provenance."""
+    ``full_stop`` ends generation prompts with a full stop, as the authors' batch script does. Their
+    single-prompt script and training data do not. It is part of a score's provenance."""
 
     tokenizer: PreTrainedTokenizerBase
     full_stop: bool = False
 
     @classmethod
     def from_folder(cls, folder: Path) -> Processor:
-        """Read the tokenizer files of a model folder. No code from the folder is run."""
+        """Read the tokenizer files of a model folder. Runs no code from the folder."""
         return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
     @classmethod
     def from_name(cls, name: str) -> Processor:
-        """Fetch a published tokenizer from the hub, or take it from the hub's cache."""
+        """Load a published tokenizer from the hub's cache, or download it from the hub."""
         return cls(AutoTokenizer.from_pretrained(name, trust_remote_code=False))
 
     def save(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Processor:
         return cast(int, self.tokenizer.convert_tokens_to_ids(token))
 
     def _plain(self, text: str) -> list[int]:
-        """Ids of text that somebody wrote: control tokens in it are ordinary characters."""
+        """Ids of text from users: control tokens in it are treated as ordinary characters."""
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         if (unknown := self.tokenizer.unk_token_id) is None:
             return ids
@@ -114,7 +114,7 @@ class Processor:
         return self._turn(self._plain(f"user\n{UNCONDITIONAL}"))
 
     def question_ids(self, question: str, image_places: int) -> list[int]:
-        """Ids of a question about one picture, or without one (``image_places`` 0)."""
+        """Ids of a question about one image, or without an image (``image_places`` 0)."""
         if image_places == 0:
             return self._turn(self._plain(f"user\n{question}"))
         places = [IMAGE_PLACE] * image_places
@@ -123,7 +123,8 @@ class Processor:
     def training_turn(
         self, question: str, answer: str, image_places: int
     ) -> tuple[list[int], list[int]]:
-        """Ids and labels of a question and its answer; only the answer and its end are labelled."""
+        """Ids and labels of a question and its answer. Only the answer and its end token have
+        labels."""
         prompt = self.question_ids(question, image_places)
         reply = [*self._plain(answer), self._special(TURN_END)]
         return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
@@ -143,11 +144,11 @@ class Processor:
                 text = text.replace(f" {mark}", mark)
         return text.strip()
 
-    # -- pictures ----------------------------------------------------------------------------
+    # -- images ------------------------------------------------------------------------------
 
     @staticmethod
     def pad_to_square(image: Image.Image) -> Image.Image:
-        """Centre on grey (127, 127, 127); an odd pixel goes to the right or the bottom."""
+        """Centre on a grey (127, 127, 127) square. An odd pixel goes to the right or bottom."""
         image = image.convert("RGB")
         width, height = image.size
         side = max(width, height)
@@ -156,18 +157,17 @@ class Processor:
         return square
 
     def pixels(self, images: Sequence[Image.Image], size: int) -> Tensor:
-        """Pictures to see, padded to squares and resized (bicubic): (B, 3, size, size), [-1, 1]."""
+        """Images padded to squares and resized (bicubic): (B, 3, size, size) in [-1, 1]."""
         resized = [self.pad_to_square(image).resize((size, size)) for image in images]
         array = np.stack([np.asarray(image) for image in resized])
         return torch.from_numpy(array).permute(0, 3, 1, 2).float() * 2 / 255 - 1
 
     @staticmethod
     def to_images(pixels: Tensor) -> list[Image.Image]:
-        """(B, 3, H, W) in [-1, 1] to 8 bit: clamp(127.5 x + 128, 0, 255), truncated.
+        """(B, 3, H, W) in [-1, 1] -> 8-bit images: clamp(127.5 x + 128, 0, 255), truncated.
 
-        A picture that is not finite becomes an error where it is used, never noise: NaN raises
-        ValueError."""
+        Raises ValueError for NaN or infinity, which would otherwise silently become noise."""
         if not bool(pixels.isfinite().all()):
-            raise ValueError("the decoded picture is not finite (NaN or infinity)")
+            raise ValueError("the decoded image is not finite (it contains NaN or infinity)")
         array = (127.5 * pixels.float() + 128).clamp(0, 255).to(torch.uint8)
         return [Image.fromarray(image) for image in array.permute(0, 2, 3, 1).cpu().numpy()]

@@ -1,8 +1,9 @@
-"""How Harmon draws, written to be read: one plain loop over the network, nothing kept or skipped.
+"""How Harmon generates images, written for readers: one plain loop without caches or shortcuts.
 
-``fast/drawing.py`` draws the same and is tested against this. B pictures, R = B rows, or 2B with
-guidance (conditional, then unconditional); T prompt length, L tokens of a grid m x n, V visible
-ones, P of them drawn in an iteration, K buffers, C channels, D MAR width, H LLM width, N = B * P.
+``fast/drawing.py`` generates the same images and is tested against this loop. Shapes use B images,
+R = B rows, or 2B with guidance (conditional, then unconditional); T prompt length, L tokens of a
+grid m x n, V visible tokens, P tokens generated in an iteration, K buffers, C channels, D MAR
+width, H LLM width, N = B * P.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ def draw(
     grid: Grid,
     settings: DrawSettings,
 ) -> Tensor:
-    """Latents (B, m, n, C) of right-padded prompts (R, T), by MAR sampling (Li et al. 2024).
+    """Latents (B, m, n, C) for right-padded prompts (R, T), by MAR sampling (Li et al. 2024).
 
-    Tokens are drawn from the end of ``orders`` (B, L) to its start; ``noise(k)`` gives the initial
-    (N, C) and step (S, N, C) noise of iteration k, rows in (picture, place) order."""
+    Tokens are generated from the end of ``orders`` (B, L) to its start. ``noise(k)`` gives the
+    initial (N, C) and step (S, N, C) noise of iteration k, with rows in (image, place) order."""
     batch, length = orders.shape
     positions = model.mar.positions(grid)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):
         if hidden == left:
-            continue  # more iterations than tokens
+            continue  # there are more iterations than tokens
         rows = len(input_ids) if settings.guided(k) else batch
         copies = rows // batch
         visible = orders[:, hidden:].sort(dim=1).values.repeat(copies, 1)  # (R, V)
@@ -62,7 +63,7 @@ def draw(
 def diffuse(
     model: Harmon, z: Tensor, noise: tuple[Tensor, Tensor], scale: float, settings: DrawSettings
 ) -> Tensor:
-    """Tokens (N, C) from noise, given z (N, D), or with guidance (2N, D)."""
+    """Tokens (N, C) from noise, given z: (N, D), or (2N, D) with guidance."""
     start, added = noise  # (N, C), (S, N, C)
     count, channels = start.shape
     schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)

@@ -1,7 +1,7 @@
-"""How to draw: the settings, guidance by iteration, and one random stream for each sample.
+"""Settings for image generation, guidance per iteration, and one random stream for each sample.
 
-The loop itself is in ``reference.py``, to be read, and in ``fast/drawing.py``. B pictures, L tokens
-of a grid m x n, C channels, S diffusion steps.
+The loop itself is in ``reference.py``, written for readers, and in ``fast/drawing.py``. Shapes use
+B images, L tokens of a grid m x n, C channels and S diffusion steps.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """How to draw. Defaults are the published ones (512 px, 64 iterations, CFG scale 3).
+    """How to generate images. The defaults are the published values (512 px, 64 iterations, CFG
+    scale 3).
 
-    ``iterations`` of the MAR loop, ``diffusion_steps`` of the head for each token, ``temperature``
-    of the noise added in these steps, ``image_size`` in pixels (None: the model's own) or (height,
-    width). Two settings buy speed and cost quality: ``solver`` of the head (``ddim`` and
-    ``dpm-solver++`` need fewer steps), and ``guidance``, the part of the iterations that runs the
-    unconditional half (Kynkäänniemi et al. 2024, arXiv 2404.07724): iteration k of K is guided
-    where start <= k/K < stop. Raises ValueError on impossible values."""
+    ``iterations`` is the length of the MAR loop. ``diffusion_steps`` is the number of the head's
+    steps for each token, and ``temperature`` scales the noise added in these steps. ``image_size``
+    is in pixels, one number or (height, width); None means the model's own size.
+
+    Two settings trade quality for speed. ``solver`` is the head's solver; ``ddim`` and
+    ``dpm-solver++`` need fewer steps. ``guidance`` is the part of the iterations that uses guidance
+    (Kynkäänniemi et al. 2024, arXiv 2404.07724): iteration k of K is guided if start <= k/K < stop.
+
+    Raises ValueError for invalid values."""
 
     cfg_scale: float = 3.0
     iterations: int = 64
@@ -46,7 +50,7 @@ class DrawSettings:
         if self.iterations < 1:
             raise ValueError(f"iterations must be at least 1, not {self.iterations}")
         if not 1 <= self.diffusion_steps <= 1000:
-            raise ValueError(f"diffusion steps must lie in 1..1000, not {self.diffusion_steps}")
+            raise ValueError(f"diffusion steps must be in 1..1000, not {self.diffusion_steps}")
         if not (math.isfinite(self.cfg_scale) and self.cfg_scale >= 0):
             raise ValueError(f"the CFG scale must be a finite number >= 0, not {self.cfg_scale}")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
@@ -60,20 +64,20 @@ class DrawSettings:
             raise ValueError(f"the solver must be one of {', '.join(SOLVERS)}, not {self.solver!r}")
         if self.solver != "ancestral" and self.temperature != 1:
             raise ValueError(
-                f"{self.solver} adds no noise, so its temperature is 1: for another, take the "
-                "solver ancestral"
+                f"{self.solver} adds no noise, so its temperature must be 1: for another "
+                "temperature, use the solver ancestral"
             )
         if not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
             start, stop = self.guidance
-            raise ValueError(f"guidance must span a part of 0..1, not {start:g}..{stop:g}")
+            raise ValueError(f"guidance must be a part of 0..1, not {start:g}..{stop:g}")
 
     def guided(self, iteration: int) -> bool:
-        """Whether an iteration runs the unconditional half."""
+        """Whether an iteration uses guidance, which also runs the unconditional half."""
         start, stop = self.guidance
         return self.cfg_scale != 1.0 and start <= iteration / self.iterations < stop
 
     def scale(self, left: int, tokens: int) -> float:
-        """The CFG scale of the iteration after which ``left`` of the tokens are hidden."""
+        """The CFG scale of the iteration that leaves ``left`` of the ``tokens`` hidden."""
         if self.cfg_schedule == "constant":
             return self.cfg_scale
         # The last iteration still counts one token as hidden, so full scale is never reached.
@@ -91,8 +95,10 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class Cheaper:
-    """What speed is bought with: shares of a model's own iterations and diffusion steps, another
-    solver, guidance in a part of the iterations (None: the model's own)."""
+    """Changes to a model's own settings that make it faster.
+
+    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. ``solver`` and
+    ``guidance`` replace the model's own, unless they are None."""
 
     iterations: float = 1.0
     diffusion_steps: float = 1.0
@@ -100,7 +106,7 @@ class Cheaper:
     guidance: tuple[float, float] | None = None
 
     def than(self, own: DrawSettings) -> DrawSettings:
-        """The model's own settings, made cheaper. Raises ValueError where they do not allow it."""
+        """The model's own settings, made cheaper. Raises ValueError if the result is invalid."""
         return replace(
             own,
             iterations=max(1, round(self.iterations * own.iterations)),
@@ -110,16 +116,16 @@ class Cheaper:
         )
 
 
-# The cheapest without evidence of loss by ``benchmarks.pareto``: see docs/speed.md.
+# The cheapest settings for which ``benchmarks.pareto`` finds no evidence of a loss: docs/speed.md.
 FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, solver="ddim")
 
 
 def draw_orders_and_noise(
     seeds: Sequence[int], grid: Grid, channels: int, settings: DrawSettings, device: torch.device
 ) -> tuple[Tensor, Noise]:
-    """Orders (B, L) and the noise of every iteration, sample i from a generator of seeds[i] alone.
+    """Orders (B, L) and the noise of every iteration. Sample i uses only a generator of seeds[i].
 
-    Generators live on the CPU, so that a seed gives the same numbers on every device."""
+    The generators are on the CPU, so that a seed gives the same numbers on every device."""
     tokens = grid[0] * grid[1]
     counts = hidden_counts(tokens, settings.iterations)
     draws = 1 + (settings.diffusion_steps if settings.solver == "ancestral" else 0)

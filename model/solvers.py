@@ -1,8 +1,8 @@
-"""Fewer diffusion steps: deterministic solvers of the head's probability-flow equation.
+"""Deterministic solvers of the head's probability-flow equation, which need fewer diffusion steps.
 
-Both go from noise x (N, C) to tokens along the kept steps of a schedule, without new noise, and
-yield x_{t-1} and the predicted x_0 of every step, each (N, C), as ``ancestral_steps`` does.
-Nothing is clipped. The learned variance is not used.
+Both turn noise x (N, C) into tokens along the kept steps of a schedule, without adding noise. Like
+``ancestral_steps``, they yield x_{t-1} and the predicted x_0 of every step, each (N, C). Nothing is
+clipped. The learned variance is not used.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def solver_steps(
     temperature: float = 1.0,
     prediction: str = "noise",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The steps of a solver by its name. ``noise_steps`` and ``temperature`` are read by
-    ``ancestral`` only. Raises ValueError for an unknown name."""
+    """The steps of the solver with this name. Only ``ancestral`` uses ``noise_steps`` and
+    ``temperature``. Raises ValueError for an unknown name."""
     if solver == "ancestral":
         return ancestral_steps(denoise, noise_init, noise_steps, schedule, temperature, prediction)
     if solver == "ddim":
@@ -56,7 +56,7 @@ def dpm_solver_steps(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2), predicting x_0.
 
-    The first step, and the last one to no noise at all, are of first order (DDIM's)."""
+    The first step, and the last step (to zero noise), are first-order DDIM steps."""
     from_xt, from_predicted = (factors.tolist() for factors in schedule.x0_factors(prediction))
     kept, before = schedule.alphas_cumprod.tolist(), schedule.alphas_cumprod_before.tolist()
     half_log_snr = (np.log(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)) / 2).tolist()

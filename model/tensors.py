@@ -1,7 +1,8 @@
-"""The named tensors of one weight file, of whatever trainer.
+"""Read the named tensors of one weight file, whatever trainer wrote it.
 
-Nothing from a file is ever executed: safetensors, or ``torch.load(weights_only=True)``. Objects of
-known trainers that lie beside the tensors are read as something inert.
+Nothing from a file is ever executed: files are read as safetensors or with
+``torch.load(weights_only=True)``. Objects of known trainers beside the tensors are replaced by
+inert stand-ins.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 LFS = b"version https://git-lfs"
-# Far above any real header or configuration, far below what would fill the memory.
+# Far larger than any real header or configuration, but far too small to fill the memory.
 LONGEST_HEADER, LONGEST_JSON = 100 << 20, 64 << 20
-# Under these names a trainer keeps the weights in its file.
+# The names under which trainers store the weights in their files.
 WRAPPERS = ("state_dict", "module", "model")
 AVERAGES = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema")
-DEEPEST = 3  # wrappers in wrappers
-# What torch.compile, FSDP and activation checkpointing write into names, at any place.
+DEEPEST = 3  # how deeply wrappers may be nested
+# What torch.compile, FSDP and activation checkpointing insert into names, at any position.
 INNER = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-# What DataParallel and trainers put in front of all names.
+# Prefixes that DataParallel and trainers add to all names.
 OUTER = ("module.", "model.")
 # Packages whose objects trainers store beside the weights.
 KNOWN_PACKAGES = (
@@ -34,7 +35,7 @@ KNOWN_PACKAGES = (
     *("accelerate", "deepspeed", "lightning", "mmcv", "mmengine", "pytorch_lightning"),
     *("torch", "transformers", "xtuner"),
 )
-# How a pickle writes a method and plain types; inert as all others here.
+# How a pickle names methods and plain types. They get inert stand-ins like all others here.
 KNOWN_NAMES = {
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
@@ -47,7 +48,7 @@ class CheckpointError(ValueError):
 
 
 class Inert:
-    """Stands for an object that is not read, whatever it was."""
+    """A stand-in for an object of any kind that is not read."""
 
     def __new__(cls, *given: object, **named: object) -> Inert:
         return super().__new__(cls)
@@ -60,7 +61,7 @@ class Inert:
 
 
 def check_file(file: Path) -> None:
-    """Raises CheckpointError for what is no whole file: missing, empty, a pointer, cut off."""
+    """Raises CheckpointError if the file is missing, empty, a Git LFS pointer or truncated."""
     if file.is_symlink() and not file.exists():
         raise CheckpointError(f"{file} is a link to nothing: download it again")
     if not file.is_file():
@@ -84,7 +85,7 @@ def check_file(file: Path) -> None:
 
 
 def safetensors_names(file: Path) -> tuple[str, ...]:
-    """Names of its tensors, from the header. Raises CheckpointError for a file that is cut off."""
+    """The names of a file's tensors, from its header. Raises CheckpointError if it is truncated."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
@@ -106,7 +107,7 @@ def safetensors_names(file: Path) -> tuple[str, ...]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises CheckpointError."""
+    """Read a JSON object. Raises CheckpointError if the file holds no valid one."""
     check_file(file)
     if file.stat().st_size > LONGEST_JSON:
         raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes: that is no such file")
@@ -123,8 +124,10 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_tensors(file: Path, prefer: str = "") -> dict[str, Tensor]:
-    """Raises CheckpointError for a file that is damaged, holds code, or two sets of weights of
-    which none is named ``prefer``."""
+    """Read the tensors of a file by name.
+
+    Raises CheckpointError if it is damaged, holds code, or holds several sets of weights of which
+    none is named ``prefer``."""
     check_file(file)
     values = _guarded(file, lambda: load_file(file)) if _is_safe(file) else torch_values(file)
     if not isinstance(values, Mapping):
@@ -169,7 +172,7 @@ def _guarded(file: Path, load: Callable[[], Any]) -> Any:
 def torch_values(file: Path) -> Any:
     """What ``torch.save`` wrote, with stand-ins for objects of known trainers.
 
-    Raises CheckpointError for a file that is damaged, or holds other objects."""
+    Raises CheckpointError if the file is damaged or holds other objects."""
     check_file(file)
     stand_ins: list[Any] = [(Inert, name) for name in _objects(file)]
     with torch.serialization.safe_globals(stand_ins):
@@ -177,11 +180,11 @@ def torch_values(file: Path) -> Any:
 
 
 def _objects(file: Path) -> list[str]:
-    """Classes and functions of known trainers in a file. Raises CheckpointError for others."""
+    """The classes and functions of known trainers in a file. Raises CheckpointError for others."""
     try:
         found = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
     except (ValueError, RuntimeError, KeyError, IndexError, OSError, pickle.UnpicklingError):
-        return []  # not torch's zip: what it is comes out when it is loaded
+        return []  # not a torch zip file; loading it will report what is wrong
     if strange := sorted(name for name in found if not _known(name)):
         raise CheckpointError(
             f"{file} holds Python objects beside its tensors ({_some(strange)}), and nothing from "
@@ -195,9 +198,9 @@ def _known(name: str) -> bool:
 
 
 def _unwrapped(values: Mapping[str, Any], file: Path, prefer: str) -> Mapping[str, Any]:
-    """The weights in what a trainer wrote around them."""
+    """The weights without the wrappers that a trainer wrote around them."""
     for _ in range(DEEPEST):
-        # mmengine's state_dict is what it evaluates: with averages, the averaged weights.
+        # mmengine's state_dict holds what it evaluates: the averaged weights, if there are any.
         averages = () if "message_hub" in values else AVERAGES
         found = [name for name in (*WRAPPERS, *averages) if _has_tensors(values.get(name))]
         if not found:
@@ -212,7 +215,7 @@ def _unwrapped(values: Mapping[str, Any], file: Path, prefer: str) -> Mapping[st
 
 
 def _has_tensors(values: Any, depth: int = DEEPEST) -> bool:
-    """Directly, or some wrappers further in."""
+    """Whether there are tensors here, or inside nested wrappers."""
     if not isinstance(values, Mapping) or not depth:
         return False
     if any(isinstance(value, Tensor) for value in values.values()):
@@ -221,9 +224,9 @@ def _has_tensors(values: Any, depth: int = DEEPEST) -> bool:
 
 
 def plain_names(tensors: Mapping[str, Tensor], expected: tuple[str, ...]) -> dict[str, Tensor]:
-    """Without what wrappers put into names; ``expected`` are beginnings of the names themselves.
+    """Remove what wrappers added to the names. ``expected`` lists prefixes of the real names.
 
-    Raises CheckpointError where two names become one."""
+    Raises CheckpointError if two names become equal."""
     names = {name: name for name in tensors}
     for part in INNER:
         names = {name: plain.replace(part, "") for name, plain in names.items()}

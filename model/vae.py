@@ -1,6 +1,6 @@
-"""KL-16: the variational autoencoder of the latent-diffusion family that Harmon draws through.
+"""KL-16: Harmon's variational autoencoder, from the latent-diffusion family.
 
-Parameter names are those of the published ``kl16.ckpt``.
+Parameters are named as in the published ``kl16.ckpt``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """One head over all positions."""
+    """Single-head attention over all positions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution, with attention after each where the level has it, then
-    the step to the next resolution."""
+    """The residual blocks of one resolution, each followed by attention if the level has it, then
+    the change to the next resolution."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Decoder(nn.Module):
         widths = [config.width * m for m in config.multipliers]
         self.conv_in = nn.Conv2d(config.channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1])
-        # ``up`` is stored from the finest level to the coarsest and runs the other way.
+        # ``up`` is stored from the finest level to the coarsest, but runs in reverse order.
         self.up = nn.ModuleList(
             Level(width_in, width, config.blocks + 1, upsample=i != 0)
             for i, (width, width_in) in enumerate(pairwise([*widths, widths[-1]]))
@@ -155,7 +155,7 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    """Pixels in [-1, 1] to latents, one of 16 channels for each 16x16 patch, and back."""
+    """Pixels in [-1, 1] to latents and back: one latent with 16 channels per 16x16 patch."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()

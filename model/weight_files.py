@@ -1,5 +1,7 @@
-"""Which files of a folder are the weights: said by an index or a trainer's own note, never by the
-order of names. Where it is not said, the candidates are named and none is taken.
+"""Find which files in a folder are the weights.
+
+An index or a trainer's own note decides, never the order of names. If neither does, the error names
+the candidates and none is used.
 """
 
 from __future__ import annotations
@@ -23,23 +25,23 @@ INDEX = (".safetensors.index.json", ".bin.index.json")
 WEIGHTS = re.compile(r".+\.safetensors|pytorch_model.*\.bin")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|bin)")
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_lora_weights.safetensors")
-# Beside the weights in a trainer's folder, and no weights themselves.
-STATES = re.compile(r"(rng_state|random_states|optimizer|scheduler|scaler|training_args)\b.*", re.I)
+# Files beside the weights in a trainer's folder that are not weights.
+STATES = re.compile(r"(rng_state|random_states|optim|scheduler|scaler|training_args)[^.]*\..*")
 MODEL_STATES = "mp_rank_00_model_states.pt"  # DeepSpeed's
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that together are the weights; ``listed``: which file holds which tensor, by an index.
+    """The files that together hold the weights. ``listed`` maps tensors to files, from an index.
 
-    ``said`` names them in messages."""
+    ``said`` is their name in messages."""
 
     said: Path
     files: tuple[Path, ...]
     listed: Mapping[str, str] | None = None
 
     def check(self) -> None:
-        """Raises CheckpointError for files that are missing or not whole, without reading them."""
+        """Raises CheckpointError for missing or incomplete files, without reading all of them."""
         missing = [file for file in self.files if not (file.exists() or file.is_symlink())]
         if missing:
             raise CheckpointError(
@@ -63,7 +65,7 @@ class Weights:
         return tensors
 
     def compare(self, file: Path, found: Iterable[str], exactly: bool = True) -> None:
-        """Raises CheckpointError for a shard that is not of the same save as the index."""
+        """Raises CheckpointError if a shard does not belong to the same save as the index."""
         listed, names = self.listed or {}, set(found)
         lacking = [n for n, place in listed.items() if place == file.name and n not in names]
         surplus = sorted(name for name in names if name not in listed) if exactly else []
@@ -91,9 +93,9 @@ def choose(place: Path) -> Weights:
 
 def of_library(folder: Path, stem: str = "model") -> Weights | None:
     """What transformers (``model``) and diffusers (``diffusion_pytorch_model``) load from a folder:
-    their one safetensors file, or what its index lists. None where there is neither.
+    a single safetensors file, or the files in its index. None if there is neither.
 
-    Raises CheckpointError where there are both, or files that are not whole."""
+    Raises CheckpointError if there are both, or if files are incomplete."""
     refuse_adapters(folder)
     single = folder / f"{stem}.safetensors"
     index = folder / f"{stem}{INDEX[0]}"
@@ -112,7 +114,7 @@ def of_library(folder: Path, stem: str = "model") -> Weights | None:
 
 
 def read_index(index: Path) -> Weights:
-    """What an index lists, in the order of the names. Raises CheckpointError."""
+    """The files that an index lists, sorted by name. Raises CheckpointError for a bad index."""
     listed = read_json(index).get("weight_map")
     if not isinstance(listed, dict) or not listed:
         raise CheckpointError(f"{index} lists no tensors (weight_map): download it again")
@@ -124,7 +126,7 @@ def read_index(index: Path) -> Weights:
 
 
 def refuse_adapters(folder: Path) -> None:
-    """Raises CheckpointError: an adapter's weights change a model, and would be left out."""
+    """Raises CheckpointError if the folder holds an adapter, whose weights would be ignored."""
     for name in (*ADAPTERS, "adapter_config.json"):
         if _there(folder / name):
             raise CheckpointError(
@@ -134,7 +136,7 @@ def refuse_adapters(folder: Path) -> None:
 
 
 def step(path: Path) -> int:
-    """The last number in a name, that trainers count steps with; none: -1."""
+    """The last number in a name, which trainers use to count steps; -1 if there is none."""
     numbers = re.findall(r"\d+", path.name.split(".")[0])
     return int(numbers[-1]) if numbers else -1
 
@@ -143,7 +145,7 @@ def step(path: Path) -> int:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Without dot files: macOS writes its ``._model.safetensors`` beside the real one."""
+    """Files without dot files: macOS writes ``._model.safetensors`` beside the real file."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -161,7 +163,7 @@ def _indexed(files: Sequence[Path]) -> list[Weights]:
 
 
 def _unlisted(files: Sequence[Path]) -> list[Weights]:
-    """Single files, and shards without an index. Shards beside an index are of another save."""
+    """Single files, and shards without an index. Shards beside an index belong to another save."""
     names = {file.name for file in files}
     listed = {file for weights in _indexed(files) for file in weights.files}
     single: list[Weights] = []
@@ -181,7 +183,7 @@ def _unlisted(files: Sequence[Path]) -> list[Weights]:
 
 
 def _pth(folder: Path, files: Sequence[Path]) -> list[Weights]:
-    """``.pth`` files, and folders that mmengine names so; its ``last_checkpoint`` decides."""
+    """``.pth`` files, and mmengine's folders with that suffix. Its ``last_checkpoint`` decides."""
     found = [file for file in files if file.suffix == ".pth" and not STATES.fullmatch(file.name)]
     note = folder / "last_checkpoint"
     if found and _there(note):
@@ -213,7 +215,7 @@ def _refuse_several(folder: Path, found: Sequence[Weights]) -> None:
 
 
 def _of_a_trainer(folder: Path, files: Sequence[Path]) -> Weights:
-    """DeepSpeed's weights; others are named with the way out. Raises CheckpointError."""
+    """DeepSpeed's weights. For other trainers, raises CheckpointError that says what to do."""
     names = [file.name for file in files]
     if "state.pt" in names or ("recipe.json" in names and "checkpoints" in names):
         raise CheckpointError(
@@ -253,7 +255,8 @@ def _looks_like_weights(file: Path) -> bool:
 
 
 def _deepspeed(folder: Path, files: Sequence[Path]) -> Weights | None:
-    """What DeepSpeed saved last, whole on each device (ZeRO 1 and 2). None: no such folder."""
+    """DeepSpeed's last save with complete weights on each device (ZeRO 1 and 2); None if there is
+    no such folder."""
     names = [file.name for file in files]
     tags = [f for f in files if f.is_dir() and re.fullmatch(r"global_step\d+", f.name)]
     zero = any(name.endswith(("_model_states.pt", "_optim_states.pt")) for name in names)

@@ -35,6 +35,10 @@ def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, 
     other = families.of_names(raw) or (None if "mar.z_proj.weight" in raw else family)
     if other:
         raise other.refused(path)
+    if not any(name.startswith("mar.") for name in raw):
+        raise CheckpointError(
+            f"{path} is no Harmon checkpoint: its tensors have names such as {min(raw)[:100]}"
+        )
     return from_authors(raw, lambda: read_kl16(kl16, folder), _llm_config(folder))
 
 

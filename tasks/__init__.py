@@ -1,1 +1,1 @@
-"""One benchmark a file; the file name is the name of the task."""
+"""One benchmark per file or folder. Its name is the name of the task."""

@@ -1,8 +1,17 @@
 """The arithmetic of all tests, and what those against other packages share."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
 from scipy import linalg
 
+from harmon_eval import cli
 from harmon_eval.cli import ask_for_equal_bits
 
 ask_for_equal_bits()  # as every command does, before PyTorch loads
@@ -13,3 +22,55 @@ def clean_fid_scipy(monkeypatch):
     """clean-fid 0.1.35 asks for (root, error) of ``sqrtm``, which SciPy 1.18 no longer gives."""
     root = linalg.sqrtm
     monkeypatch.setattr(linalg, "sqrtm", lambda a, disp=True: root(a) if disp else (root(a), 0.0))
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """``../shared`` beside the checkout, with cases and specifications; not every clone has it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here: its cases are inputs that are not in the repository")
+    return folder
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command came to: exit code, what it printed, and metrics.json of its first task."""
+
+    code: int
+    said: str
+    result: dict[str, Any]
+    run: Path
+
+    @property
+    def n(self) -> tuple[int, int]:
+        return self.result["n"], self.result["total"]
+
+    def score(self, name: str) -> float:
+        """The metric that begins so, whatever stands in brackets behind it."""
+        metrics = self.result["metrics"]
+        return float(next(value for key, value in metrics.items() if key.startswith(name)))
+
+
+@pytest.fixture
+def measure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Callable[..., Measured]:
+    """Evaluate on the command line, in this process, with a cache and run folders of its own."""
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+
+    def measure(*arguments: object, run: str = "run") -> Measured:
+        capfd.readouterr()
+        caplog.clear()
+        given = [str(argument) for argument in arguments]
+        code = cli.main([*given, "--output", str(tmp_path / run), "--fresh"])
+        printed = capfd.readouterr()
+        found = sorted((tmp_path / run).glob("*/metrics.json"))
+        result = json.loads(found[0].read_text()) if found else {}
+        assert "Traceback" not in printed.err
+        return Measured(code, printed.out + printed.err + caplog.text, result, tmp_path / run)
+
+    return measure

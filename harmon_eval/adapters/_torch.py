@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -31,6 +31,27 @@ def best_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return device
+
+
+# What changes greedy decoding, with the value that does not.
+PENALTIES = {
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "suppress_tokens": [],
+    "begin_suppress_tokens": [],
+    "bad_words_ids": [],
+    "min_new_tokens": 0,
+    "min_length": 0,
+}
+
+
+def own_penalties(model: Any) -> dict[str, Any]:
+    """What the weights' own generation_config.json does to greedy decoding: for the provenance.
+
+    Temperature and top-p in it do nothing there."""
+    config = getattr(model, "generation_config", None)
+    found = {name: getattr(config, name, None) for name in PENALTIES}
+    return {k: v for k, v in found.items() if v is not None and v != PENALTIES[k]}
 
 
 def check_place(adapter: str, place: str) -> None:

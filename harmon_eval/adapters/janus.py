@@ -27,7 +27,14 @@ from transformers import (
 )
 
 from harmon_eval.adapters._folders import check_folder, check_loaded
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
+from harmon_eval.adapters._torch import (
+    DTYPES,
+    Dtype,
+    best_device,
+    check_place,
+    own_penalties,
+    reply_of,
+)
 from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.model.fingerprint import hash_weights
@@ -132,6 +139,7 @@ class JanusResponder(Responder):
             "roles": roles,
             "pixel_mean": list(self.mean),
             "pixel_std": list(self.std),
+            **own_penalties(model),
             "dtype": str(model.dtype).removeprefix("torch."),
         }
 

@@ -26,6 +26,7 @@ from harmon_eval.adapters._endpoint import KEY, Connection, EndpointError, Patie
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image, plain, upright
 from harmon_eval.settings import check_range
+from harmon_eval.store.redact import shown
 
 DEFAULT_URL = "https://api.openai.com/v1"
 # Worth another attempt; anything else would only fail again.
@@ -41,7 +42,8 @@ FEW, MANY = 3, 10
 class OpenAIResponder(Responder):
     """Answers by ``POST URL/chat/completions``, a bounded number of requests at a time.
 
-    ``body`` holds further fields of the request (None leaves a field out). ``text_first`` puts the
+    ``body`` holds further fields of the request (None leaves a field out); ``settings`` are those
+    as they are written, ``fields`` as they are sent. ``text_first`` puts the
     question before the images, as judges' protocols do. ``option`` is how people give a field, for
     messages."""
 
@@ -62,7 +64,8 @@ class OpenAIResponder(Responder):
         if own := [name for name in OWN_FIELDS if name in (body or {})]:
             raise UserError(f"the field {own[0]!r} of the request is not to be set: leave it out")
         self.name = model
-        self.settings = {"temperature": temperature, **(body or {})}
+        self.fields = {"temperature": temperature, **(body or {})}
+        self.settings = shown(self.fields)
         self.text_first, self.option = text_first, option
         self.patience = patience or Patience()
         self._key = next((os.environ[name] for name in keys if os.environ.get(name)), "")
@@ -164,9 +167,9 @@ class OpenAIResponder(Responder):
             system = [{"type": "text", "text": request.system}]
             messages.insert(0, {"role": "system", "content": system})
         body = {"model": self.name, "messages": messages, "max_tokens": request.max_new_tokens}
-        if self.settings.get("max_completion_tokens") is not None:
+        if self.fields.get("max_completion_tokens") is not None:
             del body["max_tokens"]  # the newer name of the same limit: no server takes both
-        body |= self.settings
+        body |= self.fields
         if body.get("temperature"):
             body.setdefault("seed", request.seed & (2**31 - 1))
         return {name: value for name, value in body.items() if value is not None}

@@ -14,7 +14,14 @@ from typing import Any, ClassVar
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place, reply_of
+from harmon_eval.adapters._torch import (
+    DTYPES,
+    Dtype,
+    best_device,
+    check_place,
+    own_penalties,
+    reply_of,
+)
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture
 from harmon_eval.settings import check_range
@@ -38,7 +45,11 @@ class VisionLanguageResponder(Responder):
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        self.settings = {"decoding": "greedy", "dtype": str(model.dtype).removeprefix("torch.")}
+        self.settings = {
+            "decoding": "greedy",
+            **own_penalties(model),
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
         self.limit = max_new_tokens
         if max_new_tokens:
             self.settings["max_new_tokens"] = max_new_tokens

@@ -1,4 +1,4 @@
-"""Runs beside published results, in tables shaped like a paper's."""
+"""Show runs beside published results, in tables like those in papers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baselines",
         metavar="A,B|all",
-        help="published results beside them, such as janus,janus-pro-7b,show-o",
+        help="published models to show beside the runs, such as janus,janus-pro-7b,show-o",
     )
     parser.add_argument(
         "--public-weights",
         action="store_true",
-        help="of published results only those whose weights are public",
+        help="only published results whose weights are public",
     )
     parser.add_argument("--tasks", metavar="A,B", help="default: all")
     parser.add_argument("--sort", metavar="TASK|METRIC|model", help="default: the first column")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help=f"write, not print: .{', .'.join(SUFFIXES)}"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"write a file instead of printing: .{', .'.join(SUFFIXES)}",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Raises UserError for what is no run folder, an unknown baseline, task or suffix."""
+    """Raises UserError for a path that is not a run folder, an unknown baseline, task or suffix."""
     import io
     import shlex
 
@@ -67,5 +70,5 @@ def main(arguments: argparse.Namespace) -> int:
     elif suffix in formats.TEXTS:
         write_whole(output, formats.TEXTS[suffix](made))
     else:
-        raise UserError(f"--output {output}: end it in .{', .'.join(SUFFIXES)}")
+        raise UserError(f"--output {output}: the name must end in .{', .'.join(SUFFIXES)}")
     return 0

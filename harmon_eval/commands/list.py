@@ -1,4 +1,4 @@
-"""The tasks, models and suites there are."""
+"""List the available tasks, models and suites."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pages",
         type=Path,
         metavar="FILE",
-        help="write what the tasks say of themselves as Markdown (docs/tasks.md is made so)",
+        help="write the tasks' descriptions as Markdown (this makes docs/tasks.md)",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """A broken plug-in is said and does not hinder the others."""
+    """Print all tasks. A broken plug-in is reported, but the others are still listed."""
     from harmon_eval import registry
     from harmon_eval.core import UserError
     from harmon_eval.report import tables
@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
     )
     console.print(
         "suites: mini (bundled: no network, no GPU), official (real prompts and "
-        "instruments; --data DIR for what you have)",
+        "instruments; --data DIR if you have the data)",
         soft_wrap=True,
     )
     for line in broken:

@@ -1,4 +1,4 @@
-"""How many samples it takes to see a difference, before drawing starts."""
+"""Compute how many samples are needed to see a difference, before any run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--effect",
         required=True,
         metavar="E",
-        help="the difference to see, in the metric's units, or TASK=E,...",
+        help="the smallest difference that you want to see, in the metric's units, or TASK=E,...",
     )
     parser.add_argument("--tasks", required=True, metavar="A,B")
     parser.add_argument(
@@ -20,14 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="RUN",
-        help="a small run, better two of unlike checkpoints, to know the spread",
+        help="a small run to measure the spread, or better two runs of different checkpoints",
     )
     parser.add_argument("--suite", default="mini", metavar="mini|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Raises UserError for unknown tasks or an effect that is no number above zero."""
+    """Raises UserError for unknown tasks, or for an effect that is not a number above zero."""
     from harmon_eval import suites
     from harmon_eval.comparing.planning import plan
     from harmon_eval.comparing.verdict import by_task
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     for name in names:
         effect = effects.get(name, effects.get(""))
         if effect is None:
-            raise UserError(f"--effect says nothing of {name}: give {name}=E")
+            raise UserError(f"--effect has no value for {name}: give {name}=E")
         found = plan(name, effect, len(names), suite, arguments.pilot)
         rows.append(
             {
@@ -51,16 +51,16 @@ def main(arguments: argparse.Namespace) -> int:
                 "metric": found.metric,
                 "effect": f"{found.effect:g}",
                 "prompts needed": found.needed,
-                "there are": found.available,
+                "available": found.available,
                 "samples each": f"{found.each:g}",
-                "all of them show": f"{found.detectable:.3g}",
+                "effect of all": f"{found.detectable:.3g}",
                 "planned from": found.basis,
             }
         )
         if found.needed > found.available:
             short.append(
-                f"{name} has only {found.available}: compare over more seeds, or "
-                f"accept {found.detectable:.3g}"
+                f"{name} has only {found.available} prompts: compare over more seeds, or "
+                f"accept an effect of {found.detectable:.3g}"
             )
     console = open_console()
     tables.print_rows(rows, "for 80 % power at 5 % over all these tasks", console)

@@ -1,4 +1,4 @@
-"""Probe several encoders, layer by layer: one table, one plot."""
+"""Probe several encoders, layer by layer, and write one table and one plot."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         default=MODELS,
         metavar="A,B",
-        help="encoders side by side; harmon:PLACE?layer=all is swept over its "
-        "layers in one pass (default: %(default)s)",
+        help="encoders to compare; harmon:PLACE?layer=all probes all its layers in one pass "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--images",
         default="",
         metavar="SOURCE?views=K",
-        help="a folder or a dataset of the hub instead of the suite's, and K "
-        "random crops of each training image (docs/probing.md)",
+        help="a folder or hub dataset to use instead of the suite's images, and K random crops of "
+        "each training image (docs/probing.md)",
     )
     parser.add_argument("--suite", default="mini", metavar="mini|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N images, of all classes")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="use only N images, from all classes"
+    )
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
     _settings.add_arguments(parser, ("device", "dtype"))
     _workers.add_arguments(parser)
@@ -36,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("runs/probe"),
         metavar="DIR",
-        help="a run folder each, probe.csv, probe.md and probe.png "
-        "(default: %(default)s); a second call goes on",
+        help="for a run folder per encoder, probe.csv, probe.md and probe.png "
+        "(default: %(default)s); run it again to resume",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Exit code 1 where images of any model are unscored. Raises UserError."""
+    """Returns exit code 1 if any model has unscored images. Raises UserError for wrong input."""
     import re
 
     from harmon_eval import registry
@@ -57,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not models:
         raise UserError("--models names no model: give A,B")
     task = f"linear_probe:{arguments.images}" if arguments.images else "linear_probe"
-    # One option for all encoders is for those that have the setting.
+    # An option for all encoders is passed only to those that have the setting.
     given = _settings.given(arguments)
     own = {m: {k: v for k, v in given.items() if k in registry.model_settings(m)} for m in models}
     console = open_console()

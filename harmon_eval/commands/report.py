@@ -8,55 +8,59 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("--against", type=Path, metavar="OTHER", help="run to show side by side")
+    parser.add_argument(
+        "--against", type=Path, metavar="OTHER", help="another run to show beside it"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/report.html")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="benchmark data (default: that of the run)"
+    )
     parser.add_argument(
         "--published",
         type=Path,
         metavar="CSV",
-        help="published results other than the package's: columns model, task, metric, value, "
-        "source",
+        help="use these published results instead of the package's; the columns are model, task, "
+        "metric, value, source",
     )
     parser.add_argument(
         "--baselines",
         default="",
         metavar="A,B",
-        help="published models to plot beside it, such as janus",
+        help="published models to plot beside the run, such as janus",
     )
     parser.add_argument(
         "--history",
         type=Path,
         metavar="FILE",
-        help="metrics over training steps (Parquet or CSV with the columns step, "
-        "task, metric, value, and low, high for intervals)",
+        help="metrics over training steps: Parquet or CSV with the columns step, "
+        "task, metric, value, and low and high for intervals",
     )
     parser.add_argument(
         "--items",
         type=int,
         default=3000,
         metavar="N",
-        help="samples in the gallery (default: %(default)s); of a larger run "
-        "changed ones first, then a random sample",
+        help="largest number of samples in the gallery (default: %(default)s); a larger run "
+        "shows changed samples first, then random ones",
     )
     parser.add_argument(
         "--thumbnail",
         type=int,
         default=224,
         metavar="PX",
-        help="longest side of an image in the page (default: %(default)s)",
+        help="longest side of an image on the page, in pixels (default: %(default)s)",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Raises UserError for what is no run folder, or cannot be read."""
+    """Raises UserError if a path is not a run folder or cannot be read."""
     from harmon_eval.core import UserError
     from harmon_eval.report.page import Contents, write
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
 
     if arguments.items < 0 or arguments.thumbnail < 16:
-        raise UserError("--items must be 0 or more, --thumbnail 16 pixels or more")
+        raise UserError("--items must be at least 0, and --thumbnail at least 16 pixels")
     contents = Contents(
         run=arguments.run,
         against=arguments.against,

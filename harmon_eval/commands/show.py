@@ -1,4 +1,4 @@
-"""Print the table of a run folder."""
+"""Print the results in a run folder as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Raises UserError where there is no run folder."""
+    """Raises UserError if the path is not a run folder."""
     from harmon_eval.report import tables
     from harmon_eval.running.progress import Progress, open_console
     from harmon_eval.store.run_folder import RunFolder

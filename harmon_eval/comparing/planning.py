@@ -87,16 +87,13 @@ def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
 
 
 def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
-    import pandas as pd
-
-    from harmon_eval.store.run_folder import ROWS
-
-    result = results_by_task(run).get(task)
-    if result is None or not (rows := run.task(task).path / ROWS).exists():
+    folder = run.task(task)
+    result, rows = results_by_task(run).get(task), folder.rows(["group"])
+    if result is None or rows is None:
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
     if (interval := result["intervals"].get(result["headline"])) is None:
         raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
-    groups = pd.read_parquet(rows, columns=["group"])["group"].nunique()
+    groups = rows["group"].nunique()
     # This includes the spread over prompts, which pairing removes, so the plan is on the safe side.
     error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
     return error, groups, f"the interval of a run of {groups} groups (on the safe side)"

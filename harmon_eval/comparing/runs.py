@@ -80,9 +80,8 @@ def _pair(
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
         for side, run in enumerate((baseline, candidate)):
-            file = run.task(name).path / ROWS
-            if file.exists():
-                frames[side] = pd.read_parquet(file)
+            if (rows := run.task(name).rows()) is not None:
+                frames[side] = rows
             else:
                 reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
         try:

@@ -164,6 +164,10 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
                 found = differences(pair.task, pair.baseline, pair.candidate, pair.metrics)
             except UserError as error:
                 reasons = (str(error),)
+            except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+                # Rows of a run may be anybody's: a task finds in them what its own never hold.
+                flaw = f"{type(error).__name__}: {error}"[:200]
+                reasons = (f"the rows of a run are not this task's ({flaw}): mark both again",)
         missing = {headline} if reasons else pair.metrics - found.keys()
         for metric in sorted(missing):
             why = "; ".join(reasons) or f"{metric} has no value in one of the runs"

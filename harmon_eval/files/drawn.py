@@ -1,7 +1,7 @@
 """Folders of pictures that something else drew, with the texts they were drawn from.
 
-Lists (``prompts.csv``, ``.json`` or ``.jsonl``), Harmon's own output (``00000000.jpg`` beside
-``00000000.json``) and the tasks' published layouts (``Task.layout``).
+Lists (``prompts.csv``, ``.json`` or ``.jsonl``, or the hub's ``metadata.csv``), Harmon's own output
+(``00000000.jpg`` beside ``00000000.json``) and the tasks' published layouts (``Task.layout``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from harmon_eval.core import Drawn, UserError
 from harmon_eval.files.found import find_suffix, pictures
 from harmon_eval.files.question_files import read_text
 
-LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl")
-FILE_FIELDS = ("file", "file_name", "filename", "image")
+# The last two are the hub's, for folders of images.
+LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "metadata.csv", "metadata.jsonl")
+FILE_FIELDS = ("file", "file_name", "filename", "image", "image_path", "path")
+PROMPT_FIELDS = ("prompt", "text", "caption")
 
 
 def folded(prompt: str) -> str:
@@ -43,9 +45,10 @@ def read_drawn(folder: Path) -> list[Drawn]:
 def _listed(listed: Path) -> Iterator[Drawn]:
     for entry in _entries(listed):
         try:
-            name = next(entry[field] for field in FILE_FIELDS if entry.get(field))
-            prompt = entry["prompt"]
-        except (KeyError, StopIteration, AttributeError):
+            own = {str(key).strip().lower(): value for key, value in entry.items()}
+            name = next(own[field] for field in FILE_FIELDS if own.get(field))
+            prompt = next(own[field] for field in PROMPT_FIELDS if field in own)
+        except (StopIteration, AttributeError):
             raise UserError(f"{listed}: each entry needs the fields file and prompt") from None
         if not isinstance(prompt, str):
             raise UserError(f"{listed}: the prompt of {str(name)[:80]!r} is no text")

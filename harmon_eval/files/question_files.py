@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from harmon_eval.core import UserError
 from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.store.digests import sha256_of
 
+MAX_TABLE = 2**32  # bytes of a question file's rows in memory
 MAX_REFERENCE = 64  # characters of a TSV's image cell that still name another row
 
 
@@ -69,6 +71,24 @@ def field(row: Mapping[str, Any], name: str, where: str) -> str:
     if row.get(name) is None:
         raise UserError(f"{where}: the field {name!r} is missing")
     return str(row[name])
+
+
+def whole_number(row: Mapping[str, Any], name: str, where: str) -> int:
+    """As ``field``, of a whole number. Raises UserError also for what is none."""
+    text = field(row, name, where)
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(
+            f"{where}: the field {name!r} must be a whole number, not {text[:40]!r}"
+        ) from None
+
+
+def an_object(value: Any, what: str) -> Mapping[str, Any]:
+    """The value, nothing as an empty object. Raises UserError for any other kind."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    raise UserError(f"{what} must be an object, not {str(value)[:40]!r}: get the file again")
 
 
 def find_image(name: str, folders: Sequence[Path]) -> Path:
@@ -133,7 +153,7 @@ def tsv_images(file: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, Path]
     owner = image_owners(file, cells)
     needed = sorted(set(owner.values()))
     images = unpacked(file, ((i, decoded(cells[i], f"{file}, row {i}")) for i in needed))
-    return {index: images / f"{source}.png" for index, source in owner.items()}
+    return {index: images / _file_name(source) for index, source in owner.items()}
 
 
 def image_owners(file: Path, cells: Mapping[str, str]) -> dict[str, str]:
@@ -161,9 +181,15 @@ def unpacked(file: Path, images: Iterator[tuple[str, bytes]]) -> Path:
 
     def make(folder: Path) -> None:
         for name, data in images:
-            (folder / f"{name}.png").write_bytes(data)
+            (folder / _file_name(name)).write_bytes(data)
 
     return made_once(cache_folder() / "images" / key, make)
+
+
+def _file_name(index: str) -> str:
+    """Of a row's image. Only a plain index is part of it: any other text could be a path."""
+    plain = re.fullmatch(r"[\w-]{1,64}", index, re.ASCII)
+    return f"{index if plain else 'row-' + sha256_of(index)[:32]}.png"
 
 
 def read_table(file: Path) -> list[dict[str, Any]]:
@@ -183,10 +209,22 @@ def read_table(file: Path) -> list[dict[str, Any]]:
 
 
 def read_parquet(file: Path) -> list[dict[str, Any]]:
+    """All rows. Raises UserError for what is no Parquet, or unpacks to more than MAX_TABLE."""
     import pyarrow
     from pyarrow import parquet
 
+    rows: list[dict[str, Any]] = []
+    size = 0
     try:
-        return list(parquet.read_table(file).to_pylist())
-    except (OSError, pyarrow.ArrowException) as error:
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(256):
+                size += batch.nbytes
+                if size > MAX_TABLE:
+                    raise UserError(
+                        f"{file} unpacks to more than {MAX_TABLE:,} bytes: split it, or keep the "
+                        "images beside it"
+                    )
+                rows += batch.to_pylist()
+        return rows
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None

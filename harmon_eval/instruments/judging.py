@@ -76,8 +76,9 @@ class Judge:
     ) -> None:
         self.responder = responder
         self.name = name or responder.name
-        settings = json.dumps(dict(responder.settings), sort_keys=True)
-        self.identity = f"{responder.name} {responder.fingerprint} {settings}"
+        self.identity = _identity(responder, responder.settings)
+        # What is hidden in its settings counts too for which requests are the same.
+        self._asked = _identity(responder, getattr(responder, "fields", responder.settings))
         self.attempts, self.workers, self.batch = attempts, workers, batch
         self.price, self.budget = price, budget
         self.silent = ""  # why it must not be asked: then only replies that are here count
@@ -114,7 +115,7 @@ class Judge:
         none that is no answer, nor the thought before one.
 
         Equal requests are asked once. Raises BudgetSpent before a request that may exceed it."""
-        keys = [request_key(self.identity, request) for request in requests]
+        keys = [request_key(self._asked, request) for request in requests]
         unsettled = dict(zip(keys, requests, strict=True))
         settled: dict[str, Verdict[T] | Unscorable] = {}
         for attempt in range(self.attempts):
@@ -151,7 +152,7 @@ class Judge:
 
     def unanswered(self, requests: Sequence[Ask]) -> list[Ask]:
         """Those that have no reply yet."""
-        return [r for r in requests if not self.log.replies(request_key(self.identity, r))]
+        return [r for r in requests if not self.log.replies(request_key(self._asked, r))]
 
     def _ask(self, requests: Mapping[str, Ask]) -> dict[str, Exception]:
         """Ask and log; what failed, by key. Replies under way are waited for and kept."""
@@ -200,6 +201,11 @@ class Judge:
     def _dollars(self, tokens_in: int, tokens_out: int) -> float:
         per_in, per_out = self.price or (0.0, 0.0)
         return (tokens_in * per_in + tokens_out * per_out) / 1e6
+
+
+def _identity(responder: Responder, settings: Mapping[str, object]) -> str:
+    written = json.dumps(dict(settings), sort_keys=True)
+    return f"{responder.name} {responder.fingerprint} {written}"
 
 
 def judge_of(rows: pd.DataFrame) -> str:

@@ -71,7 +71,7 @@ def measured(runs: Sequence[Path]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in runs:
         run = RunFolder(path)
-        model = run.manifest["identity"]["model"]
+        model = run.model
         if not (results := stored_metrics(path)):
             raise UserError(f"{path} has no results yet: finish it with the same command")
         for result in results:

@@ -18,10 +18,12 @@ from harmon_eval.replies.multiple_choice import Options
 SEED = 42  # the original's
 OUTER = ",.!?;:'"
 INDICATORS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
+# The original's, but that none begins within digits: there is no match that does, and looking for
+# one takes time with the square of a long row of them.
 NUMBERS = (
     r"-?\b\d{1,3}(?:,\d{3})+\b",
-    r"-?\d+(?:\.\d+)?[eE][+-]?\d+",
-    r"-?(?:\d*\.\d+|\d+\b)(?![,\d]|[eE][+-]?\d+)",
+    r"-?(?<!\d)\d+(?:\.\d+)?[eE][+-]?\d+",
+    r"-?(?:(?<!\d)\d+\.\d+|\.\d+|(?<!\d)\d+\b)(?![,\d]|[eE][+-]?\d+)",
 )
 Value = float | str
 

@@ -3,13 +3,15 @@
 Sources: VLMEvalKit @ e8e78f0 (``vlmevalkit_rule``, the default), lmms-eval @ 75571cf, LLaVA @
 c121f04. A rule takes the raw reply and the options that exist, letter -> text. None: it finds no
 letter. The originals then draw a random letter or ask a judge; here the reply is *unmatched*.
-``whole_letter_rule`` is VLMEvalKit's with one change of ours.
+``whole_letter_rule`` is VLMEvalKit's with one change of ours, ``vqa_rule`` our own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from harmon_eval.replies.short_answers import parts, same
 
 Options = Mapping[str, str]
 
@@ -45,6 +47,43 @@ def vlmevalkit_rule(reply: str, options: Options) -> tuple[str | None, str]:
 def whole_letter_rule(reply: str, options: Options) -> tuple[str | None, str]:
     """The same, but after "answer is" a letter only counts if it stands by itself."""
     return _letter(reply, options, ANSWER_IS_LETTER)
+
+
+# "A dog", "the answer is a dog": an article, and no letter.
+ARTICLE = re.compile(r"\b(?:[Aa]|I) (?!(?:or|and|nor|not|is|was|but|as|because|since)\b)(?=[a-z])")
+SENTENCE = 30  # characters
+AROUND = " \t\r\n*_`\"'()[].:,"
+
+
+def vqa_rule(reply: str, options: Options) -> tuple[str | None, str]:
+    """The rule of ``vqa:``: the letter alone, in any case; the text of one option; else as above,
+    with articles out of the way."""
+    alone = reply.strip(AROUND).upper()
+    if alone in options:
+        return alone, "letter"
+    texts = [letter for letter, text in options.items() if same(reply, text)]
+    if len(texts) == 1:
+        return texts[0], "option text"
+    letter, how = whole_letter_rule(ARTICLE.sub("the ", reply), options)
+    if how in ("option text", "unmatched"):
+        letter = _named(reply, options)
+        how = "option text" if letter else "unmatched"
+    return letter, how
+
+
+def _named(reply: str, options: Options) -> str | None:
+    """The one option that the reply names in whole words and numbers, if it says little besides."""
+    if len(reply) > 2 * sum(map(len, options.values())) + SENTENCE:
+        return None
+    said = parts(reply)
+    found = [letter for letter, text in options.items() if _within(parts(text), said)]
+    return found[0] if len(found) == 1 else None
+
+
+def _within(some: Sequence[object], whole: Sequence[object]) -> bool:
+    size = len(some)
+    places = range(len(whole) - size + 1) if size else ()
+    return any(list(whole[place : place + size]) == list(some) for place in places)
 
 
 def _letter(reply: str, options: Options, answer_is: re.Pattern[str]) -> tuple[str | None, str]:

@@ -24,7 +24,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 # After a number: more of it, a range, a fraction, an alternative, another number.
 _GOES_ON = re.compile(
     r"[\w%/^⁄]|[.,-][\w]|[ \t]{1,3}[\d+%]"
-    r"|[ \t]{0,3}or\b|[ \t]{0,3}(?:-|~|to\b|and\b|/|out of\b|of\b|percent\b)[ \t]{0,3}[\d.+]"
+    r"|[ \t]{0,3}(?:or|percent|per cent)\b"
+    r"|[ \t]{0,3}(?:-|~|to\b|and\b|/|out of\b|of\b)[ \t]{0,3}[\d.+]"
 )
 _OF_SCALE = re.compile(r"[ \t]{0,3}(?:/|out of|of)[ \t]{0,3}(\d{1,20})(?![\w%/.⁄]\w|\w|,\d)")
 _RANGE = re.compile(r"[ \t]{0,3}(?:-|~|to)[ \t]{0,3}(\d{1,20})(?![\w%/.⁄]\w|\w|,\d)")

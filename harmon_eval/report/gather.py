@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Sample, Task, UserError
@@ -16,10 +16,7 @@ from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import ROWS, RunFolder, TaskFolder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harmon_eval.store.run_folder import RunFolder, TaskFolder
 
 RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored", "missing"
 BETTER, WORSE, CHANGED = "better", "worse", "changed"
@@ -125,14 +122,13 @@ def read_task(
     entry, folder = tasks[base], run.task(base)
     log = folder.recorded()
     samples, remark = _samples(run, base, data, task)
-    rows = _rows(run.task(name).path / ROWS)
+    rows = _rows(run.task(name))
     if not rows:
         reason = f"not marked yet ({entry['state']})"
         rows = {sample_id: {"id": sample_id, "unscored": reason} for sample_id in log}
     outcomes, responses = {}, {}
     for sample_id, row in rows.items():
-        file, reply = folder.image_file(sample_id), log.get(sample_id, {}).get("reply")
-        image = file if file.is_file() and not file.is_symlink() else None
+        reply, image = log.get(sample_id, {}).get("reply"), folder.own_image(sample_id)
         if (response := reply if image is None else image) is not None:
             responses[sample_id] = response
         outcomes[sample_id] = outcome(row, image, reply)
@@ -172,21 +168,11 @@ def as_asked(job: Job, folder: TaskFolder) -> Iterator[Sample]:
             yield sample
 
 
-def _rows(path: Path) -> dict[str, dict[str, Any]]:
+def _rows(folder: TaskFolder) -> dict[str, dict[str, Any]]:
     """Rows by id without their feature vectors, which would not fit into memory for 30,000."""
-    if not path.exists():
-        return {}
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def shown(kind: pa.DataType) -> bool:
-        lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        return not (lists and pa.types.is_floating(kind.value_type))
-
-    names = [field.name for field in pq.read_schema(path) if shown(field.type)]
-    table: pd.DataFrame = pd.read_parquet(path, columns=names)
-    return {str(row["id"]): {str(k): v for k, v in row.items()} for row in table.to_dict("records")}
+    table = folder.rows(vectors=False)
+    records = [] if table is None else table.to_dict("records")
+    return {str(row["id"]): {str(k): v for k, v in row.items()} for row in records}
 
 
 def absent(value: object) -> bool:

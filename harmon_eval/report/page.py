@@ -100,7 +100,7 @@ def _hash(script: str) -> str:
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:
     """Name of each run's model, with the folder where that alone would not tell them apart."""
-    models = [str(run.manifest["identity"]["model"]["name"]) for run in runs]
+    models = [str(run.model["name"]) for run in runs]
     if len(set(models)) == len(models):
         return models
     folders = [run.path.resolve().name for run in runs]

@@ -16,7 +16,7 @@ from harmon_eval.running.asking import Able, Answered, unable
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.progress import Progress
-from harmon_eval.running.provenance import environment, now
+from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.runner import ASKED, go_on, start_job
 from harmon_eval.running.work import Asking, AskingByName, MarkingByName, Model
 from harmon_eval.store import tables
@@ -154,9 +154,9 @@ def run(request: Request) -> Outcome:
             state="running",
             started=folder.manifest.get("started", now()),
             environment={**environment(), "accelerator": model.accelerator},
-            about=dict(model.about),
+            about=dict(able.about),  # what it has to say of the samples it was told too
             data=str(request.data) if request.data else None,
-            instruments=dict(request.instruments),
+            instruments={r: written(spec) for r, spec in request.instruments.items()},
             batch_size=settings.batch_size,
             workers=None if request.pool.local else request.pool.workers or "cluster",
             device=request.given.get("device"),

@@ -19,6 +19,7 @@ from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.redact import redacted
 from harmon_eval.store.run_folder import TaskFolder
 from harmon_eval.suites import Suite
 
@@ -179,6 +180,8 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFram
             "response": _stamp_of(sample.id, stamps),
             "unscored": None,
             **row,
+            # A reason may be an error's text, and that may hold a key.
+            **({"unscored": redacted(row["unscored"])} if row.get("unscored") else {}),
         }
         for sample, row in marked
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
+
+from harmon_eval import settings
+from harmon_eval.store.redact import redacted, shown
 
 PACKAGES = (
     "harmon-eval",
@@ -50,6 +55,20 @@ def accelerator() -> str | None:
     """Name of the GPU, if a model that uses torch has been loaded and there is one."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
+def written(spec: str) -> str:
+    """An instrument's name and settings as they are written: fields of requests that nobody here
+    knows are hashed, and what looks like a key is hidden."""
+    place, given = settings.split(spec)
+    if "body" in given:
+        try:
+            body = json.loads(given["body"])
+        except ValueError:
+            body = None
+        given["body"] = json.dumps(shown(body)) if isinstance(body, dict) else "{}"
+    every = urlencode({k: redacted(v) for k, v in given.items()}, quote_via=quote)
+    return f"{redacted(place)}?{every}" if every else redacted(place)
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ from harmon_eval.running.runner import start_job
 from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
@@ -99,8 +100,7 @@ def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
         scored = rows.loc[rows["unscored"].isna(), "id"]
         lost = sum(name not in stored for name in scored)
     else:  # then the scores themselves are all that there is
-        metrics = folder.path / METRICS
-        lost = int(read_json(metrics).get("n", 0)) - len(stored) if metrics.is_file() else 0
+        lost = _scored(folder) - len(stored)
     if lost > 0:
         raise UserError(
             f"{run.path}: {lost} responses of {job.name} that have a score are missing or damaged, "
@@ -109,10 +109,20 @@ def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
         )
 
 
+def _scored(folder: TaskFolder) -> int:
+    """How many samples the stored scores are of; 0 without scores that can be read."""
+    try:
+        return int(read_json(folder.path / METRICS)["n"])
+    except (OSError, KeyError, TypeError, ValueError, UserError):
+        return 0
+
+
 def _key(folder: TaskFolder) -> dict[str, Any]:
     """What a task's finished marks depend on; empty where there are none."""
     try:
-        return dict(read_json(folder.path / MARKS)["key"])
+        return dict(read_json(folder.path / MARKS, folder.root)["key"])
+    except UnsafePath:
+        raise
     except (FileNotFoundError, KeyError, TypeError, UserError):
         return {}
 

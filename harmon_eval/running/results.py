@@ -74,7 +74,7 @@ def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval
 
 def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
     """Write ``metrics.json``."""
-    write_json(folder.path / METRICS, as_json(task, result))
+    write_json(folder.path / METRICS, as_json(task, result), folder.root)
 
 
 def as_json(task: Task, result: Result) -> dict[str, Any]:

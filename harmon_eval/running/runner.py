@@ -15,6 +15,7 @@ from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.log import log_entries
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.suites import Suite
 
@@ -78,6 +79,8 @@ def go_on(
         say_unscored(result, progress)
         say_several_models(result, progress)
         return result
+    except UnsafePath:
+        raise  # nothing more is done with a folder that leads elsewhere
     except UserError as error:
         progress.say(str(error))
         missing = isinstance(error, InstrumentMissing)
@@ -112,7 +115,7 @@ def start_job(job: Job, run: RunFolder) -> None:
 
 def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
     """The names under which servers say that their models answered and judged."""
-    entries = (entry for log in folder.logs() for _, entry in log_entries(log))
+    entries = (entry for log in folder.logs() for _, entry in log_entries(log, folder.root))
     named = {str(e["model"]) for e in entries if e.get("model") and "reply" in e}
     judges = set(rows["judge_as_returned"].dropna()) if "judge_as_returned" in rows else set()
     found = {"answered_by": sorted(named), "judged_by": sorted(judges - {""})}
@@ -150,7 +153,9 @@ def add_up(
         "data": run.manifest["tasks"][job.name]["data"],
         **key,
     }
-    provenance |= answered_by(rows, folder)
+    named = answered_by(rows, folder)
+    run.update_task(job.name, **named)
+    provenance |= named
     result = summarize(job, rows, provenance)
     if job.task.files_after and result.n:
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))

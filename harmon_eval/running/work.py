@@ -94,10 +94,12 @@ class Asker:
         start = time.monotonic()
         responses: dict[str, Any] = {}
         for some in portions(batch, lambda sample: self.responder.reads(sample.request)):
-            responses |= respond(self.responder, some, said.append)
+            part = respond(self.responder, some, said.append)
+            # Large pictures do not pile up until the whole batch is stored.
+            if self.elsewhere or len(some) < len(batch):
+                part = {name: _packed(response) for name, response in part.items()}
+            responses |= part
         seconds = time.monotonic() - start
-        if self.elsewhere:
-            responses = {name: _packed(response) for name, response in responses.items()}
         return Answered(responses, seconds, said)
 
 

@@ -3,62 +3,112 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
 from harmon_eval.store.digests import checksum
+from harmon_eval.store.paths import folder_of, open_in, read_bytes
 from harmon_eval.store.redact import redacted
 
+OPEN = 64  # files at a time: a process may often have no more than 1,024, a session 256
+MAX_JSON = 2**26  # bytes: a manifest has some thousand
+MAX_DEPTH = 64
 
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write through a temporary name in the same folder, flushed to disk before the rename."""
-    write_all({path: data.encode() if isinstance(data, str) else data})
+
+def write_whole(path: Path, data: bytes | str, root: Path | None = None) -> None:
+    """Write through a temporary name in the same folder, flushed to disk before the rename.
+
+    ``root``: the folder that it must not leave (``store.paths``)."""
+    write_all({path: data.encode() if isinstance(data, str) else data}, root)
 
 
-def write_all(files: Mapping[Path, bytes]) -> None:
-    """Each file as in ``write_whole``. All are written before the first is flushed: the disk then
+def write_all(files: Mapping[Path, bytes], root: Path | None = None) -> None:
+    """Each file as in ``write_whole``. Many are written before the first is flushed: the disk then
     takes them in one go, where a flush after each would wait for it every time."""
-    temporary: dict[Path, Path] = {}
-    try:
-        with ExitStack() as opened:
+    items = list(files.items())
+    for start in range(0, len(items), OPEN):
+        _write(dict(items[start : start + OPEN]), root)
+
+
+def _write(files: Mapping[Path, bytes], root: Path | None) -> None:
+    with ExitStack() as opened:
+        folders = {
+            parent: opened.enter_context(folder_of(parent / "x", root, make=True))
+            for parent in dict.fromkeys(path.parent for path in files)
+        }
+        temporary: dict[Path, str] = {}
+        try:
             written = []
             for path, data in files.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-                file = opened.enter_context(temporary[path].open("wb"))
+                temporary[path] = f".{path.name}.{secrets.token_hex(4)}.tmp"
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                made = open_in(folders[path.parent], temporary[path], flags, path)
+                file = opened.enter_context(os.fdopen(made, "wb"))
                 file.write(data)
                 file.flush()
                 written.append(file)
             for file in written:
                 os.fsync(file.fileno())
-        for path in files:
-            temporary[path].replace(path)
-            del temporary[path]
-    finally:
-        for left in temporary.values():
-            left.unlink(missing_ok=True)
+            for path in files:
+                here = folders[path.parent]
+                os.replace(temporary[path], path.name, src_dir_fd=here, dst_dir_fd=here)
+                del temporary[path]
+        finally:
+            for path, name in temporary.items():
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folders[path.parent])
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any], root: Path | None = None) -> None:
     value = redacted(json.loads(json.dumps(value, allow_nan=False)))
     text = json.dumps({**value, "checksum": checksum(value)}, indent=2, ensure_ascii=False)
-    write_whole(path, text + "\n")
+    write_whole(path, text + "\n", root)
 
 
-def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is damaged, or was changed by hand."""
+def read_json(path: Path, root: Path | None = None) -> Any:
+    """Raises UserError for a file that is damaged, too large, or was changed by hand."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = parsed(read_bytes(path, root, MAX_JSON).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it or run with --fresh") from None
     if isinstance(value, dict) and "checksum" in value and value.pop("checksum") != checksum(value):
         raise UserError(
             f"{path} is damaged (its content does not match its checksum); "
             "delete it or run with --fresh"
         )
+    return value
+
+
+def parsed(text: str) -> Any:
+    """JSON as its standard has it: no NaN, nothing infinite, and no deeper than any of ours.
+
+    Raises ValueError, or RecursionError for what is very deep."""
+    value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [v for inside in level for v in _inside(inside)]
+        if not level:
+            return value
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is beyond all numbers")
     return value

@@ -6,6 +6,7 @@ answer is used; a torn or damaged line is an answer that never came.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,18 +54,23 @@ class JudgeLog:
         }
         with self._lock:
             if self.path:
-                append(self.path, [entry])
+                append(self.path, [entry], _run(self.path))
             self._replies.setdefault(key, []).append(reply)
 
 
 def entries(path: Path) -> Iterable[dict[str, Any]]:
     """What the sound lines of a log hold."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    for _, line in log_lines(path):
+    for _, line in log_lines(path, _run(path)):
         entry = read_log_line(line) or _without_checksum(line)
         if entry is not None and _is_sound(entry):
             yield entry
+
+
+def _run(path: Path) -> Path:
+    """The run folder of a task's log."""
+    return path.parent.parent
 
 
 def _is_sound(entry: dict[str, Any]) -> bool:

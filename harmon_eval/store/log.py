@@ -14,18 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harmon_eval.core import UserError
+from harmon_eval.store.paths import open_file
 
 CRC = ', "crc32": "'
 
 
-def append(log: Path, entries: Iterable[Mapping[str, Any]]) -> None:
-    """Write one line an entry, durably. Raises UserError where the log is a link.
+def append(log: Path, entries: Iterable[Mapping[str, Any]], root: Path | None = None) -> None:
+    """Write one line an entry, durably. Raises UnsafePath where a link leads out of ``root``.
 
     Each call opens the log anew, so that its lock keeps out threads as well as processes."""
     data = b"".join(map(log_line, entries))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open_log(log, writing=True) as file:
+    with open_log(log, root, writing=True) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if size := file.seek(0, os.SEEK_END):
             file.seek(size - 1)
@@ -36,28 +35,26 @@ def append(log: Path, entries: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def log_entries(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def log_entries(log: Path, root: Path | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Where each sound line begins, and what it holds."""
-    for place, line in log_lines(log):
+    for place, line in log_lines(log, root):
         if (entry := read_log_line(line)) is not None:
             yield place, entry
 
 
-def log_lines(log: Path) -> Iterator[tuple[int, bytes]]:
+def log_lines(log: Path, root: Path | None = None) -> Iterator[tuple[int, bytes]]:
     """Where each line begins, and the line, sound or not."""
-    with open_log(log) as file:
+    with open_log(log, root) as file:
         place = 0
         for line in file:
             yield place, line
             place += len(line)
 
 
-def open_log(log: Path, writing: bool = False) -> BinaryIO:
-    """Raises UserError for a link, which could lead to any file of this machine."""
-    if log.is_symlink():
-        raise UserError(f"{log} is a link: a run folder holds its own files only")
+def open_log(log: Path, root: Path | None = None, writing: bool = False) -> BinaryIO:
+    """Raises UnsafePath for a link, which could lead to any file of this machine."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND if writing else os.O_RDONLY
-    return os.fdopen(os.open(log, flags | os.O_NOFOLLOW, 0o666), "ab+" if writing else "rb")
+    return os.fdopen(open_file(log, root, flags), "ab+" if writing else "rb")
 
 
 def log_line(entry: Mapping[str, Any]) -> bytes:

@@ -18,14 +18,14 @@ class Recorded(Mapping[str, dict[str, Any]]):
 
     Lines that come after the logs were looked through are not seen."""
 
-    def __init__(self, logs: Sequence[Path]) -> None:
-        self._logs = [open_log(log) for log in logs]
+    def __init__(self, logs: Sequence[Path], root: Path | None = None) -> None:
+        self._logs = [open_log(log, root) for log in logs]
         weakref.finalize(self, _close, self._logs)
         attempts: dict[str, int] = {}  # of the few that were asked more than once
 
         def places() -> Iterator[tuple[str, int]]:
             for number, log in enumerate(logs):
-                for place, entry in log_entries(log):
+                for place, entry in log_entries(log, root):
                     name, attempt = entry.get("id"), entry.get("attempt", 0)
                     if not isinstance(name, str) or not isinstance(attempt, int):
                         continue

@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,13 +33,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
+from harmon_eval.store import schema
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
 from harmon_eval.store.lock import LOCK, only_writer
 from harmon_eval.store.log import append, log_entries
+from harmon_eval.store.paths import UnsafePath, is_own_file, read_bytes
 from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import plain, redacted
+from harmon_eval.store.rows import unpacked
+from harmon_eval.store.schema import flaw
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -47,7 +51,8 @@ if TYPE_CHECKING:
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
-MAX_ROWS_BYTES = 2**36  # of uncompressed columns: beyond is a decompression bomb
+MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more
+MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
 def check_sample_id(sample_id: str) -> None:
@@ -90,6 +95,7 @@ class TaskFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.root = path.parent  # the run folder, which no file of the task may leave
         self.log = path / LOG
         self.vectors = VectorFiles(path)
 
@@ -104,12 +110,12 @@ class TaskFolder:
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        return Recorded(self.logs())
+        return Recorded(self.logs(), self.root)
 
     def seconds_asking(self) -> float:
         """Of all batches together, whoever answered them."""
-        entries = (entry for log in self.logs() for _, entry in log_entries(log))
-        return sum(float(entry.get("seconds", 0)) for entry in entries)
+        entries = (entry for log in self.logs() for _, entry in log_entries(log, self.root))
+        return sum(s for e in entries if isinstance(s := e.get("seconds", 0), int | float))
 
     def record(
         self,
@@ -138,8 +144,8 @@ class TaskFolder:
             entries.append(entry)
         if seconds is not None:
             entries.append({"batch": len(responses), "seconds": round(seconds, 6)})
-        write_all(images)
-        append(self.log, entries)
+        write_all(images, self.root)
+        append(self.log, entries, self.root)
 
     def _entry(self, sample_id: str, response: Any, images: dict[Path, bytes]) -> dict[str, Any]:
         """The line of a response; what belongs into a file of its own is added to ``images``."""
@@ -156,17 +162,33 @@ class TaskFolder:
             data = packed(response)
         except Unscorable as error:  # values of no known range
             return {"id": sample_id, "error": f"the image {error}"}
-        images[self._own(self.image_file(sample_id))] = data
+        images[self.image_file(sample_id)] = data
         return {"id": sample_id, "sha256": sha256_of(data)}
-
-    def _own(self, file: Path) -> Path:
-        """The file, unless a link leads it out of this folder. Raises UserError."""
-        if not file.parent.resolve().is_relative_to(self.path.resolve()):
-            raise UserError(f"{file} lies behind a link out of {self.path}: remove the link")
-        return file
 
     def image_file(self, sample_id: str) -> Path:
         return self.path / "images" / f"{sample_id}.png"
+
+    def own_image(self, sample_id: str) -> Path | None:
+        """The image, where there is one and no link on the way to it."""
+        file = self.image_file(sample_id)
+        return file if is_own_file(file, self.root) else None
+
+    def rows(
+        self, columns: Sequence[str] | None = None, vectors: bool = True
+    ) -> pd.DataFrame | None:
+        """The stored rows as they are; None without any. Raises UserError for damaged ones."""
+        file = self.path / ROWS
+        try:
+            found = unpacked(read_bytes(file, self.root), file, columns, vectors)
+        except FileNotFoundError:
+            return None
+        if columns is None and (lacking := {"id", "group", "unscored"} - {*map(str, found)}):
+            raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
+        if "id" in found and not found["id"].map(type).eq(str).all():
+            raise UserError(f"{file} has ids that are no text: mark the run again")
+        if "id" in found and found["id"].duplicated().any():
+            raise UserError(f"{file} has two rows of one sample: mark the run again")
+        return found
 
     def answer(
         self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
@@ -184,9 +206,13 @@ class TaskFolder:
         if checked:
             return Answer(sample, file)
         try:
-            data = b"" if file.is_symlink() else self._own(file).read_bytes()
+            data = read_bytes(file, self.root)
         except OSError:
             return None
+        except UnsafePath:
+            if file.parent.resolve().is_relative_to(self.path.resolve()):
+                return None  # the image itself is a link: it is made again in its place
+            raise
         return Answer(sample, file) if sha256_of(data) == entry["sha256"] else None
 
     # -- marks -------------------------------------------------------------------------------
@@ -199,9 +225,11 @@ class TaskFolder:
 
         files = []
         try:
-            written = read_json(self.path / MARKS)
-            if written.get("key") == dict(key):
+            written = read_json(self.path / MARKS, self.root)
+            if written.get("key") == redacted(dict(key)):
                 files.append((self.path / ROWS, str(written["sha256"])))
+        except UnsafePath:
+            raise
         except (OSError, UserError, KeyError, AttributeError):
             pass  # not finished, or damaged: then the parts count, or all is marked again
         for part in sorted(self.parts(key).glob("*.parquet")):
@@ -216,42 +244,42 @@ class TaskFolder:
         """Where rows are kept while marking: marks of another key never meet there."""
         return self.path / f"rows-{checksum(key)}"
 
-    @staticmethod
-    def _sound_rows(path: Path, sha256: str, columns: list[str] | None) -> pd.DataFrame | None:
+    def _sound_rows(
+        self, path: Path, sha256: str, columns: list[str] | None
+    ) -> pd.DataFrame | None:
         """None for a file that is not what was written, or would not fit into any memory."""
-        import pandas as pd
-        import pyarrow.parquet as pq
-
         try:
-            data = b"" if path.is_symlink() else path.read_bytes()
+            data = read_bytes(path, self.root)
             if not sha256_of(data).startswith(sha256) or len(sha256) < 16:
                 return None
-            about = pq.read_metadata(io.BytesIO(data))
-            groups = range(about.num_row_groups)
-            if sum(about.row_group(i).total_byte_size for i in groups) > MAX_ROWS_BYTES:
-                return None
-            return pd.read_parquet(io.BytesIO(data), columns=columns)
-        except (OSError, ValueError):
+            return unpacked(data, path, columns, limit=MAX_ROWS_BYTES)
+        except (OSError, UserError) as error:
+            if isinstance(error, UnsafePath):
+                raise
             return None
 
     def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
         data = _parquet(rows)
         name = f"{share}-{sha256_of(data)[:16]}.parquet"
-        write_whole(self.parts(key) / name, data)
+        write_whole(self.parts(key) / name, data, self.root)
 
     def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
         data = _parquet(rows)
-        write_whole(self.path / ROWS, data)
+        write_whole(self.path / ROWS, data, self.root)
         written = {"key": dict(key), "sha256": sha256_of(data)}
-        write_json(self.path / MARKS, written)
+        write_json(self.path / MARKS, written, self.root)
         for parts in self.path.glob("rows-*"):
             shutil.rmtree(parts, ignore_errors=True)
 
     def export(self, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
             path, data = self.path / name, content.encode() if isinstance(content, str) else content
-            if not path.exists() or path.read_bytes() != data:
-                write_whole(path, data)
+            try:
+                same = read_bytes(path, self.root) == data
+            except FileNotFoundError:
+                same = False
+            if not same:
+                write_whole(path, data, self.root)
 
 
 class RunFolder:
@@ -272,16 +300,26 @@ class RunFolder:
         file, copy = self.path / MANIFEST, self.path / COPY
         try:
             manifest = read_json(file)
+        except UnsafePath:
+            raise
         except UserError:
             if not copy.exists():
                 raise
             manifest = read_json(copy)
             said = plain(f"{file} was damaged and is restored from its copy")
             print(said, file=sys.stderr)
-            write_whole(file, copy.read_bytes())
-        if not _is_manifest(manifest):
-            raise UserError(f"{file} is not the manifest of a run: choose another folder")
+            write_whole(file, read_bytes(copy))
+        if wrong := flaw(manifest, schema.MANIFEST):
+            raise UserError(f"{file} is not the manifest of a run ({wrong}): choose another folder")
         found: dict[str, Any] = manifest
+        return found
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Name, fingerprint and settings of the model. Raises UserError without any."""
+        found: dict[str, Any] | None = self.manifest["identity"].get("model")
+        if found is None:
+            raise UserError(f"{self.path / MANIFEST} names no model: choose another folder")
         return found
 
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
@@ -339,7 +377,11 @@ class RunFolder:
 
     def _clear(self) -> None:
         for entry in list(self.path.iterdir()):
-            if entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists()):
+            if not (entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists())):
+                continue
+            if entry.is_symlink():
+                entry.unlink()  # what it leads to is not this run's
+            else:
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
         for name in (COPY, MANIFEST, "table.csv", "table.md"):
@@ -356,9 +398,14 @@ class RunFolder:
 
     def task(self, name: str) -> TaskFolder:
         """The folder of a task; what stands after a colon may be any text, such as a path."""
-        folder = self.path / (re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task")
+        plain = re.sub(r"[^\w.+@=-]+", "-", name).strip("-.") or "task"
+        if len(plain.encode()) > MAX_NAME:  # a file's name has at most 255 bytes
+            plain = (
+                f"{plain.encode()[: MAX_NAME - 13].decode(errors='ignore')}-{sha256_of(name)[:12]}"
+            )
+        folder = self.path / plain
         if folder.is_symlink():
-            raise UserError(f"{folder} is a link: a run folder holds its own files only")
+            raise UnsafePath(f"{folder} is a link: a run folder holds its own files only")
         return TaskFolder(folder)
 
     @contextmanager
@@ -373,17 +420,6 @@ class RunFolder:
                     (self.path / LOCK).unlink(missing_ok=True)
                     with suppress(OSError):
                         self.path.rmdir()
-
-
-def _is_manifest(value: object) -> bool:
-    """Whether what lies in a folder, which anybody may have made, has the fields of a manifest."""
-    match value:
-        case {"identity": dict(identity), "tasks": dict(tasks)}:
-            known = isinstance(identity.get("suite", ""), str)
-            known &= isinstance(identity.get("seed", 0), int)
-            limits = [t.get("limit") if isinstance(t, dict) else "" for t in tasks.values()]
-            return known and all(limit is None or isinstance(limit, int) for limit in limits)
-    return False
 
 
 def settings_of(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,12 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
+from harmon_eval.store import schema
 from harmon_eval.store.durable import read_json, write_whole
+from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.schema import flaw
 
 COLUMNS = (
     "task",
@@ -35,10 +38,13 @@ def stored_metrics(run: Path) -> list[dict[str, Any]]:
     """Raises UserError for a file that is damaged or holds no metrics."""
     found = []
     for path in sorted(run.glob(f"*/{METRICS}")):
-        if path.is_symlink() or path.parent.is_symlink():
-            raise UserError(f"{path} is a link: a run folder holds its own files only")
         try:
-            found.append(read_json(path))
+            result = read_json(path, run)
+            if wrong := flaw(result, schema.METRICS):
+                raise UserError(f"{path} is no result of a task ({wrong})")
+            found.append(result)
+        except UnsafePath:
+            raise
         except UserError as error:
             raise UserError(f"{error}; `python -m harmon_eval mark` makes it again") from None
     return found

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harmon_eval.core import UserError
 from harmon_eval.store.digests import sha256_of
+from harmon_eval.store.paths import open_file
 
 DTYPE = np.dtype("<f4")
 DIGITS = 32  # of a vector's hash
@@ -28,18 +28,16 @@ class VectorFiles:
         self._mapped: dict[int, np.ndarray] = {}
 
     def _file(self, rank: int) -> Path:
-        file = self.folder / (f"vectors.{rank}.f32" if rank else "vectors.f32")
-        if file.is_symlink():
-            raise UserError(f"{file} is a link: a run folder holds its own files only")
-        return file
+        return self.folder / (f"vectors.{rank}.f32" if rank else "vectors.f32")
 
     def append(self, vectors: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Store (D,) vectors durably. Gives for each its hash and the place where it lies."""
         if not vectors:
             return []
-        self.folder.mkdir(parents=True, exist_ok=True)
         entries: list[dict[str, Any]] = []
-        with self._file(0).open("ab") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        opened = open_file(self._file(0), self.folder.parent, flags)
+        with os.fdopen(opened, "ab") as file:
             # A killed run may have left a piece of a number.
             file.write(b"\0" * (-file.tell() % DTYPE.itemsize))
             for vector in vectors:
@@ -66,10 +64,17 @@ class VectorFiles:
         """A process's file (all its numbers,), mapped again where it has grown."""
         known = self._mapped.get(rank)
         if known is None or len(known) < needed:
-            file = self._file(rank)
-            count = file.stat().st_size // DTYPE.itemsize if file.exists() else 0
-            known = np.empty(0, DTYPE)
-            if count:
-                known = np.asarray(np.memmap(file, dtype=DTYPE, mode="r", shape=(count,)))
-            self._mapped[rank] = known
+            known = self._mapped[rank] = self._map(self._file(rank))
         return known
+
+    def _map(self, file: Path) -> np.ndarray:
+        """All numbers of a file (count,); none of one that is not there. Raises UnsafePath."""
+        try:
+            opened = open_file(file, self.folder.parent)
+        except FileNotFoundError:
+            return np.empty(0, DTYPE)
+        with os.fdopen(opened, "rb") as content:
+            count = os.fstat(opened).st_size // DTYPE.itemsize
+            if not count:
+                return np.empty(0, DTYPE)
+            return np.asarray(np.memmap(content, dtype=DTYPE, mode="r", shape=(count,)))

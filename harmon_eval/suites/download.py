@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 from harmon_eval import registry
 from harmon_eval.core import Remote, Task, UserError
+from harmon_eval.files.cache import alone
 from harmon_eval.instruments.weights import FOLDER, Weights
 from harmon_eval.store.digests import sha256_of
+from harmon_eval.store.durable import write_whole
 from harmon_eval.suites.suite import Suite
 
 if TYPE_CHECKING:
@@ -84,6 +86,16 @@ def fetch(remote: Remote, target: Path, progress: Progress) -> None:
         progress.say(f"{target} is there and sound")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+
+    def waiting() -> None:
+        progress.say(f"another process fetches {target}: waiting for it")
+
+    with alone(target.with_name(f".{target.name}.lock"), waiting):
+        if not is_sound(remote, target):  # another may have fetched it just now
+            _fetch(remote, target, progress)
+
+
+def _fetch(remote: Remote, target: Path, progress: Progress) -> None:
     part = target.with_name(target.name + ".part")
     try:
         _receive(remote.url, part, progress)
@@ -165,10 +177,7 @@ def unpack(archive: Path, pattern: str, progress: Progress) -> int:
             missing = [(m, target) for m, target in wanted if not _has(target, m.file_size)]
             with progress.bar("unpacking", len(missing)) as advance:
                 for member, target in missing:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = target.with_name(target.name + ".part")
-                    part.write_bytes(packed.read(member))
-                    part.replace(target)
+                    write_whole(target, packed.read(member), archive.parent)
                     advance(1)
     # A member that is encrypted or packed in an unknown way raises a RuntimeError.
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:

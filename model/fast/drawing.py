@@ -1,7 +1,7 @@
-"""The sampling loop as it is used: it draws what ``reference.draw`` does, and repeats nothing.
+"""The sampling loop in use: it gives the same as ``reference.draw`` but computes nothing twice.
 
-B pictures, L tokens of a grid m x n, V visible tokens, P places drawn, K buffers, C channels, D MAR
-width, T prompt length, S diffusion steps.
+Shapes use B images, L tokens of a grid m x n, V visible tokens, P generated places, K buffers, C
+channels, D MAR width, T prompt length and S diffusion steps.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from harmon_eval.model.sampling import DrawSettings, Noise, draw_orders_and_nois
 
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration of the MAR loop did. Where it was guided, x_enc and z hold 2B rows:
+    """What one iteration of the MAR loop did. With guidance, x_enc and z have 2B rows:
     conditional, then unconditional."""
 
-    visible: Tensor  # (B, V) places read, in raster order
-    places: Tensor  # (B, P) places drawn, in raster order
+    visible: Tensor  # (B, V) visible places, in raster order
+    places: Tensor  # (B, P) generated places, in raster order
     x_enc: Tensor  # (B, K + V, D) encoder output after the LLM
-    z: Tensor  # (B, P, D) condition of the tokens drawn
+    z: Tensor  # (B, P, D) condition of the generated tokens
     cfg_scale: float
     drawn: Tensor  # (B, P, C)
     tokens: Tensor  # (B, L, C) so far, zeros where hidden
@@ -48,18 +48,18 @@ def mar_iterations(
 ) -> Iterator[Iteration]:
     """The sampling loop of MAR (Li et al. 2024) with Harmon's LLM between encoder and decoder.
 
-    Right-padded prompts (B, T), or with guidance (2B, T): conditional rows, then unconditional.
-    ``orders`` (B, L): tokens are drawn from the end of the order to its start. ``noise(k)`` gives
-    the initial (B*P, C) and step (S, B*P, C) noise of iteration k, rows in (sample, place) order.
-    The MAR encoder does not see the prompt, so both halves share its output. An iteration with
-    nothing to draw (more iterations than tokens) does not happen. ``passes`` may be kept from
-    drawing to drawing with the same model, settings and grid.
+    Prompts are right-padded: (B, T), or (2B, T) with guidance (conditional rows, then
+    unconditional). Tokens are generated from the end of ``orders`` (B, L) to its start.
+    ``noise(k)`` gives the initial (B*P, C) and step (S, B*P, C) noise of iteration k, with rows in
+    (sample, place) order. The MAR encoder does not see the prompt, so both halves share its output.
+    If there are more iterations than tokens, iterations without tokens are skipped. ``passes`` can
+    be reused for the same model, settings and grid.
     """
     batch, length = orders.shape
     copies = 1 if settings.cfg_scale == 1.0 else 2
     if len(input_ids) != copies * batch:
         raise ValueError(
-            f"{batch} pictures at CFG scale {settings.cfg_scale:g} need {copies * batch} prompts, "
+            f"{batch} images at CFG scale {settings.cfg_scale:g} need {copies * batch} prompts, "
             f"not {len(input_ids)}"
         )
     passes = passes or Passes(model, settings, grid)
@@ -90,11 +90,11 @@ def draw_latents(
     settings: DrawSettings,
     passes: Passes | None = None,
 ) -> Tensor:
-    """Latents (B, m, n, C), float32, of right-padded prompts (B, T), or with guidance (2B, T):
-    conditional rows, then unconditional.
+    """Latents (B, m, n, C), float32, for right-padded prompts: (B, T), or (2B, T) with guidance
+    (conditional rows, then unconditional).
 
-    Sample i depends on its prompt and ``seeds[i]`` only, not on its batch. Raises ValueError when
-    prompts and seeds do not match."""
+    Sample i depends only on its prompt and ``seeds[i]``, not on its batch. Raises ValueError if the
+    numbers of prompts and seeds do not match."""
     grid = settings.grid(model)
     orders, noise = draw_orders_and_noise(
         seeds, grid, model.config.vae.channels, settings, model.device

@@ -1,4 +1,4 @@
-"""The passes of drawing as captured CUDA graphs, and compiled blocks."""
+"""The passes of image generation as captured CUDA graphs, and compiled blocks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.sampling import DrawSettings
 
-ROW_SIZES = (8, 16, 32, 64)  # beyond these, multiples of the last
+ROW_SIZES = (8, 16, 32, 64)  # above these, multiples of the last
 PROMPT_SIZE = 16
 
 
 class CapturedPasses(Passes):
-    """The same passes, each launched as one CUDA graph for its shapes.
+    """The same passes, each launched as one CUDA graph per set of shapes.
 
-    The lengths of the backbone are those of the iterations; rows of the head are padded to a few
-    sizes and prompts to multiples of 16, so that few graphs serve all batches. Equal to ``Passes``
-    but for rounding. Elsewhere than on CUDA there are no graphs, but the same padding and buffers.
+    The backbone has one length per iteration. Rows of the head are padded to a few sizes, and
+    prompts to multiples of 16, so that a few graphs cover all batches. The results equal those of
+    ``Passes`` up to rounding. Without CUDA there are no graphs, but padding and buffers are the
+    same.
     """
 
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
@@ -45,14 +46,14 @@ class CapturedPasses(Passes):
         return super().condition(tokens, visible, places, mask, KeysAndValues(held))
 
     def head_rows(self, rows: int, copies: int) -> int:
-        """A size that the rows of a batch are padded to."""
+        """The size to which the rows of a batch are padded."""
         fitting = (size for size in ROW_SIZES if size >= rows)
         return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
 
     def _head(
         self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
     ) -> Tensor:
-        filled = torch.full((), float(scale), device=z.device)  # waits for nothing, unlike a copy
+        filled = torch.full((), float(scale), device=z.device)  # unlike a copy, this does not block
         return self._captured_head(z, noise_init, noise_steps, filled)[0]
 
     def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,9 +64,10 @@ class CapturedPasses(Passes):
 class Captured:
     """A function of tensors, replayed as one CUDA graph for each set of shapes.
 
-    A shape runs as usual when it first comes, which warms it up and spares a last, smaller batch
-    the capture; from the second time on inputs are copied into buffers and the graph is replayed.
-    What it gives is the caller's own. On the CPU the function runs on the same buffers.
+    The first call with new shapes runs the function normally. This warms it up, and a smaller last
+    batch needs no capture. From the second call on, inputs are copied into buffers and the graph is
+    replayed. Outputs are copies that belong to the caller. On the CPU the function runs on the same
+    buffers.
     """
 
     def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
@@ -97,7 +99,8 @@ class _Graph:
         self.graph: torch.cuda.CUDAGraph | None = None
         if inputs[0].is_cuda:
             self.graph = torch.cuda.CUDAGraph()
-            # Graphs share memory: one runs at a time, and its outputs are copied out at once.
+            # Graphs can share memory, because only one runs at a time and its outputs are copied
+            # immediately.
             with torch.cuda.graph(self.graph, pool=pool):
                 self.outputs = function(*self.inputs)
 
@@ -112,8 +115,10 @@ class _Graph:
 
 
 def compile_blocks(model: Harmon) -> None:
-    """Compile the blocks of MAR, and the norms and MLPs of the LLM, in place and once for all
-    lengths, to fuse what lies between their matrix products. Weights and their names stay."""
+    """Compile the blocks of MAR and the norms and MLPs of the LLM, in place.
+
+    This fuses the operations between matrix products. One compilation covers all lengths. Weights
+    and their names do not change."""
     for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks):
         block.compile(dynamic=True)
     for layer in model.llm.model.layers:

@@ -1,6 +1,6 @@
-"""The diffusion head in the sampling loop: what does not change from step to step is computed once.
+"""The diffusion head in the sampling loop: values that are the same in all steps are computed once.
 
-Rows N, channels C, condition width D, head width W, steps S.
+Shapes use N rows, C channels, condition width D, head width W and S steps.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from harmon_eval.model.diffusion import Denoise, Schedule
 from harmon_eval.model.head import DiffusionHead
 from harmon_eval.model.solvers import solver_steps
 
-MODULATION_FLOATS = 2**24  # kept at once while sampling: 64 MiB in float32
+MODULATION_FLOATS = 2**24  # at most this many are kept while sampling: 64 MiB in float32
 
 
 def step_embeddings(head: DiffusionHead, schedule: Schedule) -> Tensor:
-    """Time embeddings (S, W) of a schedule: constants of the model, computed once a drawing."""
+    """Time embeddings (S, W) of a schedule. They depend only on the model, so compute them once."""
     return head.time_embed(torch.as_tensor(schedule.steps, device=head.cond_embed.weight.device))
 
 
@@ -34,7 +34,7 @@ def sample(
     temperature: float = 1.0,
     solver: str = "ancestral",
 ) -> Tensor:
-    """Draw tokens (N, C) given their conditions: see ``denoiser`` and ``solver_steps``."""
+    """Generate tokens (N, C) given their conditions: see ``denoiser`` and ``solver_steps``."""
     guided = len(z) != len(noise_init)
     steps = solver_steps(
         solver,
@@ -52,11 +52,11 @@ def sample(
 def denoiser(
     head: DiffusionHead, z: Tensor, times: Tensor, cfg_scale: float | Tensor, guided: bool
 ) -> Denoise:
-    """The network as a function of x (N, C) and step i only, time embeddings ``times`` (S, W).
+    """The network as a function of x (N, C) and step i. ``times`` (S, W) are the time embeddings.
 
-    ``z`` is (N, D), or with guidance (2N, D): conditional rows, then unconditional ones. Both
-    share one diffusion state: only the conditional one is ever read. The prediction is guided,
-    the variance is the conditional row's.
+    ``z`` is (N, D), or (2N, D) with guidance: conditional rows, then unconditional ones. Both
+    share one diffusion state, because only the conditional one is ever read. The prediction is
+    guided; the variance comes from the conditional row.
     """
     modulations = _modulations_by_step(head, head.cond_embed(z), times)
 
@@ -75,9 +75,10 @@ def denoiser(
 def _modulations_by_step(
     head: DiffusionHead, condition: Tensor, times: Tensor
 ) -> Callable[[int], list[Tensor]]:
-    """Modulations of step i, steps counted downwards, made for many steps in one product.
+    """A function that gives the modulations of step i, for steps in descending order.
 
-    With few rows a step costs the reading of weights, and most of them are these layers'."""
+    One product computes them for many steps: with few rows, a step mainly costs the reading of
+    weights, and most weights belong to these layers."""
     floats = len(condition) * (3 * len(head.res_blocks) + 2) * times.shape[1]
     chunk = max(1, MODULATION_FLOATS // max(1, floats))
     ready: list[Tensor] = []

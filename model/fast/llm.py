@@ -1,8 +1,9 @@
-"""Qwen2's passes with a cache, for inference: a prompt read once, tokens behind it, greedy replies.
+"""Qwen2's passes with a cache, for inference: read a prompt once, append tokens, reply greedily.
 
-Training goes through transformers; these passes compute the same (tested) without its work at each
-call: no cache that is copied to grow, no mask made anew for every layer, no copies of the keys that
-queries share. B batch, T length, H width, S keys seen, d width of an attention head.
+Training uses transformers. These passes compute the same (there are tests) with less work per call:
+the cache is not copied for every token, the mask is not rebuilt for every layer, and keys shared
+between queries are not copied. Shapes use B batch, T length, H width, S visible keys and d width
+of an attention head.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from transformers import Qwen2ForCausalLM
 
 from harmon_eval.model.fast.rows import by_rows
 
-ROOM = 64  # tokens that a cache grows by
+ROOM = 64  # how many tokens a cache grows by
 
 
 class KeysAndValues:
-    """Of every layer, (layers, 2, B, heads, T, d), of which the first ``length`` tokens are filled.
+    """Keys and values of every layer (layers, 2, B, heads, T, d); the first ``length`` tokens are
+    filled.
 
-    What is added is written in place; only when there is no room is everything copied."""
+    New ones are written in place. Everything is copied only when there is no room left."""
 
     def __init__(self, held: Tensor, length: int | None = None) -> None:
         self.held = held
@@ -38,8 +40,9 @@ class KeysAndValues:
         return cls(weight.new_empty(sizes), 0)
 
     def add(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """One layer's keys and values (B, heads, T, d) behind those held: all of them. The next
-        pass begins behind these when ``length`` says so."""
+        """Append keys and values (B, heads, T, d) of one layer, and return all of that layer.
+
+        The next pass starts after them once ``length`` has been increased."""
         end = self.length + keys.shape[2]
         held = self.held[layer]
         held[0, :, :, self.length : end] = keys
@@ -50,7 +53,7 @@ class KeysAndValues:
         self.held = F.pad(self.held, (0, 0, 0, ROOM))
 
     def rows(self, index: Tensor | slice) -> KeysAndValues:
-        """The same of some rows."""
+        """The same for some rows."""
         return KeysAndValues(self.held[:, :, index], self.length)
 
 
@@ -62,9 +65,9 @@ def hidden_states(
 ) -> Tensor:
     """Hidden states (B, T, H) of embeddings x (B, T, H) at positions (B or 1, T).
 
-    ``added`` takes a layer's number and new keys and values, and gives all that are seen.
-    ``mask`` (B or 1, 1, T, S) is added to the scores; without one, a single token sees everything,
-    and several attend causally among themselves."""
+    ``added`` takes a layer's number and its new keys and values, and returns all visible ones.
+    ``mask`` (B or 1, 1, T, S) is added to the scores. Without a mask, a single token sees
+    everything, and several tokens attend causally to each other."""
     cos, sin = (table[:, None] for table in llm.model.rotary_emb(x, position_ids))
     half = sin.shape[-1] // 2
     rotation = cos, torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
@@ -98,21 +101,21 @@ def _attention(
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) of halves; the first half of ``sin`` is negated
-    beforehand."""
+    """Rotary position embedding (Su et al. 2021) on halves. The first half of ``sin`` must already
+    be negated."""
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
 def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Grouped-query attention (Ainslie et al. 2023): queries (B, G * heads, T, d), of which G in a
-    row share one of the keys and values (B, heads, S, d), to (B, G * heads, T, d).
+    """Grouped-query attention (Ainslie et al. 2023), (B, G * heads, T, d).
 
-    Shared keys and values are read where they lie, not copied for each query that shares them."""
+    G consecutive heads of the queries (B, G * heads, T, d) share one head of the keys and values
+    (B, heads, S, d). Shared keys and values are not copied for each query head."""
     heads, count = keys.shape[1], queries.shape[2]
     group, causal = queries.shape[1] // heads, mask is None and count > 1
     if group == 1:
         return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
-    if count == 1:  # then the queries of a group are like a sequence
+    if count == 1:  # then the queries of a group can be treated as a sequence
         grouped = queries.reshape(len(queries), heads, group, -1)
         return F.scaled_dot_product_attention(grouped, keys, values, mask).reshape_as(queries)
     parts = []
@@ -123,10 +126,10 @@ def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tenso
 
 
 def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> KeysAndValues:
-    """Keys and values of right-padded prompts (B, T); equal prompts are computed once.
+    """Keys and values of right-padded prompts (B, T). Equal prompts are computed only once.
 
-    No mask is needed: a token never attends to the padding after it, and whatever continues is
-    given the mask."""
+    No mask is needed here: a token never attends to the padding after it, and later passes get the
+    mask."""
     distinct, rows = torch.unique(input_ids, dim=0, return_inverse=True)
     held = KeysAndValues.empty(llm, *distinct.shape)
     places = torch.arange(distinct.shape[1], device=input_ids.device)[None]
@@ -137,8 +140,8 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> KeysAndValues:
 def go_on(
     llm: Qwen2ForCausalLM, embeddings: Tensor, attention_mask: Tensor, prompt: KeysAndValues
 ) -> Tensor:
-    """Hidden states (B, N, H) of embeddings (B, N, H) that follow a right-padded prompt (mask
-    (B, T)), whose keys and values are left as they were found."""
+    """Hidden states (B, N, H) of embeddings (B, N, H) that follow a right-padded prompt with mask
+    (B, T). The prompt's keys and values are not changed."""
     count, device = embeddings.shape[1], embeddings.device
     after = attention_mask.sum(dim=1, keepdim=True)
     causal = torch.ones(count, count, dtype=torch.bool, device=device).tril()
@@ -154,7 +157,7 @@ def go_on(
 
 
 def _added_mask(seen: Tensor, like: Tensor) -> Tensor:
-    """0 where a key is seen and -inf elsewhere, made once for all layers."""
+    """0 where a key is visible and -inf elsewhere; computed once for all layers."""
     return torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, -torch.inf)
 
 
@@ -165,8 +168,9 @@ def _fill(
     beginnings: Sequence[int],
     shared: int,
 ) -> Tensor:
-    """Fill an empty cache with embeddings (B, T, H), of which the first ``shared`` are the same in
-    rows with equal numbers. Gives the hidden states (B, T - shared, H) of the others."""
+    """Fill an empty cache with embeddings (B, T, H). The first ``shared`` of them are the same in
+    rows with the same number in ``beginnings``. Returns the hidden states (B, T - shared, H) of
+    the rest."""
     length, device = embeddings.shape[1], embeddings.device
     places, mask = torch.arange(length, device=device)[None], None
     if shared:
@@ -193,13 +197,13 @@ def greedy(
     beginnings: Sequence[int] = (),
     shared: int = 0,
 ) -> list[list[int]]:
-    """Likeliest continuations of right-padded embeddings (B, T, H), without the stop token.
+    """Greedy continuations of right-padded embeddings (B, T, H), without the stop token.
 
-    Each row stops by itself, at a stop token or at its own ``max_new_tokens``, and leaves the batch
-    when half of it has stopped. Rows of different lengths share one cache: what is generated goes
-    behind the padding, which the mask hides, at the position that follows the row's last token.
-    Rows whose numbers in ``beginnings`` are equal begin with the same ``shared`` embeddings, which
-    are computed once."""
+    Each row stops on its own, at a stop token or at its ``max_new_tokens``. Stopped rows are
+    removed from the batch once half of it has stopped. Rows of different lengths share one cache:
+    new tokens are stored after the padding, which the mask hides, but their positions follow the
+    row's last token. Rows with the same number in ``beginnings`` start with the same ``shared``
+    embeddings, which are computed only once."""
     count, length = embeddings.shape[:2]
     budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else [*max_new_tokens]
     held = KeysAndValues.empty(llm, count, length + min(ROOM, max(budgets, default=0)))

@@ -1,7 +1,7 @@
-"""The MAR decoder at the places to draw only.
+"""The MAR decoder, computed only at the places to generate.
 
-Nothing reads the last block's other outputs, so it has no queries there and no MLP. B batch, N
-tokens, P places drawn, V visible tokens, K buffers, D width.
+The last block's other outputs are never used, so it skips their queries and MLP. Shapes use B
+batch, N tokens, P generated places, V visible tokens, K buffers and D width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harmon_eval.model.mar import MAR, Attention, Block, Positions
 
 
 def decode_at(mar: MAR, x: Tensor, visible: Tensor, positions: Positions, places: Tensor) -> Tensor:
-    """``mar.decode`` of features (B, K + V, D) at ``places`` (B, P) only: z (B, P, D)."""
+    """``mar.decode`` of features (B, K + V, D), only at ``places`` (B, P): z (B, P, D)."""
     x = mar.unhide(x, visible, positions, None)  # (B, K + L, D)
     x = mar.run(mar.decoder_blocks[:-1], x)
     rows = places[:, :, None].expand(-1, -1, x.shape[-1])  # (B, P, D)

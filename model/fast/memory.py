@@ -1,4 +1,4 @@
-"""Batches that fit into memory."""
+"""Choose batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.mar import Grid
 
-# Tensors of the VAE's finest level that are alive at once while it decodes, with room to spare.
+# How many tensors of the VAE's finest level exist at once while it decodes, with a margin.
 FINEST_TENSORS = 6
-SHARE = 0.8  # of what is free, to be used
+SHARE = 0.8  # the part of the free memory to use
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -22,16 +22,17 @@ R = TypeVar("R")
 
 
 class FittingBatches:
-    """Runs a function over batches as large as memory allows.
+    """Runs a function on batches that are as large as memory allows.
 
-    A batch that runs out of memory is halved, and so are those after it, down to one item; results
-    must not depend on the batch, as drawings and replies do not. ``size`` is where to start."""
+    If a batch runs out of memory, it and all later batches are halved, down to one item. Results
+    must not depend on the batch; those of generated images and replies do not. ``size`` is the
+    initial batch size."""
 
     def __init__(self, size: int | None = None) -> None:
         self.size = size
 
     def run(self, function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
-        """Results in order. Raises what the function raises, for memory only with one item."""
+        """Results in order. Raises the function's errors; out of memory only for a single item."""
         results: list[R] = []
         while len(results) < len(items):
             start = len(results)
@@ -42,7 +43,7 @@ class FittingBatches:
             except (RuntimeError, MemoryError) as error:
                 if len(part) == 1 or not out_of_memory(error):
                     raise
-            # Out of the handler the failed batch's tensors are gone.
+            # Outside the handler, the tensors of the failed batch have been freed.
             self.size = len(part) // 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -50,19 +51,19 @@ class FittingBatches:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether PyTorch says so; on the CPU its error has no class of its own."""
+    """Whether the error means out of memory. PyTorch has no special class for this on the CPU."""
     kinds = (torch.OutOfMemoryError, MemoryError)
     return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def fitting_size(free: int | None, each: int) -> int | None:
-    """How many items of ``each`` bytes fit into what is free, at least one. None: not known."""
+    """How many items of ``each`` bytes fit into ``free`` bytes, at least one. None: unknown."""
     return None if free is None else max(1, int(SHARE * free) // each)
 
 
 def bytes_a_picture(config: HarmonConfig, grid: Grid, dtype: torch.dtype) -> int:
-    """What drawing one guided picture takes beside the weights, estimated on the large side: the
-    VAE's finest level, and both halves' widest activations, keys and values in the LLM."""
+    """Bytes that one guided image needs in addition to the weights, estimated on the high side: the
+    VAE's finest level, and the widest activations, keys and values of both halves in the LLM."""
     vae, llm = config.vae, config.llm
     pixels = grid[0] * grid[1] * vae.stride**2
     finest = FINEST_TENSORS * pixels * vae.width * max(vae.multipliers[:2])
@@ -72,7 +73,7 @@ def bytes_a_picture(config: HarmonConfig, grid: Grid, dtype: torch.dtype) -> int
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can be had on a device now. None where the system does not say."""
+    """Bytes currently available on a device. None if the system does not tell."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
@@ -91,7 +92,7 @@ def _available(meminfo: Path) -> int | None:
 
 
 def _left_in_group(folder: Path) -> int | None:
-    """What a container's limit leaves (control groups, version 2)."""
+    """Bytes left under a container's limit (control groups, version 2)."""
     limit, used = folder / "memory.max", folder / "memory.current"
     if not (limit.exists() and used.exists()) or (most := limit.read_text().strip()) == "max":
         return None

@@ -1,6 +1,7 @@
-"""The passes of drawing: prompts once, then backbone and head in each iteration.
+"""The passes of image generation: prompts once, then backbone and head in each iteration.
 
-B pictures, with guidance 2B rows; V visible tokens, P places drawn, C channels, S diffusion steps.
+Shapes use B images (2B rows with guidance), V visible tokens, P generated places, C channels and S
+diffusion steps.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from harmon_eval.model.sampling import DrawSettings
 
 
 class Passes:
-    """What is constant for a model, a grid and settings, computed once, and the passes.
+    """The passes, with everything that is constant for a model, grid and settings computed once.
 
-    Kept over a run, it also keeps what the unconditional prompt comes to."""
+    An object that is kept for a whole run also caches the unconditional prompt."""
 
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         self.model = model
@@ -33,11 +34,12 @@ class Passes:
         self.unconditional: dict[tuple[int, ...], KeysAndValues] = {}
 
     def prompts(self, input_ids: Tensor, mask: Tensor, batch: int) -> KeysAndValues:
-        """Keys and values of right-padded prompts (R, T): of the B conditional ones, each distinct
-        one once, and of unconditional ones behind them, once for all drawings with these passes.
+        """Keys and values of right-padded prompts (R, T): first the B conditional ones, then the
+        unconditional ones.
 
-        An unconditional prompt is computed by itself, so that it does not matter in which drawing
-        it was."""
+        Each distinct conditional prompt is computed once per call. Each unconditional prompt is
+        computed once for these passes, and separately, so that it does not depend on the batch in
+        which it first appeared."""
         llm = self.model.llm
         conditional = prefill(llm, input_ids[:batch])
         lengths = mask[batch:].sum(dim=1).tolist()
@@ -56,9 +58,11 @@ class Passes:
     def condition(
         self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
     ) -> tuple[Tensor, Tensor]:
-        """Encoder, LLM, decoder: x_enc (R, K + V, D) after the LLM, and the condition
-        z (R, P, D) of the tokens to draw, where R = B, or 2B with guidance, is that of the prompt's
-        mask (R, T). The encoder does not see the prompt: it runs on tokens (B, L, C)."""
+        """Run encoder, LLM and decoder: x_enc (R, K + V, D) after the LLM, and the condition
+        z (R, P, D) of the tokens to generate.
+
+        R is B, or 2B with guidance; it is taken from the prompt's mask (R, T). The encoder does not
+        see the prompt, so it runs only on the B rows of tokens (B, L, C)."""
         model, copies = self.model, len(mask) // len(tokens)
         x_enc, z_enc = model.see(tokens.to(model.dtype), visible, self.positions)
         x = join(model, x_enc.repeat(copies, 1, 1), z_enc.repeat(copies, 1, 1), mask, prompt)
@@ -66,8 +70,8 @@ class Passes:
         return x, mar.decode_at(model.mar, x, visible, self.positions, places)
 
     def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
-        """The head's diffusion loop: tokens (N, C) from conditions (N, D), or with guidance
-        (2N, D)."""
+        """The head's diffusion loop: tokens (N, C) from conditions (N, D), or (2N, D) with
+        guidance."""
         rows = len(noise_init)
         more = self.head_rows(rows, len(z) // rows) - rows
         return self._head(
@@ -78,12 +82,12 @@ class Passes:
         )[:rows]
 
     def head_rows(self, rows: int, copies: int) -> int:
-        """How many rows of each half the head computes: on a CPU, whole blocks in all."""
+        """How many rows of each half the head computes. On a CPU, the total is in whole blocks."""
         block = row_block() if self.model.device.type == "cpu" else None
         return rows if block is None else rows + -rows % max(1, block.rows // copies)
 
     def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Right-padded prompts and mask (R, T), as long as these passes like them."""
+        """Right-padded prompts and mask (R, T), padded further if these passes need it."""
         return input_ids, mask
 
     def _head(
@@ -106,5 +110,5 @@ class Passes:
 def join(
     model: Harmon, x_enc: Tensor, z_enc: Tensor, mask: Tensor, prompt: KeysAndValues
 ) -> Tensor:
-    """``model.join`` behind a prompt that was read already, and is left as it was found."""
+    """``model.join`` after a prompt that has already been read and is not changed."""
     return model.joined(x_enc, go_on(model.llm, z_enc, mask, prompt))

@@ -1,4 +1,4 @@
-"""Greedy replies to questions about pictures. B questions, T length."""
+"""Greedy replies to questions about images. Shapes use B questions and T length."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def generate(
     stop_ids: frozenset[int],
     pictures: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T) with
-    pictures in their places, as in ``Harmon.embed``. Each row stops by itself. What precedes the
-    questions about one picture, and the picture, is read once."""
+    """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T).
+
+    Images are placed as in ``Harmon.embed``. Each row stops on its own. If several questions are
+    about one image, the image and the tokens before it are read only once."""
     return greedy(
         model.llm,
         model.embed(input_ids, latents, pictures=pictures),
@@ -38,8 +39,10 @@ def generate(
 def shared_beginning(
     input_ids: Tensor, attention_mask: Tensor, pictures: Sequence[int] | None
 ) -> int:
-    """How many tokens rows about the same picture have in common: all up to its end, where every
-    row has one picture, in the same places, and a picture is asked about repeatedly."""
+    """How many leading tokens the rows about the same image share.
+
+    These are all tokens up to the end of the image, if every row has one image in the same places
+    and some image has several questions. Otherwise 0."""
     if pictures is None or not len({*pictures}) < len(pictures) == len(input_ids):
         return 0
     runs = (input_ids == IMAGE_PLACE).long()

@@ -1,12 +1,16 @@
-"""Batches in which a sample comes out the same to the last digit, whatever lies beside it.
+"""Make each sample's result bit-identical, whatever else is in its batch.
 
-On a CPU the kernel goes by the shape. Matrix products compute the rows left over from whole blocks
-in another order of addition; how long a block is, and whether blocks are enough, depends on the
-processor, the library and the number of threads. So it is measured, once a process and number of
-threads: ``row_block``. Convolutions change with the number of pictures. Attention adds the keys in
-the lanes of a vector (8 with AVX2, 16 with AVX-512): padding must not move a key to another lane.
-SiLU rounds differently in what is left over from whole vectors, and each thread's share of a large
-tensor ends in such a rest.
+On a CPU, the kernel depends on the shape:
+
+- Matrix products work in blocks of rows. Rows left over after the last whole block are added up in
+  a different order. The block size, and whether whole blocks are enough, depends on the processor,
+  the library and the number of threads. So ``row_block`` measures it, once per process and number
+  of threads.
+- Convolutions change with the number of images.
+- Attention adds keys in the lanes of a vector (8 with AVX2, 16 with AVX-512), so padding must not
+  move a key to another lane.
+- SiLU rounds differently for elements left over after the last whole vector, and each thread's part
+  of a large tensor ends with such elements.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from torch import Tensor, nn
 from transformers import activations
 
 LANES = 16
-# Newer versions of transformers have a SiLU of their own.
+# Newer versions of transformers have their own SiLU.
 SILUS = (nn.SiLU, getattr(activations, "SiLUActivation", nn.SiLU))
-PIECE = 2**14  # floats that PyTorch does not share out among threads: whole vectors
-BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are whole vectors, too
-FIXED = 64  # rows of a product where no multiple will do
-MOST = 160  # rows measured; larger products are cut into whole blocks in the same way
-# Of harmon-mini and of the published 0.5b, (in, out).
+PIECE = 2**14  # so few floats that PyTorch does not split them between threads: whole vectors
+BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are also whole vectors
+FIXED = 64  # rows of a product if no multiple works
+MOST = 160  # rows measured; larger products are split into whole blocks in the same way
+# Widths of harmon-mini and of the published 0.5b, (in, out).
 WIDTHS = (
     (16, 160),
     (160, 480),
@@ -43,22 +47,25 @@ WIDTHS = (
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Products whose number of rows is a multiple of ``rows`` give the same rows whatever that
-    number is; where they are ``fixed``, only products of exactly that many rows do."""
+    """If a product's number of rows is a multiple of ``rows``, each row's result does not depend on
+    that number. If ``fixed``, this holds only for exactly ``rows`` rows."""
 
     rows: int
     fixed: bool = False
 
 
 def row_block() -> RowBlock | None:
-    """What holds here for float32 and the present number of threads. None: nothing that was
-    tried, and what a batch gives may then depend on it in the last digits."""
+    """The row block on this machine for float32 and the current number of threads.
+
+    None means that no tried block works; then results may depend on the batch in the last digits.
+    """
     return _row_block(torch.get_num_threads())
 
 
 def same_bits() -> bool:
-    """Whether drawings, replies and features on this CPU in float32 do not depend on their batch,
-    to the last bit: rows of products, and attention of several samples, padded or not."""
+    """Whether images, replies and features on this CPU in float32 are bit-identical in any batch.
+
+    This checks rows of products, and attention of several samples with and without padding."""
     return row_block() is not None and _attention_holds(torch.get_num_threads())
 
 
@@ -75,7 +82,7 @@ def _row_block(threads: int) -> RowBlock | None:
 
 
 def _products() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Inputs (MOST, in), weights (out, in) and biases (out,), not touching the global seed."""
+    """Inputs (MOST, in), weights (out, in) and biases (out,). Does not change the global seed."""
     generator = torch.Generator().manual_seed(0)
     for width_in, width_out in WIDTHS:
         shapes = (MOST, width_in), (width_out, width_in), (width_out,)
@@ -84,7 +91,8 @@ def _products() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
 
 
 def _multiples_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether the first and last rows come out as among all, for each multiple of ``rows``."""
+    """Whether the first and last rows alone give the same as among all rows, for each multiple of
+    ``rows``."""
     whole = F.linear(x, weight, bias)
     counts = [*range(rows, 65, rows), MOST - 32]
     return all(
@@ -95,7 +103,7 @@ def _multiples_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
 
 
 def _places_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
-    """Whether a row comes out the same in every place of a product of so many rows."""
+    """Whether a row gives the same result at every place of a product with ``rows`` rows."""
     x = x[:rows]
     whole = F.linear(x, weight, bias)
     return all(
@@ -106,8 +114,8 @@ def _places_hold(rows: int, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
 
 @lru_cache
 def _attention_holds(threads: int) -> bool:
-    """Whether one and several queries give the same in batches of 1 to 9, and with keys behind
-    theirs that are masked, whose number is a multiple of LANES."""
+    """Whether attention with one or several queries gives the same in batches of 1 to 9, and when a
+    multiple of LANES masked keys is appended."""
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
         for queries, keys in ((1, 48), (1, 61), (5, 48), (24, 24), (24, 60)):
@@ -144,8 +152,10 @@ def _padding_holds(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> bool:
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """A function of each row of (..., D): (..., E). On a CPU, unless it is to be differentiated,
-    the rows are filled with zeros to whole blocks, where that is what makes them the same."""
+    """Apply a function to each row of (..., D): (..., E).
+
+    On a CPU without gradients, the rows are padded with zeros to whole blocks, if this makes
+    results independent of the batch."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or (block := row_block()) is None:
         return function(x)
     more = -(x.numel() // x.shape[-1]) % block.rows
@@ -165,7 +175,7 @@ class Linear(nn.Linear):
 
 
 class SiLU(nn.SiLU):
-    """``nn.SiLU`` in pieces that are not shared out among threads."""
+    """``nn.SiLU`` in pieces that are too small to be split between threads."""
 
     def forward(self, x: Tensor) -> Tensor:
         if (
@@ -179,8 +189,10 @@ class SiLU(nn.SiLU):
 
 
 def fill_rows(model: nn.Module) -> None:
-    """Let all products of a model go by rows, in place. Weights, their names and what training
-    does stay: only the class of its layers changes, so the network need not know."""
+    """Make all products of a model use ``by_rows``, in place.
+
+    Only the class of the layers changes. Weights, their names and training stay the same, and the
+    network's own code does not need to know."""
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear
@@ -189,7 +201,7 @@ def fill_rows(model: nn.Module) -> None:
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-    """The function of a batch of pictures; on a CPU of each by itself, which costs it little."""
+    """Apply a function to a batch of images; on a CPU, to one image at a time (costs little)."""
     if pictures.device.type != "cpu":
         return function(pictures)
     return torch.cat([function(picture) for picture in pictures.split(1)])

@@ -65,8 +65,12 @@ def write_digests(folder: Path, known: Mapping[str, str]) -> None:
         name: {"bytes": file.stat().st_size, "sha256": digests[name]}
         for name, file in names.items()
     }
-    with (folder / DIGESTS).open("w", encoding="utf-8") as opened:
-        opened.write(json.dumps(values, indent=1) + "\n")
+    _write_synced(folder / DIGESTS, json.dumps(values, indent=1) + "\n")
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as opened:
+        opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
 
@@ -122,7 +126,7 @@ def replace_file(state: Mapping[str, Any], path: Path) -> None:
     if path.exists():
         accepted.append(_digest(path))
     temporary = digests.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"sha256": accepted}) + "\n", encoding="utf-8")
+    _write_synced(temporary, json.dumps({"sha256": accepted}) + "\n")
     temporary.replace(digests)
     if path.exists():
         path.replace(before)

@@ -66,7 +66,7 @@ def train_harmon(recipe: Recipe, folder: Path) -> Path:
 
 @contextmanager
 def _alone(folder: Path, accelerator: Accelerator) -> Iterator[None]:
-    """The main process holds the folder; all processes learn if it cannot. Raises RecipeError."""
+    """The main process holds the folder; all learn where it cannot. Raises RecipeError."""
     with ExitStack() as held:
         problem = [""]
         if accelerator.is_main_process:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harmon_eval.model.train.recipe import RecipeError, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
+
+
+# As harmon_eval.files.images has them, which the model does not import; never EPS.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 class BrokenRow(Exception):
@@ -199,9 +203,23 @@ def open_picture(stored: Any, folder: str) -> Image.Image:
     elif isinstance(stored, str):
         stored = Path(folder, stored)
     elif isinstance(stored, Image.Image):
-        return stored.convert("RGB")
-    with Image.open(stored) as image:
-        return image.convert("RGB")
+        return _seen(stored)
+    with Image.open(stored, formats=FORMATS) as image:
+        return _seen(image)
+
+
+def _seen(image: Image.Image) -> Image.Image:
+    """RGB of 8 bits, upright, with what is transparent on white."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise BrokenRow(f"a picture of mode {image.mode}: save it in 8 or 16 bit")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        image = Image.new("RGB", over.size, "white")
+        image.paste(over, mask=over.getchannel("A"))
+    return image.convert("RGB")
 
 
 def square_crop(image: Image.Image, size: int, place: float) -> Image.Image:

@@ -1,4 +1,4 @@
-"""COCO's caption file and validation images, from scenes with two captions each."""
+"""COCO's caption file and validation images, made from scenes with two captions each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGES = 100
 
 
 def make(folder: Path) -> None:
-    """``captions_val2014.json`` and the images in ``val2014/``."""
+    """Write ``captions_val2014.json`` and the images in ``val2014/``."""
     pictures = folder / "val2014"
     pictures.mkdir()
     images, annotations = [], []

@@ -1,12 +1,13 @@
-"""FID on COCO 2014's validation captions: how far drawings are from the photographs described.
+"""FID on COCO 2014's validation captions: how far generated images are from the real photographs.
 
-Protocol: "COCO-30k" of the text-to-image papers. One image is drawn for each of 30,000 captions of
-val2014. Drawings and photographs are prepared as in GigaGAN's script (centre crop, Lanczos to 256),
-then go through clean-fid's Inception, so the headline is ``fid[gigagan256,inception]``. The papers
-publish no list of captions. Put yours beside the annotations as ``captions_30k.txt`` (one caption
-id on each line). Without it one caption of each of 30,000 images is taken, by the hash of their
-ids, the same everywhere. References are the photographs of the captions drawn. All metrics are
-those of ``mjhq``.
+Protocol: "COCO-30k" of the text-to-image papers. The model generates one image for each of 30,000
+captions of val2014. Generated images and photographs are prepared as in GigaGAN's script (centre
+crop, Lanczos to 256), then go through clean-fid's Inception, so the headline is
+``fid[gigagan256,inception]``. The papers publish no list of captions. You can put your own list
+beside the annotations as ``captions_30k.txt`` (one caption id per line). Without a list, the task
+takes one caption from each of 30,000 images, chosen by the hash of the ids, so the choice is the
+same everywhere. The references are the photographs of the chosen captions. All metrics are those of
+``mjhq``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ COCO = "http://images.cocodataset.org"
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """One drawing a caption; ids are caption ids. Raises UserError for broken or missing files."""
+    """One image per caption; ids are caption ids. Raises UserError for broken or missing files."""
     folder = data.folder
     files, captions = load_captions(folder / CAPTIONS)
     for caption_id in chosen(folder / CHOSEN, captions):
@@ -56,22 +57,25 @@ def load_captions(path: Path) -> tuple[dict[int, str], dict[int, tuple[int, str]
             for a in content["annotations"]
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no caption file of COCO: {error}") from None
+        raise UserError(f"{path} is not a COCO caption file: {error}") from None
     for name in files.values():
         if not re.fullmatch(r"[\w-]+\.(jpg|jpeg|png)", name):
-            raise UserError(f"{path}: {name!r} is no plain name of an image file")
+            raise UserError(f"{path}: {name!r} is not the plain name of an image file")
     if lost := {image for image, _ in captions.values()} - set(files):
-        raise UserError(f"{path}: captions of images that it does not list, such as {min(lost)}")
+        raise UserError(
+            f"{path} has captions for images that it does not list, such as {min(lost)}"
+        )
     return files, captions
 
 
 def chosen(path: Path, captions: dict[int, tuple[int, str]]) -> list[int]:
-    """Caption ids to draw: those listed in ``path``, or one an image, at most SIZE, by hash."""
+    """Caption ids to use: those listed in ``path``, or one per image for at most SIZE images,
+    chosen by hash."""
     if path.is_file():
         try:
             listed = [int(line) for line in path.read_text().split()]
         except ValueError as error:
-            raise UserError(f"{path} must hold caption ids, one a line: {error}") from None
+            raise UserError(f"{path} must hold caption ids, one per line: {error}") from None
         if unknown := [number for number in listed if number not in captions]:
             raise UserError(f"{path}: no caption has the id {unknown[0]}")
         return list(dict.fromkeys(listed))
@@ -97,18 +101,18 @@ TASK = replace(
         paper="arXiv 2303.05511",
         protocol="mingukkang/GigaGAN @ b2d3716 (preparation of both sides) and clean-fid's "
         "Inception",
-        differs="No list of captions is published: one of each of 30,000 images is taken, by the "
-        "hash of their ids, unless you give a list. Symmetric eigenvalues in float64 instead of a "
-        "matrix square root.",
-        compares="Neither lmms-eval nor VLMEvalKit has it. Papers draw other captions and take "
-        "other references: differences of some tenths mean nothing.",
+        differs="No list of captions is published: unless you give a list, one caption from each "
+        "of 30,000 images is chosen by the hash of the ids. FID uses symmetric eigenvalues in "
+        "float64 instead of a matrix square root.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. Papers use other captions and other "
+        "references, so differences of a few tenths mean nothing.",
         licence="captions CC BY 4.0; images under their Flickr licences",
         size="30,000 captions",
     ),
     sources={
         "official": Source(
             files=(CAPTIONS,),
-            text="annotations/captions_val2014.json of COCO 2014 (and its images beside it in "
+            text="annotations/captions_val2014.json of COCO 2014 (with its images beside it in "
             "val2014/)",
             downloads=(
                 Remote(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval.core import Remote, Source, UserError
+from harmon_eval.files.question_files import read_separated
 
 FILE = "dpg_bench.csv"
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
@@ -42,11 +42,7 @@ def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
     """Questions by item, in file order, and the item of the first row.
 
     Raises UserError naming the row and the column."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = list(csv.DictReader(opened))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as CSV: {error}") from None
+    rows = read_separated(file, ",")
     if not rows:
         raise UserError(f"{file} holds no questions")
     found: dict[str, list[Question]] = {}

@@ -29,6 +29,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.replies.prompts import YES_OR_NO
@@ -51,7 +52,7 @@ def samples(data: Data) -> Iterator[Sample]:
     if lost := sorted(questions.keys() - {file.stem for file in files}):
         logger.warning("%d items of dpg_bench.csv have no prompt, such as %r", len(lost), lost[0])
     for file in files:
-        prompt = file.read_text(encoding="utf-8").strip()
+        prompt = read_text(file).replace("\r\n", "\n").strip()
         for index in range(data.images_per_prompt):
             target = {
                 "questions": [

@@ -1,4 +1,4 @@
-"""GenEval's row of one image: its verdict, and the objects that another threshold would need."""
+"""GenEval's row for one image: the verdict, and the objects that other thresholds need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harmon_eval.core import Row, UserError
 from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol, surviving, verdict
 
-# Objects above this score are stored with each mark; no threshold of use lies below it.
+# Objects above this score are stored with each mark. No useful threshold is lower.
 LOWEST_SCORE = 0.05
 STORED = Protocol(threshold=LOWEST_SCORE, counting_threshold=LOWEST_SCORE)
 
@@ -25,13 +25,13 @@ def mark_image(
     name_colors: Any,
     protocol: Protocol = PUBLISHED,
 ) -> Row:
-    """Image (H, W, 3) uint8; detections class -> boxes (n, 5) float32 and masks (n, H, W) bool.
+    """Mark an image (H, W, 3) uint8, given class -> boxes (n, 5) float32, masks (n, H, W) bool.
 
-    ``detections`` and ``colors`` in the row are all that ``verdicts`` needs."""
+    ``verdicts`` needs only ``detections`` and ``colors`` from the row."""
     boxes, colors = {}, {}
     colored = {c["class"] for c in metadata["include"] if "color" in c}
     for name, (found, masks) in detections.items():
-        # In the detector's order: equal scores are told apart by it.
+        # Keep the detector's order, because it decides between equal scores.
         kept = sorted(each.row for each in surviving(found, metadata["tag"], STORED))
         if not kept:
             continue
@@ -53,7 +53,7 @@ def judge(
     colors: Mapping[str, Sequence[str]],
     protocol: Protocol,
 ) -> Row:
-    """The official row of one image from its objects and their colours."""
+    """The official row for one image, from its objects and their colours."""
     correct, reason = verdict(metadata, boxes, lambda name, i: colors[name][i], protocol)
     return {
         "tag": metadata["tag"],
@@ -66,7 +66,7 @@ def judge(
 
 
 def check_stored(protocol: Protocol) -> None:
-    """Raises UserError for thresholds that need objects which are not stored with the marks."""
+    """Raises UserError for thresholds that need objects that are not stored with the marks."""
     if min(protocol.threshold, protocol.counting_threshold) < LOWEST_SCORE:
         raise UserError(f"objects below {LOWEST_SCORE} are not stored: choose a higher threshold")
     if protocol.max_objects > STORED.max_objects:
@@ -74,9 +74,9 @@ def check_stored(protocol: Protocol) -> None:
 
 
 def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Stored rows marked again by other thresholds, without detector and images.
+    """Stored rows, marked again with other thresholds. Needs no detector and no images.
 
-    Raises UserError for a threshold below what was stored, or rows that hold no objects."""
+    Raises UserError for a threshold below the lowest stored score, or if rows hold no objects."""
     check_stored(protocol)
     if "detections" not in rows:
         raise UserError("these rows hold no objects: mark the run again")
@@ -92,7 +92,7 @@ def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
 def details(
     boxes: Mapping[str, np.ndarray], tag: str, protocol: Protocol = PUBLISHED
 ) -> dict[str, list[list[float]]]:
-    """All objects that count, in COCO's class order (other classes last, by name), best first."""
+    """All objects that count, in COCO's class order (then other classes by name), best first."""
     place = {name: i for i, name in enumerate(OBJECT_NAMES)}
     names = sorted(boxes, key=lambda name: (place.get(name, len(place)), name))
     survivors = {name: surviving(boxes[name], tag, protocol) for name in names}

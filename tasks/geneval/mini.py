@@ -1,4 +1,4 @@
-"""GenEval's six tags and clause grammar, about shapes."""
+"""Prompts about shapes, with GenEval's six tags and clause grammar."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harmon_eval.suites.mini.scenes import COLORS, RELATIONS, SHAPES
 from harmon_eval.tasks.geneval import prompts
 
 SEED, PROMPTS_A_TAG = 43, 100
-# A fifth as many: all tasks of the mini suite together should take minutes.
+# A fifth of the prompts, because all tasks of the mini suite together should take only minutes.
 FRESH_SEED, FRESH_PROMPTS_A_TAG = 44, 20
 
 
 def geneval_items(seed: int, samples: int = PROMPTS_A_TAG) -> list[dict[str, Any]]:
-    """Prompts of GenEval's six tags and clause grammar about shapes, repeats dropped."""
+    """Prompts about shapes with GenEval's six tags and clause grammar, without repeats."""
     rng = np.random.default_rng(seed)
     shapes, colors = list(SHAPES), list(COLORS)
 
@@ -42,7 +42,7 @@ def make(folder: Path) -> None:
 
 
 def make_fresh(folder: Path) -> None:
-    """For ``geneval_fresh``: the same grammar with another seed."""
+    """For ``geneval_fresh``: the same grammar with a different seed."""
     _write(folder, geneval_items(FRESH_SEED, FRESH_PROMPTS_A_TAG))
 
 

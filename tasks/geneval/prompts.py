@@ -1,4 +1,4 @@
-"""GenEval's prompts: the official 553 made again by their own procedure, and fresh ones."""
+"""GenEval's prompts: the official 553, reproduced by the official procedure, and fresh ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_article(phrase: str) -> str:
 
 
 def plural(name: str) -> str:
-    """The official rule, quirks included: "es" after a final s, else "s" (toothbrushs, sheeps)."""
+    """The official rule with its quirks: "es" after a final s, else "s" (toothbrushs, sheeps)."""
     return name + ("es" if name.endswith("s") else "s")
 
 
@@ -73,17 +73,17 @@ def color_attr(a: str, color_a: str, b: str, color_b: str) -> dict[str, Any]:
 
 
 def without_repeats(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the first of equal objects."""
+    """Keep only the first of equal items."""
     return list({json.dumps(item): item for item in items}.values())
 
 
 def generate(seed: int, samples: int = 100) -> list[dict[str, Any]]:
-    """Prompts by the official procedure; seed 43 gives the official file, others fresh prompts."""
+    """Prompts by the official procedure. Seed 43 gives the official file; others, fresh prompts."""
     rng = np.random.default_rng(seed)
     n, person = len(OBJECT_NAMES), OBJECT_NAMES.index("person")
 
     def things(size: int) -> list[str]:
-        """Distinct objects that have a colour: anything but a person."""
+        """Distinct objects that can have a colour: anything except a person."""
         picked = rng.choice(n - 1, size=size, replace=False) if size > 1 else [rng.choice(n - 1)]
         return [OBJECT_NAMES[(int(i) + 1 + person) % n] for i in picked]
 
@@ -111,11 +111,11 @@ def generate(seed: int, samples: int = 100) -> list[dict[str, Any]]:
 def fresh_metadata() -> str:
     """Prompts of the same distribution from another seed, as text like ``official_metadata``.
 
-    Raises UserError when this NumPy draws other numbers."""
+    Raises UserError if this NumPy version generates different numbers."""
     text = to_jsonl(generate(FRESH_SEED))
     if sha256_of(text) != FRESH_SHA256:
         raise UserError(
-            f"NumPy {np.__version__} does not draw the fresh prompts again: use another version, "
+            f"NumPy {np.__version__} does not reproduce the fresh prompts: use another version, "
             "or pass --data DIR with geneval_fresh/evaluation_metadata.jsonl in it"
         )
     return text
@@ -128,11 +128,11 @@ def to_jsonl(items: Sequence[dict[str, Any]]) -> str:
 def official_metadata() -> str:
     """Text of the official ``evaluation_metadata.jsonl``, 553 lines.
 
-    Raises UserError when this NumPy draws other numbers, which its authors do not rule out."""
+    Raises UserError if this NumPy version generates different numbers, as a new version may."""
     text = to_jsonl(generate(OFFICIAL_SEED))
     if sha256_of(text) != OFFICIAL_SHA256:
         raise UserError(
-            f"NumPy {np.__version__} does not draw GenEval's prompts again; get "
+            f"NumPy {np.__version__} does not reproduce GenEval's prompts: download "
             "prompts/evaluation_metadata.jsonl of djghosh13/geneval and pass its folder as --data"
         )
     return text

@@ -1,7 +1,7 @@
 """GenEval's rules from detections to a verdict (arXiv 2310.11513, scorer of djghosh13/geneval).
 
-Thresholds are strict and compared in float32; the wording of reasons is the original's. Relations
-in a reason are sorted: the original's order depends on string hashing.
+Thresholds are strict and compared in float32. Reasons are worded as in the original, but relations
+in a reason are sorted, because the original's order depends on string hashing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ColorOf = Callable[[str, int], str]
 
 @dataclass(frozen=True)
 class Protocol:
-    """The scorer's options with their published values. ``max_overlap`` 1 turns suppression off."""
+    """The scorer's options and their published values. ``max_overlap`` 1 turns suppression off."""
 
     threshold: float = 0.3
     counting_threshold: float = 0.9
@@ -36,14 +36,15 @@ PUBLISHED = Protocol()
 
 @dataclass(frozen=True)
 class Found:
-    """One surviving object: its row in the detections of its class, and its box."""
+    """One object that counts: its row in the detections of its class, and its box."""
 
     row: int
     box: np.ndarray
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes; sides count one pixel more than their difference."""
+    """Intersection over union of two boxes. Each side is one pixel longer than the difference of
+    its coordinates."""
 
     def area(x0: float, y0: float, x1: float, y1: float) -> float:
         return max(x1 - x0 + 1, 0.0) * max(y1 - y0 + 1, 0.0)
@@ -56,10 +57,10 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def surviving(boxes: np.ndarray, tag: str, protocol: Protocol = PUBLISHED) -> list[Found]:
-    """Rows of boxes (n, 5) that count as objects, most confident first.
+    """Rows of boxes (n, 5) that count as objects, highest score first.
 
-    Equal scores come in reverse input order, as from a reversed ascending sort. Suppression looks
-    only at the ``max_objects`` best."""
+    Equal scores are in reverse input order, as in a reversed ascending sort. Suppression considers
+    only the best ``max_objects``."""
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 5)
     order = np.argsort(boxes[:, 4], kind="stable")[::-1]
     above = [int(i) for i in order if boxes[i, 4] > protocol.score_threshold(tag)]
@@ -74,14 +75,14 @@ def surviving(boxes: np.ndarray, tag: str, protocol: Protocol = PUBLISHED) -> li
 
 
 def relative_position(a: np.ndarray, b: np.ndarray, threshold: float = 0.1) -> set[str]:
-    """How box a lies to box b: any of left of, right of, above, below (at most two)."""
+    """Where box a is relative to box b: left of, right of, above, below (at most two of them)."""
     a, b = np.asarray(a[:4], np.float64), np.asarray(b[:4], np.float64)
     offset = (a[:2] + a[2:]) / 2 - (b[:2] + b[2:]) / 2
     sizes = np.abs(a[2:] - a[:2]) + np.abs(b[2:] - b[:2])
     revised = np.maximum(np.abs(offset) - threshold * sizes, 0) * np.sign(offset)
     if np.all(np.abs(revised) < 1e-3):
         return set()
-    # Divided by the length of the offset before revision, as the original does.
+    # Divide by the length of the offset before revision, as the original does.
     dx, dy = revised / np.linalg.norm(offset)
     sides = {"left of": dx < -0.5, "right of": dx > 0.5, "above": dy < -0.5, "below": dy > 0.5}
     return {name for name, holds in sides.items() if holds}
@@ -125,11 +126,11 @@ def verdict(
     color_of: ColorOf,
     protocol: Protocol = PUBLISHED,
 ) -> tuple[bool, str]:
-    """Does the image show what ``metadata`` asks for? (correct, reasons joined by newlines).
+    """Whether the image shows what ``metadata`` asks for, and the reasons joined by newlines.
 
-    ``detections`` maps class name -> float32 (n, 5) [x0, y0, x1, y1, score] in detector order;
-    ``color_of(class_name, i)`` names the colour of row i, asked only where a clause wants a colour
-    and enough objects were found.
+    ``detections`` maps class name -> float32 (n, 5) [x0, y0, x1, y1, score] in detector order.
+    ``color_of(class_name, i)`` names the colour of row i. It is called only if a clause requires a
+    colour and enough objects were found.
     """
     objects = {
         name: survivors

@@ -1,19 +1,20 @@
-"""GenEval: does the image show the objects, counts, colours and positions that were asked for?
+"""GenEval: does the image show the objects, counts, colours and positions that the prompt names?
 
 Paper: Ghosh et al. 2023, arXiv 2310.11513. Protocol: djghosh13/geneval @ af4902f, the scorer's
 rules and file formats. A detector finds the objects, a colour classifier names their colours where
 the prompt asks for them, and fixed rules decide whether the image is right. The score is the
 unweighted mean over six kinds of prompts.
 
-``geneval:threshold=0.4`` counts objects above another detection score, ``counting=0.95`` does so
-for prompts that ask for a number (``geneval:threshold=0.4+counting=0.95`` changes both). Such a
-variant is marked from the stored detections of ``geneval``, without a detector or images, and its
-numbers never share a column with the published thresholds.
+``geneval:threshold=0.4`` changes the detection score above which objects count, and
+``geneval:counting=0.95`` does so for prompts that ask for a number
+(``geneval:threshold=0.4+counting=0.95`` changes both). Such a variant is marked from the stored
+detections of ``geneval``, without a detector or images. Its scores never share a column with those
+for the published thresholds.
 
-``geneval:rewritten`` marks a GenEval folder of images that were drawn from rewritten prompts
-(``--model folder:IMAGES``). As in the original scorer, what counts is not the prompt but what is
-asked for: ``tag``, ``include`` and ``exclude`` must be those of the published prompt of the same
-number. The name, a line and the manifest say that the prompts were others.
+``geneval:rewritten`` marks a GenEval folder of images that were generated from rewritten prompts
+(``--model folder:IMAGES``). As in the original scorer, the prompt's text does not matter, only what
+it asks for: ``tag``, ``include`` and ``exclude`` must be those of the published prompt with the
+same number. The name, a line and the manifest say that the prompts were rewritten.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ from harmon_eval.tasks.geneval.marks import mark_image
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
-# Masks of this many images are in memory at a time, up to a hundred of each image's size.
+# Masks of this many images are in memory at once: up to a hundred per image, each of its size.
 DETECT_BATCH = 8
 COUNTS = ("tags", "prompts", "images")
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """Each prompt ``data.images_per_prompt`` times; ids are paths in GenEval's image folder."""
+    """``data.images_per_prompt`` samples per prompt; ids are paths in GenEval's image folder."""
     metadata = read_metadata(data.folder / prompts.FILE)
     for index, item in enumerate(metadata):
         for k in range(data.images_per_prompt):
@@ -81,8 +82,8 @@ def mark(
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """``overall`` is the unweighted mean of the means of the tags present; ``tags``, ``prompts``
-    and ``images`` say how many were scored. A prompt is correct if any of its images is."""
+    """``overall`` is the unweighted mean over the tags present. ``tags``, ``prompts`` and
+    ``images`` say how many were scored. A prompt is correct if any of its images is correct."""
     correct = rows["correct"].astype(bool)
     tags = correct.groupby(rows["tag"]).mean()
     by_prompt = correct.groupby(rows["group"]).any()
@@ -114,7 +115,7 @@ def bounds(sample: Sample) -> tuple[Row, Row]:
 
 
 def open_task(argument: str = "") -> Task:
-    """``threshold=SCORE``, ``counting=SCORE`` or both with a plus between them; ``rewritten``."""
+    """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus; or ``rewritten``."""
     return thresholds.variant(TASK, argument)
 
 
@@ -133,13 +134,13 @@ TASK = Task(
         paper="arXiv 2310.11513",
         version="1",
         protocol="djghosh13/geneval @ af4902f",
-        differs="The rules are the original's. A detector other than its Mask2Former has another "
-        "name in the results and shares no column with it.",
-        compares="Neither lmms-eval nor VLMEvalKit has it. Papers often rewrite its prompts: such "
-        "a number does not compare.",
+        differs="The rules are the original's. Results of a detector other than its Mask2Former "
+        "have a different name and never share a column with it.",
+        compares="Neither lmms-eval nor VLMEvalKit has it. Papers often rewrite its prompts; such "
+        "numbers are not comparable.",
         licence="prompts MIT (djghosh13/geneval)",
         size="553 prompts x 4 images",
-        cost="2,212 drawings",
+        cost="2,212 generated images",
     ),
     sources={
         "official": Source(

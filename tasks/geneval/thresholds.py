@@ -1,6 +1,6 @@
-"""GenEval by other thresholds, ``geneval:threshold=0.4+counting=0.95``, and of rewritten prompts.
+"""GenEval with other thresholds, ``geneval:threshold=0.4+counting=0.95``, or rewritten prompts.
 
-A variant is marked again from the detections that the published task has stored with its marks.
+A variant is marked from the detections that the published task stored with its marks.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ FIELDS = {"threshold": "threshold", "counting": "counting_threshold"}
 
 
 def variant(task: Task, argument: str) -> Task:
-    """``task``, which follows the published thresholds, by those of ``argument``.
+    """``task`` with the thresholds in ``argument`` instead of the published ones.
 
-    Raises UserError for what is no threshold."""
+    Raises UserError if ``argument`` does not hold valid thresholds."""
     if argument == task.rewritten != "":
         return _rewritten(task)
     rules = protocol(argument)
@@ -31,7 +31,7 @@ def variant(task: Task, argument: str) -> Task:
         task.about,
         version=f"{task.version}, threshold {rules.threshold}, counting {rules.counting_threshold}",
         differs=f"Objects count above a detection score of {rules.threshold} "
-        f"({rules.counting_threshold} where a number is asked for) instead of the published "
+        f"({rules.counting_threshold} if the prompt asks for a number) instead of the published "
         f"{PUBLISHED.threshold} and {PUBLISHED.counting_threshold}. {task.about.differs}",
     )
     mark: Any = task.mark  # GenEval's, which takes the thresholds
@@ -47,17 +47,18 @@ def _rewritten(task: Task) -> Task:
     about = replace(
         task.about,
         version=f"{task.version}, rewritten prompts",
-        differs="The images were drawn from other prompts than the published ones, and are marked "
-        f"by what the published ones of the same number ask for. {task.about.differs}",
+        differs="The images were generated from other prompts than the published ones. They are "
+        "marked by what the published prompts with the same numbers ask for. "
+        f"{task.about.differs}",
     )
     return replace(task, about=about, layout=read_rewritten, rewritten="", images_only=True)
 
 
 def protocol(argument: str) -> Protocol:
-    """The published one but for the scores of ``threshold=SCORE+counting=SCORE``.
+    """The published protocol with the scores from ``threshold=SCORE+counting=SCORE``.
 
-    Raises UserError for another name, and for what is no score between 0 and 1 or lies below what
-    is stored."""
+    Raises UserError for an unknown name, for a score that is not between 0 and 1, and for a score
+    below the lowest stored one."""
     given: dict[str, float] = {}
     for part in filter(None, argument.split("+")):
         name, _, text = part.partition("=")

@@ -18,7 +18,7 @@ from harmon_eval.files.packed_questions import (
     read_tsv_images,
     vlmevalkit_table,
 )
-from harmon_eval.files.question_files import field, find_image, read_json, read_parquet
+from harmon_eval.files.question_files import an_object, field, find_image, read_json, read_parquet
 
 JSON, TSV = "testdev_balanced_questions.json", "GQA_TestDev_Balanced.tsv"
 HUB = "testdev_balanced_{}/testdev-*.parquet"
@@ -52,8 +52,9 @@ def read_questions(folder: Path) -> Iterator[Question]:
         if not isinstance(entries, dict):
             raise UserError(f"{folder / JSON} is no object of questions: get it again")
         for number, entry in entries.items():
+            where = f"{folder / JSON}, question {str(number)[:40]}"
+            entry = an_object(entry, where)
             if entry.get("isBalanced", True):
-                where = f"{folder / JSON}, question {number}"
                 name = field(entry, "imageId", where)
                 image = find_image(f"{name}.jpg", [folder / "images"])
                 yield _question(number, entry, name, image, where)
@@ -84,14 +85,18 @@ def _joined(folder: Path, packed: list[Path]) -> Iterator[Question]:
 def _question(
     number: str, entry: Mapping[str, Any], name: str, image: Path, where: str
 ) -> Question:
-    types, text = entry.get("types") or {}, field(entry, "question", where)
+    types, text = an_object(entry.get("types"), f"{where}: types"), field(entry, "question", where)
     program = entry.get("semantic") or ()
-    steps = [f"{step.get('operation')}: {step.get('argument')}" for step in program]
+    if not isinstance(program, list | tuple):
+        raise UserError(f"{where}: semantic must be a list: get the file again")
+    parts = [an_object(step, f"{where}: a step of semantic") for step in program]
+    steps = [f"{step.get('operation')}: {step.get('argument')}" for step in parts]
+    groups = an_object(entry.get("groups"), f"{where}: groups")
     target = {
         "answer": field(entry, "answer", where),
         "structural": field(types, "structural", where),
         "semantic": field(types, "semantic", where),
-        "global": str((entry.get("groups") or {}).get("global") or ""),
+        "global": str(groups.get("global") or ""),
         "words": len(text.split()),
         "steps": sum(not any(idle in step for idle in NO_STEP) for step in steps),
     }

@@ -1,4 +1,4 @@
-"""Combinations that harmon-mini's training leaves out, and as many that it shows."""
+"""Combinations that harmon-mini's training left out, and as many that it contained."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from harmon_eval.tasks.geneval import prompts
 from harmon_eval.tasks.synergy.mini import PICTURES, shown_and_asked
 
 SEED = 5024
-CONCEPTS = 12  # of each tag and split; where there are fewer they come again with new pictures
+CONCEPTS = 12  # per tag and split; if there are fewer, they repeat with new images
 Item = dict[str, Any]
 
 
 def pools() -> dict[str, dict[str, list[Item]]]:
-    """Split -> tag -> prompts that name a combination held out from training, or none.
+    """Split -> tag -> prompts. Prompts in ``unseen`` name a combination held out from training.
 
-    Both splits ask for the same numbers, and color_attr's held-out object comes last."""
+    Both splits ask for the same counts. In color_attr, the held-out object comes last."""
     found: dict[str, dict[str, list[Item]]] = {"seen": {}, "unseen": {}}
 
     def add(item: Item, held_out: bool) -> None:
@@ -63,7 +63,8 @@ def concepts(rng: np.random.Generator) -> Iterator[Item]:
 
 
 def make(folder: Path) -> None:
-    """Pictures of the seen split show nothing that is held out, colours and sides included."""
+    """Write the data. Images of the seen split show no held-out combination, not even in colours
+    or sides that the prompt does not name."""
     lines = []
     for index, item in enumerate(concepts(np.random.default_rng(SEED))):
         shown = []

@@ -1,13 +1,13 @@
-"""Held out: does the model draw and name combinations that its training never showed?
+"""Held out: can the model draw and name combinations that its training data did not contain?
 
-Paper: none, this benchmark is ours. Protocol: this file. Prompts of four of GenEval's kinds (a
-coloured object, two of them, a count, a relation) come in two splits. ``seen`` combinations were in
-the training data; ``unseen`` ones were left out of it, though each of their parts was there. The
-model draws each prompt and is asked, about images that show it, for what the prompt names.
+Paper: none, this benchmark is ours. Protocol: this file. Prompts of four GenEval kinds (a coloured
+object, two coloured objects, a count, a relation) come in two splits. ``seen`` combinations were in
+the training data; ``unseen`` combinations were left out, although each of their parts was there.
+The model draws each prompt. It also answers questions about images that show what the prompt names.
 
-``held_out.jsonl`` has the format of ``synergy.jsonl`` and a field ``split`` in each line. The mini
-suite's splits are those of the trainer's scenes: six coloured shapes, two counts, two relations.
-``splits.md`` in the run's folder is the table of both splits.
+``held_out.jsonl`` has the format of ``synergy.jsonl``, with a field ``split`` in each line. In the
+mini suite, the splits are those of the trainer's scenes: six coloured shapes, two counts and two
+relations are held out. ``splits.md`` in the run's folder compares both splits in a table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPLITS, SIDES = ("seen", "unseen"), ("drawn", "named")
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """Those of synergy; a stratum is a tag of a split."""
+    """The samples of synergy, with a stratum for each tag of each split."""
     file = data.folder / FILE
     splits = [item.get("split") for item in read_metadata(file)]
     for line, split in enumerate(splits, start=1):
@@ -42,8 +42,8 @@ def samples(data: Data) -> Iterator[Sample]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """``seen`` and ``unseen`` are means of their two sides; ``SPLIT_SIDE`` is the unweighted mean
-    of ``SPLIT_TAG_SIDE``, the shares of right drawings or replies; ``unreadable`` as in synergy."""
+    """``seen`` and ``unseen`` are means of their two sides. ``SPLIT_SIDE`` is the unweighted mean
+    of ``SPLIT_TAG_SIDE``, the share of right images or replies. ``unreadable`` is as in synergy."""
     cells = rows["correct"].astype(float).groupby(rows["stratum"] + "_" + rows["side"]).mean()
     found = {str(name): float(share) for name, share in cells.items()}
     means = {}
@@ -61,12 +61,12 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def files_after(chosen: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
-    """Both splits side by side."""
+    """The table of both splits."""
     return {"splits.md": table(rows)} if len(rows) else {}
 
 
 def table(rows: pd.DataFrame) -> str:
-    """Shares of right drawings and replies with their intervals, in Markdown."""
+    """Shares of right images and replies with their intervals, in Markdown."""
     found, spans = summarize(rows), intervals(TASK, rows)
 
     def cell(name: str) -> str:
@@ -84,7 +84,7 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def counted(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Rows that ``SPLIT``, ``SPLIT_SIDE`` or ``SPLIT_TAG_SIDE`` counts."""
+    """Rows that the metric ``SPLIT``, ``SPLIT_SIDE`` or ``SPLIT_TAG_SIDE`` counts."""
     start, _, side = name.rpartition("_")
     if side not in SIDES:
         return rows["stratum"].str.startswith(f"{name}_")
@@ -107,21 +107,20 @@ TASK = Task(
     about=About(
         paper="none",
         version="1",
-        protocol="this file; replies and drawings are marked as in synergy",
-        differs="There is no original. What was held out is a property of one training run: the "
-        "mini suite's splits say something only about models trained on its scenes, such as "
-        "harmon-mini.",
-        compares="With no other toolkit's numbers. Both splits have the same kinds of prompts and, "
-        "for counts, the same numbers of objects; half of yes-or-no replies are right by chance.",
-        licence="that of your images; the mini suite's are made here",
-        size="as many prompts as the file has; mini: 96, each with 4 questions and 4 drawings",
-        cost="mini: 384 drawings and 384 short replies",
+        protocol="this file; replies and images are marked as in synergy",
+        differs="There is no original. What was held out depends on the training run: the mini "
+        "suite's splits are meaningful only for models trained on its scenes, such as harmon-mini.",
+        compares="No other toolkit has it. Both splits have the same kinds of prompts and, for "
+        "counts, the same numbers of objects. Half of all yes-or-no replies are right by chance.",
+        licence="that of your images; the mini suite's images are made here",
+        size="as many prompts as the file has; mini: 96, each with 4 questions and 4 images",
+        cost="mini: 384 generated images and 384 short replies",
     ),
     sources={
         "official": Source(
             files=(FILE,),
-            text="prompts with pictures and questions that the model's training showed, and ones "
-            "that it left out (they are its own affair; the format is in docs/tasks.md)",
+            text="prompts with images and questions, some with combinations from your model's "
+            "training data and some without (the format is in docs/tasks.md)",
         ),
         "mini": Source(make=mini.make),
     },

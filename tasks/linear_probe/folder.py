@@ -1,12 +1,12 @@
-"""Labelled images: ImageNet's folders, or tables of the hub's datasets, read where they lie.
+"""Labelled images: ImageNet's folders or tables of hub datasets, read in place without copying.
 
 ::
 
     train/CLASS/IMAGE, val/CLASS/IMAGE           ImageNet's layout
-    train-*.parquet, validation-*.parquet        the hub's, also below data/
-    train/*.arrow, validation/*.arrow            datasets' save_to_disk
+    train-*.parquet, validation-*.parquet        the hub's layout, also below data/
+    train/*.arrow, validation/*.arrow            save_to_disk of the datasets library
 
-Of the hub's splits ``validation`` is taken for val, else ``val``, else ``test``.
+The val split is the hub's ``validation``, or ``val`` if there is none, or else ``test``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harmon_eval.core import UserError
+from harmon_eval.files.found import is_picture
 from harmon_eval.instruments.probing.labelled import Labelled
 
 SPLITS = ("train", "val")
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp"}
 NAMES = {"train": ("train",), "val": ("validation", "val", "test")}
 
 
 def labelled_images(folder: Path) -> Iterator[tuple[Labelled, Path]]:
-    """All images with their files, of the folder or of each of its subfolders that is such a set.
+    """All images with their files, from the folder or from each subfolder that holds such a set.
 
-    Classes come in order, of tables rows as they lie. Raises UserError for a split that is missing,
-    a class of val that train does not have, and fewer than two classes."""
+    Folders give images sorted by class; tables give rows in their own order. Raises UserError if a
+    split is missing, if val has a class that train does not have, or if there are fewer than two
+    classes."""
     sources = {"": folder} if _is_set(folder) else {}
     if not sources:
         sources = {p.name: p for p in sorted(folder.glob("*")) if p.is_dir() and _is_set(p)}
@@ -41,7 +42,7 @@ def labelled_images(folder: Path) -> Iterator[tuple[Labelled, Path]]:
         if len(known["train"]) < 2:
             raise UserError(f"{place / 'train'} holds fewer than two folders with images")
         if unknown := sorted(known["val"] - known["train"]):
-            raise UserError(f"{place / 'val'} has the class {unknown[0]!r}, train/ has not")
+            raise UserError(f"{place / 'val'} has the class {unknown[0]!r}, but train/ does not")
         for split, own in found.items():
             yield from ((Labelled(source, split, label, name), file) for label, name, file in own)
 
@@ -51,7 +52,7 @@ def _is_set(folder: Path) -> bool:
 
 
 def _tables(folder: Path, split: str) -> list[Path]:
-    """The tables of the first of the split's names that has any."""
+    """The tables under the first of the split's possible names that has any."""
     for name in NAMES[split]:
         patterns = [
             f"{name}-*.parquet",
@@ -82,8 +83,8 @@ def _images(folder: Path, split: str) -> Iterator[tuple[str, str, Path]]:
         for label in sorted(place.iterdir())
         if label.is_dir()
         for file in sorted(label.iterdir())
-        if file.suffix.lower() in SUFFIXES
+        if is_picture(file)
     ]
     if not files:
-        raise UserError(f"{place} holds no images: sort them into one folder a class")
+        raise UserError(f"{place} holds no images: sort them into one folder per class")
     yield from ((file.parent.name, file.name, file) for file in files)

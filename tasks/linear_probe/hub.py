@@ -1,7 +1,7 @@
-"""A dataset of the hub, or any that the datasets library opens, streamed once into Parquet shards.
+"""Stream a dataset, from the hub or any other that the datasets library opens, to Parquet shards.
 
-Streaming keeps one copy on disk and none in memory; the shards have the hub's own layout and are
-read where they lie (``probe_folder``).
+This is done once. Streaming keeps one copy on disk and none in memory. The shards have the hub's
+own layout, so ``folder.py`` reads them in place.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ COMPLETE = "complete"
 
 
 def streamed(name: str) -> Path:
-    """The folder with the shards of dataset ``name``, made on the first call.
+    """The folder with the shards of dataset ``name``, created on the first call.
 
-    Raises UserError without the datasets library, for a dataset that cannot be had, or one without
-    an image and a class label."""
+    Raises UserError if the datasets library is missing, if the dataset cannot be opened, or if it
+    has no image or no class label."""
     folder = cache_folder() / "datasets" / re.sub(r"[^\w.-]+", "-", name).strip("-.")
     if (folder / COMPLETE).exists():
         return folder
@@ -60,7 +60,7 @@ def _opened(name: str) -> Mapping[str, Any]:
 
 
 def _encoded(name: str, dataset: Any) -> Iterable[dict[str, Any]]:
-    """Rows of ``image`` (as it is encoded) and ``label``, whatever their columns are called."""
+    """Rows of ``image`` (still encoded) and ``label``, whatever the columns are called."""
     from datasets import ClassLabel
     from datasets import Image as ImageFeature
 
@@ -81,8 +81,8 @@ def _encoded(name: str, dataset: Any) -> Iterable[dict[str, Any]]:
 
 
 def write_shards(rows: Iterable[dict[str, Any]], folder: Path, split: str) -> None:
-    """``SPLIT-00000.parquet`` ...; each is whole or absent, and one that is there is not written
-    again."""
+    """Write ``SPLIT-00000.parquet`` and so on. A shard is complete or absent, and an existing shard
+    is not written again."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Two sets in ImageNet's layout: handwritten digits of scikit-learn, and scenes of one shape."""
+"""Two sets in ImageNet's layout: scikit-learn's handwritten digits, and scenes with one shape."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harmon_eval.suites.mini.quiz import picture
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, SIDE, compose
 
 SEED = 1000
-DIGITS = {"train": 30, "val": 15}  # images a class
+DIGITS = {"train": 30, "val": 15}  # images per class
 SCENES = {"train": 50, "val": 25}
 
 
 def digits(folder: Path) -> None:
-    """The first 45 of each digit in the set's own order, 8 x 8 enlarged to 64 x 64."""
-    from sklearn.datasets import load_digits  # half a second that listing the tasks must not pay
+    """The first 45 images of each digit in the original order, enlarged from 8 x 8 to 64 x 64."""
+    from sklearn.datasets import load_digits  # slow (half a second), so not when tasks are listed
 
     pixels, labels = load_digits(return_X_y=True)
     for label in range(10):
@@ -34,7 +34,7 @@ def digits(folder: Path) -> None:
 
 
 def shapes(folder: Path) -> None:
-    """One object in any colour and place; the class is its shape."""
+    """Scenes with one object of any colour, at any place; the class is its shape."""
     for number, shape in enumerate(SHAPES):
         rng = np.random.default_rng((SEED, number))
         for split, count in SCENES.items():

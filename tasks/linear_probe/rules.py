@@ -1,4 +1,4 @@
-"""What the numbers of the linear probe mean, and which images each of them counts."""
+"""The metrics of the linear probe, and which images each metric counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from harmon_eval.metrics.rows import Mask
 
 
 def counted(first: int) -> Mask:
-    """Test images that ``top1[PROBE]`` or ``top5[PROBE]`` judges, of all sets or of ``/SET``.
+    """The test images that ``top1[PROBE]`` or ``top5[PROBE]`` counts, in all sets or in ``/SET``.
 
-    A set without more classes than ``first`` has no such share."""
+    A set needs more than ``first`` classes to have this metric."""
 
     def mask(rows: pd.DataFrame, name: str) -> pd.Series:
         probe, source = name.removeprefix(f"top{first}"), ""
@@ -26,7 +26,7 @@ def counted(first: int) -> Mask:
 
 
 def known(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Test images of the set about whose probes a number is."""
+    """The test images of the set that the metric's probe was fitted for."""
     fact, _, source = name.partition("/")
     own = rows[FACT + fact].notna()
     return own & (rows["source"] == source) if source else own
@@ -37,6 +37,6 @@ METRICS = (
     Metric("top1[*]*", maximum=100.0, rows=counted(1)),
     Metric("top5[*]*", maximum=100.0, rows=counted(5)),
     Metric("majority*", None, maximum=100.0, rows=known, interval=False),
-    # What the fits say of themselves: dimension, penalty, loss, iterations ...
+    # Facts about the fits: dimension, penalty, loss, iterations ...
     Metric("*", None, maximum=None, rows=known, interval=False),
 )

@@ -1,22 +1,22 @@
 """Linear probe: how well do a model's frozen features tell classes apart?
 
-Images come in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, or in the hub's tables;
-several such folders side by side are several sets. Each image is embedded once. The vectors stay in
-the run folder as mapped memory, and three probes learn from those of the training images. Their
-numbers are not comparable, so each metric names its probe:
+Images come in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, or in tables as on the hub.
+Several such folders side by side are several sets. Each image is embedded once. The vectors stay in
+the run folder as memory-mapped files, and three probes are trained on those of the training images.
+Their scores are not comparable, so each metric names its probe:
 
 - ``top1[lbfgs]``: logistic regression as a convex problem. The penalty is chosen on a part of the
-  training images. It gives the same on every machine up to rounding.
-- ``top1[lars-cached]``: MAE's recipe (arXiv 2111.06377) without its random crops;
-  ``top1[lars-cached,4views]``: with four random crops and flips of each training image.
-- ``top1[knn20]``: the vote of the 20 nearest training images; nothing is learned.
+  training images. The result is the same on every machine up to rounding.
+- ``top1[lars-cached]``: MAE's recipe (arXiv 2111.06377) without its random crops.
+  ``top1[lars-cached,4views]`` uses four random crops and flips of each training image.
+- ``top1[knn20]``: the vote of the 20 nearest training images, without any training.
 
-``top1[...]`` is the mean over the sets, ``top1[...]/SET`` one of them, ``top1[...]@PART`` that of
-another layer or pooling. ``majority`` is what the most frequent class alone would get. Width and
-pooling matter much, so report ``dimension`` as well.
+``top1[...]`` is the mean over the sets, ``top1[...]/SET`` is the score of one set, and
+``top1[...]@PART`` that of another layer or pooling. ``majority`` is the score of always answering
+the most frequent class. Width and pooling matter a lot, so report ``dimension`` as well.
 
-In ``--tasks linear_probe:SOURCE?views=K`` the SOURCE is a folder or a dataset of the hub, which is
-streamed into the cache once; K random crops of each training image are embedded beside it.
+In ``--tasks linear_probe:SOURCE?views=K``, the SOURCE is a folder or a dataset on the hub, which is
+streamed into the cache once. K random crops of each training image are embedded in addition.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from harmon_eval.tasks.linear_probe.rules import METRICS
 
 
 def samples(data: Data, source: str = "", views: int = 0) -> Iterator[Sample]:
-    """An image or a crop a sample; ids are ``SET/SPLIT/CLASS/NAME``, which the probes read."""
+    """One sample per image or crop. Ids are ``SET/SPLIT/CLASS/NAME``, which the probes read."""
     if source:
         folder = Path(source) if Path(source).is_dir() else streamed(source)
     else:
@@ -70,13 +70,13 @@ def samples(data: Data, source: str = "", views: int = 0) -> Iterator[Sample]:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """Set, split and label; of a test image also how many classes each probe puts before its own,
-    and what the fits say of themselves."""
+    """Set, split and label. For a test image also how many classes each probe ranks before the
+    right one, and facts about the fits."""
     rows: list[Row] = []
     for answer in answers:
         row: Row = dict(answer.sample.target)
         if not np.isfinite(np.asarray(answer.response)).all():
-            row = {"unscored": "features that are not finite"}
+            row = {"unscored": "the features are not finite"}
         elif row["split"] == "val":
             row |= instruments["probe"].verdict(answer.sample.id)
         rows.append(row)
@@ -97,7 +97,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 def intervals(
     rows: pd.DataFrame, summarize: Summarize, resamples: int = 1000
 ) -> dict[str, Interval]:
-    """Bootstrap over the test images of each set; the probes, once fitted, stay as they are."""
+    """Bootstrap over the test images of each set. The probes are not fitted again."""
     frame = judged(rows)
     columns = [str(n) for n in frame if str(n).startswith(RANK) or n == f"{FACT}classes"]
     percent = partial(scaled_intervals, maximum=lambda name: 100.0, columns=columns)
@@ -105,7 +105,7 @@ def intervals(
 
 
 def open_task(argument: str) -> Task:
-    """``SOURCE?views=K``, either alone or both. Raises UserError for any other setting."""
+    """Parse ``SOURCE``, ``?views=K`` or both. Raises UserError for any other setting."""
     source, _, query = argument.partition("?")
     given = dict(parse_qsl(query))
     views = given.pop("views", "0")
@@ -122,25 +122,25 @@ TASK = Task(
     about=About(
         paper="arXiv 2111.06377",
         version="2",
-        protocol="Logistic regression in the manner of CLIP's probe; MAE's LARS "
+        protocol="Logistic regression like CLIP's probe; MAE's LARS "
         "(facebookresearch/mae @ efb2a80); DINO's k-NN with 20 neighbours",
-        differs="Features are computed once: MAE's recipe sees K stored random crops and flips of "
-        "an image in turn (none by default) instead of a new one each epoch, with exact "
-        "standardisation in place of BatchNorm. For sets of another size than ImageNet its base "
-        "learning rate is chosen on a hold-out of train. The convex probe standardises features, "
-        "CLIP's does not.",
+        differs="Features are computed once: MAE's recipe uses K stored random crops and flips of "
+        "an image in turn (none by default) instead of a new one each epoch, and exact "
+        "standardisation instead of BatchNorm. For sets smaller than ImageNet, its base learning "
+        "rate is chosen on a hold-out of train. The convex probe standardises features; CLIP's "
+        "does not.",
         compares="Neither lmms-eval nor VLMEvalKit has it. MAE's published numbers use about 90 "
-        "random views an image; a MAR encoder has seen ImageNet's labels in its training. Harmon "
-        "published no code of its probe, so its figures are no target.",
-        licence="ImageNet: for non-commercial research by its terms of access; digits: CC BY 4.0 "
-        "(UCI)",
+        "random views per image; a MAR encoder has seen ImageNet's labels in its training. Harmon "
+        "published no code for its probe, so its numbers are not a target.",
+        licence="ImageNet: for non-commercial research under its terms of access; digits: CC BY "
+        "4.0 (UCI)",
         size="ImageNet-1k: 1,281,167 training and 50,000 validation images in 1,000 classes",
-        cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions is about 4 TFLOP",
+        cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions takes about 4 TFLOP",
     ),
     sources={
         "official": Source(
             files=("train*",),
-            text="ImageNet-1k, or a set of your own, as train/CLASS/*.JPEG and val/CLASS/*.JPEG, "
+            text="ImageNet-1k, or your own set, as train/CLASS/*.JPEG and val/CLASS/*.JPEG, "
             "or as the hub's train-*.parquet and validation-*.parquet",
         ),
         "mini": Source(make=mini.make),

@@ -11,7 +11,6 @@ from harmon_eval.core import Drawn, Remote, Source, UserError
 from harmon_eval.files.found import find_suffix, pictures
 
 METADATA, IMAGES = "meta_data.json", "mjhq30k_imgs"
-SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
 CATEGORIES = (
     *("animals", "art", "fashion", "food", "indoor", "landscape", "logo", "people", "plants"),
     "vehicles",
@@ -50,7 +49,7 @@ def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
         if not (isinstance(category, str) and isinstance(prompt, str)):
             raise UserError(f"{path}: category and prompt of {key!r} must be text")
         for name in (key, category):
-            if not re.fullmatch(r"[\w-]+", name):
+            if not re.fullmatch(r"[\w-]{1,200}", name):
                 raise UserError(f"{path}: {name!r} is no file name of letters, digits, - and _")
         entries[key] = category, prompt
     return entries
@@ -58,12 +57,11 @@ def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
 
 def reference(folder: Path, category: str, key: str) -> Path:
     """The reference image of a prompt. Raises UserError where it is missing."""
-    stem = folder / IMAGES / category / key
-    for suffix in SUFFIXES:
-        if (path := stem.with_suffix(suffix)).is_file():
-            return path
+    path = find_suffix(folder / IMAGES / category / key)
+    if path.is_file():
+        return path
     raise UserError(
-        f"reference image {stem}.jpg is missing: unpack mjhq30k_imgs.zip beside meta_data.json"
+        f"reference image {path}.jpg is missing: unpack mjhq30k_imgs.zip beside meta_data.json"
     )
 
 

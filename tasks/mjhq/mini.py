@@ -1,4 +1,4 @@
-"""MJHQ-30K's layout: prompts in ten categories, and a reference picture of each."""
+"""MJHQ-30K's layout: prompts in ten categories, each prompt with a reference image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _kinds(rng: np.random.Generator, count: int, same: bool) -> list[tuple[str, 
     return [(shapes[i], colors[rng.integers(len(colors))]) for i in picked]
 
 
-# Ten kinds of scenes stand where MJHQ has ten kinds of pictures.
+# Ten kinds of scenes replace MJHQ's ten kinds of images.
 CATEGORIES: dict[str, Callable[[np.random.Generator], Scene]] = {
     "one": lambda rng: compose(rng, _kinds(rng, 1, False)),
     "beside": lambda rng: compose(rng, _kinds(rng, 2, False), "left of"),
@@ -50,12 +50,12 @@ def make(folder: Path) -> None:
 
 
 def make_tenth(folder: Path) -> None:
-    """Enough to run a further protocol, and minutes less to draw."""
+    """A tenth of the images: enough to run another protocol, and minutes faster to generate."""
     write(folder, IMAGES_A_CATEGORY // 10)
 
 
 def write(folder: Path, images_a_category: int) -> None:
-    """``meta_data.json`` and one reference image a prompt, ten categories of equal size."""
+    """Write ``meta_data.json`` and one reference image per prompt, in ten equal categories."""
     metadata = {}
     for number, (category, make) in enumerate(CATEGORIES.items()):
         images = folder / "mjhq30k_imgs" / category

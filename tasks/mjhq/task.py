@@ -1,23 +1,24 @@
-"""MJHQ-30K FID: how far drawn images are from curated Midjourney images of the same prompts.
+"""MJHQ-30K FID: how far generated images are from curated Midjourney images of the same prompts.
 
-30,000 prompts in ten categories (Li et al. 2024, arXiv 2402.17245). One image is drawn for each
-prompt. The score is the Fréchet distance between the feature statistics of the drawn images and of
-the reference images; lower is better.
+There are 30,000 prompts in ten categories (Li et al. 2024, arXiv 2402.17245). The model generates
+one image for each prompt. The score is the Fréchet distance between the feature statistics of the
+generated images and of the reference images; lower is better.
 
-Three protocols go by this name, and their numbers are not comparable, so the protocol and the
-feature network are part of every metric's name: ``fid[playground,inception]``. This task follows
-the dataset card (clean-fid's defaults); ``mjhq_gigagan256`` and ``mjhq_pytorch_fid`` are the
-others. Draw once, then mark by another protocol with ``--model folder:RUN/mjhq/images``.
+Three protocols share this name, but their scores are not comparable. So the protocol and the
+feature network are part of every metric's name, as in ``fid[playground,inception]``. This task
+follows the dataset card (clean-fid's defaults); the others are ``mjhq_gigagan256`` and
+``mjhq_pytorch_fid``. Generate once, then mark by another protocol with
+``--model folder:RUN/mjhq/images``.
 
-A row holds the features of a drawn image and of its reference. So FID needs nothing but the rows
-and compares equally many images whatever ``--limit`` says. Beside the overall FID there are:
+A row holds the features of one generated image and of its reference. So FID needs only the rows,
+and always compares equally many images, whatever ``--limit`` is. Besides the overall FID there are:
 
-- ``fid[...]/CATEGORY``, or ``kid[...]/CATEGORY`` where a category is too small for FID. Small sets
-  have a larger bias (it goes as 1/n): the mean of the ten is not the overall FID.
+- ``fid[...]/CATEGORY``, or ``kid[...]/CATEGORY`` if a category is too small for FID. Small sets
+  have a larger bias (proportional to 1/n), so the mean of the ten is not the overall FID.
 - ``kid[...]`` and ``kid_standard_error[...]``: unbiased at any n.
 - ``fid_noise_floor[...]``: FID between two halves of the references. It shows what two samples of
-  n/2 images of one distribution give, about twice the bias at n. (Drawings share the prompts of the
-  references, so a good model can come out below it.)
+  n/2 images from the same distribution give, about twice the bias at n. (Generated images share the
+  prompts of the references, so a good model can get a lower FID than this.)
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ logger = logging.getLogger(__name__)
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """One drawing a prompt, in the order of ``meta_data.json``; ids are ``{category}/{key}``.
+    """One image per prompt, in the order of ``meta_data.json``; ids are ``{category}/{key}``.
 
-    Raises UserError where the file is broken or a reference image is missing."""
+    Raises UserError if the file is broken or a reference image is missing."""
     folder = data.folder
     entries = load_prompts(folder / METADATA)
     if data.suite == "official":
@@ -62,7 +63,7 @@ def samples(data: Data) -> Iterator[Sample]:
 
 
 def _index_in_prompt(entries: Mapping[str, tuple[str, str]]) -> dict[str, int]:
-    """Numbers the drawings of a repeated prompt in the order of their files."""
+    """Number the images of a repeated prompt in the order of their files."""
     seen: Counter[str] = Counter()
     index = {}
     for key, (_, prompt) in sorted(entries.items(), key=lambda item: (item[1][0], item[0])):
@@ -84,15 +85,16 @@ def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
 
 
 def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
-    """``meta_data.json`` of what was drawn beside the images: a folder that FID tools can read."""
+    """``meta_data.json`` beside the generated images, so that FID tools can read the folder."""
     entries = {s.group: {"category": s.stratum, "prompt": s.request.text} for s in drawn}
     return {"images/meta_data.json": json.dumps(entries, indent=1, ensure_ascii=False)}
 
 
 def task(protocol: str, make: Callable[[Path], None]) -> Task:
-    """MJHQ-30K by ``protocol``: a name in ``harmon_eval.metrics.fid_images.PROTOCOLS``.
+    """MJHQ-30K with ``protocol``, a name in ``harmon_eval.metrics.fid_images.PROTOCOLS``.
 
-    ``make`` writes the mini suite's files, which has fewer images for the further protocols."""
+    ``make`` writes the mini suite's files. The mini suite has fewer images for the protocols other
+    than ``playground``."""
     return Task(
         samples=samples,
         mark=partial(mark, protocol=protocol),
@@ -102,13 +104,13 @@ def task(protocol: str, make: Callable[[Path], None]) -> Task:
             paper="arXiv 2402.17245",
             version="1",
             protocol=f"Playground v2.5's FID on MJHQ-30K, images prepared as {protocol}",
-            differs="Symmetric eigenvalues in float64 instead of a matrix square root. The "
-            "metric's name says how images are resized and which network is used.",
-            compares="Neither lmms-eval nor VLMEvalKit has it. FIDs of different preparations "
-            "differ by more than models do: compare equal names only.",
-            licence="not stated by the dataset card; do not redistribute the images",
+            differs="FID uses symmetric eigenvalues in float64 instead of a matrix square root. "
+            "The metric's name says how images are resized and which network is used.",
+            compares="Neither lmms-eval nor VLMEvalKit has it. FIDs with different preparations "
+            "differ more than models do, so compare only metrics with the same name.",
+            licence="not stated on the dataset card; do not redistribute the images",
             size="30,000 prompts in 10 categories",
-            cost="30,000 drawings",
+            cost="30,000 generated images",
         ),
         sources={"official": OFFICIAL, "mini": Source(make=make)},
         instruments={"features": "inception"},

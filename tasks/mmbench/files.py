@@ -18,11 +18,11 @@ from harmon_eval.files.packed_questions import (
     vlmevalkit_table,
 )
 from harmon_eval.files.question_files import read_tsv, tsv_images
-from harmon_eval.replies.multiple_choice import MISSING
+from harmon_eval.replies.multiple_choice import MISSING, given_options
 
 HUB = "{1}/{0}-*.parquet"  # language, then dev or test
 PATTERNS = ("MMBench_*.tsv", HUB.format("dev", "en"), HUB.format("*", "*"))
-IMAGE = "image"
+IMAGE, OPTIONS = "image", "ABCD"
 LEVELS = ("l2-category", "category")
 SETS = (
     "dev_en",
@@ -78,8 +78,24 @@ def read_set(folder: Path, part: str) -> Iterator[tuple[dict[str, str], Path]]:
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: "" if str(value).strip().lower() in MISSING else str(value)
-        for name, value in row.items()
-        if name and name != IMAGE
-    }
+    def text(name: str, value: Any) -> str:
+        missing = ("", "nan") if name in OPTIONS else MISSING
+        return "" if value is None or str(value).strip().lower() in missing else str(value)
+
+    return {name: text(name, value) for name, value in row.items() if name and name != IMAGE}
+
+
+def options_of(row: Mapping[str, str], where: str) -> dict[str, str]:
+    """Letter -> option. As in LLaVA's script they end at the first that is empty or the word None.
+
+    But where more options follow, or the answer is that word, it is an option like any other, and
+    an empty cell a fault of the table. Raises UserError."""
+    texts = {letter: row.get(letter, "") for letter in OPTIONS}
+    options = given_options(texts)
+    after = [letter for letter in OPTIONS if letter not in options]
+    more = [i for i in after if texts[i].strip().lower() not in MISSING or i == row.get("answer")]
+    for letter in after[: after.index(more[-1]) + 1] if more else ():
+        if not texts[letter].strip():
+            raise UserError(f"{where}: option {letter} is empty, but {more[-1]} is asked for")
+        options[letter] = texts[letter]
+    return options

@@ -25,17 +25,16 @@ from harmon_eval.core import (
     Source,
     Task,
 )
-from harmon_eval.files.question_files import field
+from harmon_eval.files.question_files import field, whole_number
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import (
-    given_options,
     lmms_eval_rule,
     vlmevalkit_rule,
     whole_letter_rule,
 )
 from harmon_eval.settings import variant
 from harmon_eval.tasks.mmbench import mini
-from harmon_eval.tasks.mmbench.files import LEVELS, SETS, official, read_set
+from harmon_eval.tasks.mmbench.files import LEVELS, SETS, official, options_of, read_set
 from harmon_eval.tasks.mmbench.scores import METRICS, WHOLE, summarize
 from harmon_eval.tasks.mmbench.submission import submission
 
@@ -47,7 +46,7 @@ def samples(data: Data, part: str, prompt: str) -> Iterator[Sample]:
     where = f"MMBench {part}"
     for row, image in read_set(data.folder, part):
         index = field(row, "index", where)
-        options = given_options({letter: row.get(letter) for letter in "ABCD"})
+        options = options_of(row, f"{where}, question {index[:40]}")
         asked = prompts.CHOICES["llava_cn" if "_cn" in part and prompt == "llava" else prompt](
             field(row, "question", where), options, row.get("hint", "")
         )
@@ -60,7 +59,7 @@ def samples(data: Data, part: str, prompt: str) -> Iterator[Sample]:
                 **{"l2-category": level, "category": row.get("category") or ""},
                 "columns": row,
             },
-            group=str(int(index) % ROTATION),
+            group=str(whole_number(row, "index", where) % ROTATION),
             stratum=level,
         )
 

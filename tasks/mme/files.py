@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from harmon_eval.core import Sample, Source, UserError
+from harmon_eval.files.found import find_suffix
 from harmon_eval.files.packed_questions import (
     find_files,
     read_parquet_images,
     read_tsv_images,
     vlmevalkit_table,
 )
-from harmon_eval.files.question_files import field
+from harmon_eval.files.question_files import field, read_text
 from harmon_eval.replies.yes_no import first_line
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
@@ -46,7 +47,6 @@ COGNITION = {
     "code_reasoning": 20,
 }
 SUBTASKS = {**PERCEPTION, **COGNITION}
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
 TSV, HUB = "MME.tsv", ("data/test-*.parquet", "test-*.parquet")
 PATTERNS = ("existence", TSV, *HUB)
 OFFICIAL = Source(
@@ -116,11 +116,10 @@ def read_release(folder: Path) -> Iterator[Question]:
         if not files:
             raise UserError(f"{texts} holds no questions: unpack MME's release again")
         for file in files:
-            named = (images / (file.stem + suffix) for suffix in IMAGE_SUFFIXES)
-            image = next((path for path in named if path.is_file()), None)
-            if image is None:
+            image = find_suffix(images / file.stem)
+            if not image.is_file():
                 raise UserError(f"the image of {file} is missing: put it into {images}")
-            lines = [line.split("\t") for line in file.read_text("utf-8").splitlines() if line]
+            lines = [line.split("\t") for line in read_text(file).splitlines() if line]
             if sorted(line[-1] for line in lines) != ["No", "Yes"] or {*map(len, lines)} != {2}:
                 raise UserError(f"{file}: needs two lines, question TAB Yes and question TAB No")
             for question, answer in lines:

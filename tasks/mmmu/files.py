@@ -139,7 +139,11 @@ def _of_tsv(file: Path, split: str) -> Read:
         where = f"{file}, row {row['index']}"
         subject = field(row, "category", where).replace(" ", "_")
         number = str(row.get("id") or f"{split}_{subject}_{row['index']}")
-        options = [row[name] for name in "ABCDEFGHI" if row.get(name, "") not in ("", "nan")]
+        options = ["" if row.get(n) in (None, "nan") else row[n] for n in "ABCDEFGHI" if n in row]
+        while options and not options[-1]:
+            options.pop()
+        if "" in options:  # the letters after it would be others
+            raise UserError(f"{where}: option {'ABCDEFGHI'[options.index('')]} is empty")
         question = {"id": number, "question": field(row, "question", where)}
         if options[1:] == [OTHER_ANSWERS]:
             question |= {"options": "[]", "answer": options[0]}
@@ -155,7 +159,10 @@ def _images(file: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, bytes
             raise UserError(f"{file}: id {name[:60]!r} is no plain name: get the file again")
         for number in IMAGES:
             if image := row.get(f"image_{number}"):
-                yield f"{name}-{number}", image["bytes"]
+                data = image.get("bytes") if isinstance(image, dict) else image
+                if not isinstance(data, bytes) or not data:
+                    raise UserError(f"{file}, {name}: image_{number} is empty: get the file again")
+                yield f"{name}-{number}", data
 
 
 def options_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
@@ -186,5 +193,6 @@ def ordered_images(text: str, images: Mapping[int, Path]) -> tuple[Path, ...]:
 def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """``answers.json``, id -> letter or reply, for the official "evaluation only" route."""
     table = zip(rows["id"], rows["choice"], rows["parsed"], rows["reply"], strict=True)
-    answers = {i: (p if p is not None else "") if c else r for i, c, p, r in table}
+    # In a table None may have become NaN, which no reader of JSON takes.
+    answers = {i: (p if isinstance(p, str) else "") if c else r for i, c, p, r in table}
     return {"answers.json": json.dumps(answers, indent=1, ensure_ascii=False) + "\n"}

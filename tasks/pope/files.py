@@ -22,7 +22,7 @@ from harmon_eval.files.packed_questions import (
     vlmevalkit_table,
 )
 from harmon_eval.files.question_files import field as value
-from harmon_eval.files.question_files import find_image, read_json_rows
+from harmon_eval.files.question_files import find_image, read_json_rows, whole_number
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import first_line
 from harmon_eval.store.digests import sha256_of
@@ -105,7 +105,7 @@ def distinct_questions(folder: Path, published: bool = False) -> Iterator[Questi
             for row in rows[split]:
                 key = value(row, "image", str(file)), value(row, "text", str(file))
                 label = value(row, "label", str(file))
-                number = int(value(row, "question_id", str(file)))
+                number = whole_number(row, "question_id", str(file))
                 _add(found, Question(source, release, *key, label), split, number, str(file))
         yield from found.values()
 

@@ -1,4 +1,4 @@
-"""POPE's nine files by POPE's own procedure, about coloured shapes instead of objects."""
+"""POPE's nine files, made by POPE's own procedure with coloured shapes instead of objects."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ EVERY = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
 
 
 def negatives(split: str, shown: list[list[str]], rng: np.random.Generator) -> list[list[str]]:
-    """Three absent objects an image: any, the most frequent, or what most often stands with each.
+    """Three absent objects per image: random ones, the most frequent ones, or those that most often
+    appear together with each present object.
 
-    Where none is left a random one, as in the original."""
+    If no such object is left, a random one is used, as in the original."""
     frequent = [name for name, _ in Counter(chain(*shown)).most_common()]
     chosen = []
     for present in shown:
@@ -47,7 +48,7 @@ def negatives(split: str, shown: list[list[str]], rng: np.random.Generator) -> l
 
 
 def make(folder: Path) -> None:
-    """coco's files are JSON lines, the others arrays, as published."""
+    """Write the files. Those of coco are JSON lines, the others are arrays, as published."""
     for number, (source, pattern) in enumerate(FILES.items()):
         rng = np.random.default_rng((SEED, number))
         names, shown = [], []

@@ -1,4 +1,4 @@
-"""POPE's metrics: which rules read a reply, and which questions each number counts."""
+"""POPE's metrics: which rules read a reply, and which questions each metric counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ OTHER_RULES = {
 
 
 def counted(rows: pd.DataFrame, metric: str) -> pd.Series:
-    """Rows of the metric's source; for a split its own, for the strict rule those it can read."""
+    """Rows of the metric's source. A metric of a split counts only that split; one of the strict
+    rule counts only replies that the rule can read."""
     source, _, rest = metric.partition("_")
     own = rows["source"] == source
     if (split := rest.partition("_")[0]) in SPLITS:
@@ -29,7 +30,7 @@ def percent(name: str, headline: bool = False) -> Metric:
 
 
 def neither(name: str, maximum: float | None) -> Metric:
-    """A number that is neither good nor bad: a count where it has no maximum."""
+    """A metric that is neither good nor bad. Without a maximum it is a count."""
     return Metric(name, None, maximum, counted, interval=maximum is not None)
 
 

@@ -1,9 +1,9 @@
 """POPE: does the model see objects that are not there?
 
-Paper: Li et al. 2023, arXiv 2305.10355. Yes/no questions about objects, half of them absent. The
-absent objects are chosen in three ways (random, popular, adversarial) for each of three image
-sources. The three splits share their yes questions: identical pairs of image and text are asked
-once and counted in every split.
+Paper: Li et al. 2023, arXiv 2305.10355. It asks yes/no questions about objects, half of which are
+absent. The absent objects are chosen in three ways (random, popular, adversarial) for each of three
+image sources. The three splits share their yes questions, so identical pairs of image and text are
+asked once and counted in every split.
 
 ``pope:PROMPT`` changes the wording: ``short`` (default), ``official``, ``vlmevalkit`` or ``janus``.
 """
@@ -33,7 +33,7 @@ PROMPTS = {
 
 
 def samples(data: Data, prompt: str) -> Iterator[Sample]:
-    """One sample for every distinct (source, image, text); ``target`` lists its rows."""
+    """One sample per distinct (source, image, text); ``target`` lists its rows."""
     found = read_questions(data.folder, published=data.suite == "official")
     for number, (question, picture) in enumerate(found):
         yield Sample(
@@ -63,7 +63,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Percent. ``SOURCE_f1_macro[RELEASE]`` is the mean of the three splits' F1."""
+    """All values in percent. ``SOURCE_f1_macro[RELEASE]`` is the mean F1 of the three splits."""
     metrics: dict[str, float] = {}
     for source in [name for name in FILES if (rows["source"] == name).any()]:
         own = rows[rows["source"] == source]
@@ -81,7 +81,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
             metrics |= {f"{source}_{split}_{name}": 100 * v for name, v in part.items()}
         for name in OTHER_RULES:
             seen, verdict = pooled.copy(), verdicts[name]
-            if name == "strict":  # what it cannot read is unscored, not wrong
+            if name == "strict":  # replies that it cannot read are unscored, not wrong
                 seen[pd.isna(verdict)] = 0
             part = yes_no.scores(labels, verdict, seen, drop_unread=name == "lmms-eval")
             metrics[f"{source}_f1_pooled[{name}]"] = 100 * part["f1"]
@@ -107,8 +107,8 @@ def open_task(prompt: str = "") -> Task:
         about=About(
             paper="arXiv 2305.10355",
             version=f"2, prompt {chosen}",
-            protocol="AoiDragon/POPE @ 08d957b; the releases pope-3000 and pope-2910 are named in "
-            "the metrics",
+            protocol="AoiDragon/POPE @ 08d957b; the metrics name the release, pope-3000 or "
+            "pope-2910",
             differs="Only the first line of a reply is read, because a line break turns the "
             "official no into a yes. Precision is 0 if nothing is answered yes; the official "
             "script divides by zero.",

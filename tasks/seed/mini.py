@@ -1,4 +1,4 @@
-"""SEED-Bench's file: nine kinds of questions stand where SEED-Bench has nine dimensions."""
+"""SEED-Bench's file, with nine kinds of questions in place of its nine dimensions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""SEED-Bench, image part: four-option questions in nine dimensions.
+"""SEED-Bench, image part: questions with four options in nine dimensions.
 
 Paper: Li et al. 2023, arXiv 2307.16125. This is what papers on unified models call SEED: the model
-is asked for a letter; there are no rotations and no videos.
+is asked for a letter. There are no rotations and no videos.
 
 ``seed:PROMPT`` changes the wording: ``llava`` (default), ``vlmevalkit``, ``janus`` or
 ``lmms-eval``.
@@ -45,7 +45,7 @@ PROMPTS = {
     "llava": prompts.llava_choice,
     "vlmevalkit": prompts.vlmevalkit_choice,
     "janus": prompts.janus_choice,
-    "lmms-eval": prompts.llava_choice,  # other words than for MMBench
+    "lmms-eval": prompts.llava_choice,  # worded differently than for MMBench
 }
 OTHER_RULES = ("first-char", "llava-exact", "whole-letter")
 OFFICIAL_SIZE = range(14_230, 14_236)
@@ -63,7 +63,7 @@ def samples(data: Data, prompt: str) -> Iterator[Sample]:
     if data.suite == "official" and len(questions) not in OFFICIAL_SIZE:
         raise UserError(
             f"{data.folder} has {len(questions)} image questions, not about 14,232: "
-            "get the file again"
+            "download the file again"
         )
     for q in questions:
         yield Sample(
@@ -97,7 +97,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """Percent. ``seed_image`` is over questions, ``macro_dimensions`` over dimensions present."""
+    """All values in percent. ``seed_image`` averages over questions, ``macro_dimensions`` over the
+    dimensions present."""
     correct, unmatched = rows["correct"].to_numpy(float), rows["unmatched"].to_numpy(bool)
     dimension = rows["dimension"].to_numpy()
     parts = {
@@ -110,7 +111,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         **parts,
         "macro_dimensions": np.mean(list(parts.values())),
         **{f"seed_image[{rule}]": rows[rule].to_numpy(float).mean() for rule in OTHER_RULES},
-        # VLMEvalKit's last resort, after a judge failed: one of four letters or Z.
+        # If the judge also fails, VLMEvalKit picks one of four letters or Z at random.
         "seed_image[random-letter]": np.where(unmatched, 1 / 5, correct).mean(),
     }
     percent = {name: 100 * float(value) for name, value in metrics.items()}
@@ -132,15 +133,15 @@ def open_task(argument: str = "") -> Task:
             version=f"2, prompt {prompt}",
             protocol="letters as in VLMEvalKit @ e8e78f0, exact matching; prompt of LLaVA @ "
             "c121f04",
-            differs="The official runner ranks the texts of the options by their likelihood, which "
-            "needs logits. That is another protocol and never shares this column. A reply without "
-            "a letter is wrong and counted as `unmatched`; the random letter that VLMEvalKit draws "
-            "instead has the expected score `[random-letter]`.",
+            differs="The official runner ranks the texts of the options by likelihood, which needs "
+            "logits. That is a different protocol and never shares this column. A reply without a "
+            "letter is wrong and counted as `unmatched`. VLMEvalKit instead picks a random letter; "
+            "`[random-letter]` is the expected score of that.",
             compares="`seed_image` is VLMEvalKit's Overall of SEEDBench_IMG without a judge, "
             "`[first-char]` is lmms-eval's seed_image, `[llava-exact]` is LLaVA's converter. "
             'VLMEvalKit takes the first letter of any word after "answer is" ("the answer is '
             'blue" is B); `[whole-letter]` is the same rule, but the letter must stand by itself. '
-            "LLaVA-1.5's 58.6 in the tables of unified models is images and videos together.",
+            "LLaVA-1.5's 58.6 in papers on unified models is for images and videos together.",
             licence="CC BY-NC 4.0 (AILab-CVC/SEED-Bench)",
             size="14,232 questions (14,233 in some releases) in 9 dimensions",
             cost="14,232 short replies",

@@ -1,4 +1,4 @@
-"""Concepts of the shapes' world with pictures and questions, in the format of tasks/synergy.py."""
+"""Concepts about shapes, with images and questions, in the format of ``synergy.jsonl``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harmon_eval.suites.mini.scenes import COLORS, OPPOSITE, SHAPES, Scene, scen
 from harmon_eval.tasks.geneval import prompts
 
 SEED = 2503
-PICTURES = 4  # as many yes as no about a relation
+PICTURES = 4  # an even number, so that relations get as many yes as no answers
 COLORED, RELATED = 24, 32
 Item = dict[str, Any]
 Maker = Callable[[Scene, np.random.Generator], Question | None]
@@ -26,7 +26,7 @@ Maker = Callable[[Scene, np.random.Generator], Question | None]
 def concepts(rng: np.random.Generator) -> list[Item]:
     """All objects and counts, some coloured objects and relations: 6 + 18 + 24 + 32 concepts.
 
-    No relation is there a second time seen from its other side."""
+    No relation appears again in its opposite form."""
     kinds = [(shape, color) for shape in SHAPES for color in COLORS]
     pairs = [
         (a, side, b) for a in SHAPES for b in SHAPES if a != b for side in ("left of", "above")
@@ -46,7 +46,8 @@ def concepts(rng: np.random.Generator) -> list[Item]:
 
 
 def asked_about(item: Item, k: int) -> tuple[Maker, str, list[str]]:
-    """Who makes the k-th question about a concept, how it must begin, and what is accepted."""
+    """The maker of the k-th question about a concept, how the question must start, and the accepted
+    answers."""
     last = item["include"][-1]
     if item["tag"] == "single_object":
         return questions.shape, "What shape is the ", [last["class"]]
@@ -60,7 +61,7 @@ def asked_about(item: Item, k: int) -> tuple[Maker, str, list[str]]:
 
 
 def shown_and_asked(item: Item, k: int, rng: np.random.Generator) -> tuple[Scene, Item]:
-    """A scene of the concept and a question about what the concept names."""
+    """A scene that shows the concept, and a question about what the concept names."""
     maker, start, answers = asked_about(item, k)
     while True:
         scene = scene_for(item, rng)

@@ -1,4 +1,4 @@
-"""Synergy's questions: from an entry of ``shown`` to a request, and from a reply to its mark."""
+"""Synergy's questions: from an entry in ``shown`` to a request, and from a reply to its mark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harmon_eval.replies import gqa_answers, prompts, yes_no
 
 
 def asked(entry: Any, folders: Sequence[Any], where: str) -> tuple[Ask, dict[str, Any]]:
-    """One entry of ``shown``. Raises UserError that names the field."""
+    """The request and target for one entry of ``shown``. Raises UserError naming a bad field."""
     answers = entry.get("answers") if isinstance(entry, dict) else None
     if not (isinstance(answers, list) and answers and all(isinstance(a, str) for a in answers)):
         raise UserError(f"{where}: the field 'answers' is missing: give a list of texts")

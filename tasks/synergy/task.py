@@ -1,18 +1,18 @@
-"""Synergy: can the model name what it is shown, and draw what it names?
+"""Synergy: can the model name what it sees, and draw what it can name?
 
 Paper: none, this benchmark is ours. Protocol: this file. A concept (an object, a coloured object, a
-count or a relation) is a GenEval prompt with images that show it. The model is asked about the
-images and draws the prompt. The concept counts as named if more than half of the replies are right,
-and as drawn if more than half of the drawings are. A tag's 2 x 2 table has the shares of its
-concepts that are ``both``, ``named_only``, ``drawn_only`` and ``neither``, with the phi
-coefficient.
+count or a relation) is a GenEval prompt with images that show it. The model answers questions about
+the images and draws the prompt. The concept counts as named if more than half of the replies are
+right, and as drawn if more than half of the generated images are right. A tag's 2 x 2 table holds
+the shares of concepts that are ``both``, ``named_only``, ``drawn_only`` and ``neither``, and the
+phi coefficient.
 
-Each line of ``synergy.jsonl`` holds one concept: the object of GenEval's
+Each line of ``synergy.jsonl`` holds one concept: the object from GenEval's
 ``evaluation_metadata.jsonl`` (``tag``, ``include``, ``exclude``, ``prompt``) and ``shown``, a list
-of ``{"image": a file beside it, "question": text, "answers": [accepted texts]}``. Where the answer
-is yes or no, ask for each equally often: no constant reply then names a concept.
-``asymmetric.jsonl`` in the run's folder lists the concepts that can only be named or only be drawn,
-``tables.csv`` the tables.
+of ``{"image": a file beside it, "question": text, "answers": [accepted texts]}``. If the answer is
+yes or no, use both equally often, so that no constant reply can name a concept.
+In the run's folder, ``asymmetric.jsonl`` lists the concepts that the model can only name or only
+draw, and ``tables.csv`` holds the tables.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FILE = "synergy.jsonl"
 
 
 def samples(data: Data, name: str = FILE) -> Iterator[Sample]:
-    """The questions about a concept, then its ``data.images_per_prompt`` drawings: one group."""
+    """The questions about a concept, then its ``data.images_per_prompt`` images, as one group."""
     folder = data.folder
     file = folder / name
     for index, item in enumerate(read_metadata(file)):
@@ -74,7 +74,7 @@ def is_drawing(sample: Sample) -> bool:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """Drawings by GenEval's verdict, replies by the first word or by exact match."""
+    """Mark images by GenEval's verdict, replies by their first word or by exact match."""
     drawn = [is_drawing(answer.sample) for answer in answers]
     pictures = [answer for answer, is_drawn in zip(answers, drawn, strict=True) if is_drawn]
     verdicts = iter(geneval.mark(pictures, instruments))
@@ -87,8 +87,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """``CELL`` is the mean of ``TAG_CELL``; ``naming`` and ``drawing`` are shares of responses.
 
-    ``one_sided`` counts concepts without a scored reply or without a scored drawing, which are in
-    no table, ``unreadable`` replies that are neither yes nor no where that was asked."""
+    ``one_sided`` counts concepts without a scored reply or without a scored image; they are in no
+    table. ``unreadable`` counts replies to yes-or-no questions that are neither yes nor no."""
     found = concepts(rows)
     metrics = overall(found) if len(found) else {}
     for tag, own in by_tag(found).items():
@@ -127,24 +127,24 @@ TASK = Task(
     about=About(
         paper="none",
         version="1",
-        protocol="this file: GenEval's rules (djghosh13/geneval @ af4902f) for drawings, "
+        protocol="this file: GenEval's rules (djghosh13/geneval @ af4902f) for images, "
         "lmms-eval's exact match for short replies, the first word for yes or no",
-        differs="There is no original. The official suite has no data: nobody publishes images of "
-        "GenEval's prompts with questions. Give synergy.jsonl with images that are known to show "
-        "their prompts (photographs, or drawings that a person checked; none by the model under "
-        "test).",
-        compares="With no other toolkit's numbers. Both sides are asked about the same concepts, "
-        "not about the same images; half of yes-or-no replies are right by chance, drawings "
-        "hardly ever.",
-        licence="that of your images; the mini suite's are made here",
-        size="as many concepts as the file has; mini: 80, each with 4 questions and 4 drawings",
-        cost="mini: 320 drawings and 320 short replies",
+        differs="There is no original. The official suite has no data, because nobody publishes "
+        "images of GenEval's prompts with questions. Give synergy.jsonl with images that surely "
+        "show their prompts: photographs, or generated images that a person checked, but none from "
+        "the model under test.",
+        compares="No other toolkit has it. Both sides cover the same concepts, but not the same "
+        "images. Half of all yes-or-no replies are right by chance; generated images hardly ever "
+        "are.",
+        licence="that of your images; the mini suite's images are made here",
+        size="as many concepts as the file has; mini: 80, each with 4 questions and 4 images",
+        cost="mini: 320 generated images and 320 short replies",
     ),
     sources={
         "official": Source(
             files=(FILE,),
-            text="GenEval prompts with pictures and questions of your own (none are published; the "
-            "format is in docs/tasks.md) and the pictures",
+            text="GenEval prompts with your own questions, and the images (none are published; the "
+            "format is in docs/tasks.md)",
         ),
         "mini": Source(make=mini.make),
     },

@@ -1,7 +1,7 @@
 """Two-by-two tables of concepts: named or not, drawn or not, with their phi coefficient.
 
 Rows hold ``stratum`` (the tag), ``group`` (the concept), ``side`` ("named" for a reply, "drawn" for
-a drawing) and ``correct``. Phi is Pearson's correlation of two yes-or-no variables (Yule 1912).
+an image) and ``correct``. Phi is Pearson's correlation of two yes-or-no variables (Yule 1912).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from harmon_eval.metrics.rows import Mask
 from harmon_eval.metrics.statistics import bootstrap_intervals
 from harmon_eval.tasks.geneval.prompts import TAGS
 
-# More than this share of right responses, and a concept counts as named, or as drawn.
+# A concept counts as named or drawn if more than this share of the responses is right.
 HALF = 0.5
 CELLS = ("both", "named_only", "drawn_only", "neither")
 
 
 def in_tables(rows: pd.DataFrame) -> pd.Series:
-    """Rows of concepts that have scored replies and scored drawings: those that are in a table."""
+    """Rows of concepts with scored replies and scored images; only these are in a table."""
     return rows["side"].groupby(rows["group"]).transform("nunique") == 2
 
 
 def counted(name: str, side: str = "") -> Mask:
-    """Rows that ``TAG_name`` counts, of one side or of both."""
+    """Rows that the metric ``TAG_name`` counts, on one side or on both."""
 
     def mask(rows: pd.DataFrame, metric: str) -> pd.Series:
         own = in_tables(rows) & (rows["stratum"] == metric.removesuffix(f"_{name}"))
@@ -37,7 +37,7 @@ def counted(name: str, side: str = "") -> Mask:
     return mask
 
 
-# Cells, then ``TAG_CELL``. That a concept is on one side only is neither good nor bad.
+# Cells, then ``TAG_CELL``. It is neither good nor bad if a concept is on one side only.
 BETTER = {"both": True, "named_only": None, "drawn_only": None, "neither": False}
 METRICS = (
     *(
@@ -55,14 +55,14 @@ METRICS = (
 
 
 def concepts(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a concept with scored replies and scored drawings: the shares that are right."""
+    """One row per concept with scored replies and scored images: the shares that are right."""
     right = rows["correct"].astype(float)
     shares = right.groupby([rows["stratum"], rows["group"], rows["side"]]).mean().unstack()
     return shares.reindex(columns=["named", "drawn"]).dropna().reset_index()
 
 
 def phi(both: float, named_only: float, drawn_only: float, neither: float) -> float:
-    """Pearson's correlation of two yes-or-no variables; NaN where one of them never varies."""
+    """Pearson's correlation of two yes-or-no variables; NaN if one of them never varies."""
     named, drawn = both + named_only, both + drawn_only
     margins = named * (drawn_only + neither) * drawn * (named_only + neither)
     return (both * neither - named_only * drawn_only) / math.sqrt(margins) if margins else math.nan
@@ -85,18 +85,19 @@ def by_tag(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def overall(found: pd.DataFrame) -> dict[str, float]:
-    """The unweighted means of the tags' tables."""
+    """The unweighted means of the tables of all tags."""
     tables = [table(own) for own in by_tag(found).values()]
     return {name: math.fsum(t[name] for t in tables) / len(tables) for name in CELLS}
 
 
 def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over concepts within each tag; a phi of exactly 1 or -1 and counts have none."""
+    """Bootstrap over concepts within each tag. Counts, and a phi of exactly 1 or -1, get no
+    interval."""
     found = concepts(rows)
     spans = bootstrap_intervals(found, overall) if len(found) else {}
     for tag, own in by_tag(found).items():
         spans |= {f"{tag}_{n}": span for n, span in bootstrap_intervals(own, table).items()}
-        if abs(table(own)["phi"]) == 1:  # no resample can differ: its spread says nothing
+        if abs(table(own)["phi"]) == 1:  # no resample can differ, so its spread is meaningless
             spans.pop(f"{tag}_phi", None)
     return spans
 

@@ -26,7 +26,7 @@ IMAGES = (
 )
 NUMBERED = re.compile(r"(?:image|img|picture|photo)_?(\d{1,2})")
 OPTIONS = ("options", "choices", "option", "choice")
-LETTERED = re.compile(r"(?:(?:option|choice)_?)?([a-z])|(?:option|choice)_?(\d{1,2})")
+LETTERED = re.compile(r"(?:(?:option|choice)_)?([a-z])|(?:option|choice)_?(\d{1,2})")
 QUESTION, ANSWER = ("question",), ("answer", "answers")
 HINT, ID, GROUP = ("hint", "context"), ("id",), ("group",)
 REFERENCES = ("index", "id")  # what a short image cell of VLMEvalKit's tables may name

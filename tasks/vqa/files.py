@@ -222,11 +222,11 @@ def _of_object(value: Mapping[Any, Any], where: str) -> list[Any]:
     named = {str(letter).strip().upper(): text for letter, text in value.items()}
     texts = [named[letter] for letter in LETTERS if letter in named]
     if len(texts) != len(value):
-        raise UserError(f"{where}: the keys of the options are not A, B, C ...: {str(value)[:60]}")
+        raise UserError(f"{where}: keys of the options do not go A, B, C ...: {str(value)[:60]}")
     while texts and _is_empty(texts[-1]):  # a table of objects fills up with these
         texts.pop()
     if list(LETTERS[: len(texts)]) != sorted(named)[: len(texts)]:
-        raise UserError(f"{where}: the options leave out a letter: {str(value)[:60]}")
+        raise UserError(f"{where}: keys of the options do not go A, B, C ...: {str(value)[:60]}")
     return texts
 
 

@@ -40,8 +40,8 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.metrics.rows import having
-from harmon_eval.replies import gqa_answers, prompts
-from harmon_eval.replies.multiple_choice import whole_letter_rule
+from harmon_eval.replies import prompts, short_answers
+from harmon_eval.replies.multiple_choice import vqa_rule
 from harmon_eval.tasks.vqa import mini
 from harmon_eval.tasks.vqa.files import read_questions
 
@@ -66,13 +66,13 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     for answer in answers:
         wanted, options = answer.sample.target["answers"], answer.sample.target["options"]
         parsed: str | None = answer.reply.strip()
-        rule = "lmms-eval's GQA normalisation"
+        rule = "numbers by value, words as they are"
         if options:
-            parsed, how = whole_letter_rule(answer.reply, options)
-            rule = f"vlmevalkit-rule@e8e78f0, whole letters: {how}"
+            parsed, how = vqa_rule(answer.reply, options)
+            rule = f"a whole letter or the text of one option: {how}"
             correct = parsed in wanted and how != "refusal"
         else:
-            correct = any(gqa_answers.lmms_eval(answer.reply, text) for text in wanted)
+            correct = any(short_answers.same(answer.reply, text) for text in wanted)
         rows.append(
             {
                 "choice": bool(options),
@@ -111,8 +111,9 @@ def open_task(path: str = "") -> Task:
         about=About(
             paper="none",
             version="2",
-            protocol="this one: letters by VLMEvalKit's rule, whole letters only, other answers by "
-            "lmms-eval's for GQA",
+            protocol="this one: a letter that stands by itself, or the text of one option; other "
+            "answers are right if they are the same numbers (3.0 is 3, three is 3, -5 is not 5) "
+            "and the same words",
             differs="There is no original.",
             compares="It is accuracy by these rules; no other toolkit's numbers correspond to it.",
             licence="that of your data",

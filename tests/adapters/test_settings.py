@@ -134,7 +134,7 @@ def test_a_setting_in_the_name_and_beside_it_has_one_value() -> None:
     assert registry.model("openai:X?temperature=0.5", {"temperature": None}).settings == {
         "temperature": 0.5
     }
-    with pytest.raises(UserError, match=r"given twice, as 0\.5 in the name and as 0\.7 beside it"):
+    with pytest.raises(UserError, match=r"given twice, as 0\.5 in the name and as 0\.7 separately"):
         registry.model("openai:X?temperature=0.5", {"temperature": 0.7})
     with pytest.raises(UserError, match="temperature is given twice"):
         registry.model("openai:X?temperature=0.5&temperature=0.5")

@@ -119,7 +119,7 @@ def test_run_is_the_default_command_and_options_reach_the_model() -> None:
         ),
         (
             ("--model", "harmon-mini?cfg=2", "--cfg", 3, "--tasks", "toy_draw"),
-            "cfg is given twice, as 2.0 in the name and as 3.0 beside it",
+            "cfg is given twice, as 2.0 in the name and as 3.0 separately",
         ),
         (("--dtype", "float8", "--tasks", "toy_draw"), "dtype=float8: give float32 or bfloat16"),
         (("--steps", "many", "--tasks", "toy_draw"), "steps=many: give a whole number"),

@@ -169,3 +169,24 @@ def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
     assert FolderResponder(tmp_path).fingerprint == before
     (tmp_path / "prompts.json").write_text('{"a.png": "cat"}')
     assert FolderResponder(tmp_path).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.jsonl", '{"file_name": "A.png", "text": "a dog"}\n'),
+        ("metadata.csv", "file_name,caption\nA.png,a dog\n"),
+        ("prompts.csv", "File,Prompt\nA.png,a dog\n"),
+        ("prompts.csv", "file,prompt\nA,a  dog \n"),
+    ],
+)
+def test_lists_as_others_call_them(tmp_path: Path, name: str, text: str) -> None:
+    picture(tmp_path / "A.png", "red")
+    (tmp_path / name).write_text(text)
+    assert drawn(tmp_path, "a dog") == RED
+
+
+def test_a_list_that_is_no_utf8_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_bytes("file,prompt\na.png,café\n".encode("cp1252"))
+    with pytest.raises(UserError, match="save it as UTF-8"):
+        FolderResponder(tmp_path)

@@ -167,7 +167,7 @@ def test_escape_sequences_of_a_run_never_reach_terminal_or_tables(
     shown = [call("show", "run"), call("leaderboard", "run")]
     for done in shown:
         assert "\x1b" not in done.out + done.err and "\x07" not in done.out + done.err
-    from harmon_eval.report import tables
+    from harmon_eval.store import tables
 
     tables.write_tables(tmp_path / "run")
     assert all("\x1b" not in line for line in tables.bounds(tmp_path / "run"))

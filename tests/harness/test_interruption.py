@@ -99,7 +99,7 @@ def test_ctrl_c_ends_with_one_line_that_says_how_to_go_on(start: Start, tmp_path
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert errors.rstrip().endswith("the same command goes on where it stopped")
+    assert errors.rstrip().endswith("run the same command again to resume")
     assert "Traceback" not in errors
 
 

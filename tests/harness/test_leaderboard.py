@@ -121,7 +121,7 @@ def test_baselines_are_chosen_by_name_or_family(call: Call, written: Callable[..
     assert call("leaderboard", "--baselines", "no such model").code == 2
     assert "nothing to show" in call("leaderboard", "--baselines", "janus", "--tasks", "x").err
     assert "no column" in call("leaderboard", "--baselines", "janus", "--sort", "x").err
-    assert "end it in" in call("leaderboard", "--baselines", "janus", "--output", "a.pdf").err
+    assert "must end in" in call("leaderboard", "--baselines", "janus", "--output", "a.pdf").err
 
 
 def test_a_table_of_numbers_for_pandas(made_run: Made, tmp_path: Path, call: Call) -> None:

@@ -43,4 +43,4 @@ def test_what_is_planned_is_said(call: Call) -> None:
     assert done.code == 0 and "393" in done.out and "toy_ask has only 10" in done.out
     assert "give a --pilot RUN" in call("plan", "--effect", "1", "--tasks", "mjhq").err
     assert "must be more than 0" in call("plan", "--effect", "0", "--tasks", "toy_ask").err
-    assert "says nothing of" in call("plan", "--effect", "x=1", "--tasks", "toy_ask").err
+    assert "has no value for" in call("plan", "--effect", "x=1", "--tasks", "toy_ask").err

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmon_eval.core import Ask, Sample
-from harmon_eval.running import runner
+from harmon_eval.running import jobs
 from harmon_eval.store.index import MadeAgain, Numbers, repeated
 from harmon_eval.store.log import log_line
 from harmon_eval.store.recorded import Recorded
@@ -83,7 +83,7 @@ def test_a_run_of_samples_made_again_comes_to_the_same(
 ) -> None:
     tasks = ("--model", "toy_flaky", "--tasks", "toy_draw,toy_ask", "--batch-size", 5)
     assert call(*tasks, "--output", "held").code == 1
-    monkeypatch.setattr(runner, "HELD", 3)
+    monkeypatch.setattr(jobs, "HELD", 3)
     assert call(*tasks, "--output", "made").code == 1
     assert call(*tasks, "--output", "made").code == 1  # resumed: errors are asked again
     for name in ("toy_draw", "toy_ask"):

@@ -235,7 +235,7 @@ def test_a_spent_budget_leaves_a_run_that_mark_finishes(
         assert run("--output", "r", "--limit", 6, *named, "--budget", 6) == 1
         paid = len(server.requests)
         assert 0 < paid < 6 and "the budget of 6.00 USD is used up" in capsys.readouterr().err
-        assert cli.main(["mark", "r", "--budget", "99"]) == 0
+        assert cli.main(["mark", "r", "--judge-url", server.url, "--budget", "99"]) == 0
         assert len(server.requests) == 6
 
 

@@ -99,7 +99,7 @@ def test_a_server_that_goes_away_leaves_what_it_said_and_bounds(
         assert "if the 5 unscored were all wrong" in capsys.readouterr().out
         asked = len(server.texts())
         gone["now"] = False
-        assert cli.main(["mark", "r"]) == 0
+        assert cli.main(["mark", "r", "--judge-url", server.url]) == 0
         again = server.texts()[asked:]
     assert len(again) == SAMPLES - 7 and not set(again) & set(before)
     assert "bounds" not in read_json(tmp_path / "r/wise/metrics.json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,18 @@ def test_it_judges_under_a_name_of_its_weights(folder: Path, asks: list[Ask]) ->
             assert verdict.value == reply
     assert judge.name.startswith(f"vlm:{folder.name}-")
     assert judge.responder.fingerprint in judge.identity
+
+
+def test_what_its_own_configuration_does_to_greedy_decoding_is_in_the_settings(
+    folder: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "llava"
+    shutil.copytree(folder, place)
+    own = {"do_sample": True, "temperature": 0.7, "repetition_penalty": 1.05}
+    (place / "generation_config.json").write_text(json.dumps(own))
+    expected = {"decoding": "greedy", "repetition_penalty": 1.05, "dtype": "float32"}
+    assert open_model(str(place), Settings(device="cpu")).settings == expected
+    assert "repetition_penalty" not in open_model(str(folder), Settings(device="cpu")).settings
 
 
 def test_what_cannot_be_opened_is_one_line(folder: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harmon_eval.model import keys
-from harmon_eval.model.checkpoint import load, save
+from harmon_eval.model import families, keys
+from harmon_eval.model.checkpoint import load, read_drawing, save, write_drawing
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.model.harmon import Harmon
@@ -206,3 +206,26 @@ def test_the_configuration_needs_no_torch() -> None:
         "assert PRESETS['harmon-1.5b'].mar.width == 1280; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_foreign_generation_config_is_no_drawing_setting(tmp_path: Path) -> None:
+    qwen = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.1}
+    (tmp_path / "generation_config.json").write_text(json.dumps(qwen))
+    assert read_drawing(tmp_path) == DrawSettings()
+    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.7}))
+    assert read_drawing(tmp_path) == DrawSettings()
+
+
+def test_our_own_is_one_and_unknown_settings_in_it_are_refused(tmp_path: Path) -> None:
+    mine = DrawSettings(cfg_scale=2.0, temperature=0.9, guidance=(0.0, 0.5))
+    write_drawing(mine, tmp_path)
+    file = tmp_path / "generation_config.json"
+    assert read_drawing(tmp_path) == mine
+    values = json.loads(file.read_text())
+    assert values.pop("format") == families.FORMAT
+    file.write_text(json.dumps(values))
+    assert read_drawing(tmp_path) == mine, "as written before it said whose it is"
+    for wrong in ({"cfg": 3}, {"iterations": 0}, {"temperature": "warm"}):
+        file.write_text(json.dumps({"format": families.FORMAT, **wrong}))
+        with pytest.raises(CheckpointError, match=r"generation_config\.json does not fit"):
+            read_drawing(tmp_path)

@@ -90,7 +90,7 @@ def test_questions_without_a_picture(tiny: Harmon) -> None:
 )
 def test_pictures_and_places_must_match(tiny: Harmon, rows: list[list[int]], count: int) -> None:
     latents = pictures(count) if count else None
-    with pytest.raises(ValueError, match="picture places"):
+    with pytest.raises(ValueError, match="image places"):
         tiny.embed(padded(rows)[0], latents)
 
 
@@ -113,7 +113,7 @@ def test_features_are_means_over_the_tokens_of_any_layer(tiny: Harmon) -> None:
 
 @pytest.mark.parametrize("layer", [-2, 2, 99])
 def test_there_is_no_other_layer(tiny: Harmon, layer: int) -> None:
-    with pytest.raises(ValueError, match=r"layer must lie in -1\.\.1"):
+    with pytest.raises(ValueError, match=r"layer must be in -1\.\.1"):
         tiny.features(pictures(1), layer)
 
 
@@ -181,7 +181,7 @@ def test_dropout_is_on_in_training_only(tiny: Harmon) -> None:
 
 def test_all_samples_of_a_batch_hide_equally_many_tokens() -> None:
     mask = torch.tensor([[True, False, True], [False, False, True]])
-    with pytest.raises(ValueError, match="equally many"):
+    with pytest.raises(ValueError, match="the same number"):
         visible_places(mask)
     assert visible_places(mask[1:]).tolist() == [[0, 1]]
 

@@ -261,9 +261,9 @@ def test_another_file_under_that_name_is_a_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ("gives", "words"),
     [
-        (lambda x: np.full((len(x), 4), np.nan), "no numbers"),
-        (lambda x: np.ones((len(x), 4)), "does not tell a photograph from its negative"),
-        (lambda x: np.arange(4.0 * len(x)).reshape(-1, 4), "two features in one batch"),
+        (lambda x: np.full((len(x), 4), np.nan), "not finite"),
+        (lambda x: np.ones((len(x), 4)), "a photograph and its negative get the same"),
+        (lambda x: np.arange(4.0 * len(x)).reshape(-1, 4), "different features in one batch"),
     ],
 )
 def test_a_network_that_gives_nonsense_fails_its_self_test(

@@ -11,6 +11,7 @@ from harmon_eval.replies.multiple_choice import (
     given_options,
     lmms_eval_rule,
     vlmevalkit_rule,
+    vqa_rule,
     whole_letter_rule,
     whole_reply,
 )
@@ -89,3 +90,21 @@ def test_the_first_letter_of_a_word_after_answer_is(reply, toolkit, ours):
     options = {"A": "left of it", "B": "right of it", "C": "above it", "D": "below it"}
     assert vlmevalkit_rule(reply, options)[0] == toolkit
     assert whole_letter_rule(reply, options)[0] == ours
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        *((text, "B") for text in ("B", "b", "(B)", "**B.**", "B. dog", "Dog.", "“dog”", "A dog")),
+        *((text, "B") for text in ("The answer is B", "The answer is a dog", "It is a dog.")),
+        *((text, None) for text in ("The answer is blue", "A or B", "a bird", "I see a bird", "2")),
+        ("The answer is A", "A"),
+        ("a", "A"),
+        ("3.0", "C"),
+        ("Three", "C"),
+        ("-3", None),
+    ],
+)
+def test_letters_of_questions_of_ones_own(reply, letter):
+    options = {"A": "cat", "B": "dog", "C": "3"}
+    assert vqa_rule(reply, options)[0] == letter

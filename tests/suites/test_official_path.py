@@ -165,8 +165,11 @@ def test_missing_weights_are_named_and_marking_goes_on_when_they_are_there(
         "--output",
         str(run),
     ]
-    assert cli.main(command) == 1
+    assert cli.main(command) == 2 and not run.exists(), "said before anything is drawn"
     said = " ".join(capsys.readouterr().err.split())
+    assert cli.main([*command, "--dry-run"]) == 2
+    assert " ".join(capsys.readouterr().err.split()) == said
+    assert cli.main([*command, "--predict-only"]) == 0
     name = "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco_20220504_001756-743b7d99.pth"
     assert f"at {data}/weights/{name}" in said
     # Users keep weights in the cache as well.
@@ -194,7 +197,10 @@ def test_a_detector_that_fails_its_self_test_marks_nothing(
         "--output",
         str(run),
     ]
-    assert cli.main(command) == 1
+    assert cli.main(command) == 2
+    assert "fails its self-test: zebra in a portrait scored" in capsys.readouterr().err
+    assert cli.main([*command, "--predict-only"]) == 0
+    assert cli.main(["mark", str(run)]) == 1
     assert "fails its self-test: zebra in a portrait scored" in capsys.readouterr().err
     assert not (run / "geneval" / "metrics.json").exists()
 
@@ -222,9 +228,10 @@ def test_detectors_are_told_apart_and_refused_where_they_do_not_belong(
         "--instrument",
         "detector=hf",
     ]
-    assert cli.main(command) == 1
+    assert cli.main(command) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "mask2former-swin-small-coco-instance/model.safetensors" in said
+    assert cli.main([*command, "--predict-only"]) == 0
     hub = data / "weights" / "mask2former-swin-small-coco-instance"
     weights = data / "weights" / "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco.pth"
     state = mask2former_checkpoint.read_state(weights)

@@ -29,7 +29,7 @@ from harmon_eval.store.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = registry.bundled_task_names()
-# Task: (what the perfect model scores, what the silent model scores).
+# Task: (what the perfect model scores, what one that never answers the question scores).
 RANGE = {
     "gqa": (100, 0),
     "mmbench": (100, 0),
@@ -169,19 +169,19 @@ def test_the_page_of_tasks_is_made_from_the_tasks():
 
 
 @pytest.mark.parametrize("name", [n for n in TASKS if n not in PERFECT])
-def test_a_perfect_model_scores_the_maximum_and_a_silent_one_the_floor(name, mini, tmp_path):
+def test_a_perfect_model_scores_the_maximum_and_a_clueless_one_the_floor(name, mini, tmp_path):
     best, floor = RANGE[name]
     task = registry.task(name)
     for folder, reply, expected in (
         ("perfect", lambda s, task=task: task.bounds(s)[1], best),
-        ("silent", lambda s: "", floor),
+        ("clueless", lambda s: "?", floor),
     ):
         task, result = scored(name, mini, tmp_path / folder, reply)
         assert result.metrics[headline(task, result.metrics)] == pytest.approx(expected), folder
         assert result.n == result.total and not result.unscored
         interval = result.intervals.get(headline(task, result.metrics))
-        # A silent model's F1 between 0 and 1 is that of every resample: it has no interval.
-        assert interval or (name, folder) == ("pope", "silent")
+        # A clueless model's F1 between 0 and 1 is that of every resample: it has no interval.
+        assert interval or (name, folder) == ("pope", "clueless")
         if interval:
             assert interval[0] <= expected + 1e-9 and interval[1] >= expected - 1e-9
         assert {"reply", "parsed", "rule"} <= {*result.rows}

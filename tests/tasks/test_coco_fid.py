@@ -66,10 +66,10 @@ def test_what_is_missing_or_broken_is_named(data: Data) -> None:
         list(coco_fid.samples(data))
     file = folder / "captions_val2014.json"
     file.write_text(file.read_text().replace("COCO_val2014_000000000000.jpg", "../../etc.jpg"))
-    with pytest.raises(UserError, match="no plain name"):
+    with pytest.raises(UserError, match="not the plain name"):
         list(coco_fid.samples(data))
     file.write_text("[]")
-    with pytest.raises(UserError, match="no caption file of COCO"):
+    with pytest.raises(UserError, match="not a COCO caption file"):
         list(coco_fid.samples(data))
 
 

@@ -36,7 +36,7 @@ def test_the_official_suite_makes_the_same_fresh_prompts_everywhere() -> None:
 
 def test_another_numpy_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "FRESH_SEED", 7)
-    with pytest.raises(UserError, match="does not draw the fresh prompts"):
+    with pytest.raises(UserError, match="does not reproduce the fresh prompts"):
         prompts.fresh_metadata()
 
 

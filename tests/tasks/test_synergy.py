@@ -169,7 +169,7 @@ def test_perfect_replies_and_drawings_name_and_draw_everything(mini, tmp_path):
 
 
 def test_a_model_that_is_never_right(mini, tmp_path):
-    result, _ = run(mini, tmp_path, lambda target: "", blank, limit=8)
+    result, _ = run(mini, tmp_path, lambda target: "?", blank, limit=8)
     assert (result.metrics["both"], result.metrics["neither"]) == (0, 1)
     assert result.metrics["unreadable"] == 8  # two relations, four questions each
     low, high = result.intervals["both"]

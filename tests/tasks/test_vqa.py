@@ -43,7 +43,10 @@ def test_every_form_asks_and_marks_the_same(data_at, tmp_path, marked, kind):
     assert [len(s.request.images) for s in samples] == [1, 1, 0]
     assert samples[1].request.question.startswith("Which?\nA. red\nB. blue\nAnswer with")
     assert samples[0].group == samples[1].group or kind == "parquet"
+    # The third answer is "two": "2" is the same number, "12" is not.
     given = dict(zip([s.id for s in samples], ("Crimson.", "(B)", "2"), strict=True))
+    assert task.summarize(marked(task, samples, lambda s: given[s.id]))["accuracy"] == 100
+    given[samples[2].id] = "12"
     found = task.summarize(marked(task, samples, lambda s: given[s.id]))
     assert found["accuracy"] == pytest.approx(200 / 3)
     assert (found["accuracy_choice"], found["accuracy_open"]) == (100, 50)

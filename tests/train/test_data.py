@@ -204,3 +204,23 @@ def test_combinations_held_out_from_training_are_a_split_of_their_own() -> None:
         assert scenes.unseen(split_scene(0, "unseen", i))
         assert not scenes.unseen(split_scene(0, "train", i))
         assert not scenes.unseen(split_scene(0, "seen", i))
+
+
+def test_pictures_are_read_as_they_look(tmp_path):
+    """16 bits scaled, transparent on white, upright, as by the reader of the benchmarks."""
+    import numpy as np
+    from PIL import Image
+
+    from harmon_eval.files.images import read_picture
+    from harmon_eval.model.train.sources import open_picture
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.arange(8, dtype=np.uint16).reshape(2, 4) * 8000
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    Image.new("RGBA", (4, 2), (9, 9, 9, 40)).save(tmp_path / "clear.png")
+    Image.new("RGB", (4, 2), "red").save(tmp_path / "turned.png", exif=exif)
+    for name in ("grey.png", "clear.png", "turned.png"):
+        seen = open_picture(name, str(tmp_path))
+        assert seen.tobytes() == read_picture(tmp_path / name).tobytes(), name
+        assert seen.size == ((2, 4) if name == "turned.png" else (4, 2))

@@ -1,8 +1,8 @@
 """GenEval's colour classifier: CLIP ViT-L/14 names the colour of a masked crop.
 
 Radford et al. 2021, arXiv 2103.00020, in open_clip; texts, crop and mask as in the scorer of
-djghosh13/geneval (arXiv 2310.11513). OpenAI's weights were trained with QuickGELU: run with plain
-GELU they give other colours without an error, so such a network is refused.
+djghosh13/geneval (arXiv 2310.11513). OpenAI's weights were trained with QuickGELU. With plain GELU
+they silently give different colours, so such a network is refused.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ WEIGHTS = Weights(
     f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256}/{OPENAI_FILE}",
     OPENAI_SHA256,
 )
-# Sizes that OpenAI's archive stores as if they were weights.
+# Sizes that OpenAI's archive stores among the weights.
 NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 BACKGROUND = 153  # "#999"
 BATCH = 16
 TEMPLATES = ("a photo of a {} {name}", "a photo of a {}-colored {name}", "a photo of a {} object")
-# What the self-test must name: balls of plain colours, seen by the classifier as any crop.
+# The self-test shows balls of plain colours; the classifier must name these colours.
 KNOWN_CLASS = "sports ball"
 KNOWN_COLORS = {
     "red": (230, 0, 0),
@@ -49,14 +49,14 @@ KNOWN_COLORS = {
 
 
 def texts(name: str) -> list[str]:
-    """Three texts a colour, colours in the palette's order; always "a", never "an"."""
+    """Three texts per colour, in the palette's order; always "a", never "an"."""
     return [template.format(color, name=name) for color in PALETTE for template in TEMPLATES]
 
 
 def crop(image: np.ndarray, box: np.ndarray, mask: np.ndarray | None) -> Image.Image:
-    """(H, W, 3) uint8 to the box [x0, y0, x1, y1, ...]; grey wherever ``mask`` (H, W) is off.
+    """Crop (H, W, 3) uint8 to the box [x0, y0, x1, y1, ...]; grey where ``mask`` (H, W) is false.
 
-    Corners are rounded to whole pixels, halves to even, as Pillow does."""
+    Corners are rounded to whole pixels, with halves to even, as Pillow does."""
     if mask is not None:
         image = np.where(mask[:, :, None], image, np.uint8(BACKGROUND))
     x0, y0, x1, y1 = (round(float(value)) for value in box[:4])
@@ -65,7 +65,7 @@ def crop(image: np.ndarray, box: np.ndarray, mask: np.ndarray | None) -> Image.I
 
 class ClipColors:
     """Names colours with ``model`` (open_clip's CLIP), ``tokenize`` (texts -> ids) and the
-    evaluation transform at the model's own image size. Float32, never autocast.
+    evaluation transform at the model's own image size. It always runs in float32, without autocast.
 
     Raises UserError for a network with plain GELU."""
 
@@ -80,7 +80,7 @@ class ClipColors:
 
         if any(isinstance(module, nn.GELU) for module in model.modules()):
             raise UserError(
-                "CLIP is built with plain GELU, OpenAI's weights need QuickGELU: use the "
+                "CLIP is built with plain GELU, but OpenAI's weights need QuickGELU: use the "
                 f"architecture {ARCHITECTURE}"
             )
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -94,7 +94,7 @@ class ClipColors:
         self, image: np.ndarray, boxes: np.ndarray, masks: np.ndarray | None, name: str
     ) -> list[str]:
         """Image (H, W, 3) uint8, boxes (n, 4+), masks (n, H, W) bool or None, class name ->
-        n colours of the palette; the first of equals."""
+        n colours of the palette. Of equally likely colours, the first is chosen."""
         per_box: Sequence[np.ndarray | None] = [None] * len(boxes) if masks is None else list(masks)
         crops = [crop(image, box, mask) for box, mask in zip(boxes, per_box, strict=True)]
         return [PALETTE[i] for i in self.logits(crops, name).argmax(1).tolist()] if crops else []
@@ -113,7 +113,7 @@ class ClipColors:
         return torch.cat(parts).cpu()
 
     def classifier(self, name: str) -> Tensor:
-        """(d, 10): for each colour the mean of its three unit text features, made unit again."""
+        """(d, 10): for each colour, the mean of its three unit text features, normalised again."""
         if name not in self._classifiers:
             features = self.model.encode_text(self.tokenize(texts(name)).to(self.device))
             unit = nn.functional.normalize(features, dim=-1)
@@ -123,26 +123,26 @@ class ClipColors:
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """OpenAI's archive, known by its whole SHA-256 before it is opened, or open_clip's safetensors.
+    """Read OpenAI's archive or open_clip's safetensors file.
 
-    Raises UserError for anything else."""
+    The archive's SHA-256 is checked before it is opened. Raises UserError for any other file."""
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{path} cannot be read: {error}; get it again") from None
+            raise UserError(f"{path} cannot be read: {error}; download it again") from None
     program = read_program(path, OPENAI_SHA256, f"OpenAI's {OPENAI_FILE}")
     state = torch.jit.load(program, map_location="cpu").state_dict()
     return {name: value for name, value in state.items() if name not in NO_WEIGHTS}
 
 
 def official_colors(path: Path, device: str | None = None) -> ClipColors:
-    """ViT-L/14 with OpenAI's weights at ``path``. Raises UserError where they do not fit."""
+    """ViT-L/14 with OpenAI's weights at ``path``. Raises UserError if they do not fit."""
     try:
         import open_clip
     except ImportError:
         raise UserError(
-            "colours are named by open_clip, which is missing: pip install 'harmon-eval[official]'"
+            "open_clip names the colours, but it is missing: pip install 'harmon-eval[official]'"
         ) from None
     model = open_clip.create_model(ARCHITECTURE, pretrained=None, precision="fp32", device="cpu")
     try:
@@ -155,7 +155,7 @@ def official_colors(path: Path, device: str | None = None) -> ClipColors:
 
 
 def self_test(colors: ClipColors) -> None:
-    """Refuse a classifier that cannot name plain balls, as with weights that do not belong to it.
+    """Refuse a classifier that cannot name plain-coloured balls, as happens with wrong weights.
 
     Raises UserError."""
     rows, columns = np.mgrid[:256, :256] - 127.5
@@ -166,13 +166,14 @@ def self_test(colors: ClipColors) -> None:
         (named,) = colors(image, box, disc[None], KNOWN_CLASS)
         if named != expected:
             raise UserError(
-                f"the colour classifier fails its self-test: a {expected} {KNOWN_CLASS} came out "
-                f"{named}; nothing is marked ({colors.identity}). Get the weights again"
+                f"the colour classifier fails its self-test: it called a {expected} {KNOWN_CLASS} "
+                f"{named}; nothing is marked ({colors.identity}). Download the weights again"
             )
 
 
 def open_instrument(find: Callable[[Weights], Path]) -> ClipColors:
-    """Raises InstrumentMissing without the weights, UserError for unfit ones or a failed test."""
+    """Load and test the classifier. Raises InstrumentMissing if the weights are missing, UserError
+    if they do not fit or the self-test fails."""
     colors = official_colors(find(WEIGHTS))
     self_test(colors)
     return colors

@@ -1,4 +1,4 @@
-"""The mini suite's colour namer: the nearest palette colour of an object's pixels."""
+"""The mini suite's colour namer: the palette colour nearest to an object's pixels."""
 
 from __future__ import annotations
 

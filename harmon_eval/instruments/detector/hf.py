@@ -1,7 +1,7 @@
-"""Mask2Former weights of another training run, as the Hugging Face hub has them.
+"""Mask2Former weights from a different training run, as found on the Hugging Face hub.
 
-Its scores are not calibrated for GenEval's thresholds: its numbers never share a column with those
-of the official detector."""
+Its scores are not calibrated for GenEval's thresholds, so its results never share a column with
+those of the official detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harmon_eval.instruments.mask2former.detector import Detector, hub_detector,
 from harmon_eval.instruments.weights import Weights
 
 WEIGHTS = Weights(
-    "the transformers checkpoint of another training run",
+    "the transformers checkpoint of a different training run",
     ("mask2former-swin-small-coco-instance/model.safetensors",),
     "facebook/mask2former-swin-small-coco-instance on the Hugging Face hub (config.json and "
     "model.safetensors)",
@@ -20,7 +20,8 @@ WEIGHTS = Weights(
 
 
 def open_instrument(find: Callable[[Weights], Path]) -> Detector:
-    """Raises InstrumentMissing without the weights, UserError for unfit ones or a failed test."""
+    """Load and test the detector. Raises InstrumentMissing if the weights are missing, UserError
+    if they do not fit or the self-test fails."""
     detector: Detector = hub_detector(find(WEIGHTS).parent)
     self_test(detector)
     return detector

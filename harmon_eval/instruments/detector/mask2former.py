@@ -24,7 +24,8 @@ WEIGHTS = Weights(
 
 
 def open_instrument(find: Callable[[Weights], Path]) -> Detector:
-    """Raises InstrumentMissing without the weights, UserError for unfit ones or a failed test."""
+    """Load and test the detector. Raises InstrumentMissing if the weights are missing, UserError
+    if they do not fit or the self-test fails."""
     detector: Detector = official_detector(find(WEIGHTS))
     self_test(detector)
     return detector

@@ -1,4 +1,4 @@
-"""GenEval's own detector in MMDetection itself, where that can be installed (docs/official.md)."""
+"""GenEval's own detector in MMDetection itself, if that can be installed (docs/official.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from harmon_eval.instruments.weights import Weights
 
 
 def open_instrument(find: Callable[[Weights], Path]) -> Detector:
-    """Raises InstrumentMissing without the weights, UserError for unfit ones or a failed test."""
+    """Load and test the detector. Raises InstrumentMissing if the weights are missing, UserError
+    if they do not fit or the self-test fails."""
     detector: Detector = mmdet_detector(find(WEIGHTS))
     self_test(detector)
     return detector

@@ -1,7 +1,7 @@
 """clean-fid's Inception v3, the feature network of FID and KID.
 
-Its file is TorchScript, a program: it is opened only with the digest of the published one, or with
-one that the user states (``features=inception?sha256=DIGEST``)."""
+Its file is TorchScript, which is a program. So it is opened only if it has the digest of the
+published file, or the digest that the user gives (``features=inception?sha256=DIGEST``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harmon_eval.core import UserError
 from harmon_eval.instruments.weights import Weights, read_program
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
-# NVIDIA states none; k-diffusion and others that fetch this file check it by this one.
+# NVIDIA publishes no digest; k-diffusion and other tools check the file with this one.
 PUBLISHED = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 WEIGHTS = Weights(
     "clean-fid's Inception network",
@@ -37,7 +37,7 @@ HINT = (
 
 @dataclass(frozen=True)
 class Settings:
-    """``sha256``: the digest of another network in the form of the published one."""
+    """``sha256``: the digest of a different network file with the same structure."""
 
     sha256: str = PUBLISHED
 
@@ -47,14 +47,15 @@ class Settings:
 
 
 class InceptionFeatures:
-    """clean-fid's Inception v3: the TorchScript file's ``layers`` part, without its own resize.
+    """clean-fid's Inception v3: the ``layers`` part of the TorchScript file, without its resize.
 
-    Frozen, which folds BatchNorm into the convolutions before it, and on a CPU with the channels
-    last in memory: the same features to rounding (5e-6 of their deviation), 1.6 times as fast.
+    The network is frozen, which folds BatchNorm into the preceding convolutions. On a CPU, the
+    channels come last in memory. Both give the same features up to rounding (5e-6 of their standard
+    deviation) and make it 1.6 times as fast.
 
     ``path`` is the file ``inception-2015-12-05.pt``, ``sha256`` its digest. ``device`` defaults to
-    CUDA where there is one. Raises UserError where the file has another digest (then it is not
-    opened), or is no such network."""
+    CUDA if available. Raises UserError if the file has a different digest (then it is not opened)
+    or is not this network."""
 
     name = "inception"
     side = 299
@@ -63,9 +64,9 @@ class InceptionFeatures:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         program = read_program(path, sha256, "clean-fid's Inception network", HINT)
         try:
-            # The layers, in float32 as published; never autocast, whatever the caller does.
+            # The layers stay in float32 as published, never autocast, whatever the caller does.
             with warnings.catch_warnings():
-                # Nothing else than TorchScript can read the published file.
+                # Only TorchScript can read the published file.
                 warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
                 network = torch.jit.load(program, map_location=self.device).eval()
                 self.layers = torch.jit.freeze(network.layers)
@@ -86,11 +87,11 @@ class InceptionFeatures:
 
 
 def alike(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """``net(x)`` on a CPU, with each row the same to the last bit however few there are.
+    """``net(x)`` on a CPU, such that each row is bit-identical for every batch size.
 
-    PyTorch has another kernel for small convolutions of one image, and on one thread for 1 x 1
-    convolutions of fewer than 16 (``use_mkldnn`` in ATen's Convolution.cpp): such batches are
-    filled up, so that an image that is marked alone gets the features it gets among others."""
+    PyTorch uses a different kernel for small convolutions of one image, and on one thread for 1 x 1
+    convolutions of fewer than 16 images (``use_mkldnn`` in ATen's Convolution.cpp). Such batches
+    are padded, so that an image gets the same features alone as in a larger batch."""
     fewest = 2 if torch.get_num_threads() > 1 else 16
     lacking = max(0, fewest - len(x))
     # ``pad`` keeps the channels last, which ``cat`` with an expanded row does not.
@@ -98,8 +99,8 @@ def alike(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch
 
 
 def self_test(features: InceptionFeatures) -> None:
-    """Refuse a network whose features of a photograph are no numbers, do not tell it from its
-    negative, or differ within one batch, as on a faulty device. Raises UserError."""
+    """Refuse a network whose features of a photograph are not finite, equal those of its negative,
+    or differ within one batch, as on a faulty device. Raises UserError."""
     from harmon_eval.instruments.mask2former.detector import known_photograph
 
     side = features.side
@@ -108,15 +109,15 @@ def self_test(features: InceptionFeatures) -> None:
     seen, negative, again = features(np.stack([pixels, 255 - pixels, pixels]))
     fault = ""
     if not (np.isfinite(seen).all() and np.isfinite(negative).all()):
-        fault = "its features of a photograph are no numbers"
+        fault = "its features of a photograph are not finite"
     elif np.allclose(seen, negative, rtol=1e-3):
-        fault = "it does not tell a photograph from its negative"
+        fault = "a photograph and its negative get the same features"
     elif not np.allclose(seen, again, rtol=1e-3, atol=1e-3 * float(np.abs(seen).max())):
-        fault = "one photograph has two features in one batch"
+        fault = "the same photograph gets different features in one batch"
     if fault:
         raise UserError(
             f"the feature network fails its self-test: {fault}; nothing is marked "
-            f"({features.identity}). Try another driver or the CPU, or get the weights again"
+            f"({features.identity}). Try another driver or the CPU, or download the weights again"
         )
 
 
@@ -131,6 +132,6 @@ def inception_features(
 
 
 def open_instrument(find: Callable[[Weights], Path], settings: Settings) -> InceptionFeatures:
-    """Raises InstrumentMissing where the weights are not here, UserError for another file or a
-    failed self-test."""
+    """Raises InstrumentMissing if the weights are missing, UserError if the file is a different one
+    or the self-test fails."""
     return inception_features(find(WEIGHTS), sha256=settings.sha256)

@@ -1,4 +1,4 @@
-"""The mini suite's feature network: a small one that is bundled."""
+"""The mini suite's feature network, small and bundled."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MINI_WEIGHTS = Path(__file__).parents[2] / "suites" / "mini" / "features.safeten
 
 
 class MiniNet(nn.Module):
-    """Convolutions and a mean over places: 64 x 64 pixels -> ``width`` features.
+    """Convolutions and a mean over positions: 64 x 64 pixels -> ``width`` features.
 
-    The coordinates join before the last two 1 x 1 convolutions, so that the features can say what
-    is shown and also where; their mean over places adds up the parts of a scene."""
+    The coordinates are added before the last two 1 x 1 convolutions, so that the features can
+    encode both what is shown and where. The mean over positions combines the parts of a scene."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -42,9 +42,10 @@ class MiniNet(nn.Module):
 
 
 class MiniFeatures:
-    """The mini suite's feature network, trained by ``train_mini_features``; 64 x 64 pixels.
+    """The mini suite's feature network for 64 x 64 pixels.
 
-    Raises UserError where the weights are missing or damaged."""
+    ``harmon_eval.suites.mini.train_features`` trained it. Raises UserError if the weights are
+    missing or damaged."""
 
     name = "mini"
     side = 64
@@ -56,11 +57,11 @@ class MiniFeatures:
                 names = file.keys()
                 tensors = {name: file.get_tensor(name).float() for name in names}
             net = MiniNet(len(tensors["mix.2.bias"]))
-            # BatchNorm's counter of steps is no weight and is not stored.
+            # BatchNorm's step counter is not a weight, so it is not stored.
             missing, unexpected = net.load_state_dict(tensors, strict=False)
             missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{weights} holds no mini feature network ({error})") from error
+            raise UserError(f"{weights} is not the mini feature network ({error})") from error
         if missing or unexpected:
             raise UserError(f"{weights}: missing {missing}, unexpected {unexpected}")
         self.net = net.eval()

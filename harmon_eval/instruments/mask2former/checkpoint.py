@@ -1,4 +1,7 @@
-"""MMDetection's Mask2Former checkpoint file as a transformers network; every tensor counts."""
+"""Load MMDetection's Mask2Former checkpoint file into a transformers network.
+
+Every tensor is checked: none may be missing, left over or misshapen.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,16 @@ from harmon_eval.store.digests import sha256_of
 if TYPE_CHECKING:
     from transformers import Mask2FormerForUniversalSegmentation
 
-# The release tool names a file by the first digits of its SHA-256.
+# MMDetection's release tool puts the first digits of the SHA-256 into the file name.
 RELEASES = {
     "743b7d99": "mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco_20220504_001756-743b7d99.pth",
     "c9d0c4f2": "mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco_20220504_001756-c9d0c4f2.pth",
 }
 COCO_NAMES = {"computer mouse": "mouse", "tv remote": "remote", "computer keyboard": "keyboard"}
-# Without a value of their own in the file: of the loss, and of a norm that the backbone skips.
+# Not in the file: they belong to the loss and to a norm that the backbone does not use.
 NOT_STORED = ("criterion.empty_weight", "model.pixel_level_module.encoder.swin.layernorm.")
-# Numbers as NumPy scalars in a file's notes are data; nothing else beyond tensors is let in.
+# The file's metadata contains NumPy scalars, which are harmless. Besides these, only tensors and
+# plain values may be unpickled.
 _SCALAR = np.float64(0).__reduce__()[0]
 NUMPY_SCALARS: list[Any] = [
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
@@ -36,34 +40,37 @@ NUMPY_SCALARS: list[Any] = [
 
 
 def released(path: Path) -> str:
-    """The file's SHA-256. Raises UserError where it is no released file."""
+    """The file's SHA-256. Raises UserError if it is not a released file."""
     digest = sha256_of(path)
     if digest[:8] not in RELEASES:
         raise UserError(
             f"{path} is not the detector that GenEval names: its SHA-256 begins with {digest[:8]} "
-            f"instead of {' or '.join(RELEASES)}; get it again (the download may be cut short)"
+            f"instead of {' or '.join(RELEASES)}; download it again (it may be incomplete)"
         )
     return digest
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint under 2.x names. Unpickles nothing but tensors and plain values.
+    """The tensors of a checkpoint under MMDetection 2.x names.
 
-    Raises UserError for what is no such checkpoint or holds more than that."""
+    Unpickles only tensors and plain values. Raises UserError if the file is not such a checkpoint
+    or holds anything else."""
     try:
         with torch.serialization.safe_globals(NUMPY_SCALARS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{path} holds more than tensors and plain values and is not opened ({reason}); "
+            f"{path} holds more than tensors and plain values, so it is not opened ({reason}); "
             f"use {RELEASES['743b7d99']} as MMDetection published it"
         ) from None
     except (OSError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path} is no PyTorch file or is cut short: {error}") from None
+        raise UserError(f"{path} is not a PyTorch file or is incomplete: {error}") from None
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path} has no state_dict of tensors: it is no MMDetection checkpoint")
+        raise UserError(
+            f"{path} has no state_dict of tensors, so it is not an MMDetection checkpoint"
+        )
     _check_classes(path, content.get("meta"))
     return {keys.generation_2(name): value for name, value in state.items()}
 
@@ -72,21 +79,21 @@ def _check_classes(path: Path, meta: object) -> None:
     classes = meta.get("CLASSES") if isinstance(meta, dict) else None
     expected = [COCO_NAMES.get(name, name) for name in OBJECT_NAMES]
     if classes is not None and list(classes) != expected:
-        raise UserError(f"{path} was trained on other classes than COCO's 80 in their order")
+        raise UserError(f"{path} was not trained on COCO's 80 classes in their usual order")
 
 
 def network(state: Mapping[str, Tensor], source: str) -> Mask2FormerForUniversalSegmentation:
     """A transformers network with exactly these tensors (2.x names), float32, for inference.
 
-    ``source`` stands in errors. Raises UserError that names every tensor that is missing, has no
-    place, or has another shape or order than the network's."""
+    Error messages name ``source``. Raises UserError listing every tensor that is missing,
+    unexpected, or has a different shape or order than the network's."""
     from transformers import Mask2FormerConfig, SwinConfig
     from transformers import Mask2FormerForUniversalSegmentation as Network
 
     try:
         sizes = keys.network_sizes({name: tuple(value.shape) for name, value in state.items()})
     except (KeyError, ValueError) as error:
-        raise UserError(f"{source} is no Mask2Former with a Swin backbone: {error}") from None
+        raise UserError(f"{source} is not a Mask2Former with a Swin backbone: {error}") from None
     backbone = SwinConfig(**sizes.pop("backbone"))
     made = Network(Mask2FormerConfig(backbone_config=backbone, **sizes))
     converted, unknown = keys.to_transformers(state)
@@ -99,7 +106,7 @@ def network(state: Mapping[str, Tensor], source: str) -> Mask2FormerForUniversal
             for n, v in converted.items()
             if n in own and own[n].shape != v.shape
         ],
-        "ordered otherwise": keys.wrong_position_index(state),
+        "in a different order": keys.wrong_position_index(state),
     }
     if said := "; ".join(f"{kind}: {', '.join(names)}" for kind, names in flaws.items() if names):
         raise UserError(f"{source} does not fit the network: {said}")

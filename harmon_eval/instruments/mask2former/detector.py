@@ -1,4 +1,4 @@
-"""GenEval's detector: MMDetection's Mask2Former (Swin-S, COCO instances) inside transformers.
+"""GenEval's detector: MMDetection's Mask2Former (Swin-S, COCO instances) run by transformers.
 
 Cheng et al. 2022, arXiv 2112.01527; configuration ``mask2former_swin-s-p4-w7-224_lsj_8x2_50e_coco``
 of MMDetection 2.x, which GenEval (arXiv 2310.11513) names. Needs neither mmcv nor mmdet.
@@ -21,7 +21,8 @@ from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 from harmon_eval.store.digests import sha256_of
 
 Found = dict[str, tuple[np.ndarray, np.ndarray]]
-# What the self-test must find in the photograph, and how sure: far above GenEval's highest 0.9.
+# What the self-test must find in the photograph, and the score it must exceed: GenEval's highest
+# threshold.
 KNOWN_OBJECT, KNOWN_SCORE = "person", 0.9
 
 
@@ -36,7 +37,7 @@ class Detector(Protocol):
 
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32: scores are compared with 0.3 and 0.9."""
+    """Turn off autocast and TF32, because scores are compared with the thresholds 0.3 and 0.9."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -52,10 +53,10 @@ def full_float32(device: torch.device) -> Iterator[None]:
 
 
 class Mask2FormerDetector:
-    """Detections of ``network`` with the official pixels before it and after it.
+    """Runs ``network`` with the official preprocessing and postprocessing.
 
-    ``network`` takes (1, 3, H, W) pixels and answers with class and mask logits. One image at a
-    time: padding to another's size would change what the network sees."""
+    ``network`` takes (1, 3, H, W) pixels and returns class and mask logits. Images are processed
+    one at a time, because padding to the size of another image would change the network's input."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Mask2FormerDetector:
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> pixels.Detections:
-        """(H, W, 3) uint8 RGB. Raises UserError where the network answers with no numbers."""
+        """Detections in (H, W, 3) uint8 RGB. Raises UserError if scores are NaN or infinite."""
         prepared = pixels.prepare(image, self.pipeline)
         with full_float32(self.device):
             logits = self.network(pixel_values=prepared.pixels.to(self.device))
@@ -85,12 +86,12 @@ class Mask2FormerDetector:
                 self.pipeline.max_per_image,
             )
         if not bool(found.scores.isfinite().all()):
-            raise UserError(f"{self.identity} answers with no numbers: its weights are damaged")
+            raise UserError(f"{self.identity} returns NaN or infinity: its weights are damaged")
         return found
 
 
 def by_class(found: pixels.Detections) -> Found:
-    """Detections under GenEval's class names, in COCO's order, best first within each."""
+    """Detections by GenEval's class names, in COCO's order, best first within each class."""
     boxes = torch.cat([found.boxes, found.scores[:, None]], dim=1).cpu().numpy()
     masks, labels = found.masks.cpu().numpy(), found.labels.cpu().numpy()
     return {
@@ -108,9 +109,12 @@ def official_detector(path: Path, device: str | None = None) -> Mask2FormerDetec
 
 
 def hub_detector(folder: Path, device: str | None = None) -> Mask2FormerDetector:
-    """A transformers checkpoint (config.json and model.safetensors in ``folder``) of another
-    training run. Its scores are not calibrated for GenEval's thresholds: never in one column with
-    the others, hence the identity ``geneval-hf``. Raises UserError for what is none."""
+    """A transformers checkpoint (config.json and model.safetensors in ``folder``) of a different
+    training run.
+
+    Its scores are not calibrated for GenEval's thresholds, so they must never share a column with
+    those of the official detector. Its identity ``geneval-hf`` keeps them apart. Raises UserError
+    if the folder holds no such checkpoint."""
     from transformers import Mask2FormerForUniversalSegmentation as Network
 
     weights = folder / "model.safetensors"
@@ -120,17 +124,17 @@ def hub_detector(folder: Path, device: str | None = None) -> Mask2FormerDetector
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder} holds no Mask2Former of transformers: {reason}") from None
+        raise UserError(f"{folder} holds no transformers Mask2Former: {reason}") from None
     if network.config.num_labels != len(OBJECT_NAMES):
-        raise UserError(f"{folder}: {network.config.num_labels} classes instead of COCO's 80")
+        raise UserError(f"{folder} has {network.config.num_labels} classes instead of COCO's 80")
     digest = sha256_of(weights)
     return Mask2FormerDetector(network.eval(), f"geneval-hf {folder.name} sha256:{digest}", device)
 
 
 def known_photograph() -> np.ndarray:
-    """The portrait of Grace Hopper (U.S. Navy, public domain) that matplotlib carries, uint8 RGB.
+    """The portrait of Grace Hopper (U.S. Navy, public domain) that matplotlib ships, uint8 RGB.
 
-    Raises UserError without matplotlib."""
+    Raises UserError if matplotlib is not installed."""
     from harmon_eval.files.images import read_rgb
 
     try:
@@ -144,10 +148,10 @@ def known_photograph() -> np.ndarray:
 
 
 def self_test(detector: Detector) -> None:
-    """Refuse a detector that does not see the person in a portrait, as happens with mismatched
-    weights and on some GPU and driver combinations, where scores come out low without an error.
+    """Refuse a detector that does not find the person in a portrait.
 
-    Raises UserError."""
+    This happens with mismatched weights and on some combinations of GPU and driver, where scores
+    are too low but there is no error. Raises UserError."""
     (found,) = detector([known_photograph()])
     boxes, _ = found.get(KNOWN_OBJECT, (np.zeros((0, 5), dtype=np.float32), None))
     best = float(boxes[:, 4].max()) if len(boxes) else 0.0
@@ -155,5 +159,6 @@ def self_test(detector: Detector) -> None:
         raise UserError(
             f"the detector fails its self-test: {KNOWN_OBJECT} in a portrait scored {best:.3f}, "
             f"expected above {KNOWN_SCORE}; nothing is marked ({detector.identity}). Try another "
-            "driver or the CPU (CUDA_VISIBLE_DEVICES= before the command), or get the weights again"
+            "driver or the CPU (CUDA_VISIBLE_DEVICES= before the command), or download the weights "
+            "again"
         )

@@ -1,8 +1,9 @@
-"""MMDetection's names and layouts of Mask2Former's tensors, and transformers' for the same network.
+"""Names and layouts of Mask2Former's tensors in MMDetection and in transformers.
 
-One table, read in both directions. Sizes are taken from the tensors' shapes. The network is the
-same function on both sides; what differs beside names: attention projections packed in one tensor,
-and the order in which patch merging lays its four neighbours side by side.
+One table maps the names, and it is read in both directions. Sizes are taken from the tensors'
+shapes. Both networks compute the same function. Apart from names, two things differ: MMDetection
+packs the attention projections into one tensor, and patch merging concatenates its four neighbours
+in a different order.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Names of the third generation -> of the second. The decoder's first attention is the cross one.
+# MMDetection 3.x names -> 2.x names. The decoder's first attention is the cross-attention.
 GENERATION_3 = (
     (r"(pixel_decoder\.encoder\.layers\.\d+)\.self_attn\.", r"\1.attentions.0."),
     (r"(transformer_decoder\.layers\.\d+)\.cross_attn\.", r"\1.attentions.0."),
@@ -33,7 +34,8 @@ _PIXEL = ("panoptic_head.pixel_decoder.encoder.layers.#.", _DECODER + "encoder.l
 _LAYER = ("panoptic_head.transformer_decoder.layers.#.", _QUERIES + "decoder.layers.#.")
 _HEAD = "panoptic_head."
 
-# "#" stands for a number, "*" for weight or bias, "@" for q, k and v, packed in one tensor there.
+# "#" stands for a number, "*" for weight or bias, "@" for q, k and v, which MMDetection packs into
+# one tensor.
 NAMES: dict[str, str] = {
     "backbone.patch_embed.projection.*": _SWIN + "swin.embeddings.patch_embeddings.projection.*",
     "backbone.patch_embed.norm.*": _SWIN + "swin.embeddings.norm.*",
@@ -53,7 +55,7 @@ NAMES: dict[str, str] = {
     },
     _MERGE[0] + "norm.*": _MERGE[1] + "norm.*",
     _MERGE[0] + "reduction.weight": _MERGE[1] + "reduction.weight",
-    # Their norms count from 0, the stages here from 1.
+    # MMDetection counts norms from 0; transformers counts stages from 1.
     **{f"backbone.norm{i}.*": f"{_SWIN}hidden_states_norms.stage{i + 1}.*" for i in range(4)},
     **{
         _HEAD + "pixel_decoder." + theirs: _DECODER + ours
@@ -100,7 +102,7 @@ NAMES: dict[str, str] = {
 
 
 def generation_2(name: str) -> str:
-    """A tensor's name in MMDetection 2.x; those of 2.x are left as they are."""
+    """A tensor's name in MMDetection 2.x; names that are already 2.x stay unchanged."""
     name = name.removeprefix("module.")
     for pattern, replacement in GENERATION_3:
         name = re.sub(pattern, replacement, name)
@@ -118,7 +120,7 @@ class _Rule:
     target: str
 
     def names(self, match: re.Match[str]) -> list[str]:
-        """transformers' name, or its three names for a packed tensor."""
+        """The transformers name, or the three names for a packed tensor."""
         values = iter(match.groups())
         name = "".join(next(values) if c in "#*" else c for c in self.target)
         return [name.replace("@", letter) for letter in "qkv"] if "@" in name else [name]
@@ -128,7 +130,7 @@ _RULES = [_Rule(_pattern(theirs), ours) for theirs, ours in NAMES.items()]
 
 
 def target_names(name: str) -> list[str]:
-    """Where a 2.x tensor goes; empty for one that has no place in the network."""
+    """The transformers names for a 2.x tensor; empty if it has no place in the network."""
     for rule in _RULES:
         if match := rule.source.match(name):
             return rule.names(match)
@@ -136,16 +138,16 @@ def target_names(name: str) -> list[str]:
 
 
 def _merge_order(last: Tensor) -> Tensor:
-    """Patch merging's inputs (..., 4C): from [c, dy, dx], as MMDetection unfolds them, to
-    [dx, dy, c], as transformers joins the four shifted maps."""
+    """Reorder patch merging's inputs (..., 4C) from [c, dy, dx], as MMDetection unfolds them, to
+    [dx, dy, c], as transformers concatenates the four shifted maps."""
     shaped = last.unflatten(-1, (-1, 2, 2))  # (..., C, dy, dx)
     return shaped.movedim((-1, -2, -3), (-3, -2, -1)).flatten(-3)
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Tensors under transformers' names, and the names (2.x) that have no place there.
+    """Tensors under transformers' names, and the 2.x names that have no place there.
 
-    Index buffers of the position bias are left out: ``wrong_position_index`` looks at them."""
+    Index buffers of the position bias are skipped; ``wrong_position_index`` checks them."""
     converted: dict[str, Tensor] = {}
     unknown = []
     for name, value in state.items():
@@ -162,7 +164,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], lis
 
 
 def position_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of places in a window, (window², window²) int64."""
+    """Row of the bias table for each pair of positions in a window, (window², window²) int64."""
     rows, columns = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     down, across = rows.flatten(), columns.flatten()
     down, across = down[:, None] - down, across[:, None] - across
@@ -170,7 +172,7 @@ def position_index(window: int) -> Tensor:
 
 
 def wrong_position_index(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of index buffers that say another order of the bias table than transformers'."""
+    """Names of index buffers whose bias table has a different order than in transformers."""
     return [
         name
         for name, value in state.items()
@@ -185,9 +187,11 @@ def _counted(template: str, names: Iterable[str]) -> int:
 
 
 def network_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Sizes of the network from 2.x names and shapes, as fields of transformers' configuration;
-    ``backbone`` holds those of the Swin backbone. Raises KeyError for a name that is missing,
-    ValueError where encoder and decoder differ in heads or width, which one network here cannot."""
+    """Sizes of the network from 2.x names and shapes, as fields of transformers' configuration.
+
+    ``backbone`` holds the fields of the Swin backbone. Raises KeyError if a name is missing, and
+    ValueError if encoder and decoder differ in heads or width, which transformers cannot express.
+    """
     stage = "backbone.stages.{}.blocks.0.attn.w_msa.relative_position_bias_table"
     block = "backbone.stages.%d.blocks.{}.norm1.weight"
     stages = _counted(stage, shapes)
@@ -198,7 +202,9 @@ def network_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     offsets = shapes[pixel.format(0) + "attentions.0.sampling_offsets.weight"][0]
     heads, rest = divmod(offsets, levels * points * 2)
     if rest or levels != 3 or width % heads:
-        raise ValueError(f"{offsets} sampling offsets of {levels} levels make no whole heads")
+        raise ValueError(
+            f"{offsets} sampling offsets on {levels} levels do not give a whole number of heads"
+        )
     table = shapes[stage.format(0)][0]
     return {
         "feature_size": width,

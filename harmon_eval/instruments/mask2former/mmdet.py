@@ -1,8 +1,8 @@
-"""GenEval's detector run by MMDetection 2.x itself: a second instrument, to check the first.
+"""GenEval's detector run by MMDetection 2.x itself: a second instrument that checks the first.
 
-Needs ``mmcv==1.7.2`` and ``mmdet==2.28.2`` (docs/official.md says how to install them); the build
-of mmcv without compiled operations is enough, since this network has a PyTorch form of the only one
-that it uses.
+Needs ``mmcv==1.7.2`` and ``mmdet==2.28.2`` (docs/official.md says how to install them). An mmcv
+build without compiled operations is enough: this network uses only one of them, and mmcv also has
+it in PyTorch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXTENSION = "mmcv._ext"
 
 
 class _NoOperations(ModuleType):
-    """Stands where mmcv expects its compiled operations; each of them says so when called."""
+    """Replaces mmcv's compiled operations; each raises UserError when it is called."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -41,11 +41,13 @@ class _NoOperations(ModuleType):
 
 
 def _mmdet() -> Any:
-    """mmdet, with a stand-in for operations that were not compiled. Raises UserError."""
+    """Import mmdet, with a stand-in for missing compiled operations.
+
+    Raises UserError if mmcv or mmdet is not installed, or if mmdet is not 2.x."""
     if find_spec("mmcv") is None or find_spec("mmdet") is None:
         raise UserError(
             "--detector mmdet needs mmcv 1.7.2 and mmdet 2.28.2, which are not installed: see "
-            "docs/official.md, or leave --detector out (mask2former gives the same detections)"
+            "docs/official.md, or leave out --detector (mask2former gives the same detections)"
         )
     if find_spec(EXTENSION) is None and EXTENSION not in sys.modules:
         stand_in = _NoOperations(EXTENSION)
@@ -54,18 +56,18 @@ def _mmdet() -> Any:
     import mmdet
 
     if not mmdet.__version__.startswith("2."):
-        raise UserError(f"mmdet {mmdet.__version__} prepares images otherwise: install 2.28.2")
+        raise UserError(f"mmdet {mmdet.__version__} prepares images differently: install 2.28.2")
     return mmdet
 
 
 def build(config: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Any:
-    """mmdet's network by its own configuration, loaded strictly. Raises UserError."""
+    """mmdet's network, built from its own configuration. Raises UserError if weights do not fit."""
     _mmdet()
     import mmcv
     from mmcv.ops import multi_scale_deform_attn
     from mmdet.models import build_detector
 
-    # The PyTorch form everywhere: there may be no compiled one.
+    # Use the PyTorch version everywhere, because there may be no compiled one.
     multi_scale_deform_attn.IS_CUDA_AVAILABLE = False
     plain = mmcv.Config({"model": dict(config)}).model
     plain.backbone.init_cfg = None
@@ -78,7 +80,7 @@ def build(config: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Any:
 
 
 class MMDetDetector:
-    """mmdet's own network and fusion head behind this package's tensor of pixels."""
+    """mmdet's own network and fusion head, with this package's preprocessing."""
 
     def __init__(
         self,
@@ -119,7 +121,8 @@ class MMDetDetector:
 
 
 def mmdet_detector(path: Path, device: str | None = None) -> MMDetDetector:
-    """The released checkpoint at ``path`` in mmdet itself. Raises UserError."""
+    """The released checkpoint at ``path``, run by mmdet itself. Raises UserError if it does not
+    fit, or if mmdet is missing."""
     mmdet = _mmdet()
     import mmcv
 

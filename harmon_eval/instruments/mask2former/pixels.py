@@ -1,7 +1,7 @@
-"""MMDetection 2.x around Mask2Former: pixels into the network, logits out of it to detections.
+"""MMDetection 2.x's pre- and postprocessing for Mask2Former: image to pixels, logits to detections.
 
-Everything here is arithmetic that decides scores: how an image is resized and padded (the network
-sees the padding), and in which order masks are enlarged, cut and counted.
+All of this arithmetic affects scores: how an image is resized and padded (the network sees the
+padding), and in which order masks are enlarged, cropped and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ BITS = 11  # OpenCV's fixed-point weights of bilinear resizing in 8 bit
 @dataclass(frozen=True)
 class Pipeline:
     """Options of the published configuration. Images are resized to fit ``long`` x ``short``,
-    padded right and below with ``pad_value`` to multiples of ``divisor``, and normalised (RGB)."""
+    padded on the right and at the bottom with ``pad_value`` to multiples of ``divisor``, and
+    normalised (RGB)."""
 
     long: int = 1333
     short: int = 800
@@ -35,7 +36,7 @@ PUBLISHED = Pipeline()
 
 @dataclass(frozen=True)
 class Prepared:
-    """``pixels`` (1, 3, H, W) float32; heights and widths of the image in it and before it."""
+    """``pixels`` (1, 3, H, W) float32, and the image size (H, W) after and before resizing."""
 
     pixels: Tensor
     resized: tuple[int, int]
@@ -58,13 +59,14 @@ class Detections:
 
 
 def resized_size(height: int, width: int, pipeline: Pipeline = PUBLISHED) -> tuple[int, int]:
-    """Height and width that fit the limits, aspect ratio kept."""
+    """Height and width that fit the limits and keep the aspect ratio."""
     factor = min(pipeline.long / max(height, width), pipeline.short / min(height, width))
     return int(height * factor + 0.5), int(width * factor + 0.5)
 
 
 def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower source index (int64) and position between it and the next (float32), an output each."""
+    """For each output pixel: the lower source index (int64), and the position between it and the
+    next one (float32)."""
     step = 1 / (target / source)
     position = ((np.arange(target) + 0.5) * step - 0.5).astype(np.float32)
     low = np.floor(position)
@@ -72,17 +74,17 @@ def _taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fixed(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the lower and the upper tap as integers, rounded half to even."""
+    """Weights of the lower and the upper tap as integers, with halves rounded to even."""
     scale = np.float32(1 << BITS)
     lower, upper = (np.float32(1) - share) * scale, share * scale
     return np.rint(lower).astype(np.int64), np.rint(upper).astype(np.int64)
 
 
 def opencv_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, C) uint8 -> (height, width, C) uint8: OpenCV's INTER_LINEAR in its own integers.
+    """(H, W, C) uint8 -> (height, width, C) uint8: OpenCV's INTER_LINEAR in integer arithmetic.
 
-    Two taps an axis at half-pixel centres, no antialiasing. The shifts before and after the
-    vertical products belong to it: rounding once instead differs in every eighth value."""
+    Two taps per axis at half-pixel centres, no antialiasing. The bit shifts before and after the
+    vertical products are part of it: rounding only once would change every eighth value."""
     left, share = _taps(image.shape[1], width)
     share = np.where((left < 0) | (left >= image.shape[1] - 1), np.float32(0), share)
     left = left.clip(0, image.shape[1] - 1)
@@ -99,7 +101,7 @@ def opencv_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def prepare(image: np.ndarray, pipeline: Pipeline = PUBLISHED) -> Prepared:
-    """(H, W, 3) uint8 RGB to the network's input: resize in 8 bit, pad, normalise."""
+    """(H, W, 3) uint8 RGB -> the network's input: resize in 8 bit, pad, normalise."""
     original = (image.shape[0], image.shape[1])
     resized = resized_size(*original, pipeline)
     smaller = image if resized == original else opencv_bilinear(image, *resized)
@@ -115,7 +117,7 @@ def prepare(image: np.ndarray, pipeline: Pipeline = PUBLISHED) -> Prepared:
 
 
 def full_masks(logits: Tensor, padded: tuple[int, int], prepared: Prepared) -> Tensor:
-    """Mask logits (n, h, w) -> (n, H, W) at the original size: enlarge, cut the padding, resize."""
+    """Mask logits (n, h, w) -> (n, H, W) at the original size: enlarge, crop, resize."""
 
     def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
@@ -125,7 +127,8 @@ def full_masks(logits: Tensor, padded: tuple[int, int], prepared: Prepared) -> T
 
 
 def tight_boxes(masks: Tensor) -> Tensor:
-    """(n, H, W) bool -> (n, 4) float32: first column and row, last ones + 1; zeros where empty."""
+    """(n, H, W) bool -> (n, 4) float32: first column and row, then last column and row + 1. All are
+    zero for an empty mask."""
 
     def ends(occupied: Tensor) -> tuple[Tensor, Tensor]:  # (n, size)
         places = torch.arange(occupied.shape[1], device=occupied.device)
@@ -140,11 +143,11 @@ def tight_boxes(masks: Tensor) -> Tensor:
 def detections(
     class_logits: Tensor, mask_logits: Tensor, prepared: Prepared, max_per_image: int = 100
 ) -> Detections:
-    """Last layer's class logits (Q, classes + 1) and mask logits (Q, h, w) to detections.
+    """The last layer's class logits (Q, classes + 1) and mask logits (Q, h, w) -> detections.
 
-    The best (query, class) pairs over the whole table are kept: a query may be found under several
-    classes, and nothing is suppressed. Score: class probability times the mask's mean probability.
-    """
+    Keeps the best (query, class) pairs of the whole table, so a query may appear under several
+    classes, and nothing is suppressed. The score is the class probability times the mask's mean
+    probability."""
     shares = class_logits.softmax(-1)[:, :-1]  # the last is "no object"
     best = shares.flatten().topk(min(max_per_image, shares.numel()))
     query = best.indices // shares.shape[1]

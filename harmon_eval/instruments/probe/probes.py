@@ -52,7 +52,7 @@ class Probes:
     def parts(self) -> Parts:
         """Of the run's manifest; empty where it names none."""
         assert self.store is not None
-        file = self.store.path.parent / MANIFEST
+        file = self.store.root / MANIFEST
         identity = read_json(file)["identity"] if file.exists() else {}
         named: dict[str, Any] = identity.get("model", {}).get("settings", {}).get("parts", {})
         return {str(name): (int(start), int(stop)) for name, (start, stop) in named.items()}

@@ -1,8 +1,8 @@
-"""k-NN beside the linear probes: nothing is learned, so it shows the features' own geometry.
+"""A k-NN probe beside the linear probes. It learns nothing, so it shows the features' geometry.
 
-Wu et al. 2018 (arXiv 1805.01978) as DINO uses it (Caron et al. 2021, arXiv 2104.14294): cosine
-similarity s, the 20 nearest training images vote with weight exp(s / 0.07). Both sides are read by
-blocks, so that features may lie in mapped memory.
+Wu et al. 2018 (arXiv 1805.01978), as used by DINO (Caron et al. 2021, arXiv 2104.14294): with
+cosine similarity s, the 20 nearest training images vote with weight exp(s / 0.07). Both tables are
+read in blocks, so the features may be in mapped memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def knn_ranks(train: Table, test: Table, classes: int) -> np.ndarray:
-    """``ranks`` of the test rows by the nearest of train; raw features, not scaled."""
+    """``ranks`` of the test rows by their nearest training rows. Uses raw, unscaled features."""
     parts = []
     for queries, own in _blocks(test):
         nearest, labels = _nearest(queries, train)
-        # Relative to s = 1, which leaves the order alone.
+        # Relative to s = 1, which does not change the order.
         weights = np.exp((nearest - 1) / TEMPERATURE)
         votes = np.zeros((len(queries), classes))
         np.add.at(votes, (np.arange(len(queries))[:, None], labels), weights)
@@ -43,7 +43,7 @@ def _blocks(table: Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _nearest(queries: np.ndarray, train: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Similarities and labels (n, 20) of the nearest rows of train; of equal ones the earlier."""
+    """Similarities and labels (n, 20) of the nearest training rows; ties go to earlier rows."""
     best = np.empty((len(queries), 0), np.float32)
     labels = np.empty((len(queries), 0), np.int64)
     for block, own in _blocks(train):
@@ -56,8 +56,9 @@ def _nearest(queries: np.ndarray, train: Table) -> tuple[np.ndarray, np.ndarray]
 
 
 def _largest(values: np.ndarray) -> np.ndarray:
-    """Places (n, 20) of the largest values of each row, in rising order; of equal ones the first,
-    which no partition promises by itself."""
+    """Columns (n, 20) of the largest values of each row, in ascending order of column.
+
+    Ties go to the first columns, which ``np.partition`` does not guarantee by itself."""
     count = min(NEIGHBOURS, values.shape[1])
     least = np.partition(values, -count, axis=1)[:, -count, None]
     above, equal = values > least, values == least

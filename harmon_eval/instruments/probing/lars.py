@@ -1,14 +1,15 @@
 """Linear probe ``lars-cached``: MAE's recipe (He et al. 2022, arXiv 2111.06377) on stored features.
 
 facebookresearch/mae @ efb2a80: LARS, momentum 0.9, no weight decay, trust coefficient 0.001, 90
-epochs, 10 of them warm-up, then half a cosine; learning rate base * batch / 256; head of standard
-deviation 0.01. Features are standardised exactly, as its BatchNorm without affine would come to.
-Where features of several random crops are stored, each epoch reads the next of them; MAE itself
-draws a new crop every epoch, so this is not MAE's own number and is not called so.
+epochs, of which 10 are warm-up, then half a cosine; learning rate base * batch / 256; head
+initialised with standard deviation 0.01. Features are standardised exactly, which is what MAE's
+BatchNorm without affine parameters converges to. If features of several random crops are stored,
+each epoch uses the next crop. MAE itself draws a new crop every epoch, so this score is not the MAE
+score and is not named after it.
 
-The recipe is not free of scale: the weights move by at most about lr * 0.001 a step. Base 0.1 with
-batches of 16,384 belongs to ImageNet; a smaller set takes batches of 128, and its base learning
-rate is chosen on a hold-out of the training part.
+The recipe depends on the size of the data: the weights move by at most about lr * 0.001 per step.
+A base rate of 0.1 with batches of 16,384 suits ImageNet. A smaller set uses batches of 128, and its
+base learning rate is chosen on a hold-out from the training split.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class LarsFit:
 
 
 class Lars:
-    """LARS (You et al. 2017, arXiv 1708.03888) as in MAE: tensors of more than one dimension get
-    decay and the trust ratio, others neither. The learning rate stays out of the momentum."""
+    """LARS (You et al. 2017, arXiv 1708.03888) as in MAE: tensors with more than one dimension get
+    weight decay and the trust ratio, others get neither. The momentum does not contain the learning
+    rate."""
 
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float = 0.0) -> None:
         self.parameters = list(parameters)
@@ -62,17 +64,18 @@ class Lars:
 
 
 def learning_rate(epoch: float, peak: float) -> float:
-    """At a fractional epoch: linear from 0 to ``peak`` over ten epochs, then half a cosine to 0."""
+    """The rate at a (fractional) epoch: linear from 0 to ``peak`` over ten epochs, then half a
+    cosine to 0."""
     if epoch < WARM_UP:
         return peak * epoch / WARM_UP
     return peak * 0.5 * (1 + math.cos(math.pi * (epoch - WARM_UP) / (EPOCHS - WARM_UP)))
 
 
 def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int) -> Head:
-    """Train a head on minibatches that are read as they come; the last partial one is dropped.
+    """Train a head on minibatches, read one at a time. The last partial batch is dropped.
 
-    ``views`` are the same images, each in another random crop (or as they are): epochs take them
-    in turn."""
+    ``views`` are tables of the same images, each with a different random crop (or uncropped).
+    Epochs use them in turn."""
     generator = torch.Generator().manual_seed(SEED)
     count, width = len(views[0]), views[0].width
     weight = torch.empty(classes, width)
@@ -86,7 +89,7 @@ def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int) -> Hea
         table = views[epoch % len(views)]
         order = torch.randperm(count, generator=generator).numpy()
         for step in range(steps):
-            # In rising order, which a mapped file reads faster; a mean does not mind.
+            # Ascending order reads faster from a mapped file; the mean does not depend on order.
             x, labels = table.take(np.sort(order[step * batch : (step + 1) * batch]))
             logits = F.linear(torch.from_numpy(x).float(), weight, bias)
             loss = F.cross_entropy(logits, torch.from_numpy(labels))
@@ -96,12 +99,13 @@ def fit(views: Sequence[Table], classes: int, base_lr: float, batch: int) -> Hea
 
 
 def probe(plain: Table, views: Sequence[Table], classes: int) -> LarsFit:
-    """As published for a set of ImageNet's size; else with the base rate of the best hold-out.
+    """Fit as published for a set of ImageNet's size, otherwise with the base rate that is best on
+    the hold-out.
 
-    ``plain`` are the images as they are, which judge the hold-out, as they do the test images."""
+    ``plain`` holds the uncropped images. The hold-out uses them, as the test images do."""
     if len(plain) >= IMAGENET_SIZE:
         return LarsFit(fit(views, classes, BASE_LR, IMAGENET_BATCH), BASE_LR)
-    kept = [hold_out(view, classes)[0] for view in views]  # of every view the same images
+    kept = [hold_out(view, classes)[0] for view in views]  # the same images in every view
     held = hold_out(plain, classes)[1]
     chosen = BASE_LR
     if len(held):

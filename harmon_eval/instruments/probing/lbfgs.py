@@ -1,10 +1,11 @@
 """Linear probe ``lbfgs``: logistic regression as a convex problem, without a learning rate.
 
-Mean cross-entropy + (lambda / 2) * ||W||^2, the bias free, from zero, full batch, in float64;
-L-BFGS with memory 10 (scipy's, strong Wolfe) to a gradient of at most 1e-5 or 1,000 iterations.
-It is scikit-learn's ``LogisticRegression(C=1 / (lambda * N))``, but reads features chunk by chunk,
-so a table larger than memory will do. Lambda is chosen on a hold-out of the training part; CLIP's
-linear probe (Radford et al. 2021, arXiv 2103.00020, A.3) is of this kind.
+It minimises the mean cross-entropy + (lambda / 2) * ||W||^2 in float64 with full batches, starting
+at zero; the bias has no penalty. L-BFGS with memory 10 (scipy's, strong Wolfe) runs until the
+gradient is at most 1e-5, or for 1,000 iterations. The result equals scikit-learn's
+``LogisticRegression(C=1 / (lambda * N))``, but features are read in chunks, so the table may be
+larger than memory. Lambda is chosen on a hold-out from the training split. CLIP's linear probe
+(Radford et al. 2021, arXiv 2103.00020, A.3) is of this kind.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from scipy.special import logsumexp
 from harmon_eval.instruments.probing.table import Head, Table, hold_out, top1
 
 STRENGTHS = tuple(10.0**power for power in range(-1, -8, -1))  # strong to weak
-DEFAULT_STRENGTH = 1e-4  # where nothing can be held out
+DEFAULT_STRENGTH = 1e-4  # used if nothing can be held out
 MEMORY, GRADIENT, ITERATIONS = 10, 1e-5, 1000
 
 
 @dataclass(frozen=True)
 class Fit:
-    """``gradient`` is the largest absolute entry at the end, ``loss`` the penalised one."""
+    """``gradient`` is its largest absolute entry at the end; ``loss`` includes the penalty."""
 
     head: Head
     strength: float
@@ -40,7 +41,8 @@ class Fit:
 def loss_and_gradient(
     flat: np.ndarray, table: Table, classes: int, strength: float
 ) -> tuple[float, np.ndarray]:
-    """Of ``flat``, the weight (D, K) with the bias (K,) below it; the gradient is flat, too."""
+    """Loss and gradient at ``flat``: the weight (D, K) with the bias (K,) below it, flattened. The
+    gradient has the same form."""
     both = flat.reshape(table.width + 1, classes)
     head = Head(both[:-1], both[-1])
     loss, gradient = 0.0, np.zeros_like(both)
@@ -60,7 +62,7 @@ def loss_and_gradient(
 
 
 def fit(table: Table, classes: int, strength: float, start: Head | None = None) -> Fit:
-    """The minimum for one lambda, from zero or from another solution."""
+    """The minimum for one lambda, starting at zero or at another solution."""
     shape = table.width + 1, classes
     first = np.zeros(shape) if start is None else np.vstack([start.weight, start.bias])
     found = minimize(
@@ -83,7 +85,7 @@ def fit(table: Table, classes: int, strength: float, start: Head | None = None) 
 
 
 def choose_strength(table: Table, classes: int) -> float:
-    """The lambda that is best on the hold-out, of equal ones the strongest."""
+    """The lambda that is best on the hold-out; ties go to the strongest."""
     kept, held = hold_out(table, classes)
     if not len(held):
         return DEFAULT_STRENGTH
@@ -96,5 +98,5 @@ def choose_strength(table: Table, classes: int) -> float:
 
 
 def probe(table: Table, classes: int) -> Fit:
-    """Lambda chosen inside of the table, then a fit to all of it."""
+    """Choose lambda on a hold-out of the table, then fit the whole table."""
     return fit(table, classes, choose_strength(table, classes))

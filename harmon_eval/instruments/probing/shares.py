@@ -1,4 +1,4 @@
-"""From each test image's ranks to shares: top-1 and top-5 of every probe, set and part."""
+"""From the ranks of test images to top-1 and top-5 accuracy, by probe, set and feature part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RANK, FACT = "rank", "fact "
 
 
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """The test images that probes were asked about, by set."""
+    """The test images that the probes classified, with the set as stratum."""
     columns = [str(name) for name in rows if str(name).startswith((RANK, FACT))]
     if not columns:
         return pd.DataFrame()
@@ -18,9 +18,10 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def shares(frame: pd.DataFrame) -> dict[str, float]:
-    """Percent of test images whose class stands first, or among the first five of more classes.
+    """Percent of test images whose class is ranked first, or among the first five if there are more
+    than five classes.
 
-    Other parts of the features have their first alone, as the mean over sets."""
+    Probes on other feature parts report only top-1, as the mean over sets."""
     metrics: dict[str, float] = {}
     if frame.empty:
         return metrics

@@ -1,4 +1,4 @@
-"""What probes learn from: feature vectors with labels, read by chunks so that ImageNet fits."""
+"""Training data for probes: feature vectors with labels, read in chunks so that ImageNet fits."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import numpy as np
 from harmon_eval.core import UserError
 
 CHUNK = 4096
-IN_MEMORY = 2**30  # bytes of features; more of them are memory-mapped
+IN_MEMORY = 2**30  # bytes of features; larger tables are memory-mapped
 EPS = 1e-6
 HELD_OUT = 10
 SEED = 0
 
 
 def stacked(vectors: Sequence[np.ndarray], folder: Path | None = None) -> np.ndarray:
-    """(N, D) float32, beyond ``IN_MEMORY`` bytes in a file below ``folder`` that is mapped.
+    """Stack vectors to (N, D) float32. Above ``IN_MEMORY`` bytes, map a file below ``folder``.
 
-    Raises UserError where the vectors are not all of one length."""
+    Raises UserError if the vectors have different lengths."""
     widths = {len(vector) for vector in vectors}
     if len(widths) != 1:
-        raise UserError(f"feature vectors of different lengths: {sorted(widths)}: mend the model")
+        raise UserError(f"feature vectors have different lengths {sorted(widths)}: fix the model")
     shape = len(vectors), widths.pop()
     if 4 * shape[0] * shape[1] <= IN_MEMORY:
         return np.stack(list(vectors)).astype(np.float32, copy=False)
-    # Not in the system's folder, which may lie in memory; gone with its last map.
+    # Not in the system's temporary folder, which may be in memory. The file disappears with its
+    # last mapping.
     with tempfile.TemporaryFile(dir=folder) as file:
         table = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
     for start in range(0, len(vectors), CHUNK):
@@ -38,9 +39,9 @@ def stacked(vectors: Sequence[np.ndarray], folder: Path | None = None) -> np.nda
 
 @dataclass(frozen=True)
 class Table:
-    """The ``rows`` of features (N, D) with labels (N,), shown as (x - mean) / scale, both (D,).
+    """The ``rows`` of features (N, D) with labels (N,), read as (x - mean) / scale, both (D,).
 
-    Labels count from 0; -1 is a class that the training part does not have."""
+    Labels count from 0; -1 marks a class that is not in the training split."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -56,7 +57,7 @@ class Table:
         return int(self.features.shape[1])
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Standardised features (n, D) float64 and labels (n,) of some of its rows."""
+        """Standardised features (n, D) float64 and labels (n,) of some rows of this table."""
         rows = self.rows[places]
         return (self.features[rows] - self.mean) / self.scale, self.labels[rows]
 
@@ -68,14 +69,15 @@ class Table:
         return replace(self, rows=self.rows[places])
 
     def of(self, rows: np.ndarray) -> Table:
-        """Other rows of the same features, shown by this table's mean and scale."""
+        """Other rows of the same features, read with this table's mean and scale."""
         return replace(self, rows=rows)
 
 
 def standardised(features: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> Table:
-    """Those rows (all) by their own mean and biased variance, (x - mean) / sqrt(variance + 1e-6).
+    """These rows (default: all), standardised as (x - mean) / sqrt(variance + 1e-6).
 
-    That is what BatchNorm without affine parameters converges to. Two passes in float64."""
+    Mean and (biased) variance are those of the rows themselves. BatchNorm without affine parameters
+    converges to this. Takes two passes in float64."""
     rows = np.arange(len(features)) if rows is None else rows
     raw = Table(features, labels, rows, np.zeros(1), np.ones(1))
     mean = sum((x.sum(axis=0) for x, _ in raw.chunks()), np.zeros(raw.width)) / len(raw)
@@ -85,9 +87,10 @@ def standardised(features: np.ndarray, labels: np.ndarray, rows: np.ndarray | No
 
 
 def hold_out(table: Table, classes: int) -> tuple[Table, Table]:
-    """The table without, and only with, ten rows of each class (a fifth of a small class).
+    """Split the table: first the rest, then a hold-out of ten rows of each class.
 
-    A class of a single row gives none. Depends on the order of rows only."""
+    A small class gives a fifth of its rows, a class with a single row gives none. The split depends
+    only on the order of rows."""
     rng = np.random.default_rng(SEED)
     labels = table.labels[table.rows]
     held = np.zeros(len(table), bool)
@@ -100,7 +103,7 @@ def hold_out(table: Table, classes: int) -> tuple[Table, Table]:
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier: weight (D, K) and bias (K,), float64, of standardised features."""
+    """A linear classifier of standardised features: weight (D, K) and bias (K,), float64."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -110,9 +113,9 @@ class Head:
 
 
 def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes (of K) stand before the right one, (n,): 0 is right, below 5 is top-5.
+    """How many of the K classes rank before the right one, (n,): 0 is right, below 5 is top-5.
 
-    Of equal classes the one with the smaller number stands before. Labels of -1 rank last."""
+    Ties go to the smaller class number. Labels of -1 rank last."""
     own = np.take_along_axis(logits, np.maximum(labels, 0)[:, None], axis=1)
     earlier = np.arange(logits.shape[1]) < labels[:, None]
     before = (logits > own) | ((logits == own) & earlier)

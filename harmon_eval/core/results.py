@@ -1,0 +1,66 @@
+"""What a task of a run came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harmon_eval.core.tasks import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many scored samples, and how many independent groups, a metric is based on."""
+
+    n: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The floor of a score: the best score of any constant ``reply``."""
+
+    reply: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The metrics of one task in one run, as in ``metrics.json``.
+
+    ``n`` of ``total`` samples were scored. ``counts`` holds n and groups for each metric,
+    ``unscored`` how often each reason occurred. ``bounds`` are the headline metric if all unscored
+    samples were wrong, and if all were right. ``floor``: the score of the best constant reply."""
+
+    task: str
+    headline: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    n: int
+    total: int
+    unscored: Mapping[str, int]
+    counts: Mapping[str, Count] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    bounds: Interval | None = None
+    floor: Floor | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The headline metric; None if nothing could be scored."""
+        return self.metrics.get(self.headline)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its 95 % interval; None if it has none or there are too few groups."""
+        return self.intervals.get(self.headline)
+
+
+@dataclass(frozen=True)
+class Result(Scores):
+    """The result of one task in one run: its metrics, and ``rows`` with the marks behind them."""
+
+    rows: pd.DataFrame | None = None

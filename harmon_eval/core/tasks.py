@@ -1,0 +1,201 @@
+"""A benchmark: where its data come from, what its numbers mean, and its functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harmon_eval.core.requests import Ask, Request
+from harmon_eval.core.samples import Answer, Drawn, Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published file at ``url``; ``place`` is its path in its folder.
+
+    ``sha256`` and ``md5`` hold the first digits of the digest, as many as the publisher states, or
+    nothing. ``unpack`` is a pattern for the members of an archive to unpack beside it. The
+    pattern's group is the member's path there."""
+
+    url: str
+    place: str
+    sha256: str = ""
+    md5: str = ""
+    unpack: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's data come from in one suite.
+
+    ``files``: file patterns. One match identifies the task's folder; list the published form first.
+    ``text`` tells people what to put there. ``prepare`` fetches the ``downloads``. ``make`` writes
+    the files into an empty folder; raise ``version`` when they change. ``folder`` is the folder's
+    name if it differs from the task's (several tasks may share one)."""
+
+    files: tuple[str, ...] = ()
+    text: str = ""
+    downloads: tuple[Remote, ...] = ()
+    make: Callable[[Path], None] | None = None
+    folder: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's data in one suite, passed to ``Task.samples``."""
+
+    suite: str
+    find: Callable[[], Path]
+    images_per_prompt: int = 4
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the task's files in the benchmark's official formats.
+
+        Raises UserError naming the missing file and where to put it."""
+        return self.find()
+
+    @classmethod
+    def at(cls, folder: Path, suite: str = "official", images_per_prompt: int = 4) -> Data:
+        """The data in a known folder."""
+        return cls(suite, lambda: folder, images_per_prompt)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number returned by ``summarize`` means.
+
+    In ``name``, ``*`` stands for any text, as in ``fid[*]``. ``higher_is_better`` is None if it is
+    neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None means no upper
+    limit. ``rows(rows, name)`` gives a mask of the rows it counts (default: all). Set ``interval``
+    to False for metrics without an interval (counts, chi-squares)."""
+
+    name: str
+    higher_is_better: bool | None = True
+    maximum: float | None = 1.0
+    rows: Callable[[pd.DataFrame, str], pd.Series] | None = None
+    headline: bool = False
+    interval: bool = True
+
+    def names(self, metric: str) -> bool:
+        """Whether this metric has the name ``metric``."""
+        pattern = ".*".join(map(re.escape, self.name.split("*")))
+        return re.fullmatch(pattern, metric, re.DOTALL) is not None
+
+
+def count(name: str) -> Metric:
+    """A metric that counts samples or replies: neither good nor bad, without an interval."""
+    return Metric(name, higher_is_better=None, maximum=None, interval=False)
+
+
+@dataclass(frozen=True)
+class About:
+    """How a task describes itself (docs/tasks.md is made from this).
+
+    ``protocol`` is the source it follows (repository @ commit), ``differs`` says what differs from
+    it and why, ``compares`` how scores compare with other toolkits, ``licence`` is the data's,
+    ``size`` says how much is asked, ``cost`` what a run takes. Raise ``version`` whenever a change
+    moves a score: runs of different versions are never compared."""
+
+    paper: str
+    version: str
+    protocol: str = ""
+    differs: str = ""
+    compares: str = ""
+    licence: str = ""
+    size: str = ""
+    cost: str = ""
+
+
+Instruments = Mapping[str, Any]
+Samples = Callable[[Data], Iterable[Sample]]
+Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
+Summarize = Callable[["pd.DataFrame"], dict[str, float]]
+Follow = Callable[[Sample, Sequence[Answer]], Request]
+Judged = Callable[[Sample, Path | None], Sequence[Ask]]
+Bounds = Callable[[Sample], tuple["str | Row", "str | Row"]]
+Files = Mapping[str, "str | bytes"]
+FilesBefore = Callable[[Sequence[Sample]], Files]
+FilesAfter = Callable[[Sequence[Sample], "pd.DataFrame"], Files]
+Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark: what to ask, how to mark a batch of answers, how to compute the metrics.
+
+    ``mark`` returns one row per answer, in order. A row with ``unscored`` (a reason) is counted but
+    never averaged. The runner adds ``id``, ``group`` and ``stratum``. ``summarize`` is pure and
+    gets only scored rows. ``metrics`` says what its numbers mean; the first matching entry applies.
+
+    ``sources``: suite name -> where the data come from. ``instruments``: role -> default instrument
+    (its name, or a function that opens it), used if the suite has none for that role. ``follow``
+    makes the request of a sample that comes after others. ``judged`` returns what to ask the judge
+    about a sample; its image is None before it is generated. ``bounds`` returns the marks of a
+    sample if it were wrong and if it were right, as rows or as replies to mark. ``files_before``
+    and ``files_after`` (marking) return the benchmark's own files, relative path -> content.
+    ``layout`` reads an image folder in the benchmark's published layout, or returns None for any
+    other layout. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same samples
+    that were generated from other prompts. With ``images_only``, no model is asked for images.
+    ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
+    responses or instruments.
+
+    ``columns``: those that ``summarize`` needs when rows are resampled for intervals (``*`` stands
+    for any text; default: all). ``intervals`` replaces the cluster bootstrap if it does not suit a
+    metric. ``replicates`` replaces the paired comparison (``metrics.statistics.Replicates``)."""
+
+    samples: Samples
+    mark: Mark
+    summarize: Summarize
+    metrics: tuple[Metric, ...]
+    about: About
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    instruments: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+    follow: Follow | None = None
+    judged: Judged | None = None
+    bounds: Bounds | None = None
+    files_before: FilesBefore | None = None
+    files_after: FilesAfter | None = None
+    layout: Callable[[Path], Iterable[Drawn] | None] | None = None
+    rewritten: str = ""
+    images_only: bool = False
+    from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    columns: tuple[str, ...] = ("*",)
+    intervals: Intervals | None = None
+    replicates: Replicate | None = None
+
+    def metric(self, name: str) -> Metric:
+        """The declaration of the metric ``name``. Raises KeyError if there is none."""
+        found = next((metric for metric in self.metrics if metric.names(name)), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    @property
+    def main(self) -> Metric:
+        """The headline metric: the first one declared as headline, otherwise the first one."""
+        return next((metric for metric in self.metrics if metric.headline), self.metrics[0])
+
+    @property
+    def headline(self) -> str:
+        """Name of the headline metric, without a protocol in brackets."""
+        return self.main.name.partition("[")[0]
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.main.higher_is_better is not False
+
+    @property
+    def version(self) -> str:
+        return self.about.version
