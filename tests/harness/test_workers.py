@@ -209,7 +209,7 @@ def test_sigterm_stores_the_batches_under_way(start: Start, nodes: Nodes, tmp_pa
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 143, errors
-    assert errors.rstrip().endswith("SIGTERM: the same command goes on where it stopped")
+    assert errors.rstrip().endswith("SIGTERM: run the same command again to resume")
     stored = (tmp_path / "run/toy_draw/responses.jsonl").read_text().count('{"id": ')
     assert 0 < stored == len((tmp_path / "asked.txt").read_text().splitlines()) < 72
 
