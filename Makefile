@@ -21,8 +21,8 @@ check: .venv/installed-test
 cover: .venv/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
 
-# Thirty kills at random moments instead of the six of `make test`, of a run by itself and of one
-# with workers: of its writer, a worker, a node.
+# Thirty kills at random moments instead of the six of `make test`, and fifteen of a run with
+# workers: of its writer or a worker.
 faults: .venv/installed-test
 	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k random \
 	  tests/harness/test_one_writer.py tests/harness/test_workers.py

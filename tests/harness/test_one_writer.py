@@ -148,7 +148,7 @@ def test_a_signal_ends_the_run_with_its_batch_stored_and_one_line(
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert errors.rstrip().endswith(f"{number.name}: the same command goes on where it stopped")
+    assert errors.rstrip().endswith(f"{number.name}: run the same command again to resume")
     assert "Traceback" not in errors
     stored = (tmp_path / "run/toy_draw/responses.jsonl").read_text().count('{"id": ')
     asked = len((tmp_path / "asked.txt").read_text().splitlines())
