@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from harmon_eval import cli
 from harmon_eval.cli import ask_for_equal_bits
 
 ask_for_equal_bits()  # as every command does, before PyTorch loads
+# Ray reads it when it is imported: nodes of the tests talk on the loopback address only.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 @pytest.fixture
