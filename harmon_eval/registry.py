@@ -84,6 +84,8 @@ def _include(place: Path) -> str:
         raise UserError(
             f"--include {place} cannot be imported ({type(error).__name__}: {error})"
         ) from error
+    except SystemExit as error:
+        raise UserError(f"--include {place} ends the program ({error!r}) when imported") from None
     offered = ("TASK", "open_task", "open_model", "open_instrument")
     if not any(hasattr(module, what) for what in offered):
         return ""
@@ -238,6 +240,7 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     UserError for an unknown name, a broken plug-in, or anything the adapter refuses, such as a
     setting that it does not have, or one with two different values."""
     name, own = settings.split(spec)
+    _check_named(name)
     opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
     beside = {k: v for k, v in (given or {}).items() if v is not None}
@@ -248,6 +251,12 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     if not isinstance(responder, Responder):
         raise UserError(f"model {name!r} is not a harmon_eval.core.Responder: fix its plug-in")
     return responder
+
+
+def _check_named(name: str) -> None:
+    """Raises UserError for no name, such as an unset variable of a shell: it is no default."""
+    if not name.strip():
+        raise UserError("--model names no model: give a name or path, or leave it out")
 
 
 def model_settings(spec: str) -> list[str]:
@@ -261,6 +270,7 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
 
     Raises UserError for an unknown model, or a setting that it does not have."""
     name, own = settings.split(spec)
+    _check_named(name)
     opener, owner, _ = _model_opener(name)
     kind = settings.declared(opener)
     beside = {k: v for k, v in (given or {}).items() if v is not None}

@@ -42,6 +42,9 @@ class OwnModel(Responder):
             found = getattr(self.model, verb)(list(requests))
             if found is None:
                 raise UserError(f"{self.name}.{verb} gave None: it has to give a list")
+            if isinstance(found, str | bytes | Mapping | set):  # these fall apart into something
+                kind = type(found).__name__
+                raise UserError(f"{self.name}.{verb} gave one {kind}: it has to give a list")
             return list(found)
 
         return answered
@@ -53,7 +56,7 @@ class OwnModel(Responder):
         try:
             if not isinstance(value, Mapping):
                 raise TypeError(f"a {type(value).__name__}")
-            return dict(json.loads(json.dumps(dict(value))))
+            return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"{self.name}.{attribute} has to be a dictionary of plain values ({error})"

@@ -54,16 +54,22 @@ def read_json_rows(file: Path) -> list[dict[str, Any]]:
     """A JSON array or JSON lines, whatever the suffix says."""
     text = read_text(file)
     try:
-        rows = (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else [json.loads(line) for line in text.split("\n") if line.strip()]
-        )
+        rows = json.loads(text) if text.lstrip().startswith("[") else list(_json_lines(file, text))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
     if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{file}: every entry must be an object")
     return list(rows)
+
+
+def _json_lines(file: Path, text: str) -> Iterator[Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            if line.strip():
+                yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            cause = getattr(error, "msg", error)
+            raise UserError(f"{file}, line {number} is no JSON ({cause}): mend it") from None
 
 
 def field(row: Mapping[str, Any], name: str, where: str) -> str:
@@ -122,6 +128,12 @@ def read_tsv(file: Path, needs: Sequence[str] = ()) -> list[dict[str, str]]:
         found = ", ".join(list(rows[0])[:12])
         raise UserError(f"{file}: the column {missing[0]!r} is missing; it has {found}")
     return rows
+
+
+def _delimiter(file: Path) -> str:
+    """What separates the head of a CSV file: many spreadsheets write semicolons, some tabs."""
+    head = read_text(file).partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in head), ",")
 
 
 def read_separated(file: Path, delimiter: str) -> list[dict[str, str]]:
@@ -202,7 +214,7 @@ def read_table(file: Path) -> list[dict[str, Any]]:
     if kind == ".tsv":
         return [dict(row) for row in read_tsv(file)]
     if kind == ".csv":
-        return [dict(row) for row in read_separated(file, ",")]
+        return [dict(row) for row in read_separated(file, _delimiter(file))]
     if kind == ".parquet":
         return read_parquet(file)
     raise UserError(f"{file}: give a .jsonl, .json, .csv, .tsv or .parquet file")

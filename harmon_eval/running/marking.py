@@ -227,6 +227,8 @@ def _mark(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Se
         if len(answers) == 1:
             return [{"unscored": str(error) or type(error).__name__}]
         return [row for answer in answers for row in _mark(task, instruments, [answer])]
+    if not isinstance(rows, Sequence):
+        raise UserError(f"the task's mark gave a {type(rows).__name__}: it has to give a list")
     if len(rows) != len(answers):
         raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: mend its mark")
     return rows

@@ -252,7 +252,7 @@ def _answers(value: Any, name: str, options: Mapping[str, str], where: str) -> l
         raise UserError(f"{where}: {name} holds more than texts: give a text or a list of texts")
     texts = [str(item) for item in found if item is not None and item == item and item != ""]
     if not texts:
-        raise UserError(f"{where}: the field {name!r} is missing")
+        raise UserError(f"{where}: the field {name!r} is empty")
     if options:
         return list(dict.fromkeys(_letter(text.strip(), options, where) for text in texts))
     if not listed and re.fullmatch(r"[A-Za-z]", texts[0].strip()):
@@ -267,6 +267,11 @@ def _letter(answer: str, options: Mapping[str, str], where: str) -> str:
     by_text = [letter for letter, text in options.items() if text.strip() == answer]
     if len(by_text) == 1:
         return by_text[0]
+    if by_text:
+        raise UserError(
+            f"{where}: the answer {answer[:60]!r} is the text of several options "
+            f"({', '.join(by_text)}): give a letter"
+        )
     label = re.fullmatch(r"\(?([A-Za-z])[.)]?", answer)
     if label and label[1].upper() in options:
         return label[1].upper()
