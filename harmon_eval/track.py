@@ -102,7 +102,13 @@ def track(
     ``request``: tasks, suite and settings; its model and output are set for each checkpoint. A
     checkpoint that does not load is said and left for the next time."""
     code = 0
-    for checkpoint in settled(folder, settle):
+    found = list(settled(folder, settle))
+    if not found:
+        Progress("track").say(
+            f"no checkpoint in {folder} yet: folders with weights and config.json, .pth files and "
+            "checkpoints of a training run are what it looks for"
+        )
+    for checkpoint in found:
         known = history(output)
         if len(known) and checkpoint.name in set(known["checkpoint"]):
             continue

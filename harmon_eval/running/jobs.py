@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import Draw, Sample, Task, UserError
+from harmon_eval.core import Request, Sample, Task, UserError
+from harmon_eval.running.faults import of_task
 from harmon_eval.store.index import HELD, MadeAgain, repeated
 from harmon_eval.store.run_folder import check_sample_id
 from harmon_eval.suites import Suite
@@ -57,15 +58,16 @@ def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
 
     def seeded() -> Iterator[Sample]:
         drawings: dict[str, set[int]] = {}
-        for sample in task.samples(data):
-            seed = sample_seed(settings.seed, name, sample.id)
-            request = with_seed(sample.request, seed)
-            if isinstance(request, Draw):
-                request = _numbered(request, drawings)
-            # By the constructor, which takes a third of the time of ``replace``.
-            yield Sample(
-                sample.id, request, sample.target, sample.group, sample.stratum, sample.after
-            )
+        with of_task(name, "samples"):
+            for sample in task.samples(data):
+                if not isinstance(sample.id, str) or not isinstance(sample.request, Request):
+                    raise TypeError(f"{sample!r:.200} needs a text as id and a request")
+                seed = sample_seed(settings.seed, name, sample.id)
+                request = _numbered(with_seed(sample.request, seed), drawings)
+                # By the constructor, which takes a third of the time of ``replace``.
+                yield Sample(
+                    sample.id, request, sample.target, sample.group, sample.stratum, sample.after
+                )
 
     held = list(islice(seeded(), HELD + 1))
     if not held:
@@ -88,11 +90,13 @@ def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
     return Job(name, task, everything, select(everything, settings.limit), settings.limit)
 
 
-def _numbered(request: Draw, known: dict[str, set[int]]) -> Draw:
-    """The request with an index that no earlier one of its prompt has: where prompts repeat, the
-    n-th image of one that something else drew belongs to the n-th sample that asks for it."""
-    taken = known.setdefault(" ".join(request.prompt.split()), set())
-    index = request.index
+def _numbered(request: Any, known: dict[str, set[int]]) -> Any:
+    """The request with an index that no earlier one of its prompt has, if it has one: where prompts
+    repeat, the n-th image of one that something else drew belongs to the n-th sample that asks for
+    it."""
+    if (index := getattr(request, "index", None)) is None:
+        return request
+    taken = known.setdefault(" ".join(request.text.split()), set())
     while index in taken:
         index += 1
     taken.add(index)

@@ -11,6 +11,7 @@ from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserE
 from harmon_eval.metrics.floors import constant_reply, if_marked
 from harmon_eval.metrics.intervals import counts
 from harmon_eval.metrics.intervals import intervals as intervals_of
+from harmon_eval.running.faults import check_metrics, of_task
 from harmon_eval.running.jobs import Job
 from harmon_eval.store.durable import write_json
 from harmon_eval.store.run_folder import METRICS, TaskFolder
@@ -31,7 +32,10 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
     # Unscored rows make a column of verdicts one of objects; without them it is what it was.
     scored = rows[rows["unscored"].isna()].reset_index(drop=True).infer_objects()
     reasons = Counter(str(reason) for reason in rows["unscored"].dropna())
-    metrics = job.task.summarize(scored) if len(scored) else {}
+    metrics: dict[str, float] = {}
+    if len(scored):
+        with of_task(job.name, "summarize"):
+            metrics = check_metrics(job.name, job.task.summarize(scored))
     main = headline(job.task, metrics)
     return Result(
         task=job.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,8 @@ def go_on(
         )
         result = add_up(job, facts.key, folder, run, stamps)
         say_unscored(result, progress)
+        if result.n and not math.isfinite(result.metrics.get(result.headline, math.nan)):
+            progress.say(f"{result.headline} cannot be computed from these {result.n} samples")
         say_several_models(result, progress)
         return result
     except UnsafePath:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from harmon_eval.core import About, Draw, Metric, Sample, Task, UserError
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
+from harmon_eval.running.results import summarize as summarized
 from harmon_eval.suites import load
 
 Call = Callable[..., Any]
@@ -380,3 +381,45 @@ def test_an_answer_of_the_wrong_kind_names_the_model(
         monkeypatch.setattr(toy_benchmark.Flaky, "draw", method)
         refused = call("--model", "toy_flaky", "--tasks", "toy_draw", "--output", "run", "--fresh")
         assert refused.code == 2 and complaint in refused.err and "toy_flaky" in refused.err
+
+
+def of_one_sample(**changes: Any) -> Task:
+    """A task with one sample; ``changes`` replace its parts."""
+    task = Task(
+        samples=lambda data: [Sample("a", Draw("p"), {}, "a")],
+        mark=lambda answers, instruments: [{"correct": True} for _ in answers],
+        summarize=lambda rows: {"x": float(rows["correct"].mean())},
+        metrics=(Metric("x"),),
+        about=About(paper="none", version="1"),
+    )
+    return replace(task, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"samples": lambda data: [{}["prompt"]]}, "its `samples` failed .KeyError.*, line"),
+        ({"samples": lambda data: [Sample(1, Draw("p"), {}, "a")]}, "needs a text as id"),
+        ({"samples": lambda data: [Sample("a", "a red dog", {}, "a")]}, "and a request"),
+    ],
+)
+def test_a_fault_in_a_tasks_samples_names_task_function_and_line(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=f"task 't': .*{words}"):
+        prepare("t", of_one_sample(**changes), load("mini"), RunSettings())
+
+
+@pytest.mark.parametrize(
+    ("summarize", "words"),
+    [
+        (lambda rows: 1 / 0, "its `summarize` failed .ZeroDivisionError"),
+        (lambda rows: None, "gave a NoneType, not a dict of numbers"),
+        (lambda rows: {"x": "high"}, "'x': 'high', which is no number"),
+    ],
+)
+def test_a_fault_in_summarize_is_one_line(summarize: Any, words: str) -> None:
+    job = prepare("t", of_one_sample(summarize=summarize), load("mini"), RunSettings())
+    rows = pd.DataFrame({"id": ["a"], "group": "a", "stratum": "", "unscored": None, "correct": 1})
+    with pytest.raises(UserError, match=f"task 't': .*{words}"):
+        summarized(job, rows, {})
