@@ -73,6 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, output.as_json(found))
     if arguments.summary:
+        arguments.summary.parent.mkdir(parents=True, exist_ok=True)
         with arguments.summary.open("a", encoding="utf-8") as file:
             file.write(output.markdown(found, arguments.changed))
     output.show(found, arguments.changed, open_console())

@@ -90,12 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval.comparing.verdict import by_task
     from harmon_eval.report import tables
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
+    from harmon_eval.store.run_folder import RunFolder
+    from harmon_eval.store.tables import results_by_task
 
     request = Request(
         model=arguments.model,
@@ -114,6 +117,15 @@ def main(arguments: argparse.Namespace) -> int:
     )
     if arguments.gate and not arguments.baseline:
         raise UserError("--gate needs a run to compare with: add --baseline RUN")
+    if arguments.tolerance and not arguments.baseline:
+        raise UserError("--tolerance needs a run to compare with: add --baseline RUN")
+    if arguments.baseline and arguments.dry_run:
+        raise UserError("--dry-run gives no scores to compare: leave out --baseline")
+    if arguments.baseline:  # what is wrong with it is said before the first drawing
+        baseline = results_by_task(RunFolder(arguments.baseline))
+        if not baseline:
+            raise UserError(f"{arguments.baseline} has no results: finish that run first")
+        by_task(arguments.tolerance, "--tolerance")
     if arguments.baseline and arguments.predict_only:
         raise UserError("--predict-only gives no scores to compare: leave out --baseline")
     console = open_console()
@@ -136,7 +148,7 @@ def _against_baseline(
     import harmon_eval
     from harmon_eval.comparing import output
 
-    tasks = None if request.every_task else [t.strip() for t in arguments.tasks.split(",")]
+    tasks = None if request.every_task else list(request.chosen)
     found = harmon_eval.compare(
         arguments.baseline, request.folder.path, tasks=tasks, tolerance=arguments.tolerance
     )

@@ -6,10 +6,8 @@ Lists (``prompts.csv``, ``.json`` or ``.jsonl``, or the hub's ``metadata.csv``),
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 from harmon_eval import registry
 from harmon_eval.core import Drawn, UserError
 from harmon_eval.files.found import find_suffix, pictures
-from harmon_eval.files.question_files import read_text
+from harmon_eval.files.question_files import read_json_rows, read_separated, read_text
 
 # The last two are the hub's, for folders of images.
 LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "metadata.csv", "metadata.jsonl")
@@ -55,18 +53,18 @@ def _listed(listed: Path) -> Iterator[Drawn]:
         yield Drawn(find_suffix(listed.parent / str(name)), prompt)
 
 
-def _entries(listed: Path) -> list[Mapping[str, Any]]:
+def _entries(listed: Path) -> Sequence[Mapping[str, Any]]:
+    if listed.suffix == ".csv":
+        return read_separated(listed, ",")
+    if listed.suffix == ".jsonl":
+        return read_json_rows(listed)
     text = read_text(listed)
     try:
-        if listed.suffix == ".csv":
-            return list(csv.DictReader(io.StringIO(text, newline="")))
-        if listed.suffix == ".jsonl":
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
         values = json.loads(text)
         if isinstance(values, dict):
             return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
         return list(values)
-    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{listed} cannot be read ({type(error).__name__}: {error})") from None
 
 

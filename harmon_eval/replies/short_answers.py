@@ -127,8 +127,10 @@ def _number_words(tokens: Sequence[Part], start: int) -> tuple[int, int]:
     total, current, place, read, largest = 0, -1, start, 0, 10**12
     while place < len(tokens):
         word = tokens[place]
-        if current > 0 and word in ("-", "and"):  # twenty-one, two hundred and five
-            fits = current % 100 in range(20, 100, 10) if word == "-" else current % 100 == 0
+        # twenty-one, two hundred and five, two thousand and five
+        if (current > 0 or total) and word in ("-", "and"):
+            rest = max(current, 0) % 100
+            fits = rest in range(20, 100, 10) if word == "-" else rest == 0
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             if not fits or following not in _SMALL or not _SMALL[str(following)]:
                 break

@@ -19,6 +19,7 @@ from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.runner import ASKED, go_on, start_job
 from harmon_eval.running.work import Asking, AskingByName, MarkingByName, Model
+from harmon_eval.settings import split
 from harmon_eval.store import tables
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
@@ -66,15 +67,15 @@ class Request:
         if self.output is not None:
             return RunFolder(self.output)
         named = self.model if isinstance(self.model, str) else self.model.name
-        place = named.partition("?")
-        own = [place[2].replace("&", "-")] if place[2] else []
-        model = _plain(place[0].rstrip("/").rsplit("/", 1)[-1])
-        chosen = {k: v for k, v in self.given.items() if v is not None and k not in MACHINE}
+        place, own = split(named)
+        model = _plain(place.partition("@http")[0].rstrip("/").rsplit("/", 1)[-1])
+        every = {**own, **{k: v for k, v in self.given.items() if v is not None}}
+        chosen = {k: v for k, v in every.items() if k not in MACHINE}
         if self.settings.seed:
             chosen["seed"] = self.settings.seed
         if self.settings.exact:
             chosen["exact"] = ""
-        parts = [model or "model", self.suite, *own, *(f"{k}{_text(v)}" for k, v in chosen.items())]
+        parts = [model or "model", self.suite, *(f"{k}{_text(v)}" for k, v in chosen.items())]
         return RunFolder(Path("runs") / _plain("-".join(parts)))
 
 

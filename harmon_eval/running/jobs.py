@@ -10,8 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harmon_eval.core import Request, Sample, Task, UserError
 from harmon_eval.running.faults import of_task
+from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.index import HELD, MadeAgain, repeated
 from harmon_eval.store.run_folder import check_sample_id
 from harmon_eval.suites import Suite
@@ -31,6 +34,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise UserError(f"--limit {self.limit}: must be at least 1, or left out for all")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed {self.seed}: must be 0 or a whole number below 2**63")
         if self.batch_size < 1:
             raise UserError(f"--batch-size {self.batch_size}: must be at least 1")
 
@@ -178,6 +183,10 @@ class _Files:
         self._known: dict[Path, str] = {}
 
     def __call__(self, value: object) -> str:
+        if isinstance(value, set | frozenset):
+            return repr(sorted(map(repr, value)))
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype}{value.shape}{sha256_of(value.tobytes())}"
         if not isinstance(value, Path):
             return repr(value)
         try:
@@ -189,6 +198,5 @@ class _Files:
 
     def _hash(self, path: Path) -> str:
         if path not in self._known:
-            with path.open("rb") as file:
-                self._known[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._known[path] = sha256_of(path)
         return self._known[path]

@@ -26,6 +26,7 @@ from harmon_eval.suites import Suite
 if TYPE_CHECKING:
     import pandas as pd
 
+RESERVED = {"id", "group", "stratum", "response"}
 MARK_BATCH = 32
 FLUSH_SECONDS = 1.0
 RAW = "raw_reply"  # the column with what was said, where that is not what the task has read
@@ -176,10 +177,10 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFram
 
     rows = [
         {
+            **row,
             **about(sample),
             "response": _stamp_of(sample.id, stamps),
             "unscored": None,
-            **row,
             # A reason may be an error's text, and that may hold a key.
             **({"unscored": redacted(row["unscored"])} if row.get("unscored") else {}),
         }
@@ -230,5 +231,7 @@ def _mark(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Se
     if not isinstance(rows, Sequence):
         raise UserError(f"the task's mark gave a {type(rows).__name__}: it has to give a list")
     if len(rows) != len(answers):
-        raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: mend its mark")
+        raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: fix its mark")
+    if taken := RESERVED & {name for row in rows for name in row}:
+        raise UserError(f"the task's rows hold {min(taken)!r}, which the runner writes: rename it")
     return rows

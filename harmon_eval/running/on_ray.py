@@ -32,6 +32,7 @@ A = TypeVar("A")
 AHEAD = 2  # batches of a worker: one it answers, one that waits so that it never does
 TRIES = 3  # that end with the worker's death: more, and the batch itself is taken for the cause
 TICK = 0.5  # seconds between two looks at who came and who takes too long
+PAUSE = 5.0  # seconds before another worker is begun after one that died at once, and longer then
 SILENCE = 60.0  # seconds without any worker before that is said
 # Variables that decide what a worker computes, or from where; others it has of its own machine.
 VARIABLES = ("MKL_CBWR", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE")
@@ -71,6 +72,7 @@ class _Hands:
 @dataclass(eq=False)
 class _Batch:
     items: Sequence[Any]
+    back: deque[_Batch]  # where it goes if its worker dies: who asked for its answers
     tries: int = 0
 
 
@@ -148,7 +150,7 @@ class OnRay:
             if back:
                 return back.popleft()
             items = next(source, None)
-            return None if items is None else _Batch(items)
+            return None if items is None else _Batch(items, back)
 
         while True:
             self._look()
@@ -158,7 +160,8 @@ class OnRay:
             for actor in self._actors:
                 while key in actor.opened and len(actor.calls) < AHEAD and (b := following()):
                     self._begin(actor, key, b)
-            under_way = any(call.batch for actor in self._actors for call in actor.calls)
+            calls = [call for actor in self._actors for call in actor.calls]
+            under_way = any(call.batch is not None and call.batch.back is back for call in calls)
             if not under_way and (first := following()) is None:
                 return
             if not under_way and first is not None:
@@ -212,6 +215,8 @@ class OnRay:
         actor.calls.popleft()
         actor.since = time.monotonic()
         if call.batch is not None:
+            if call.batch.back is not back:  # of work that was given up
+                return None
             if isinstance(value, UserError):
                 raise value
             return call.batch.items, Lost(value.reason) if isinstance(value, _Raised) else value
@@ -219,7 +224,6 @@ class OnRay:
             raise UserError(f"a worker on {actor.node or 'a node'} cannot begin: {value.reason}")
         if call.opens is None:
             actor.node = value
-            self._stillborn = []
         elif isinstance(value, UserError):
             self._refused[call.opens] = value
         else:
@@ -235,16 +239,22 @@ class OnRay:
                 "same weights and versions must lie on every node"
             )
         actor.opened.add(key)
+        self._stillborn = []
 
     def _died(self, actor: _Actor, reason: str, back: deque[_Batch]) -> tuple[Any, Any] | None:
         """Batches of a dead worker go to others; the one it died over is lost at the third time."""
         first, *waiting = actor.calls
         self._remove(actor)
-        back.extendleft(reversed([call.batch for call in waiting if call.batch]))
+        own = [c.batch for c in waiting if c.batch is not None and c.batch.back is back]
+        back.extendleft(reversed(own))
+        if first.batch is not None and first.batch.back is not back:
+            return None
         if first.batch is None:
             self._stillborn.append(reason)
             if len(self._stillborn) >= TRIES:
                 raise UserError(f"workers die before they begin: {reason}")
+            # A node that just died is still offered for a while.
+            self._looked = time.monotonic() + PAUSE * len(self._stillborn)
             return None
         if first.late:  # another would take as long
             return first.batch.items, Lost(f"no answer within {self.pool.timeout:g} s")
@@ -264,7 +274,8 @@ class OnRay:
             return
         self._looked = now
         for actor in self._actors:
-            if actor.node and actor.calls and now - actor.since > self.pool.timeout:
+            slow = actor.node and actor.calls and now - actor.since > self.pool.timeout
+            if slow and not actor.calls[0].late:
                 self.progress.say(
                     f"a worker on {actor.node} has not answered for {self.pool.timeout:g} s: it is "
                     "replaced"

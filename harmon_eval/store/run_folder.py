@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 MANIFEST, LOG, ROWS, METRICS = "manifest.json", "responses.jsonl", "rows.parquet", "metrics.json"
 MARKS, COPY = "marks.json", ".manifest-copy.json"
+OWN = (LOG, ROWS, "images", "vectors.f32")  # what shows a task's folder
 MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
@@ -325,14 +326,18 @@ class RunFolder:
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
         """Begin this run, or go on with it. Raises UserError where another run lies here."""
         identity = json.loads(json.dumps(identity))
-        if fresh:
+        known = self.exists
+        if known and fresh:
             self._clear()
+        for discarded in self.path.glob(".discarded-*"):
+            shutil.rmtree(discarded, ignore_errors=True)
         if self.exists:
             self.expect(identity)
             for leftover in self.path.rglob(".*.tmp"):
                 leftover.unlink(missing_ok=True)  # of a killed run
             return
-        if foreign := [p.name for p in self.path.iterdir() if not p.name.startswith(".")]:
+        foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
+        if foreign and not known:
             raise UserError(
                 f"{self.path} is no run folder and holds other things ({foreign[0]} ...): "
                 "choose another --output"
@@ -377,17 +382,15 @@ class RunFolder:
 
     def _clear(self) -> None:
         for entry in list(self.path.iterdir()):
-            if not (entry.is_dir() and ((entry / LOG).exists() or (entry / ROWS).exists())):
+            if not (entry.is_dir() and any((entry / name).exists() for name in OWN)):
                 continue
             if entry.is_symlink():
                 entry.unlink()  # what it leads to is not this run's
             else:
                 # First out of sight, so that a kill leaves no half of it.
                 entry.rename(self.path / f".discarded-{entry.name}-{os.getpid()}")
-        for name in (COPY, MANIFEST, "table.csv", "table.md"):
+        for name in ("table.csv", "table.md", COPY, MANIFEST):  # the manifest says whose they are
             (self.path / name).unlink(missing_ok=True)
-        for discarded in self.path.glob(".discarded-*"):
-            shutil.rmtree(discarded, ignore_errors=True)
 
     def update(self, **values: Any) -> None:
         self._write({**self.manifest, **values})

@@ -37,7 +37,7 @@ FIGURES = ("value", "95 % interval", "floor", "groups", "n of N", "unscored")
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
     """Raises UserError for a file that is damaged or holds no metrics."""
     found = []
-    for path in sorted(run.glob(f"*/{METRICS}")):
+    for path in sorted(run.glob(f"[!.]*/{METRICS}")):  # not what is being thrown away
         try:
             result = read_json(path, run)
             if wrong := flaw(result, schema.METRICS):
@@ -76,7 +76,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "value": result["metrics"].get(name),
                     "low": low,
                     "high": high,
-                    "floor": result.get("floor", {}).get("score") if name == headline else None,
+                    "floor": (result.get("floor") or {}).get("score") if name == headline else None,
                     "groups": result.get("groups"),
                     "n": result["n"],
                     "total": result["total"],
@@ -91,7 +91,7 @@ def bounds(run: Path) -> list[str]:
     """A line for each score that has unscored samples: what it could be with them."""
     lines = []
     for result in stored_metrics(run):
-        if "bounds" in result:
+        if result.get("bounds"):
             low, high = map(number, result["bounds"])
             count = sum(result["unscored"].values())
             lines.append(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harmon_eval import registry
-from harmon_eval.core import Responder, UserError
+from harmon_eval.core import UserError
 from harmon_eval.instruments.judging import Judge
 
 SERVED = "openai"
@@ -35,6 +36,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError(f"concurrency {self.concurrency}: must be at least 1")
+        for dollars in (self.budget, *(self.price or ())):
+            if dollars is not None and not 0 <= dollars < math.inf:
+                raise ValueError(f"{dollars:g} US dollars: must be 0 or more")
 
 
 def open_instrument(argument: str, settings: Settings) -> Judge:
@@ -47,7 +51,7 @@ def open_instrument(argument: str, settings: Settings) -> Judge:
         if getattr(settings, name):
             raise UserError(f"judge={argument}: {name} is for an endpoint, openai:MODEL@URL")
     responder = registry.model(argument, {"device": settings.device})
-    if type(responder).ask is Responder.ask:
+    if not responder.can("ask"):
         raise UserError(f"{responder.name} cannot answer questions: choose another judge")
     digest = hashlib.sha256(responder.fingerprint.encode()).hexdigest()[:8]
     return Judge(responder, name=f"{responder.name}-{digest}")
