@@ -419,7 +419,7 @@ class RunFolder:
                 yield
             finally:
                 # A run that never began leaves nothing behind.
-                if not self.exists and {p.name for p in self.path.iterdir()} <= {LOCK}:
+                if not self.exists:
                     (self.path / LOCK).unlink(missing_ok=True)
                     with suppress(OSError):
                         self.path.rmdir()

@@ -47,7 +47,7 @@ def plugins() -> set[str]:
 # What is refused before anything is loaded, so that it needs no weights.
 UNKNOWN = {
     "diffusers:X": ("solver", "known: cfg, device"),
-    "folder:X": ("cfg", r"\(the images are drawn already\): leave it out"),
+    "folder:X": ("cfg", r"\(the images are drawn already\): known: grid"),
     "harmon-mini": ("stepps", "did you mean 'steps'"),
     "janus:X": ("steps", "known: cfg, device"),
     "openai:X": ("guidance", r"\(the server sets it\): known: body, .*temperature"),

@@ -163,7 +163,7 @@ def test_a_reply_without_end_is_bounded_in_size_and_time() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("?body={", "no JSON"),
+        ("?body={", "JSON"),
         ("?body=[1]", "give a JSON object"),
         ('?body={"stream": true}', "'stream' of the request is not to be set"),
         ('?body={"model": "x"}', "'model' of the request is not to be set"),

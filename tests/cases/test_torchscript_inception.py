@@ -78,7 +78,7 @@ def test_a_strangers_program_is_not_run(
     at = {"cache": tmp_path / "caches", "temporary": tmp_path / "temporary"}
     program(at.get(place, data / place), victim)
     command = ["--model", "scripted", "--suite", "official", "--tasks", "mjhq", "--limit", "8"]
-    assert cli.main([*command, "--data", str(data), "--output", str(tmp_path / "run")]) == 1
+    assert cli.main([*command, "--data", str(data), "--output", str(tmp_path / "run")]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert victim.read_text() == KEPT
     assert ("is not opened" in said and NAME in said) or place == "temporary"

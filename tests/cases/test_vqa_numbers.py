@@ -45,7 +45,7 @@ def correct(file: Path, reply: Any) -> dict[str, bool | None]:
         assert cli.main([*model]) in (0, 1)
     rows = pd.read_parquet(next(Path("run").glob("vqa*/rows.parquet")))
     return {
-        row["id"]: None if row["unscored"] else bool(row["correct"])
+        row["id"]: None if pd.notna(row["unscored"]) else bool(row["correct"])
         for row in rows.to_dict("records")
     }
 

@@ -185,7 +185,7 @@ def test_a_hundred_runs_nothing_scored_and_numbers_that_are_none(
 
 
 def test_a_run_without_results_is_refused_by_name(call: Call) -> None:
-    call("--model", "scripted", "--tasks", "toy_unmarkable", "--output", "run")
+    call("--model", "scripted", "--tasks", "toy_draw", "--output", "run", "--predict-only")
     refused = call("leaderboard", "run")
     assert refused.code == 2 and "run has no results yet" in refused.err
 

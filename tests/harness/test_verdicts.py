@@ -92,7 +92,8 @@ def test_one_task_better_and_one_worse_is_a_loss(call: Call, made_run: Made) -> 
         more = made_run("more", marks, task="toy_draw")
         (more / "toy_draw").rename(run / "toy_draw")
         folder = RunFolder(run)
-        folder.update(tasks={**folder.manifest["tasks"], "toy_draw": {"state": "done"}})
+        known = folder.manifest["tasks"]
+        folder.update(tasks={**known, "toy_draw": known["toy_ask"]})
     done = call("compare", a, b, "--json", "j.json")
     written = json.loads(Path("j.json").read_text())
     verdicts = {line["task"]: line["verdict"] for line in written["metrics"] if line["decides"]}

@@ -55,6 +55,9 @@ class Reference:
         self.inferred = inferred
         self.model = build(self.config, weights, str(path)).eval()
 
+    def part(self, name: str) -> Part:
+        return Part(self, name)
+
 
 # Recorded to explain the release's behaviour, not to be repeated.
 NOT_OURS = {

@@ -46,7 +46,7 @@ def test_losses_and_gradients_of_a_micro_batch_are_the_releases(
     reference.model.zero_grad()
     loss = Losses(reference.model)(recorded_batch(name, inputs))
     loss.backward()
-    reference.check(name, "loss", loss.detach())
+    reference.part(name).check("loss", loss.detach())
     parameters = reference.model.named_parameters()
     ours = {key.replace("head.", "mar.diffloss.net."): p.grad for key, p in parameters}
     recorded = outputs[gradient]

@@ -279,7 +279,8 @@ def run(suite: Any, responder: Any, path: Path, limit: Any) -> Any:
     """Ask and mark ``limit`` prompts; the task's folder is ``path / "geneval"``."""
     job = prepare("geneval", TASK, suite, RunSettings(limit=limit))
     folder = RunFolder(path)
-    folder.start({"model": responder.name})
+    model = {"name": responder.name, "fingerprint": "1", "settings": {}}
+    folder.start({"model": model, "suite": "mini", "seed": 0})
     return run_job(job, responder, suite, folder, 32, Progress())
 
 

@@ -149,7 +149,7 @@ class Scripted(Responder):
 
     def ask(self, requests: Any) -> Any:
         found = [self.knows[request.images] for request in requests]
-        return [sample.target["answers"][0] if known else "" for sample, known in found]
+        return [sample.target["answers"][0] if known else "?" for sample, known in found]
 
     def draw(self, requests: Any) -> Any:
         images = []
