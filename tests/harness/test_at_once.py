@@ -128,7 +128,7 @@ def test_names_of_300_characters_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     long = "n" * 300
-    with pytest.raises(UserError, match="cannot be (found|read)"):
+    with pytest.raises(UserError, match=r"cannot be (found|read)"):
         find_image(f"{long}.png", [tmp_path])
     for words in (
         ["mark", long],
