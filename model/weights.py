@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ __all__ = ["CheckpointError", "build", "from_authors", "read", "read_json", "to_
 
 WEIGHTS, CONFIG, SAFE = "model.safetensors", "config.json", ".safetensors"
 VAE_FILES = ("kl16.ckpt", "vae/kl16.ckpt")
+
+MOST_REPEATS, MOST_WIDE = 512, 2**22  # of layers; of a width, a vocabulary or a number of steps
 
 
 def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, Tensor]]:
@@ -48,10 +51,29 @@ def own_config(folder: Path) -> HarmonConfig | None:
     values = read_json(file) if file.exists() else {}
     if values.pop("format", None) != FORMAT:
         return None
+    if odd := _odd_size(values):
+        raise CheckpointError(f"{file}: {odd}: no model of ours has such a size")
     try:
         return HarmonConfig.from_dict(values)
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{file} does not fit this version: {error}") from None
+
+
+def _odd_size(values: Mapping[str, Any], name: str = "") -> str:
+    """A size that would keep this machine busy before the weights could contradict it."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found = _odd_size(value, f"{key}.")
+        else:
+            repeated = any(word in key for word in ("depth", "layers", "blocks", "multipliers"))
+            most = MOST_REPEATS if repeated else MOST_WIDE
+            numbers = value if isinstance(value, list) else [value]
+            odd = [n for n in numbers if isinstance(n, int) and not 0 <= n <= most]
+            found = f"{name}{key} is {odd[0]}" if odd else ""
+            found = found or (f"{name}{key} has {len(numbers)} parts" if len(numbers) > 64 else "")
+        if found:
+            return found
+    return ""
 
 
 def read_kl16(kl16: Path | None, folder: Path) -> dict[str, Tensor]:

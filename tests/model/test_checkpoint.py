@@ -21,7 +21,7 @@ from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor, build_word_tokenizer
 from harmon_eval.model.sampling import DrawSettings
-from harmon_eval.model.weights import CheckpointError, to_authors
+from harmon_eval.model.weights import CheckpointError, own_config, to_authors
 
 WORDS = [
     *("generate", "an", "image", ":", ".", "a", "photo", "of", "red", "blue", "circle", "star"),
@@ -229,3 +229,23 @@ def test_our_own_is_one_and_unknown_settings_in_it_are_refused(tmp_path: Path) -
         file.write_text(json.dumps({"format": families.FORMAT, **wrong}))
         with pytest.raises(CheckpointError, match=r"generation_config\.json does not fit"):
             read_drawing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("mar", "depth", 10**9),
+        ("llm", "num_hidden_layers", 10**9),
+        ("llm", "vocab_size", 10**12),
+        ("mar", "width", -1),
+        ("vae", "multipliers", [1] * 10_000),
+    ],
+)
+def test_sizes_that_no_model_has_are_refused_before_anything_is_built(
+    tmp_path: Path, model: Harmon, section: str, key: str, value: object
+) -> None:
+    values = {"format": families.FORMAT, **model.config.to_dict()}
+    values[section] = {**values[section], key: value}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=rf"{section}\.{key} (is|has) .*no model of ours"):
+        own_config(tmp_path)
