@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from PIL import Image
 
@@ -88,7 +88,8 @@ class FolderResponder(Responder):
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
         """Find the picture of each sample. Raises UserError where the folder has none of them."""
-        drawings = [(s, s.request) for s in samples if isinstance(s.request, Draw) and not s.after]
+        asked = ((s, s.request) for s in samples if s.request.verb == Draw.verb and not s.after)
+        drawings = [(sample, cast(Draw, request)) for sample, request in asked]
         self._by_prompt, self.asked = _by_prompt(self.drawn, 1), {}
         if not drawings:
             return
@@ -159,9 +160,8 @@ class FolderResponder(Responder):
             "?grid=1 where each picture is one drawing"
         )
 
-    def _known(self, request: Request) -> Picture | str:
+    def _known(self, request: Draw) -> Picture | str:
         """The picture that answers a request, or why there is none."""
-        assert isinstance(request, Draw)
         prompt = folded(request.prompt)
         own = self.asked.get((prompt, request.index), "")
         if isinstance(own, Picture):
@@ -197,7 +197,7 @@ class FolderResponder(Responder):
         self.about = {**self.about, **said}
 
     def reads(self, request: Request) -> Sequence[Path]:
-        found = self._known(request)
+        found = self._known(cast(Draw, request))
         return (found.file,) if isinstance(found, Picture) else ()
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
