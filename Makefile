@@ -24,7 +24,7 @@ cover: .venv/installed-test
 # Thirty kills at random moments instead of the six of `make test`, and fifteen of a run with
 # workers: of its writer or a worker.
 faults: .venv/installed-test
-	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k random \
+	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k "random or killed_node" \
 	  tests/harness/test_one_writer.py tests/harness/test_workers.py
 
 # The tests with the oldest versions that pyproject.toml allows, in an environment of their own.

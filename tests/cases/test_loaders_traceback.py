@@ -96,8 +96,8 @@ def test_encodings(tmp_path: Path, encoding: str, kind: str) -> None:
         ("question,answer\nq,a,b\n", "row 1 has more cells than there are columns"),
         ("question,question,answer\nq,r,a\n", "two columns are called 'question'"),
         ("frage,antwort\nq,a\n", "the field 'question' is missing; the columns are frage, antwort"),
-        ("question,answer\nq\n", "row 1: the field 'answer' is missing"),
-        ('question,answer\n"q,a\n', "missing"),
+        ("question,answer\nq\n", "row 1: the field 'answer' is empty"),
+        ('question,answer\n"q,a\n', "is empty"),
     ],
 )
 def test_tables_with_a_flaw(tmp_path: Path, text: str, words: str) -> None:

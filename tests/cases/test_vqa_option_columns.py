@@ -118,7 +118,7 @@ def test_forms_in_csv(tmp_path: Path) -> None:
         ({"options": TWO, "answer": "A,B"}, "has several letters"),
         ({"options": TWO, "answer": "AB"}, "has several letters"),
         ({"options": TWO, "answer": 1}, "the answer '1' is none of the options"),
-        ({"options": ["cat", "cat"], "answer": "cat"}, "none of the options"),
+        ({"options": ["cat", "cat"], "answer": "cat"}, "the text of several options"),
         ({"options": TWO, "answer": {"x": 1}}, "holds more than texts"),
     ],
 )

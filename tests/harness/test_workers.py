@@ -264,7 +264,11 @@ def test_no_cluster_and_a_model_without_a_name_are_one_line(call: Call, tmp_path
         evaluate.run(request)
 
 
-# Last: what connects to a cluster soon after a node died may wait for it for a while.
+# By `make faults` alone: what a cluster does while it takes a dead node for a living one differs
+# with the load of the machine.
+@pytest.mark.skipif(
+    "HARMON_EVAL_TEST_KILLS" not in os.environ, reason="nodes are killed by `make faults`"
+)
 def test_a_killed_node_loses_nothing_and_one_that_joins_is_used(
     start: Start, nodes: Nodes, whole: dict[str, Any], tmp_path: Path
 ) -> None:

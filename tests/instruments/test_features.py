@@ -135,7 +135,7 @@ class StandIn(nn.Module):
             nn.Conv2d(3, 2048, 16, stride=32), nn.Tanh(), nn.AdaptiveAvgPool2d(1)
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x * 0)
 
 
@@ -167,7 +167,7 @@ class Normalised(nn.Module):
         self.beta, self.mean = nn.Parameter(torch.randn(2048)), nn.Parameter(torch.randn(2048))
         self.var = nn.Parameter(torch.rand(2048) + 0.5)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = nn.functional.conv2d(x, self.weight)
         x = nn.functional.batch_norm(x, self.mean, self.var, None, self.beta, False, 0.0, 1e-3)
         return nn.functional.relu(x).mean(dim=(2, 3), keepdim=True)
