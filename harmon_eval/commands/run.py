@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to draw (default: the model's own settings)")
     _settings.add_arguments(how, (*_settings.DRAWING, "fast"))
     judging.add_arguments(parser)
-    machine = parser.add_argument_group("machine (scores do not depend on it)")
+    machine = parser.add_argument_group("machine, weights and precision")
     machine.add_argument(
         "--batch-size",
         type=int,
@@ -60,6 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _settings.add_arguments(machine, ("device", "dtype", "compile", "kl16"))
     _workers.add_arguments(parser)
+    _add_output(parser)
+    gate = parser.add_argument_group("against another run")
+    gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
+    gate.add_argument(
+        "--gate",
+        action="store_true",
+        help="exit code 1 if worse than the baseline, 2 if that cannot be told",
+    )
+    add_decision_arguments(gate)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -72,21 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--predict-only",
         action="store_true",
-        help="store the responses and do not mark them: needs no instruments; `mark RUN` goes on",
+        help="store the responses and do not mark them: needs no instruments; `mark RUN` continues",
     )
     output.add_argument(
         "--dry-run",
         action="store_true",
         help="say what would be asked, what is stored and what is missing, and leave",
     )
-    gate = parser.add_argument_group("against another run")
-    gate.add_argument("--baseline", type=Path, metavar="RUN", help="compare with it at the end")
-    gate.add_argument(
-        "--gate",
-        action="store_true",
-        help="exit code 1 if worse than the baseline, 2 if that cannot be told",
-    )
-    add_decision_arguments(gate)
 
 
 def main(arguments: argparse.Namespace) -> int:
