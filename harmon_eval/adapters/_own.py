@@ -1,4 +1,4 @@
-"""Any object that can draw, answer or embed, as a model under test (``harmon_eval.evaluate``)."""
+"""Any object with a verb as a method, as a model under test (``harmon_eval.evaluate``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OwnModel(Responder):
         self.settings = self._mapping("settings")
         self.about = self._mapping("about")
         # These are there already, to say what a model cannot do; other verbs come by __getattr__.
-        for verb in ("draw", "ask", "embed"):
+        for verb in ("draw", "edit", "ask", "embed"):
             if self.can(verb):
                 setattr(self, verb, self._method(verb))
 

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from harmon_eval.core import Ask, Draw, Embed, Responder, UserError
+from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Unscorable, UserError
+from harmon_eval.files.images import read_picture
 
 SIDE = 64
 
 
 class ScriptedResponder(Responder):
-    """Draws coloured noise that depends on prompt and seed, repeats questions, embeds files as a
-    hash of their bytes; takes ``delay`` seconds for each response.
+    """Draws coloured noise that depends on prompt and seed, mirrors images instead of editing them,
+    repeats questions, embeds files as a hash of their bytes; takes ``delay`` seconds for each
+    response.
 
     Appends what it was asked to the file ``asked``, a line each, before it answers."""
 
@@ -44,6 +46,17 @@ class ScriptedResponder(Responder):
             0, 256, (8, 8, 3), dtype=np.uint8
         )
         return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+
+    def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
+        self._note([f"{request.instruction} {request.seed}" for request in requests])
+        return [self._mirrored(request.images[0]) for request in requests]
+
+    def _mirrored(self, source: Path) -> Image.Image | Exception:
+        time.sleep(self.delay)
+        try:
+            return ImageOps.mirror(read_picture(source))
+        except Unscorable as error:
+            return error
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str]:
         self._note([f"{request.question} {request.seed}" for request in requests])

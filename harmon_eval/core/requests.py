@@ -57,6 +57,34 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Change ``images`` (files, in order) as ``instruction`` says, and give one image.
+
+    ``language`` is that of the instruction, such as "en" or "cn". ``mask`` is a file that shows
+    where to edit (white), if the benchmark has one. The model chooses the size of its result.
+    ``index`` numbers the results for the same images and instruction."""
+
+    verb: ClassVar[str] = "edit"
+    gives: ClassVar[str] = "image"
+    deed: ClassVar[str] = "edit images"
+
+    images: tuple[Path, ...]
+    instruction: str
+    language: str = "en"
+    mask: Path | None = None
+    seed: int = 0
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        return self.instruction
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*self.images, self.mask) if self.mask else self.images
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Answer ``question`` about ``images`` (files, in order; empty for a question about text).
 

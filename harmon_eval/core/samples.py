@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core.errors import UserError
-from harmon_eval.core.requests import Ask, Draw, Embed, Request
+from harmon_eval.core.requests import Ask, Draw, Edit, Embed, Request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,6 +106,9 @@ class Responder:
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")
+
+    def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
+        raise UserError(f"{self.name} cannot edit images")
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         raise UserError(f"{self.name} cannot answer questions")

@@ -118,10 +118,15 @@ def plain(image: Image.Image) -> bool:
 
 
 def _turned(image: Image.Image) -> bool:
+    return _orientation(image) != 1
+
+
+def _orientation(image: Image.Image) -> int:
     try:
-        return bool(image.getexif().get(ORIENTATION, 1) != 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, struct.error):
-        return False  # broken EXIF says nothing
+        return 1  # broken EXIF says nothing
+    return value if isinstance(value, int) else 0
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -173,6 +178,14 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     made = Image.fromarray(grey)
     made.info.update({k: v for k, v in image.info.items() if k != "transparency"})
     return made
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of what an image file shows, upright, by its header. Raises Unscorable."""
+    with _begun(path) as image:
+        width, height = image.size
+        sideways = _orientation(image) in (5, 6, 7, 8)
+    return (height, width) if sideways else (width, height)
 
 
 # -- how much at a time --------------------------------------------------------------------------

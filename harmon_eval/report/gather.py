@@ -32,11 +32,12 @@ PLACED = {
     "tag",
     "prompt",
     "question",
+    "instruction",
     "metadata",
     "setting",
 }
 FIRST = ("reply", "parsed", "rule", "answer", "target")
-TEXT_COLUMNS = ("prompt", "question")
+TEXT_COLUMNS = ("prompt", "question", "instruction")
 
 Boxes = tuple[tuple[str, tuple[float, ...]], ...]
 Facts = tuple[tuple[str, str], ...]
@@ -86,7 +87,8 @@ def _mark(outcome: Outcome) -> tuple[str, Facts]:
 
 @dataclass(frozen=True)
 class Card:
-    """A prompt with its drawings, or a question with the images that it is about."""
+    """A prompt with its drawings, a question with the images that it is about, or an instruction
+    with source images and results."""
 
     task: str
     group: str
@@ -94,6 +96,12 @@ class Card:
     text: str
     asked: tuple[Path, ...]
     items: tuple[Item, ...]
+
+    @property
+    def edited(self) -> bool:
+        """Whether images were made from images: they are shown side by side."""
+        every = (outcome for item in self.items for outcome in item.outcomes)
+        return bool(self.asked) and any(outcome.image for outcome in every)
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,9 @@ class Result(Scores):
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """A row a sample: ``id``, ``group``, ``stratum``, ``prompt`` or ``question``, ``target``,
-        ``response`` (the file of the picture, or the reply), ``unscored``, and then the marks."""
+        """A row a sample: ``id``, ``group``, ``stratum``, ``prompt``, ``question`` or
+        ``instruction``, ``target``, ``response`` (the file of the picture, or the reply),
+        ``unscored``, and then the marks."""
         import pandas as pd
 
         view = self._view
@@ -101,7 +102,9 @@ def _told(name: str, row: Mapping[str, Any], view: gather.TaskView) -> dict[str,
 
 
 def _column(sample: Sample) -> str:
-    return "question" if sample.request.gives == "text" else "prompt"
+    if sample.request.gives == "text":
+        return "question"
+    return "instruction" if sample.request.text and sample.request.files else "prompt"
 
 
 class Run(Mapping[str, Result]):

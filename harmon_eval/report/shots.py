@@ -33,7 +33,8 @@ def shots_of(
         for name, outcome in zip(names, item.outcomes, strict=False):
             thumbnail = thumbnails.add(outcome.image) if outcome.image else None
             boxes = _boxes(outcome.boxes, thumbnail) if thumbnail else []
-            alt = f"Drawing {place} of {len(card.items)} by {name} for: {card.text}:"
+            kind = "Result" if card.edited else "Drawing"
+            alt = f"{kind} {place} of {len(card.items)} by {name} for: {card.text}:"
             alt += f" {outcome.state}. {outcome.reason}".rstrip()
             shots.append(Shot(name, outcome, thumbnail, boxes, alt))
         items.append((item, shots))

@@ -62,7 +62,7 @@ def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
     data = suite.data(name, task)
 
     def seeded() -> Iterator[Sample]:
-        drawings: dict[str, set[int]] = {}
+        drawings: dict[object, set[int]] = {}
         with of_task(name, "samples"):
             for sample in task.samples(data):
                 if not isinstance(sample.id, str) or not isinstance(sample.request, Request):
@@ -95,13 +95,14 @@ def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
     return Job(name, task, everything, select(everything, settings.limit), settings.limit)
 
 
-def _numbered(request: Any, known: dict[str, set[int]]) -> Any:
-    """The request with an index that no earlier one of its prompt has, if it has one: where prompts
-    repeat, the n-th image of one that something else drew belongs to the n-th sample that asks for
-    it."""
+def _numbered(request: Any, known: dict[object, set[int]]) -> Any:
+    """The request with an index that no earlier one of its text and files has, if it has one: where
+    prompts repeat, the n-th image of one that something else drew belongs to the n-th sample that
+    asks for it."""
     if (index := getattr(request, "index", None)) is None:
         return request
-    taken = known.setdefault(" ".join(request.text.split()), set())
+    text = " ".join(request.text.split())
+    taken = known.setdefault((text, request.files) if request.files else text, set())
     while index in taken:
         index += 1
     taken.add(index)

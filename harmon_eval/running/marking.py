@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmon_eval.core import Answer, Instruments, Row, Sample, Task, Unscorable, UserError
+from harmon_eval.files.sizes import sizes
 from harmon_eval.metrics.floors import about
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.running import stopping
@@ -198,7 +199,8 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:
     """Rows in the order of the answers; one that cannot be marked does not spoil the others.
 
-    The task sees a reply without the thought before its answer; the whole stays in the row."""
+    The task sees a reply without the thought before its answer; the whole stays in the row. Rows of
+    images made from others say both sizes (``files.sizes``)."""
     rows: dict[int, Row] = {}
     read: dict[int, Answer] = {}
     for place, answer in enumerate(answers):
@@ -209,7 +211,18 @@ def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) 
     for place, row in zip(read, _mark(task, instruments, list(read.values())), strict=True):
         whole = read[place].response is answers[place].response
         rows[place] = row if whole else {**row, RAW: answers[place].response}
-    return [rows[place] for place in range(len(answers))]
+    return [{**rows[place], **_sizes(answer)} for place, answer in enumerate(answers)]
+
+
+def _sizes(answer: Answer) -> Row:
+    """The sizes of an image and of the first one that it was made from, if it was made from any."""
+    request = answer.sample.request
+    if request.gives != "image" or not request.files:
+        return {}
+    try:
+        return sizes(request.files[0], answer.image)
+    except Unscorable:
+        return {}
 
 
 def _read(answer: Answer) -> Answer:

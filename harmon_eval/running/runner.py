@@ -81,6 +81,7 @@ def go_on(
         if result.n and not math.isfinite(result.metrics.get(result.headline, math.nan)):
             progress.say(f"{result.headline} cannot be computed from these {result.n} samples")
         say_several_models(result, progress)
+        say_aspects(result, progress)
         return result
     except UnsafePath:
         raise  # nothing more is done with a folder that leads elsewhere
@@ -141,6 +142,15 @@ def say_several_models(result: Result, progress: Progress) -> None:
     for role in ("answered_by", "judged_by"):
         if len(models := result.provenance.get(role, ())) > 1:
             progress.say(f"{role.replace('_', ' ')} {len(models)} models: {', '.join(models)}")
+
+
+def say_aspects(result: Result, progress: Progress) -> None:
+    """How many edited images have the aspect ratio of their source."""
+    if result.rows is None or "aspect_kept" not in result.rows:
+        return
+    kept = result.rows["aspect_kept"].dropna()
+    if (same := int(kept.sum())) < len(kept):
+        progress.say(f"{same} of {len(kept)} results keep the aspect ratio of their source")
 
 
 def add_up(
