@@ -65,7 +65,9 @@ def diffuse(
     model: Harmon, z: Tensor, noise: Tensor, steps: Tensor, scale: float, temperature: float
 ) -> Tensor:
     """Tokens (R, C) from conditions (R, D). With guidance, the second half is computed as well."""
-    schedule = sampling_schedule(len(steps), model.config.head.train_steps)
+    schedule = sampling_schedule(
+        len(steps), model.config.head.train_steps, model.config.head.max_beta
+    )
     from_xt, from_predicted = schedule.x0_factors(model.config.head.prediction)
     channels, guided = noise.shape[1], len(z) != len(noise)
     x = torch.cat([noise, noise]) if guided else noise

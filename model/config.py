@@ -48,6 +48,7 @@ class MARConfig:
 class HeadConfig:
     """Diffusion head: an MLP applied to each token.
 
+    ``max_beta`` caps the betas of the noise schedule: 0.999, in UniPic-1 0.2.
     ``prediction`` is ``noise``, as published, or ``velocity`` (Salimans & Ho 2022), as in the
     bundled model. With noise prediction, the first sampling step would multiply the error of that
     small head by 20,000."""
@@ -57,12 +58,15 @@ class HeadConfig:
     train_steps: int = 1000
     draws_per_token: int = 4
     prediction: str = "noise"
+    max_beta: float = 0.999
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
             raise ValueError(
                 f"prediction must be one of {', '.join(PREDICTIONS)}, not {self.prediction!r}"
             )
+        if not 0 < self.max_beta < 1:
+            raise ValueError(f"max_beta must be between 0 and 1, not {self.max_beta}")
 
 
 @dataclass(frozen=True)

@@ -60,24 +60,25 @@ class Schedule:
 
 
 @lru_cache
-def training_schedule(steps: int = 1000) -> Schedule:
-    """Cosine: alpha_bar(t) = cos^2((t + 0.008) / 1.008 * pi / 2), betas capped at 0.999."""
+def training_schedule(steps: int = 1000, max_beta: float = 0.999) -> Schedule:
+    """Cosine: alpha_bar(t) = cos^2((t + 0.008) / 1.008 * pi / 2), each beta at most ``max_beta``
+    (0.999; UniPic-1: 0.2)."""
 
     def alpha_bar(t: float) -> float:
         return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
     betas = np.array(
-        [min(1 - alpha_bar((i + 1) / steps) / alpha_bar(i / steps), 0.999) for i in range(steps)]
+        [min(1 - alpha_bar((i + 1) / steps) / alpha_bar(i / steps), max_beta) for i in range(steps)]
     )
     return Schedule(np.arange(steps), betas, np.cumprod(1.0 - betas))
 
 
 @lru_cache
-def sampling_schedule(steps: int, train_steps: int = 1000) -> Schedule:
+def sampling_schedule(steps: int, train_steps: int = 1000, max_beta: float = 0.999) -> Schedule:
     """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
 
-    Betas follow from the kept cumulative products. Raises ValueError unless ``steps`` is in
-    1..train_steps.
+    Betas follow from the kept cumulative products and are not capped again. Raises ValueError
+    unless ``steps`` is in 1..train_steps.
     """
     if not 1 <= steps <= train_steps:
         raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
@@ -86,7 +87,7 @@ def sampling_schedule(steps: int, train_steps: int = 1000) -> Schedule:
     for _ in range(steps):
         kept.append(round(place))
         place += stride
-    alphas_cumprod = training_schedule(train_steps).alphas_cumprod[kept]
+    alphas_cumprod = training_schedule(train_steps, max_beta).alphas_cumprod[kept]
     betas = 1.0 - alphas_cumprod / np.append(1.0, alphas_cumprod[:-1])
     return Schedule(np.array(kept), betas, alphas_cumprod)
 

@@ -30,6 +30,16 @@ def _projector(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width_in, hidden), nn.SiLU(), nn.Linear(hidden, width_out))
 
 
+def scaled_gradient(x: Tensor, factor: float) -> Tensor:
+    """The same values. In the backward pass, the gradient that comes through here is multiplied by
+    ``factor``; gradients that reach x in other ways are not."""
+    if factor == 1.0 or not x.requires_grad:
+        return x
+    x = x.view_as(x)  # a node of its own for the hook
+    x.register_hook(lambda gradient: gradient * factor)
+    return x
+
+
 class Harmon(nn.Module):
     def __init__(self, config: HarmonConfig) -> None:
         super().__init__()
@@ -82,9 +92,14 @@ class Harmon(nn.Module):
         x = self.mar.encode(tokens, visible, positions)
         return x, self.proj_in(x).roll(-self.config.mar.buffers, dims=1)
 
+    def see_whole(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode whole images (B, m, n, C): x_con (B, K+L, D), which an edit's decoder reads, and
+        the embeddings (B, L+K, H) that the LLM reads."""
+        return self.see(*self._all_visible(latents))
+
     def see_all(self, latents: Tensor) -> Tensor:
         """Latents (B, m, n, C) -> the embeddings (B, L+K, H) that the LLM reads for the image."""
-        return self.see(*self._all_visible(latents))[1]
+        return self.see_whole(latents)[1]
 
     def features(self, latents: Tensor, layer: int = -1, pool: str = "image") -> Tensor:
         """Frozen features (B, D) of latents (B, m, n, C): the mean over the MAR encoder's tokens.
@@ -167,12 +182,58 @@ class Harmon(nn.Module):
         hidden. ``t`` (R*B*L,) and ``noise`` (R*B*L, C) hold R draws of step and noise per token:
         the whole batch for the first draw, then for the second, and so on.
         """
+        prompt = self.llm.get_input_embeddings()(input_ids)
+        return self._drawing_loss(prompt, attention_mask, latents, mask, t, noise)
+
+    def edit_loss(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        sources: Tensor,
+        latents: Tensor,
+        mask: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        condition: bool = True,
+    ) -> Tensor:
+        """The diffusion loss of ``latents`` given a source image and an instruction (UniPic-1,
+        arXiv 2508.03320).
+
+        ``sources`` (B, m, n, C) fill the places of -200 in ``input_ids`` (B, T), one image a row.
+        With ``condition``, the decoder's hidden places also hold the source's features, so both
+        images have one grid. Without it, and with the target as its own source, this is the
+        reconstruction loss of RecA (arXiv 2509.07295). The other arguments are those of
+        ``text2image_loss``. The gradient into the source's embeddings, and that into its features
+        in the decoder, are each scaled by ``config.visual_grad_scale``. Raises ValueError if the
+        grids differ.
+        """
+        if condition and sources.shape[1:3] != latents.shape[1:3]:
+            raise ValueError(
+                f"source and target need one grid of tokens, not {tuple(sources.shape[1:3])} and "
+                f"{tuple(latents.shape[1:3])}"
+            )
+        x_con, seen = self.see_whole(sources)
+        scale = self.config.visual_grad_scale
+        prompt = self.placed(input_ids, scaled_gradient(seen, scale))
+        held = scaled_gradient(x_con, scale) if condition else None
+        return self._drawing_loss(prompt, attention_mask, latents, mask, t, noise, held)
+
+    def _drawing_loss(
+        self,
+        prompt: Tensor,
+        attention_mask: Tensor,
+        latents: Tensor,
+        mask: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        x_con: Tensor | None = None,
+    ) -> Tensor:
+        """``text2image_loss`` after a prompt of embeddings (B, T, H)."""
         positions = self.mar.positions((latents.shape[1], latents.shape[2]))
         tokens, visible = latents.flatten(1, 2), visible_places(mask)
         x_enc, z_enc = self.see(tokens.to(self.dtype), visible, positions)
-        prompt = self.llm.get_input_embeddings()(input_ids)
         x = self.join(x_enc, z_enc, attention_mask, prompt)
-        z = self.mar.decode(x, visible, positions)
+        z = self.mar.decode(x, visible, positions, x_con)
         return self.head.loss(z, tokens, mask, t, noise)
 
     def image2text_loss(self, input_ids: Tensor, labels: Tensor, latents: Tensor) -> Tensor:
@@ -202,23 +263,26 @@ class Harmon(nn.Module):
         The images (latents (N, m, n, C)) fill these runs in order. With ``pictures``, run i gets
         image number pictures[i], so that an image with several questions is encoded only once.
         Raises ValueError if the number of places does not match the image tokens."""
+        if latents is None:
+            return self.placed(input_ids, None)
+        seen = scaled_gradient(self.see_all(latents), grad_scale)
+        return self.placed(input_ids, seen if pictures is None else seen[list(pictures)])
+
+    def placed(self, input_ids: Tensor, seen: Tensor | None) -> Tensor:
+        """Embeddings (B, T, H) of ids (B, T), with images as the LLM reads them (N, L+K, H) in the
+        runs of -200, in order. Raises ValueError if the numbers of places differ."""
         places = input_ids == IMAGE_PLACE
         embeddings = self.llm.get_input_embeddings()(input_ids.masked_fill(places, 0))
         counts = places.sum(dim=1)
-        if latents is None:
+        if seen is None:
             if bool(counts.any()):
                 raise ValueError(f"{int(counts.sum())} image places, but no image")
             return embeddings
-        seen = self.see_all(latents)
-        if pictures is not None:
-            seen = seen[list(pictures)]
         size = seen.shape[1]
         if bool((counts % size).any()) or int(counts.sum()) != len(seen) * size:
             raise ValueError(
                 f"image places per row {counts.tolist()} for {len(seen)} images of {size} tokens"
             )
-        if grad_scale != 1.0 and seen.requires_grad:
-            seen.register_hook(lambda gradient: gradient * grad_scale)
         return embeddings.masked_scatter(places[..., None], seen.to(embeddings.dtype))
 
     def read(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:

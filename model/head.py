@@ -99,7 +99,7 @@ class DiffusionHead(nn.Module):
         ``t`` (R*B*L,) and ``noise`` (R*B*L, C) hold R draws of step and noise per token: the whole
         batch for the first draw, then for the second, and so on."""
         draws = len(t) // (tokens.shape[0] * tokens.shape[1])
-        schedule = training_schedule(self.config.train_steps)
+        schedule = training_schedule(self.config.train_steps, self.config.max_beta)
         x0 = tokens.repeat(draws, 1, 1).flatten(0, 1)
         xt = add_noise(x0, noise, t, schedule)
         z = z.repeat(draws, 1, 1).flatten(0, 1)

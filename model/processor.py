@@ -22,6 +22,7 @@ from harmon_eval.model.harmon import IGNORED_LABEL, IMAGE_PLACE
 
 TURN_START, TURN_END, TEXT_END = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 UNCONDITIONAL = "Generate an image."
+REPEAT = "Repeat this image."  # what guidance of an edit points away from
 GREY = (127, 127, 127)
 
 
@@ -119,6 +120,10 @@ class Processor:
             return self._turn(self._plain(f"user\n{question}"))
         places = [IMAGE_PLACE] * image_places
         return self._turn([*self._plain("user\n"), *places, *self._plain(f"\n{question}")])
+
+    def edit_ids(self, instruction: str, image_places: int) -> list[int]:
+        """Ids of an instruction to change one image (UniPic-1): the image, then the instruction."""
+        return self.question_ids(instruction.strip(), image_places)
 
     def training_turn(
         self, question: str, answer: str, image_places: int

@@ -66,7 +66,8 @@ def diffuse(
     """Tokens (N, C) from noise, given z: (N, D), or (2N, D) with guidance."""
     start, added = noise  # (N, C), (S, N, C)
     count, channels = start.shape
-    schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
+    head = model.config.head
+    schedule = sampling_schedule(settings.diffusion_steps, head.train_steps, head.max_beta)
 
     def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """The guided prediction and the conditional row's variance, each (N, C)."""
@@ -85,6 +86,6 @@ def diffuse(
         added,
         schedule,
         temperature=settings.temperature,
-        prediction=model.config.head.prediction,
+        prediction=head.prediction,
     )
     return drawn

@@ -27,7 +27,10 @@ class Passes:
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         self.model = model
         self.settings = settings
-        self.schedule = sampling_schedule(settings.diffusion_steps, model.config.head.train_steps)
+        sizes = model.config.head
+        self.schedule = sampling_schedule(
+            settings.diffusion_steps, sizes.train_steps, sizes.max_beta
+        )
         with torch.no_grad():
             self.times = head.step_embeddings(model.head, self.schedule)
             self.positions = model.mar.positions(grid)

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from harmon_eval.model.config import HarmonConfig, MARConfig
 from harmon_eval.model.harmon import IGNORED_LABEL
 from harmon_eval.model.masking import hide_first, mask_ratios
-from harmon_eval.model.processor import Processor, pad_right
+from harmon_eval.model.processor import REPEAT, UNCONDITIONAL, Processor, pad_right
 from harmon_eval.model.train.faults import Faults
 from harmon_eval.model.train.latents import CachedLatents
-from harmon_eval.model.train.recipe import Recipe, Source, TrainingError, samples_before
+from harmon_eval.model.train.recipe import DRAWN, Recipe, Source, TrainingError, samples_before
 from harmon_eval.model.train.sources import (
     BROKEN,
     BrokenRow,
@@ -37,8 +38,9 @@ class MicroBatch:
     """This process's rows of one micro-batch.
 
     ``names`` say which samples they are. Pictures are ``latents`` (B, m, n, C) or ``pixels``
-    (B, 3, H, W). text2image has ``mask`` of the prompt (B, T), ``hidden`` (B, L), steps ``t``
-    (R, B, L) and ``noise`` (R, B, L, C); the others have ``labels`` (B, T)."""
+    (B, 3, H, W); those that edits start from are ``sources`` or ``source_pixels``. What is drawn
+    has ``mask`` of the prompt (B, T), ``hidden`` (B, L), steps ``t`` (R, B, L) and ``noise``
+    (R, B, L, C); the others have ``labels`` (B, T)."""
 
     source: int
     task: str
@@ -48,6 +50,8 @@ class MicroBatch:
     mask: Tensor | None = None
     latents: Tensor | None = None
     pixels: Tensor | None = None
+    sources: Tensor | None = None
+    source_pixels: Tensor | None = None
     hidden: Tensor | None = None
     t: Tensor | None = None
     noise: Tensor | None = None
@@ -90,13 +94,18 @@ def stratified_steps(count: int, train_steps: int, rng: np.random.Generator) -> 
     return torch.from_numpy((rng.permutation(places) * train_steps).astype(np.int64))
 
 
+DROPPED = "Edit this image."  # UniPic-1's instruction where the text is dropped
+# Where an edit's target comes from if it is the source itself.
+OWN_TARGET = {"latents": "sources", "pixels": "source_pixels"}
+PICTURES = ("latents", "pixels", "sources", "source_pixels")  # of an example, and of a batch
+
+
 @dataclass
 class _Example:
     name: str
     ids: list[int]
     labels: list[int] | None
-    latent: Tensor | None
-    pixels: Tensor | None
+    pictures: dict[str, Tensor]  # those of PICTURES that there are
 
 
 @dataclass(frozen=True)
@@ -131,11 +140,13 @@ class BatchMaker:
         examples = [self._example(number, rows, first, place) for place in mine]
         ids, mask = self.processor.batch([example.ids for example in examples])
         batch = MicroBatch(number, source.task, tuple(e.name for e in examples), ids)
-        if examples[0].latent is not None:
-            batch = replace(batch, latents=torch.stack([_there(e.latent) for e in examples]))
-        elif examples[0].pixels is not None:
-            batch = replace(batch, pixels=torch.stack([_there(e.pixels) for e in examples]))
-        if source.task != "text2image":
+        pictures: dict[str, Any] = {
+            name: torch.stack([example.pictures[name] for example in examples])
+            for name in PICTURES
+            if name in examples[0].pictures
+        }
+        batch = replace(batch, **pictures)
+        if source.task not in DRAWN:
             labels = pad_right([e.labels or [] for e in examples], IGNORED_LABEL)
             return replace(batch, labels=labels)
         hidden, t, noise = self._noise(number, first, mine)
@@ -164,31 +175,46 @@ class BatchMaker:
 
     def _prepared(self, number: int, index: int, row: Row, rng: np.random.Generator) -> _Example:
         source = self.recipe.sources[number]
-        name = f"{number}:{index}"
         labels: list[int] | None = None
-        if source.task == "text2image":
-            empty = rng.random() < self.recipe.unconditional
-            ids = (
-                self.processor.unconditional_ids()
-                if empty
-                else self.processor.generation_ids(row.prompt)
-            )
-            ids = ids[: source.max_tokens or None]
+        plain = source.task in DRAWN and rng.random() < self.recipe.unconditional
+        if source.task in DRAWN:
+            ids = self._prompt(source, row, plain, rng)
         else:
             ids, labels = self._turns(source, row)
-        latent = pixels = None
-        cache = self.caches[number]
-        if cache is not None:
-            latent = cache.at(index)
+        if (cache := self.caches[number]) is not None:
+            pictures = {"latents": cache.at(index)}
+            if source.task == "edit":
+                pictures["sources"] = cache.at(index, "sources")
         elif row.picture is not None:
-            pixels = picture_pixels(source, row, self.size, rng)
-        return _Example(name, ids, labels, latent, pixels)
+            pictures = row_pixels(source, row, self.size, rng)
+        else:
+            pictures = {}
+        if source.task == "edit" and plain:  # the source is its own target
+            pictures = {name: pictures[OWN_TARGET.get(name, name)] for name in pictures}
+        return _Example(f"{number}:{index}", ids, labels, pictures)
+
+    def _places(self, source: Source) -> int:
+        """How many ids of a prompt stand for a picture."""
+        shown = source.task not in ("text2image", "text")
+        return self.grid**2 + self.config.mar.buffers if shown else 0
+
+    def _prompt(self, source: Source, row: Row, plain: bool, rng: np.random.Generator) -> list[int]:
+        """The ids to draw after; ``plain``: those that guidance points away from."""
+        make, places = self.processor, self._places(source)
+        if source.task == "text2image":
+            ids = make.unconditional_ids() if plain else make.generation_ids(row.prompt)
+        elif source.task == "reconstruct":
+            # RecA keeps the picture where it drops the text.
+            ids = make.question_ids(UNCONDITIONAL if plain else row.prompt, places)
+        else:
+            dropped = source.dropped > 0 and rng.random() < source.dropped
+            instruction = REPEAT if plain else DROPPED if dropped else row.prompt
+            ids = make.edit_ids(instruction, places)
+        return ids[: places + source.max_tokens if source.max_tokens else None]
 
     def _turns(self, source: Source, row: Row) -> tuple[list[int], list[int]]:
         """All turns in one row: the picture is encoded once."""
-        places = 0
-        if source.task == "image2text":
-            places = self.grid**2 + self.config.mar.buffers
+        places = self._places(source)
         ids: list[int] = []
         labels: list[int] = []
         for question, answer in row.turns:
@@ -223,18 +249,29 @@ class BatchMaker:
         return hidden, t, torch.from_numpy(np.stack(noise, axis=1))
 
 
-def picture_pixels(source: Source, row: Row, size: int, rng: np.random.Generator) -> Tensor:
-    """The picture (3, size, size) in [-1, 1]: a square crop to draw, grey padding to see."""
+def row_pixels(source: Source, row: Row, size: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """The pictures of a row (3, size, size) in [-1, 1]: ``pixels``, and an edit's
+    ``source_pixels``. Grey padding to see, else a square, at one place for both."""
     assert row.picture is not None
-    image = row.picture()
-    if source.task == "text2image":
-        place = rng.random() if source.crop == "random" else 0.5
-        image = square_crop(image, size, place)
-    else:
-        image = Processor.pad_to_square(image).resize((size, size))
+    place = 0.5
+    if source.task in DRAWN and source.crop == "random":
+        place = rng.random()
+    pictures = {"pixels": as_pixels(squared(row.picture(), source, size, place))}
+    if source.task == "edit":
+        assert row.source is not None
+        pictures["source_pixels"] = as_pixels(squared(row.source(), source, size, place))
+    return pictures
+
+
+def squared(image: Image.Image, source: Source, size: int, place: float) -> Image.Image:
+    """A picture as a square of ``size``, in the way of its task."""
+    if source.task not in DRAWN:
+        return Processor.pad_to_square(image).resize((size, size))
+    if source.crop == "squeeze":
+        return image.resize((size, size))
+    return square_crop(image, size, place)
+
+
+def as_pixels(image: Image.Image) -> Tensor:
+    """RGB -> (3, H, W) in [-1, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() * 2 / 255 - 1
-
-
-def _there(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from harmon_eval.model.fingerprint import hash_weights
-from harmon_eval.model.train.recipe import Recipe, RecipeError, Source
+from harmon_eval.model.train.recipe import DRAWN, Recipe, RecipeError, Source
 from harmon_eval.model.train.sources import BROKEN, BrokenRow, Rows
 from harmon_eval.model.vae import VAE
 
@@ -22,7 +22,7 @@ PART, BATCH = 4096, 32  # pictures a file, pictures encoded at once
 
 def latents_key(vae: VAE, source: Source, seed: int, size: int) -> str:
     """Hash of all that decides the latents: VAE weights and scale, the data, the transform."""
-    transform = f"{source.crop} crop" if source.task == "text2image" else "grey padding"
+    transform = f"{source.crop} crop" if source.task in DRAWN else "grey padding"
     if source.data == "scenes":
         # Scenes are squares of their own size: to draw or to see, they are the same pictures.
         said = ["scenes", source.split, source.scenes, seed, size]
@@ -36,12 +36,15 @@ def latents_key(vae: VAE, source: Source, seed: int, size: int) -> str:
             transform,
             size,
         ]
+    if source.task == "edit":  # two pictures a row
+        said += ["edit", source.source, source.prompt]
     text = json.dumps([hash_weights(vae.state_dict()), vae.config.scale, *said])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class CachedLatents:
-    """The folder of one source's latents, opened for reading."""
+    """The folder of one source's latents, opened for reading. Edits also have those of ``sources``,
+    the pictures to change."""
 
     def __init__(self, folder: Path) -> None:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -51,12 +54,12 @@ class CachedLatents:
             for part in range(manifest["parts"])
         ]
 
-    def at(self, index: int) -> Tensor:
+    def at(self, index: int, pictures: str = "latents") -> Tensor:
         """Latents (m, n, C) float32 of row ``index``. Raises BrokenRow."""
         if reason := self.broken.get(str(index)):
             raise BrokenRow(reason)
         part, place = divmod(index, PART)
-        return self._files[part].get_slice("latents")[place].float()
+        return self._files[part].get_slice(pictures)[place].float()
 
 
 def precompute(
@@ -66,8 +69,6 @@ def precompute(
 
     Finished parts are kept when it is interrupted. Latents are stored as the VAE gives them in
     float32, so they equal fresh ones. Raises RecipeError for a source without a length."""
-    from harmon_eval.model.train.batches import picture_pixels
-
     source = recipe.sources[number]
     if rows.length is None:
         raise RecipeError(f"sources.{number} has no end, or no pictures: it cannot be cached")
@@ -76,26 +77,15 @@ def precompute(
         return CachedLatents(place)
     place.mkdir(parents=True, exist_ok=True)
     broken: dict[str, str] = {}
-    rng = np.random.default_rng(0)  # asked for, and without effect: the crop is central
     starts = range(0, rows.length, PART)
     for part, start in enumerate(starts):
         file, notes = place / f"{part:05d}.safetensors", place / f"{part:05d}.json"
         if not (file.exists() and notes.exists()):
-            bad: dict[str, str] = {}
-            parts: list[Tensor] = []
-            last = min(rows.length, start + PART)
-            for begin in range(start, last, BATCH):
-                chunk = []
-                for index in range(begin, min(last, begin + BATCH)):
-                    try:
-                        chunk.append(picture_pixels(source, rows.row(index, rng), size, rng))
-                    except BROKEN as error:
-                        bad[str(index)] = f"{type(error).__name__}: {error}"[:500]
-                        chunk.append(torch.zeros(3, size, size))
-                parts.append(_encoded(vae, torch.stack(chunk)))
+            indices = range(start, min(rows.length, start + PART))
+            tensors, bad = _part(source, rows, indices, vae, size)
             notes.write_text(json.dumps(bad), encoding="utf-8")
             temporary = file.with_suffix(".tmp")
-            save_file({"latents": torch.cat(parts).contiguous()}, temporary)
+            save_file(tensors, temporary)
             temporary.replace(file)
         broken |= json.loads(notes.read_text(encoding="utf-8"))
     manifest = {"parts": len(starts), "count": rows.length, "broken": broken}
@@ -103,6 +93,34 @@ def precompute(
     temporary.write_text(json.dumps(manifest), encoding="utf-8")
     temporary.replace(place / "manifest.json")
     return CachedLatents(place)
+
+
+NAMES = {"pixels": "latents", "source_pixels": "sources"}
+
+
+def _part(
+    source: Source, rows: Rows, indices: range, vae: VAE, size: int
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Latents of these rows, one tensor for each of their pictures, and why rows are broken."""
+    from harmon_eval.model.train.batches import row_pixels
+
+    rng = np.random.default_rng(0)  # asked for, and without effect: the crop is not random
+    bad: dict[str, str] = {}
+    blank = torch.zeros(3, size, size)
+    wanted = list(NAMES) if source.task == "edit" else ["pixels"]
+    parts: dict[str, list[Tensor]] = {NAMES[name]: [] for name in wanted}
+    for begin in range(0, len(indices), BATCH):
+        chunk: list[dict[str, Tensor]] = []
+        for index in indices[begin : begin + BATCH]:
+            try:
+                chunk.append(row_pixels(source, rows.row(index, rng), size, rng))
+            except BROKEN as error:
+                bad[str(index)] = f"{type(error).__name__}: {error}"[:500]
+                chunk.append(dict.fromkeys(wanted, blank))
+        for name in wanted:
+            encoded = _encoded(vae, torch.stack([pictures[name] for pictures in chunk]))
+            parts[NAMES[name]].append(encoded)
+    return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}, bad
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train.batches import MicroBatch
+from harmon_eval.model.train.recipe import DRAWN
 
 
 class Losses(nn.Module):
@@ -17,16 +18,19 @@ class Losses(nn.Module):
         self.model = model
 
     def forward(self, batch: MicroBatch) -> Tensor:
-        model, latents = self.model, batch.latents
-        if batch.pixels is not None:
-            with torch.no_grad():
-                latents = model.vae.encode(batch.pixels).float()
-        if batch.task == "text2image":
+        model = self.model
+        latents = self._encoded(batch.latents, batch.pixels)
+        if batch.task in DRAWN:
             assert latents is not None and batch.mask is not None and batch.hidden is not None
             assert batch.t is not None and batch.noise is not None
-            noise = batch.noise.flatten(0, 2)
-            t = batch.t.flatten()
-            return model.text2image_loss(batch.ids, batch.mask, latents, batch.hidden, t, noise)
+            target = latents, batch.hidden, batch.t.flatten(), batch.noise.flatten(0, 2)
+            if batch.task == "text2image":
+                return model.text2image_loss(batch.ids, batch.mask, *target)
+            if batch.task == "reconstruct":
+                return model.edit_loss(batch.ids, batch.mask, latents, *target, condition=False)
+            sources = self._encoded(batch.sources, batch.source_pixels)
+            assert sources is not None
+            return model.edit_loss(batch.ids, batch.mask, sources, *target)
         assert batch.labels is not None
         if batch.task == "image2text":
             assert latents is not None
@@ -35,3 +39,9 @@ class Losses(nn.Module):
         # training. Gradients are added up over a whole cycle before processes share them, so that
         # is not needed, and what has no gradient is not decayed either.
         return model.token_loss(model.read(batch.ids, None), batch.labels)
+
+    def _encoded(self, latents: Tensor | None, pixels: Tensor | None) -> Tensor | None:
+        if pixels is None:
+            return latents
+        with torch.no_grad():
+            return self.model.vae.encode(pixels).float()

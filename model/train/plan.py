@@ -15,6 +15,9 @@ from harmon_eval.model.train.optimizers import freeze
 from harmon_eval.model.train.recipe import Recipe, VAERecipe, cycle
 from harmon_eval.model.train.start import PARTS, describe_start
 
+# How many pictures of a sample the encoder sees, where it is not one.
+PICTURES_OF = {"text": 0, "edit": 2, "reconstruct": 2}
+
 
 def describe(recipe: Recipe | VAERecipe) -> str:
     """Recipe, parameters by part, batch, steps, tokens and images a step, memory: as text.
@@ -35,7 +38,7 @@ def describe(recipe: Recipe | VAERecipe) -> str:
     numbers = cycle(recipe, max(source.first_step for source in recipe.sources))
     chosen = [recipe.sources[number] for number in numbers]
     samples = sum(source.batch for source in chosen)
-    images = sum(source.batch for source in chosen if source.task != "text")
+    images = sum(PICTURES_OF.get(source.task, 1) * source.batch for source in chosen)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     lines.append(
         f"{recipe.steps} steps of {len(chosen)} micro-batches"
@@ -45,7 +48,10 @@ def describe(recipe: Recipe | VAERecipe) -> str:
         f"effective batch: {samples} samples, {images} images of {size} px, at least "
         f"{images * (tokens + config.mar.buffers):,} tokens a step"
     )
-    lines.append(memory(recipe, config, every, learning, tokens + config.mar.buffers, world))
+    # The LLM reads a source in the prompt, and the encoder sees it besides what is drawn.
+    most = max(PICTURES_OF.get(source.task, 1) for source in recipe.sources) or 1
+    each = most * (tokens + config.mar.buffers)
+    lines.append(memory(recipe, config, every, learning, each, world))
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.model.train.recipe import CHOICES, Recipe, RecipeError, VAERecipe
+from harmon_eval.model.train.recipe import CHOICES, DRAWN, Recipe, RecipeError, VAERecipe
 
 SHIPPED = Path(__file__).parent / "recipes"
 KINDS: dict[str, type[Recipe] | type[VAERecipe]] = {"vae": VAERecipe, "harmon": Recipe}
@@ -122,11 +122,11 @@ def _check(recipe: Recipe) -> None:
     for number, source in enumerate(recipe.sources):
         if source.batch < 1 or source.repeat < 1:
             raise RecipeError(f"sources.{number}: batch and repeat must be at least 1")
-        cropped = source.task == "text2image" and source.data != "scenes"
+        cropped = source.task in DRAWN and source.data != "scenes"
         if source.cache and cropped and source.crop == "random":
             raise RecipeError(
                 f"sources.{number}: latents of random crops cannot be cached; "
-                'set crop = "centre" or cache = false'
+                'set crop = "centre" (or "squeeze") or cache = false'
             )
         if source.cache and source.streaming:
             raise RecipeError(f"sources.{number}: a stream cannot be cached; set cache = false")

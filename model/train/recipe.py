@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-TASKS = ("text2image", "image2text", "text")
+TASKS = ("text2image", "image2text", "text", "edit", "reconstruct")
+DRAWN = ("text2image", "edit", "reconstruct")  # trained by the diffusion loss
 
 
 class RecipeError(ValueError):
@@ -85,16 +86,22 @@ class Start:
 class Source:
     """One stream of examples. A cycle takes ``repeat`` micro-batches of each source in turn.
 
-    ``task``: text2image, image2text or text. ``batch`` counts samples of a micro-batch over all
+    ``task``: text2image, image2text, text, edit (a source picture and an instruction to a target:
+    UniPic-1, arXiv 2508.03320) or reconstruct (a picture from what the model itself sees of it:
+    RecA, arXiv 2509.07295). ``batch`` counts samples of a micro-batch over all
     processes together; ``weight`` is that of its loss. ``first_step``: it joins the cycle there.
     ``data``: ``scenes`` (the mini world), or what ``datasets.load_dataset`` takes as its first
     argument (``json``, ``imagefolder``, ``webdataset``, a hub id), with ``files``, ``split`` and
     ``streaming``. ``image`` names the picture's column: bytes, or a path below ``images``. A column
     ``annotation`` names a JSON file below ``annotations`` whose keys join the row: the authors'
     format. ``prompt``, ``questions`` (one is picked) and ``answer`` are templates over the row,
-    such as ``{caption}`` or ``{json[caption]}``. ``crop``: ``random`` or ``centre`` square to draw;
-    pictures to be seen are padded with grey. ``cache``: encode all pictures once, in advance.
-    ``max_tokens`` cuts text (ids without picture places); 0: never.
+    such as ``{caption}`` or ``{json[caption]}``. ``crop``: ``random`` or ``centre`` square to draw,
+    or ``squeeze`` to a square; pictures to be seen are padded with grey. ``cache``: encode all
+    pictures once, in advance. ``max_tokens`` cuts text (ids without picture places); 0: never.
+
+    An edit's target is the column ``image``, its source the column ``source`` (a list must hold
+    one), its instruction ``prompt``, and both are cropped alike. ``dropped``: share of edits whose
+    instruction is "Edit this image.". A reconstruction is asked for by one of ``questions``.
 
     Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``lettered`` of
     those with wrong answers offering options; ``open_pairs`` of the captions of two shapes leave
@@ -112,6 +119,7 @@ class Source:
     split: str = "train"
     streaming: bool = False
     image: str = "image"
+    source: str = "source"
     images: str = ""
     annotations: str = ""
     prompt: str = "{caption}"
@@ -120,6 +128,7 @@ class Source:
     crop: str = "random"
     cache: bool = False
     max_tokens: int = 0
+    dropped: float = 0.0
     scenes: int = 40_000
     turns: int = 3
     lettered: float = 0.25
@@ -193,7 +202,8 @@ class Recipe:
 
     ``minutes`` ends the training early (0: never), the schedule then following the clock.
     ``image_size`` in pixels (0: the model's own). ``unconditional``: share of prompts replaced by
-    "Generate an image.". ``stratified``: diffusion steps cover the schedule evenly. ``draws``:
+    what guidance needs: "Generate an image.", and for edits "Repeat this image." with the source as
+    target. ``stratified``: diffusion steps cover the schedule evenly. ``draws``:
     noise draws a token (0: the model's own). ``device_batch``: at most so many samples at once on a
     device (0: the whole share). ``precision``: no, bf16 or fp16. ``threads``: CPU threads (0:
     torch's choice). ``broken``: share of broken samples that ends the run. ``bad_step``: stop or
@@ -226,7 +236,7 @@ class Recipe:
 CHOICES = {
     "task": TASKS,
     "name": ("adamw", "muon"),
-    "crop": ("random", "centre"),
+    "crop": ("random", "centre", "squeeze"),
     "precision": ("no", "bf16", "fp16"),
     "bad_step": ("stop", "skip"),
 }

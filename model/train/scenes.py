@@ -62,6 +62,8 @@ class SceneRows:
     def __init__(self, source: Source, seed: int) -> None:
         self.source, self.seed = source, seed
         self.length = None if source.task == "text" else source.scenes
+        if source.task == "edit":
+            raise RecipeError("scenes hold no edits: give pairs of pictures, such as data = json")
 
     def row(self, index: int, rng: np.random.Generator) -> Row:
         source = self.source
@@ -69,6 +71,8 @@ class SceneRows:
             scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
             return Row(turns=tuple(questions.told(scene, rng, source.turns, source.lettered)))
         scene = split_scene(self.seed, source.split, index)
+        if source.task == "reconstruct":
+            return Row(language.DESCRIBE, picture=lambda: self.picture(index))
         if source.task == "text2image":
             caption = language.caption(scene, rng, source.full_captions, source.open_pairs)
             return Row(caption, picture=lambda: self.picture(index))

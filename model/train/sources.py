@@ -44,11 +44,14 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Row:
-    """``prompt`` to draw, or ``turns`` of question and answer; ``picture`` opens the image."""
+    """``prompt`` to draw, or ``turns`` of question and answer; ``picture`` opens the image.
+
+    An edit has ``source``, which opens the image to change; ``picture`` is then the target."""
 
     prompt: str = ""
     turns: tuple[tuple[str, str], ...] = ()
     picture: Callable[[], Image.Image] | None = None
+    source: Callable[[], Image.Image] | None = None
 
 
 class Rows(Protocol):
@@ -181,9 +184,14 @@ def make_row(values: Mapping[str, Any], source: Source, rng: np.random.Generator
     if source.task != "text":
         stored = values[source.image]
         row = replace(row, picture=lambda: open_picture(stored, source.images))
-    if source.task == "text2image":
+    if source.task == "edit":
+        before = _only(values[source.source], source.source)
+        row = replace(row, source=lambda: open_picture(before, source.images))
+    if source.task in ("text2image", "edit"):
         return replace(row, prompt=_filled(source.prompt, values))
     question = source.questions[rng.integers(len(source.questions))]
+    if source.task == "reconstruct":
+        return replace(row, prompt=_filled(question, values))
     return replace(row, turns=((_filled(question, values), _filled(source.answer, values)),))
 
 
@@ -192,6 +200,15 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
     if not text or text == "None":
         raise BrokenRow(f"{template} is empty")
     return text
+
+
+def _only(stored: Any, column: str) -> Any:
+    """The picture of a column that may hold a list of them. Raises BrokenRow for several."""
+    if not isinstance(stored, list):
+        return stored
+    if len(stored) != 1:
+        raise BrokenRow(f"{column} holds {len(stored)} pictures; an edit takes one source")
+    return stored[0]
 
 
 def open_picture(stored: Any, folder: str) -> Image.Image:

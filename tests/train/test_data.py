@@ -16,7 +16,7 @@ from PIL import Image
 
 from harmon_eval.model.config import VAEConfig
 from harmon_eval.model.train import latents
-from harmon_eval.model.train.batches import picture_pixels
+from harmon_eval.model.train.batches import row_pixels
 from harmon_eval.model.train.latents import precompute
 from harmon_eval.model.train.loop import precompute_latents, train_harmon
 from harmon_eval.model.train.recipe import Recipe, Source, TrainingError
@@ -165,7 +165,7 @@ def test_pictures_are_cropped_to_draw_and_padded_to_see() -> None:
     wide.paste((0, 0, 255), (32, 0, 64, 32))
     assert square_crop(wide, 16, 0.0).getpixel((8, 8)) == (255, 0, 0)
     assert square_crop(wide, 16, 1.0).getpixel((8, 8)) == (0, 0, 255)
-    seen = picture_pixels(Source("image2text"), Row(picture=lambda: wide), 64, RNG)
+    seen = row_pixels(Source("image2text"), Row(picture=lambda: wide), 64, RNG)["pixels"]
     assert seen[:, 2, 32].tolist() == pytest.approx([127 * 2 / 255 - 1] * 3, abs=1e-6)
 
 
@@ -178,7 +178,8 @@ def test_cached_latents_equal_fresh_ones_and_another_vae_has_its_own(
         torch.manual_seed(seed)
         vae = VAE(VAEConfig(width=32, multipliers=(1, 1, 1, 1, 1), blocks=1, scale=1.0))
         cached = precompute(tiny, 0, rows, vae, 64, tmp_path)
-        pixels = torch.stack([picture_pixels(source, rows.row(i, RNG), 64, RNG) for i in range(16)])
+        shown = [row_pixels(source, rows.row(i, RNG), 64, RNG)["pixels"] for i in range(16)]
+        pixels = torch.stack(shown)
         with torch.no_grad():
             fresh = vae.encode(pixels)
         assert torch.equal(torch.stack([cached.at(i) for i in range(16)]), fresh)
