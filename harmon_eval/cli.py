@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "evaluate a model (the default command); run it again to resume",
     "list": "list the available tasks, models and suites",
     "prepare": "download the data and weights that official tasks need",
+    "convert": "write a task's own file, such as a checklist, from a table",
     "mark": "mark stored responses again and compute the metrics, without the model",
     "show": "print the results of a run as a table",
     "leaderboard": "show runs beside published results, in tables",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -34,6 +35,22 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here: its cases are inputs that are not in the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scoring_vectors(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the originals' own functions gave: ``../shared/data/scoring/vectors.json``, or the file
+    (also .json.gz) that ``SCORING_VECTORS`` names. Keys may be absent."""
+    named = os.environ.get("SCORING_VECTORS")
+    file = (
+        Path(named)
+        if named
+        else request.getfixturevalue("shared_folder") / "data/scoring/vectors.json"
+    )
+    data = file.read_bytes()
+    read = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    found: dict[str, Any] = json.loads(read)
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,14 @@ import re
 
 import numpy as np
 
+from harmon_eval.replies.numbers import folded
+
 Verdict = str | None
 
 # The list of VLMEvalKit: neither asterisk nor colon is in it.
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+SHORT = 100  # characters, in which a reply is one word, whatever its form
+FORMS = ({"json"}, {"answer"})  # words of a fence or an object around it
 MAX_FULL_STOPS = 32  # the original hands a regex flag over as the number of replacements
 
 
@@ -55,6 +59,18 @@ def vlmevalkit(reply: str) -> Verdict:
     """The one of the words yes and no that occurs anywhere; both or none is unknown."""
     found = {"yes", "no"} & set(without_punctuation(reply.lower()).split())
     return found.pop() if len(found) == 1 else None
+
+
+def one_word(reply: str) -> bool | None:
+    """True for yes, False for no, as the one word of the reply, in any case, with punctuation,
+    Markdown or JSON around it; None for all else. For judges."""
+    if len(reply.strip()) > SHORT:
+        return None
+    words = re.findall(r"[^\W_]+", folded(reply).lower())
+    for form in FORMS:
+        if words and words[0] in form:
+            words = words[1:]
+    return {("yes",): True, ("no",): False}.get(tuple(words))
 
 
 def strict(reply: str) -> Verdict:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from harmon_eval.core import Remote, Source, UserError
+from harmon_eval.core import Remote, Sample, Source, UserError
 from harmon_eval.files.question_files import read_separated
+from harmon_eval.tasks.checklist.files import Point
 
 FILE = "dpg_bench.csv"
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
@@ -23,29 +23,20 @@ OFFICIAL = Source(
 )
 
 
-@dataclass(frozen=True)
-class Question:
-    """A yes/no question of an item. ``detailed`` is such as "attribute - color"; ``parents`` are
-    the questions without whose yes this one's does not count."""
-
-    number: int
-    text: str
-    parents: tuple[int, ...]
-    detailed: str
-
-    @property
-    def broad(self) -> str:
-        return self.detailed.split(" - ")[0].strip()
+def broad(kind: str) -> str:
+    """ "attribute" of "attribute - color"."""
+    return kind.split(" - ")[0].strip()
 
 
-def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
-    """Questions by item, in file order, and the item of the first row.
+def read_questions(file: Path) -> tuple[dict[str, list[Point]], str]:
+    """Questions by item, in file order, and the item of the first row. DSG's files have this form
+    too.
 
     Raises UserError naming the row and the column."""
     rows = read_separated(file, ",")
     if not rows:
         raise UserError(f"{file} holds no questions")
-    found: dict[str, list[Question]] = {}
+    found: dict[str, list[Point]] = {}
     for number, row in enumerate(rows, start=2):
         if missing := [name for name in COLUMNS if row.get(name) is None]:
             raise UserError(f"{file}, row {number}: the column {missing[0]!r} is missing")
@@ -57,16 +48,24 @@ def read_questions(file: Path) -> tuple[dict[str, list[Question]], str]:
                 f"{file}, row {number}: proposition_id and dependency must be numbers, "
                 "the latter separated by commas"
             ) from None
-        question = Question(
-            proposition,
+        question = Point(
+            str(proposition),
             row["question_natural_language"].strip(),
-            tuple(parent for parent in parents if parent != 0),
-            row["tuple"].split("(")[0].strip(),
+            parents=tuple(str(parent) for parent in parents if parent != 0),
+            kind=row["tuple"].split("(")[0].strip(),
         )
         item = found.setdefault(row["item_id"], [])
-        if any(other.number == proposition for other in item):
+        if any(other.id == question.id for other in item):
             raise UserError(
                 f"{file}, row {number}: question {proposition} of {row['item_id']!r} occurs twice"
             )
         item.append(question)
     return found, rows[0]["item_id"]
+
+
+def questions_of(sample: Sample) -> list[Point]:
+    """The questions that a sample's target holds."""
+    return [
+        Point(str(number), text, parents=tuple(map(str, parents)), kind=kind)
+        for number, text, parents, kind in sample.target["questions"]
+    ]

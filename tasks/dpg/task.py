@@ -33,9 +33,10 @@ from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.replies.prompts import YES_OR_NO
+from harmon_eval.replies.yes_no import one_word
 from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
-from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, Question, read_questions
+from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, questions_of, read_questions
 from harmon_eval.tasks.dpg.layout import read_images
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
@@ -56,17 +57,13 @@ def samples(data: Data) -> Iterator[Sample]:
         for index in range(data.images_per_prompt):
             target = {
                 "questions": [
-                    [q.number, q.text, list(q.parents), q.detailed]
+                    [int(q.id), q.text, [int(p) for p in q.parents], q.kind]
                     for q in questions.get(file.stem, ())
                 ],
                 "first": file.stem == first,
                 "last": index == data.images_per_prompt - 1,
             }
             yield Sample(f"{file.stem}/{index:04d}", Draw(prompt, index=index), target, file.stem)
-
-
-def questions_of(sample: Sample) -> list[Question]:
-    return [Question(n, t, tuple(p), d) for n, t, p, d in sample.target["questions"]]
 
 
 def judged(sample: Sample, image: Path | None) -> list[Ask]:
@@ -79,7 +76,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     An image with a question that has no yes or no is unscored."""
     judge = instruments["judge"]
     asks = [judged(answer.sample, answer.image) for answer in answers]
-    verdicts = iter(judge.verdicts([a for own in asks for a in own], dpg.parse_yes_no))
+    verdicts = iter(judge.verdicts([a for own in asks for a in own], one_word))
     rows: list[Row] = []
     for answer, own in zip(answers, asks, strict=True):
         found = [next(verdicts) for _ in own]
@@ -88,7 +85,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
         if not found or failed:
             rows.append({"unscored": str(failed or "dpg_bench.csv has no questions for it")})
             continue
-        said = {q.number: v.value for q, v in zip(questions, found, strict=True)}
+        said = {q.id: v.value for q, v in zip(questions, found, strict=True)}
         row = dpg.mark_image(questions, said, answer.sample.target["first"])
         models = ", ".join(sorted({v.model for v in found if v.model}))
         by = {"judge": judge.name, "judge_as_returned": models}
@@ -106,7 +103,7 @@ def _assumed(sample: Sample, right: bool) -> Row:
     row: Row = {"judge": None, "last": sample.target["last"]}
     if not questions:
         return {**row, "score": float(right), "published": float("nan")}
-    said = {question.number: right for question in questions}
+    said = {question.id: right for question in questions}
     return {**row, **dpg.mark_image(questions, said, sample.target["first"])}
 
 

@@ -15,7 +15,7 @@ from harmon_eval.core import Unscorable
 from harmon_eval.replies import gqa_answers, mmmu_answers, multiple_choice, numbers, yes_no
 from harmon_eval.replies.short_answers import same
 from harmon_eval.replies.thoughts import answered
-from harmon_eval.tasks.dpg.rules import parse_yes_no
+from harmon_eval.replies.yes_no import one_word
 from harmon_eval.tasks.wise.rules import parse_legacy, parse_verified
 
 LENGTH, SECONDS = 10**6, 30.0  # with the square of the length it would be hours
@@ -54,7 +54,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "bare numbers": lambda reply: numbers.bare(reply, 0, 2),
     "wise": parse_legacy,
     "wise_verified": parse_verified,
-    "dpg": parse_yes_no,
+    "dpg": one_word,
     "vqa": lambda reply: same(reply, "3") or same("3", reply),
     "mmmu letters": lambda reply: mmmu_answers.letter(reply, OPTIONS),
     "mmmu values": mmmu_answers.open_values,

@@ -15,24 +15,26 @@ from harmon_eval.core import Answer, Data, Responder, Sample, UserError
 from harmon_eval.instruments.judge.rules import RuleJudge
 from harmon_eval.instruments.judging import Judge
 from harmon_eval.metrics.intervals import intervals
+from harmon_eval.replies.yes_no import one_word
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.results import score_bounds
 from harmon_eval.suites.mini.scenes import Item, Scene, render
+from harmon_eval.tasks.checklist.files import Point
 from harmon_eval.tasks.dpg import task as dpg
-from harmon_eval.tasks.dpg.files import Question, read_questions
+from harmon_eval.tasks.dpg.files import broad, read_questions
 from harmon_eval.tasks.dpg.mini import COLUMNS, make
-from harmon_eval.tasks.dpg.rules import mark_image, parse_yes_no, published_score, score
+from harmon_eval.tasks.dpg.rules import mark_image, published_score, score
 
 CAT = [
-    Question(1, "cat?", (), "entity - whole"),
-    Question(2, "hat?", (1,), "entity - whole"),
-    Question(4, "photo?", (), "global"),
-    Question(3, "red hat?", (2, 4), "attribute - color"),
+    Point("1", "cat?", parents=(), kind="entity - whole"),
+    Point("2", "hat?", parents=("1",), kind="entity - whole"),
+    Point("4", "photo?", parents=(), kind="global"),
+    Point("3", "red hat?", parents=("2", "4"), kind="attribute - color"),
 ]
 
 
 def said(*no: Any) -> Any:
-    return {q.number: q.number not in no for q in CAT}
+    return {q.id: int(q.id) not in no for q in CAT}
 
 
 def rows_of(crops: Any, first: bool = False) -> Any:
@@ -58,18 +60,24 @@ def test_published_categories_see_only_the_last_image() -> None:
 def test_the_published_script_loses_its_first_row_and_with_it_an_item_that_depends_on_it() -> None:
     assert published_score(CAT, said(), first=True) is None
     assert published_score(CAT, said(), first=False) == 1.0
-    free = [Question(1, "a?", (), "entity"), Question(2, "b?", (), "entity")]
-    assert published_score(free, {1: False, 2: True}, first=True) == 1.0
-    assert published_score(free[:1], {1: True}, first=True) is None
+    free = [
+        Point("1", "a?", parents=(), kind="entity"),
+        Point("2", "b?", parents=(), kind="entity"),
+    ]
+    assert published_score(free, {"1": False, "2": True}, first=True) == 1.0
+    assert published_score(free[:1], {"1": True}, first=True) is None
     gone = dpg.summarize(rows_of([said()] * 4, first=True))
     assert gone["dpg[j]"] == 100.0
     assert not [name for name in gone if name.startswith("as_published")]
 
 
 def test_a_no_goes_down_the_graph_in_the_order_of_the_file() -> None:
-    child_first = [Question(2, "b?", (1,), "entity"), Question(1, "a?", (3,), "entity"),
-                   Question(3, "c?", (), "entity")]  # fmt: skip
-    assert score(child_first, {1: True, 2: True, 3: False}) == pytest.approx(1 / 3)
+    child_first = [
+        Point("2", "b?", parents=("1",)),
+        Point("1", "a?", parents=("3",)),
+        Point("3", "c?"),
+    ]
+    assert score(child_first, {"1": True, "2": True, "3": False}) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_a_no_goes_down_the_graph_in_the_order_of_the_file() -> None:
      ("no" * 10**6, None)],
 )  # fmt: skip
 def test_an_answer_is_yes_or_no_or_none(reply: str, truth: bool | None) -> None:
-    assert parse_yes_no(reply) is truth
+    assert one_word(reply) is truth
 
 
 def write(folder: Path, *rows: Any) -> Any:
@@ -98,8 +106,8 @@ def test_a_row_is_read_with_parents_and_categories(tmp_path: Path) -> None:
     numbers_only = [*ROW[:3], "3", "0", *ROW[5:]]
     found, first = read_questions(write(tmp_path, ROW, numbers_only))
     assert first == "7"
-    assert found["7"][0] == Question(2, "Red?", (1, 4), "attribute - color")
-    assert (found["7"][0].broad, found["7"][1].parents) == ("attribute", ())
+    assert found["7"][0] == Point("2", "Red?", parents=("1", "4"), kind="attribute - color")
+    assert (broad(found["7"][0].kind), found["7"][1].parents) == ("attribute", ())
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ same forms; of the scene it knows only what the request says.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,12 @@ _ASKED_TOTAL = re.compile(rf"Are there ({'|'.join(NUMBERS)}) objects\?")
 _ASKED_COUNT = re.compile(rf"(?:Is|Are) there (an?|{'|'.join(NUMBERS)}) {_THING}\?")
 
 
+_NUMBERED = re.compile(r"^(\d{1,3})\. (.{1,400})$", re.MULTILINE)
+
+
 class RuleJudge(Responder):
-    """Replies to a WISE rubric with scores, to a question about shapes with yes or no."""
+    """Replies to a WISE rubric with scores, to a question about shapes with yes or no, and to a
+    numbered list of questions in the form that is asked for."""
 
     name = "shape-rules-1"
     fingerprint = f"{ShapeDetector.identity} {ColorNamer.identity}"
@@ -66,7 +71,10 @@ class RuleJudge(Responder):
     def _reply(self, text: str, image: np.ndarray, seen: list[tuple[Item, float]]) -> str:
         explanation = re.findall(r'EXPLANATION: "(.*?)"', text)
         if not explanation:
-            return answer(text, image, [item for item, _ in seen])
+            items = [item for item, _ in seen]
+            if numbered := _NUMBERED.findall(text):
+                return _listed(text, {n: answer(asked, image, items) for n, asked in numbered})
+            return answer(text, image, items)
         items = [item for item, _ in seen]
         truths = facts(explanation[-1], items)
         if "Aesthetic Quality" not in text:
@@ -77,6 +85,16 @@ class RuleJudge(Responder):
         realism = 0 if not seen else 2 if clear >= CLEAR else 1
         beauty = max(0, 2 - abs(len(items) - expected))
         return f"Consistency: {consistency}\nRealism: {realism}\nAesthetic Quality: {beauty}"
+
+
+def _listed(text: str, answers: Mapping[str, str]) -> str:
+    """Answers by number, in the form that the request shows."""
+    if "<score>" in text:
+        marks = [int(said == "yes") for said in answers.values()]
+        return f"<analysis>{json.dumps(list(answers.values()))}</analysis><score>{marks}</score>"
+    if "JSON" in text:
+        return json.dumps([{"id": int(n), "answer": a.capitalize()} for n, a in answers.items()])
+    return "\n".join(answers.values())
 
 
 def _number(word: str) -> int:

@@ -1,0 +1,24 @@
+"""Write a task's own file format from a table, if the task can: ``convert checklist A.csv B``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="the task that reads the result: checklist")
+    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV or TSV file")
+    parser.add_argument("target", type=Path, metavar="FILE", help="the file to write")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
+
+    registry.check_task_name(arguments.task)
+    convert = getattr(registry.task_module(arguments.task), "convert", None)
+    if convert is None:
+        raise UserError(f"{arguments.task} reads its published files only: nothing to convert")
+    print(convert(arguments.table, arguments.target))
+    return 0

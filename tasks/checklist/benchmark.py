@@ -1,0 +1,233 @@
+"""A checklist as a task: the functions that every benchmark of this form shares.
+
+``benchmark`` makes a ``Task`` from a function that reads the files of a benchmark. What differs
+from one to the next is data (``rules.Protocol``) and, where the published script reads or adds up
+otherwise, a ``Published``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harmon_eval.core import (
+    About,
+    Answer,
+    Ask,
+    Data,
+    Draw,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    Unscorable,
+)
+from harmon_eval.instruments.judging import Verdict, judge_of
+from harmon_eval.metrics.rows import Mask, after, known
+from harmon_eval.tasks.checklist import asking, rules
+from harmon_eval.tasks.checklist.files import Item, Point
+from harmon_eval.tasks.checklist.replies import TOGETHER, Right, word
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """The items of a benchmark, how they are asked about and added up, and the user's templates
+    (``ask.txt``, ``system.txt``)."""
+
+    items: Sequence[Item]
+    protocol: rules.Protocol = field(default_factory=rules.Protocol)
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published script beside ours: ``row`` gives further columns of an image from its item
+    and the raw replies, ``totals`` numbers named ``as_published...`` from them."""
+
+    row: Callable[[Item, Sequence[str]], Row]
+    totals: Callable[[pd.DataFrame], Mapping[str, float]]
+    metrics: tuple[Metric, ...]
+
+
+Load = Callable[[Data], Checklist]
+
+
+def samples(data: Data, load: Load) -> Iterator[Sample]:
+    checklist = load(data)
+    for item in checklist.items:
+        target = {
+            "item": asdict(item),
+            "protocol": _written(checklist.protocol),
+            "templates": dict(checklist.templates),
+        }
+        for index in range(item.images or data.images_per_prompt):
+            request = Draw(item.prompt, index=index)
+            yield Sample(f"{item.id}/{index:04d}", request, target, item.id)
+
+
+def _written(protocol: rules.Protocol) -> dict[str, Any]:
+    return {name: getattr(protocol, name) for name in ("ask", "reply", "dependency", "item")}
+
+
+def item_of(sample: Sample) -> Item:
+    """The item as it was read."""
+    written = dict(sample.target["item"])
+    points = [
+        Point(**{**point, "forms": tuple(point["forms"]), "parents": tuple(point["parents"])})
+        for point in written.pop("points")
+    ]
+    return Item(points=tuple(points), **written)
+
+
+def protocol_of(sample: Sample) -> rules.Protocol:
+    return rules.Protocol(**sample.target["protocol"])
+
+
+def judged(sample: Sample, image: Path | None) -> list[Ask]:
+    own = sample.target["templates"]
+    return asking.asks(item_of(sample), protocol_of(sample), image, own)
+
+
+def mark(
+    answers: Sequence[Answer], instruments: Instruments, published: Published | None = None
+) -> list[Row]:
+    """One row an image: what was answered, its score, and sums by kind.
+
+    An image with a point that has no answer is unscored."""
+    judge = instruments["judge"]
+    rows: list[Row] = []
+    for answer in answers:
+        item, protocol = item_of(answer.sample), protocol_of(answer.sample)
+        asked = judged(answer.sample, answer.image)
+        found = _verdicts(judge, asked, item, protocol)
+        failed = next((v for v in found if isinstance(v, Unscorable)), None)
+        if failed:
+            rows.append({"unscored": str(failed)})
+            continue
+        right = _right(item, protocol, [v.value for v in found])
+        models = ", ".join(sorted({v.model for v in found if v.model}))
+        row = {"judge": judge.name, "judge_as_returned": models, **image_row(item, protocol, right)}
+        if published:
+            row |= published.row(item, [v.reply for v in found])
+        rows.append(row)
+    return rows
+
+
+def _verdicts(
+    judge: Any, asked: Sequence[Ask], item: Item, protocol: rules.Protocol
+) -> list[Verdict[Any] | Unscorable]:
+    if protocol.ask == "together":
+        return list(judge.verdicts(asked, TOGETHER[protocol.reply](item.points)))
+    found: dict[int, Verdict[Any] | Unscorable] = {}
+    # Points that are read alike are asked about in one go, so that a judge can batch them.
+    ways: dict[tuple[str, ...], list[int]] = {}
+    for number, point in enumerate(item.points):
+        ways.setdefault((point.expect, *point.forms), []).append(number)
+    for numbers in ways.values():
+        parse = word(item.points[numbers[0]])
+        found |= zip(numbers, judge.verdicts([asked[n] for n in numbers], parse), strict=True)
+    return [found[number] for number in range(len(item.points))]
+
+
+def _right(item: Item, protocol: rules.Protocol, values: Sequence[Any]) -> Right:
+    if protocol.ask == "together":
+        return dict(values[0])
+    return {point.id: value for point, value in zip(item.points, values, strict=True)}
+
+
+def image_row(item: Item, protocol: rules.Protocol, right: Right) -> Row:
+    """Columns of an image: ``points`` (what was answered rightly, before dependencies), ``score``
+    in [0, 1] and the sums after dependencies."""
+    counts = rules.DEPENDENCY[protocol.dependency](item.points, right)
+    return {
+        "points": json.dumps(right),
+        "score": rules.score(item.points, counts, protocol.item),
+        **{rules.BY + name: value for name, value in item.group.items()},
+        **rules.sums(item.points, counts),
+    }
+
+
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    """All points wrong, and all right."""
+    item, protocol = item_of(sample), protocol_of(sample)
+
+    def row(truth: bool) -> Row:
+        right = {point.id: truth for point in item.points}
+        return {"judge": None, **image_row(item, protocol, right)}
+
+    return row(False), row(True)
+
+
+def summarize(
+    rows: pd.DataFrame,
+    name: str,
+    protocol: rules.Protocol,
+    published: Published | None = None,
+) -> dict[str, float]:
+    """All in percent. ``NAME[judge]``: the mean of the last step of the totals, whose values follow
+    as ``total/...``; ``kind/...``: share of the points of a kind that count."""
+    last = rules.totals(rows, protocol)
+    found = {f"{name}[{judge_of(rows)}]": 100 * sum(last.values()) / len(last)}
+    found |= {f"total/{', '.join(key)}": 100 * value for key, value in last.items() if key}
+    found |= {f"kind/{kind}": 100 * rules.share(rows, kind) for kind in rules.kinds(rows)}
+    for label in sorted(c for c in rows.columns if c.startswith(rules.BY)):
+        for value, own in rows.groupby(label):
+            mean = own.groupby("group")["score"].mean().mean()
+            found[f"{label.removeprefix(rules.BY)}/{value}"] = 100 * float(mean)
+    return found | dict(published.totals(rows) if published else {})
+
+
+def _of_kind(rows: pd.DataFrame, metric: str) -> pd.Series:
+    return rows[rules.OF + metric.removeprefix("kind/")] > 0
+
+
+def _of_group(rows: pd.DataFrame, metric: str) -> pd.Series:
+    name, _, value = metric.partition("/")
+    return rows[rules.BY + name] == value
+
+
+def benchmark(
+    name: str,
+    load: Load,
+    about: About,
+    sources: Mapping[str, Source],
+    protocol: rules.Protocol | None = None,
+    published: Published | None = None,
+    total: Mask | None = None,
+) -> Task:
+    """The task. ``total`` says which rows a number ``total/...`` counts (default: those whose group
+    of the last step has its name)."""
+    own = protocol or rules.Protocol()
+    last = own.total[-1].by
+    of_total = total or (after("/", rules.BY + last[0]) if len(last) == 1 else None)
+    return Task(
+        samples=partial(samples, load=load),
+        mark=partial(mark, published=published),
+        summarize=partial(summarize, name=name, protocol=own, published=published),
+        metrics=(
+            Metric(f"{name}[*]", maximum=100.0, headline=True),
+            *(published.metrics if published else ()),
+            Metric("total/*", maximum=100.0, rows=of_total),
+            Metric("kind/*", maximum=100.0, rows=_of_kind),
+            Metric("*/*", maximum=100.0, rows=_of_group),
+        ),
+        about=about,
+        sources=sources,
+        instruments={"judge": ""},
+        judged=judged,
+        bounds=bounds,
+        columns=("judge", "score", "by:*", "right:*", "of:*", "published*"),
+    )
+
+
+def as_published(*names: str, column: str) -> tuple[Metric, ...]:
+    """Metrics of the published script, which count the rows that have its ``column``."""
+    return tuple(Metric(name, maximum=100.0, rows=known(column)) for name in names)

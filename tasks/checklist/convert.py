@@ -1,0 +1,81 @@
+"""A checklist from a table with one point a row, as spreadsheets write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from harmon_eval.core import UserError
+from harmon_eval.files.question_files import read_separated, read_text
+from harmon_eval.settings import did_you_mean
+from harmon_eval.tasks.checklist.files import Item, Point, check_items, line
+
+COLUMNS = ("id", "prompt", "point", "point_id", "expect", "forms", "parents", "weight", "kind")
+GROUP, NOTE = "group:", "note"
+
+
+def convert(table: Path, target: Path) -> str:
+    """Write ``target`` from a CSV or TSV file, and return what was written in a sentence.
+
+    A row is a point; rows with the same ``id`` (or, without one, the same ``prompt``) belong to one
+    item. ``parents`` and ``forms`` are lists with semicolons, ``group:NAME`` columns groups. Raises
+    UserError for unknown columns, and if ``target`` exists."""
+    if target.exists():
+        raise UserError(f"{target} exists: give another name, or delete it")
+    head = read_text(table).partition("\n")[0]
+    delimiter = next((mark for mark in "\t;" if mark in head and "," not in head), ",")
+    rows = read_separated(table, delimiter)
+    if not rows:
+        raise UserError(f"{table} holds no rows")
+    for column in rows[0]:
+        if column not in (*COLUMNS, NOTE) and not column.startswith(GROUP):
+            known = (*COLUMNS, NOTE, f"{GROUP}NAME")
+            raise UserError(f"{table}: {column!r} is not known: {did_you_mean(column, known)}")
+    own: dict[str, list[Mapping[str, str]]] = {}
+    for number, row in enumerate(rows, start=2):
+        key = (row.get("id") or row.get("prompt") or "").strip()
+        if not key or not (row.get("point") or "").strip():
+            raise UserError(f"{table}, row {number}: it needs an id or a prompt, and a point")
+        own.setdefault(key, []).append(row)
+    items = [_item(key, n, points, table) for n, (key, points) in enumerate(own.items())]
+    check_items(items, str(table))
+    target.write_text("".join(line(item) + "\n" for item in items), encoding="utf-8")
+    count = sum(len(item.points) for item in items)
+    return f"{target}: {len(items)} items, {count} points"
+
+
+def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> Item:
+    first = rows[0]
+    points = []
+    for place, row in enumerate(rows, start=1):
+        try:
+            weight = float(row.get("weight") or 1)
+        except ValueError:
+            raise UserError(f"{table}, item {key[:60]!r}: a weight is no number") from None
+        if not 0 < weight < float("inf"):
+            raise UserError(f"{table}, item {key[:60]!r}: a weight must be above 0")
+        expect = (row.get("expect") or "yes").strip()
+        points.append(
+            Point(
+                id=(row.get("point_id") or str(place)).strip(),
+                text=row["point"].strip(),
+                expect=expect.lower() if expect.lower() in ("yes", "no") else expect,
+                forms=_listed(row.get("forms")),
+                parents=_listed(row.get("parents")),
+                weight=weight,
+                kind=(row.get("kind") or "").strip("/ "),
+            )
+        )
+    name = key if first.get("id") else f"{number:04d}"
+    return Item(
+        id=re.sub(r"[^\w .=+-]", "-", name),
+        points=tuple(points),
+        prompt=(first.get("prompt") or "").strip(),
+        group={c.removeprefix(GROUP): str(v) for c, v in first.items() if c.startswith(GROUP)},
+        note=(first.get(NOTE) or "").strip(),
+    )
+
+
+def _listed(cell: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (cell or "").split(";") if part.strip())

@@ -1,0 +1,52 @@
+"""Your own checklists: prompts, each with yes/no points about its image. ``--tasks checklist:FILE``
+
+Each line of FILE is a prompt with the points that its image should show. Points can depend on
+others, weigh more than others, and have kinds. A file ``checklist.toml`` beside FILE says how a
+judge is asked and how the points are added up. docs/checklists.md describes both. ``dsg``,
+``tiif``, ``unigenbench`` and ``specv`` are tasks of this form that read their official files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harmon_eval.core import About, Data, Source, Task
+from harmon_eval.tasks.checklist import asking, mini
+from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark
+from harmon_eval.tasks.checklist.convert import convert
+from harmon_eval.tasks.checklist.files import ITEMS, read_items
+
+__all__ = ["TASK", "convert", "open_task"]
+
+
+def load(file: Path) -> Checklist:
+    """Raises UserError for flaws in the items, the protocol or between them."""
+    items, protocol = read_items(file), asking.protocol_beside(file)
+    asking.check_groups(items, protocol, str(file))
+    return Checklist(items, protocol, asking.read_templates(file.parent))
+
+
+def open_task(path: str = "") -> Task:
+    def found(data: Data) -> Checklist:
+        return load(Path(path) if path else data.folder / ITEMS)
+
+    return benchmark(
+        "checklist",
+        found,
+        protocol=asking.protocol_beside(Path(path)) if path else mini.RULES,
+        about=About(
+            paper="none",
+            version="1",
+            protocol="this one; the dependency rules are those of DSG (direct), DPG (in_order) and "
+            "ours (transitive: a point counts only if all that it depends on do)",
+            differs="There is no original.",
+            compares="Two checklists compare only if points, rules and judge are the same.",
+            licence="that of your data",
+            size="as many items as the file has, 4 images each unless the item says otherwise",
+            cost="one drawing an image; one judge request for each point, or one for all of them",
+        ),
+        sources={"mini": Source(make=mini.make)},
+    )
+
+
+TASK = open_task()
