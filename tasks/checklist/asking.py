@@ -100,13 +100,13 @@ def read(table: Mapping[str, Any], where: str) -> Protocol:
 
 def _families(table: Any, where: str) -> dict[str, Family]:
     found = {}
-    for name, entry in table.items() if isinstance(table, Mapping) else [("families", None)]:
-        names = entry.get("names") if isinstance(entry, Mapping) else None
-        if not isinstance(names, Mapping) or not isinstance(entry.get("of"), str):
+    for name, entry in table.items() if isinstance(table, Mapping) else [("families", {})]:
+        of, names = (entry.get(k) if isinstance(entry, Mapping) else None for k in ("of", "names"))
+        if not isinstance(names, Mapping) or not isinstance(of, str):
             raise UserError(
                 f'{where}: a family is [families.NAME] with of = "GROUP" and a table names'
             )
-        found[name] = Family(entry["of"], {str(k): str(v) for k, v in names.items()})
+        found[name] = Family(of, {str(k): str(v) for k, v in names.items()})
     return found
 
 

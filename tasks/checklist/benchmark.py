@@ -112,11 +112,12 @@ def mark(
         if failed:
             rows.append({"unscored": str(failed)})
             continue
-        right = _right(item, protocol, [v.value for v in found])
-        models = ", ".join(sorted({v.model for v in found if v.model}))
+        verdicts = [v for v in found if isinstance(v, Verdict)]
+        right = _right(item, protocol, [v.value for v in verdicts])
+        models = ", ".join(sorted({v.model for v in verdicts if v.model}))
         row = {"judge": judge.name, "judge_as_returned": models, **image_row(item, protocol, right)}
         if published:
-            row |= published.row(item, [v.reply for v in found])
+            row |= published.row(item, [v.reply for v in verdicts])
         rows.append(row)
     return rows
 

@@ -43,7 +43,7 @@ def published_parse(reply: str) -> Any:
 def published_score(points: Sequence[Mapping[str, Any]]) -> float:
     """100 x the share of answers that are the expected text, in the same case, to two digits."""
     equal = sum(point["answer"] == point["expected_answer"] for point in points)
-    return round(100 * equal / len(points), 2)
+    return round(100 * float(equal) / len(points), 2)
 
 
 def weighted_score(points: Sequence[Mapping[str, Any]]) -> float:
