@@ -135,17 +135,18 @@ class MAR(nn.Module):
         """Encoder features (B, K + V, D) -> the condition z (B, L, D) of every token.
 
         Hidden places get the mask token, or the embedding of ``condition`` (B, K + L, D)."""
-        x = self.unhide(x, visible, positions, condition)
+        filler = None if condition is None else self.decoder_embed(condition)
+        x = self.unhide(x, visible, positions, filler)
         x = self.decoder_norm(self.run(self.decoder_blocks, x))
         return x[:, self.config.buffers :] + positions.diffusion
 
     def unhide(
-        self, x: Tensor, visible: Tensor, positions: Positions, condition: Tensor | None
+        self, x: Tensor, visible: Tensor, positions: Positions, filler: Tensor | None
     ) -> Tensor:
-        """The input of the decoder's blocks (B, K + L, D): features in the visible places, fillers
-        in the hidden places, plus positions."""
+        """The input of the decoder's blocks (B, K + L, D): features in the visible places, in the
+        hidden places those of ``filler`` (B, K + L, D) or the mask token, plus positions."""
         x = self.decoder_embed(x)
-        filler = self.mask_token if condition is None else self.decoder_embed(condition)
+        filler = self.mask_token if filler is None else filler
         full = filler.to(x.dtype).expand(len(x), positions.decoder.shape[1], -1)
         return full.scatter(1, self._rows(visible, x.shape[-1]), x) + positions.decoder
 

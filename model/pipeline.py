@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from harmon_eval.model.fast.drawing import draw_latents
-from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.fast.replies import generate
 from harmon_eval.model.fast.rows import LANES, fill_rows, one_by_one
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.processor import Processor
+from harmon_eval.model.processor import REPEAT, Processor
 from harmon_eval.model.sampling import DrawSettings
 
 
@@ -77,9 +77,64 @@ class HarmonPipeline:
         latents = latents.to(self.model.dtype)
         return self.processor.to_images(one_by_one(self.model.vae.decode, latents))
 
+    @torch.inference_mode()
+    def edit(
+        self,
+        sources: Sequence[Image.Image],
+        instructions: Sequence[str],
+        seeds: Sequence[int],
+        settings: DrawSettings | None = None,
+        passes: Passes | None = None,
+    ) -> list[Image.Image]:
+        """One image per source and instruction, as UniPic-1 edits (arXiv 2508.03320): the source is
+        in the prompt and fills what is still hidden; guidance points away from "Repeat this
+        image." with the same source.
+
+        Image i depends only on sources[i], instructions[i], seeds[i] and the settings. Sources are
+        cropped at the centre to the shape of the result. If the same image object is given several
+        times, it is encoded and read only once. ``passes`` are as in ``draw``. Raises ValueError
+        for an instruction that is too long for the model."""
+        if not len(sources) == len(instructions) == len(seeds):
+            raise ValueError(
+                f"{len(sources)} sources, {len(instructions)} instructions, {len(seeds)} seeds"
+            )
+        if not seeds:
+            return []
+        settings = settings or DrawSettings()
+        rows, columns = settings.grid(self.model)
+        ids = self._edit_ids(instructions, rows * columns, settings.cfg_scale != 1.0)
+        distinct = list({id(image): image for image in sources}.values())
+        numbers = {id(image): i for i, image in enumerate(distinct)}
+        stride = self.model.config.vae.stride
+        pixels = self.processor.cropped_pixels(distinct, rows * stride, columns * stride)
+        seen = Sources(self._encoded(pixels), [numbers[id(image)] for image in sources])
+        latents = draw_latents(self.model, *ids, seeds, settings, passes, seen)
+        latents = latents.to(self.model.dtype)
+        return self.processor.to_images(one_by_one(self.model.vae.decode, latents))
+
+    def _edit_ids(
+        self, instructions: Sequence[str], tokens: int, guided: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right-padded ids and mask of edits of images of so many tokens: (B, T), or (2B, T)."""
+        places = tokens + self.model.config.mar.buffers
+        rows = [self.processor.edit_ids(instruction, places) for instruction in instructions]
+        if guided:
+            rows += [self.processor.edit_ids(REPEAT, places)] * len(rows)
+        longest = max(len(row) for row in rows) + places
+        if longest > (most := self.model.config.llm.max_position_embeddings):
+            raise ValueError(
+                f"the instruction and two images of {places} places are {longest} tokens, more "
+                f"than the model's {most}: shorten the instruction or draw smaller images"
+            )
+        ids, mask = self.processor.batch(rows, LANES)
+        return ids.to(self.model.device), mask.to(self.model.device)
+
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Images of any size -> latents (B, m, n, C) at the model's own size."""
-        pixels = self.processor.pixels(images, self.model.config.image_size)
+        return self._encoded(self.processor.pixels(images, self.model.config.image_size))
+
+    def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents (B, m, n, C) of pixels (B, 3, H, W)."""
         pixels = pixels.to(self.model.device, self.model.dtype)
         return one_by_one(self.model.vae.encode, pixels)
 

@@ -163,9 +163,33 @@ class Processor:
 
     def pixels(self, images: Sequence[Image.Image], size: int) -> Tensor:
         """Images padded to squares and resized (bicubic): (B, 3, size, size) in [-1, 1]."""
-        resized = [self.pad_to_square(image).resize((size, size)) for image in images]
-        array = np.stack([np.asarray(image) for image in resized])
+        return self._scaled([self.pad_to_square(image).resize((size, size)) for image in images])
+
+    def cropped_pixels(self, images: Sequence[Image.Image], height: int, width: int) -> Tensor:
+        """Images to edit, cropped at the centre to that shape and resized (bicubic):
+        (B, 3, height, width) in [-1, 1]."""
+        cropped = [self.centre_crop(image, height, width) for image in images]
+        return self._scaled([image.resize((width, height)) for image in cropped])
+
+    @staticmethod
+    def _scaled(images: Sequence[Image.Image]) -> Tensor:
+        """RGB images of one size -> (B, 3, H, W) in [-1, 1]."""
+        array = np.stack([np.asarray(image) for image in images])
         return torch.from_numpy(array).permute(0, 3, 1, 2).float() * 2 / 255 - 1
+
+    @staticmethod
+    def centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+        """The largest part of the shape height : width around the centre. An odd pixel is cut off
+        at the right or bottom."""
+        image = image.convert("RGB")
+        w, h = image.size
+        # Whole numbers: a square is cut to exactly its shorter side.
+        wide, high = (
+            (h * width // height, h) if w * height > h * width else (w, w * height // width)
+        )
+        wide, high = max(1, wide), max(1, high)
+        left, top = (w - wide) // 2, (h - high) // 2
+        return image.crop((left, top, left + wide, top + high))
 
     @staticmethod
     def to_images(pixels: Tensor) -> list[Image.Image]:

@@ -30,14 +30,23 @@ def draw(
     noise: Noise,
     grid: Grid,
     settings: DrawSettings,
+    sources: Tensor | None = None,
 ) -> Tensor:
     """Latents (B, m, n, C) for right-padded prompts (R, T), by MAR sampling (Li et al. 2024).
 
     Tokens are generated from the end of ``orders`` (B, L) to its start. ``noise(k)`` gives the
-    initial (N, C) and step (S, N, C) noise of iteration k, with rows in (image, place) order."""
+    initial (N, C) and step (S, N, C) noise of iteration k, with rows in (image, place) order.
+
+    With ``sources`` (B, m, n, C), these images are edited (UniPic-1): the runs of -200 in the
+    prompts stand for them, in both halves, and they fill the decoder's hidden places."""
     batch, length = orders.shape
     positions = model.mar.positions(grid)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
+    seen = x_con = None
+    if sources is not None:
+        both = sources.repeat(len(input_ids) // batch, 1, 1, 1)  # (R, m, n, C)
+        x_con, seen = model.see_whole(both)  # (R, K+L, D), (R, L+K, H)
+    prompts = model.placed(input_ids, seen)  # (R, T, H)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):
         if hidden == left:
             continue  # there are more iterations than tokens
@@ -48,9 +57,9 @@ def draw(
 
         x = tokens.to(model.dtype).repeat(copies, 1, 1)  # (R, L, C)
         x_enc, z_enc = model.see(x, visible, positions)  # (R, K+V, D), (R, V+K, H)
-        prompt = model.llm.get_input_embeddings()(input_ids[:rows])  # (R, T, H)
-        x_enc = model.join(x_enc, z_enc, attention_mask[:rows], prompt)  # (R, K+V, D)
-        z = model.mar.decode(x_enc, visible, positions)  # (R, L, D)
+        x_enc = model.join(x_enc, z_enc, attention_mask[:rows], prompts[:rows])  # (R, K+V, D)
+        condition = None if x_con is None else x_con[:rows]
+        z = model.mar.decode(x_enc, visible, positions, condition)  # (R, L, D)
         at = places.repeat(copies, 1)[..., None].expand(-1, -1, z.shape[-1])  # (R, P, D)
         z = z.gather(1, at).flatten(0, 1)  # (N or 2N, D)
 

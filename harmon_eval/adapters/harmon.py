@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device
-from harmon_eval.core import Ask, Draw, Embed, Responder, Unscorable, UserError
+from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
@@ -19,11 +19,14 @@ from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.settings import check_range
 
+# How images are edited, as UniPic-1 does it.
+EDITING = {"source": "centre crop", "unconditional": REPEAT, "mask": "not used"}
 TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights came to be
 
 
@@ -150,8 +153,9 @@ class HarmonResponder(Responder):
             "images_a_question": "the first",
             "dtype": str(model.dtype).removeprefix("torch."),
         }
+        self.about = {"editing": EDITING}
         if training:
-            self.about = {"training": {k: training[k] for k in TRAINING if k in training}}
+            self.about["training"] = {k: training[k] for k in TRAINING if k in training}
         self.settings |= self.features.settings(model.config.mar.depth, model.config.mar.width)
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
@@ -160,6 +164,22 @@ class HarmonResponder(Responder):
     def _draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         prompts, seeds = [r.prompt for r in requests], [r.seed for r in requests]
         return self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
+
+    def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
+        return self._fitting.run(self._edit, requests)
+
+    def _edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
+        for count in (len(request.images) for request in requests):
+            if count != 1:
+                raise Unscorable(f"{self.name} edits one image, not {count}")
+        opened = {r.images[0]: read_picture(r.images[0]) for r in requests}
+        return self.pipeline.edit(
+            [opened[r.images[0]] for r in requests],
+            [r.instruction for r in requests],
+            [r.seed for r in requests],
+            self.draw_settings,
+            self._passes,
+        )
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         return self._fitting.run(self._ask, requests)

@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.masking import hidden_counts
@@ -45,6 +45,7 @@ def mar_iterations(
     grid: Grid,
     settings: DrawSettings,
     passes: Passes | None = None,
+    sources: Sources | None = None,
 ) -> Iterator[Iteration]:
     """The sampling loop of MAR (Li et al. 2024) with Harmon's LLM between encoder and decoder.
 
@@ -54,6 +55,9 @@ def mar_iterations(
     (sample, place) order. The MAR encoder does not see the prompt, so both halves share its output.
     If there are more iterations than tokens, iterations without tokens are skipped. ``passes`` can
     be reused for the same model, settings and grid.
+
+    With ``sources``, images are edited (UniPic-1, arXiv 2508.03320): the runs of -200 in the
+    prompts, conditional and unconditional, stand for them. Raises ValueError for another grid.
     """
     batch, length = orders.shape
     copies = 1 if settings.cfg_scale == 1.0 else 2
@@ -64,7 +68,12 @@ def mar_iterations(
         )
     passes = passes or Passes(model, settings, grid)
     input_ids, attention_mask = passes.padded(input_ids, attention_mask)
-    both = passes.prompts(input_ids, attention_mask, batch)
+    filler = None
+    if sources is None:
+        both = passes.prompts(input_ids, attention_mask, batch)
+    else:
+        _check(sources, batch, grid)
+        both, filler = passes.edits(input_ids, sources)
     conditional = both.rows(slice(batch))
     counts = hidden_counts(length, settings.iterations)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
@@ -75,11 +84,22 @@ def mar_iterations(
         places = orders[:, hidden_next:hidden].sort(dim=1).values
         guided = settings.guided(k)
         prompt = (attention_mask, both) if guided else (attention_mask[:batch], conditional)
-        x, z = passes.condition(tokens, visible, places, *prompt)
+        x, z = passes.condition(tokens, visible, places, *prompt, filler)
         scale = settings.scale(hidden_next, length) if guided else 1.0
         drawn = passes.draw(z.flatten(0, 1), *noise(k), scale).unflatten(0, places.shape)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
         yield Iteration(visible, places, x, z, scale, drawn, tokens)
+
+
+def _check(sources: Sources, batch: int, grid: Grid) -> None:
+    """Raises ValueError unless there is a source of the result's grid for each result."""
+    if len(sources.numbers) != batch:
+        raise ValueError(f"{len(sources.numbers)} sources for {batch} images")
+    if tuple(sources.latents.shape[1:3]) != grid:
+        raise ValueError(
+            f"source and result need one grid of tokens, not {tuple(sources.latents.shape[1:3])} "
+            f"and {grid}"
+        )
 
 
 def draw_latents(
@@ -89,9 +109,10 @@ def draw_latents(
     seeds: Sequence[int],
     settings: DrawSettings,
     passes: Passes | None = None,
+    sources: Sources | None = None,
 ) -> Tensor:
     """Latents (B, m, n, C), float32, for right-padded prompts: (B, T), or (2B, T) with guidance
-    (conditional rows, then unconditional).
+    (conditional rows, then unconditional). ``sources`` are images to edit.
 
     Sample i depends only on its prompt and ``seeds[i]``, not on its batch. Raises ValueError if the
     numbers of prompts and seeds do not match."""
@@ -99,6 +120,8 @@ def draw_latents(
     orders, noise = draw_orders_and_noise(
         seeds, grid, model.config.vae.channels, settings, model.device
     )
-    loop = mar_iterations(model, input_ids, attention_mask, orders, noise, grid, settings, passes)
+    loop = mar_iterations(
+        model, input_ids, attention_mask, orders, noise, grid, settings, passes, sources
+    )
     (last,) = deque(loop, maxlen=1)
     return last.tokens.unflatten(1, grid)

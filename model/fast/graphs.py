@@ -35,15 +35,28 @@ class CapturedPasses(Passes):
         self._captured_head = Captured(lambda *inputs: (plain(*inputs),))
 
     def condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
+        self,
+        tokens: Tensor,
+        visible: Tensor,
+        places: Tensor,
+        mask: Tensor,
+        prompt: KeysAndValues,
+        filler: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        x_enc, z = self._backbone(tokens, visible, places, mask, prompt.held)
+        given = () if filler is None else (filler,)
+        x_enc, z = self._backbone(tokens, visible, places, mask, prompt.held, *given)
         return x_enc, z
 
     def _flat_condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, held: Tensor
+        self,
+        tokens: Tensor,
+        visible: Tensor,
+        places: Tensor,
+        mask: Tensor,
+        held: Tensor,
+        filler: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return super().condition(tokens, visible, places, mask, KeysAndValues(held))
+        return super().condition(tokens, visible, places, mask, KeysAndValues(held), filler)
 
     def head_rows(self, rows: int, copies: int) -> int:
         """The size to which the rows of a batch are padded."""

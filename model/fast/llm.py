@@ -137,6 +137,16 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> KeysAndValues:
     return KeysAndValues(held.held[:, :, rows])
 
 
+def prefill_shared(
+    llm: Qwen2ForCausalLM, embeddings: Tensor, beginnings: Sequence[int], shared: int
+) -> KeysAndValues:
+    """Keys and values of right-padded prompts as embeddings (B, T, H). Rows with the same number in
+    ``beginnings`` start with the same ``shared`` embeddings, which are read only once."""
+    held = KeysAndValues.empty(llm, *embeddings.shape[:2])
+    _fill(llm, held, embeddings, beginnings, shared)
+    return held
+
+
 def go_on(
     llm: Qwen2ForCausalLM, embeddings: Tensor, attention_mask: Tensor, prompt: KeysAndValues
 ) -> Tensor:

@@ -16,9 +16,18 @@ from harmon_eval.model.fast.rows import by_rows
 from harmon_eval.model.mar import MAR, Attention, Block, Positions
 
 
-def decode_at(mar: MAR, x: Tensor, visible: Tensor, positions: Positions, places: Tensor) -> Tensor:
-    """``mar.decode`` of features (B, K + V, D), only at ``places`` (B, P): z (B, P, D)."""
-    x = mar.unhide(x, visible, positions, None)  # (B, K + L, D)
+def decode_at(
+    mar: MAR,
+    x: Tensor,
+    visible: Tensor,
+    positions: Positions,
+    places: Tensor,
+    filler: Tensor | None = None,
+) -> Tensor:
+    """``mar.decode`` of features (B, K + V, D), only at ``places`` (B, P): z (B, P, D).
+
+    ``filler`` (B, K + L, D) is the embedding of an edit's condition."""
+    x = mar.unhide(x, visible, positions, filler)  # (B, K + L, D)
     x = mar.run(mar.decoder_blocks[:-1], x)
     rows = places[:, :, None].expand(-1, -1, x.shape[-1])  # (B, P, D)
     last = cast(Block, mar.decoder_blocks[-1])

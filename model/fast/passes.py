@@ -6,17 +6,28 @@ diffusion steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.fast import head, mar
-from harmon_eval.model.fast.llm import KeysAndValues, go_on, prefill
+from harmon_eval.model.fast.llm import KeysAndValues, go_on, prefill, prefill_shared
 from harmon_eval.model.fast.rows import row_block
-from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.sampling import DrawSettings
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Images to edit: latents (N, m, n, C); result i is made from number ``numbers[i]``."""
+
+    latents: Tensor
+    numbers: Sequence[int]
 
 
 class Passes:
@@ -58,19 +69,47 @@ class Passes:
         ]
         return KeysAndValues(torch.cat([conditional.held, *behind], dim=2))
 
+    def edits(self, input_ids: Tensor, sources: Sources) -> tuple[KeysAndValues, Tensor]:
+        """Keys and values of right-padded prompts (R, T) with the images to edit in them, and what
+        fills the decoder's hidden places (B, K + L, D).
+
+        Each source is encoded once, and with the ids before it read once by the LLM, for all rows
+        about it. Raises ValueError unless every prompt begins alike up to the end of its image."""
+        model, batch = self.model, len(sources.numbers)
+        x_con, seen = model.see_whole(sources.latents)
+        numbers = [*sources.numbers] * (len(input_ids) // batch)
+        ends = (input_ids == IMAGE_PLACE).long().cumsum(dim=1).argmax(dim=1) + 1
+        shared = int(ends[0])
+        if not bool(
+            (input_ids[:, :shared] == input_ids[0, :shared]).all() & (ends == shared).all()
+        ):
+            raise ValueError("the prompts of edits must begin alike, up to the end of the image")
+        embeddings = model.placed(input_ids, seen[numbers])
+        held = prefill_shared(model.llm, embeddings, numbers, shared)
+        return held, model.mar.decoder_embed(x_con)[list(sources.numbers)]
+
     def condition(
-        self, tokens: Tensor, visible: Tensor, places: Tensor, mask: Tensor, prompt: KeysAndValues
+        self,
+        tokens: Tensor,
+        visible: Tensor,
+        places: Tensor,
+        mask: Tensor,
+        prompt: KeysAndValues,
+        filler: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run encoder, LLM and decoder: x_enc (R, K + V, D) after the LLM, and the condition
         z (R, P, D) of the tokens to generate.
 
         R is B, or 2B with guidance; it is taken from the prompt's mask (R, T). The encoder does not
-        see the prompt, so it runs only on the B rows of tokens (B, L, C)."""
+        see the prompt, so it runs only on the B rows of tokens (B, L, C). ``filler`` (B, K + L, D)
+        is that of edits, the same in both halves."""
         model, copies = self.model, len(mask) // len(tokens)
         x_enc, z_enc = model.see(tokens.to(model.dtype), visible, self.positions)
         x = join(model, x_enc.repeat(copies, 1, 1), z_enc.repeat(copies, 1, 1), mask, prompt)
         visible, places = visible.repeat(copies, 1), places.repeat(copies, 1)
-        return x, mar.decode_at(model.mar, x, visible, self.positions, places)
+        if filler is not None:
+            filler = filler.repeat(copies, 1, 1)
+        return x, mar.decode_at(model.mar, x, visible, self.positions, places, filler)
 
     def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
         """The head's diffusion loop: tokens (N, C) from conditions (N, D), or (2N, D) with
