@@ -29,7 +29,10 @@ GREY = (127, 127, 127)
 def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     """A closed vocabulary of words and punctuation marks; anything else is ``<unk>``."""
     specials = [TEXT_END, TURN_START, TURN_END, "<unk>"]
-    vocabulary = {word: i for i, word in enumerate([*specials, *sorted(set(words))])}
+    return _word_tokenizer({w: i for i, w in enumerate([*specials, *sorted(set(words))])})
+
+
+def _word_tokenizer(vocabulary: dict[str, int]) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -44,6 +47,20 @@ def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         additional_special_tokens=[TURN_START],
     )
+
+
+def with_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A word tokenizer with more words: new ids follow the old ones, which stay as they are.
+
+    Raises ValueError for a tokenizer of another kind and for words that it has."""
+    backend = tokenizer.backend_tokenizer
+    if not isinstance(backend.model, WordLevel):
+        raise ValueError("words can be appended to a word tokenizer only")
+    old = tokenizer.get_vocab()
+    if known := sorted(set(words) & set(old)):
+        raise ValueError(f"the tokenizer has {', '.join(known)} already")
+    vocabulary = old | {word: len(old) + i for i, word in enumerate(words)}
+    return _word_tokenizer(vocabulary)
 
 
 def pad_right(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:

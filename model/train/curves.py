@@ -9,8 +9,20 @@ from typing import Any
 from harmon_eval.model.train.run_folder import read_history
 
 # What a loss is, by the beginning of its source's name.
-LOSSES = {"text2image": "drawing (text2image)", "image2text": "seeing (image2text)", "text": "text"}
-COLORS = {"text2image": "tab:orange", "image2text": "tab:green", "text": "tab:blue"}
+LOSSES = {
+    "text2image": "drawing (text2image)",
+    "image2text": "seeing (image2text)",
+    "text": "text",
+    "edit": "editing (edit)",
+    "reconstruct": "reconstruction (reconstruct)",
+}
+COLORS = {
+    "text2image": "tab:orange",
+    "image2text": "tab:green",
+    "text": "tab:blue",
+    "edit": "tab:red",
+    "reconstruct": "tab:purple",
+}
 APART = {"step", "seconds", "rate", "norm", "images_per_s", "skipped"}
 Entry = Mapping[str, Any]
 

@@ -26,6 +26,7 @@ def latents_key(vae: VAE, source: Source, seed: int, size: int) -> str:
     if source.data == "scenes":
         # Scenes are squares of their own size: to draw or to see, they are the same pictures.
         said = ["scenes", source.split, source.scenes, seed, size]
+        said += [source.crowded] if source.crowded else []
     else:
         said = [
             source.data,

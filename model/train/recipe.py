@@ -62,10 +62,13 @@ class Start:
     ``vae`` must be named. ``unit_latents``: fold the VAE's latents to unit standard deviation, as
     measured on that many rendered scenes (0: leave them). ``position_std`` starts the position
     tables of encoder, decoder and diffusion as sines and cosines of these deviations (empty: normal
-    with std 0.02, as MAR). The widths and depths, where not 0, replace those of ``harmon-mini``.
+    with std 0.02, as MAR). ``words`` are appended to a checkpoint's word tokenizer: the ids of old
+    words stay, and rows of the embedding are added. The widths and depths, where not 0, replace
+    those of ``harmon-mini``.
     """
 
     checkpoint: str = ""
+    words: tuple[str, ...] = ()
     preset: str = "harmon-mini"
     llm: str = ""
     mar: str = ""
@@ -104,7 +107,8 @@ class Source:
     instruction is "Edit this image.". A reconstruction is asked for by one of ``questions``.
 
     Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``lettered`` of
-    those with wrong answers offering options; ``open_pairs`` of the captions of two shapes leave
+    those with wrong answers offering options; a share ``crowded`` shows three or four objects of
+    different kinds; ``open_pairs`` of the captions of two shapes leave
     their places open, ``full_captions`` of the others name everything; ``split`` is train, seen or
     unseen.
     """
@@ -132,6 +136,7 @@ class Source:
     scenes: int = 40_000
     turns: int = 3
     lettered: float = 0.25
+    crowded: float = 0.0
     full_captions: float = 0.5
     open_pairs: float = 0.0
 

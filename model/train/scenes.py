@@ -9,11 +9,13 @@ from torch import Tensor
 
 from harmon_eval.model.train.recipe import RecipeError, Source
 from harmon_eval.model.train.sources import Row
-from harmon_eval.suites.mini import language, questions, scenes
+from harmon_eval.suites.mini import edits, language, questions, scenes
+from harmon_eval.suites.mini.edits import MiniEdit
 from harmon_eval.suites.mini.scenes import Scene
 
 # Streams of scenes by what they are for: training must never meet what is measured.
 VAE_STREAM, HELD_OUT_STREAM, TRAINING_STREAM, TOLD_STREAM = 1, 2, 12, 13
+EDIT_STREAM, HELD_OUT_EDIT_STREAM = 14, 15
 # Named splits: stream, and whether its scenes show a combination held out from training.
 SPLITS: dict[str, tuple[int, bool]] = {
     "train": (TRAINING_STREAM, False),
@@ -23,19 +25,42 @@ SPLITS: dict[str, tuple[int, bool]] = {
 }
 
 
-def split_scene(seed: int, split: str, index: int) -> Scene:
+# Kinds of edit in turn. Those that are hardest to learn come twice.
+EDITS = (*edits.KINDS, "move", "resize", "replace", "hybrid")
+
+
+def split_edit(seed: int, split: str, index: int) -> MiniEdit:
+    """Edit ``index`` of a split, which shows held-out combinations as ``split_scene`` does."""
+    _, unseen = _split(split)
+    stream = EDIT_STREAM if split == "train" else HELD_OUT_EDIT_STREAM
+    rng = np.random.default_rng((seed, stream, index))
+    return edits.sample_edit(rng, EDITS[index % len(EDITS)], unseen=unseen)
+
+
+def _split(name: str) -> tuple[int, bool]:
+    if name not in SPLITS:
+        raise RecipeError(f"split must be one of {', '.join(SPLITS)}, not {name!r}")
+    return SPLITS[name]
+
+
+def split_scene(seed: int, split: str, index: int, crowded: float = 0.0) -> Scene:
     """Scene ``index`` of a split: any process can make any scene.
 
     Scenes of ``train`` and ``seen`` show no held-out combination of colour and shape, number and
-    shape, or relation; every scene of ``unseen`` shows one."""
-    if split not in SPLITS:
-        raise RecipeError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    stream, unseen = SPLITS[split]
+    shape, or relation; every scene of ``unseen`` shows one. A share ``crowded`` shows three or four
+    objects that all differ in colour and shape."""
+    stream, unseen = _split(split)
     rng = np.random.default_rng((seed, stream, index))
+    many = crowded > 0 and rng.random() < crowded
     while True:
-        scene = scenes.sample_scene(rng)
+        scene = crowd(rng) if many else scenes.sample_scene(rng)
         if scenes.unseen(scene) == unseen:
             return scene
+
+
+def crowd(rng: np.random.Generator) -> Scene:
+    """Three or four objects of different colours and shapes."""
+    return edits.scene_of(rng, edits.distinct_kinds(rng, int(rng.integers(3, 5))))
 
 
 def to_pixels(images: list[np.ndarray]) -> Tensor:
@@ -62,15 +87,20 @@ class SceneRows:
     def __init__(self, source: Source, seed: int) -> None:
         self.source, self.seed = source, seed
         self.length = None if source.task == "text" else source.scenes
-        if source.task == "edit":
-            raise RecipeError("scenes hold no edits: give pairs of pictures, such as data = json")
 
     def row(self, index: int, rng: np.random.Generator) -> Row:
         source = self.source
         if source.task == "text":
             scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
             return Row(turns=tuple(questions.told(scene, rng, source.turns, source.lettered)))
-        scene = split_scene(self.seed, source.split, index)
+        if source.task == "edit":
+            edit = split_edit(self.seed, source.split, index)
+            return Row(
+                edit.instruction,
+                picture=lambda: Image.fromarray(scenes.render(edit.target)),
+                source=lambda: Image.fromarray(scenes.render(edit.source)),
+            )
+        scene = split_scene(self.seed, source.split, index, source.crowded)
         if source.task == "reconstruct":
             return Row(language.DESCRIBE, picture=lambda: self.picture(index))
         if source.task == "text2image":
@@ -80,5 +110,6 @@ class SceneRows:
         return Row(turns=tuple(turns), picture=lambda: self.picture(index))
 
     def picture(self, index: int) -> Image.Image:
-        scene = split_scene(self.seed, self.source.split, index)
+        source = self.source
+        scene = split_scene(self.seed, source.split, index, source.crowded)
         return Image.fromarray(scenes.render(scene))

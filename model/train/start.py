@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from harmon_eval.model.checkpoint import bundled_names, load, locate
 from harmon_eval.model.config import PRESETS, HarmonConfig, LLMConfig, VAEConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import MLP, Attention, initialize_positions
-from harmon_eval.model.processor import Processor, build_word_tokenizer
+from harmon_eval.model.processor import Processor, build_word_tokenizer, with_words
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError, torch_values
 from harmon_eval.model.train.checksums import Damaged, read_whole
@@ -63,7 +63,24 @@ def _from_checkpoint(start: Start) -> Started:
         if isinstance(module, Attention | MLP):
             module.dropout = start.dropout
     origins = dict.fromkeys(PARTS, origin)
-    return Started(model, loaded.pipeline.processor, origins, loaded.draw_settings)
+    processor = loaded.pipeline.processor
+    if start.words:
+        processor = _with_words(model, processor, start.words)
+        origins["llm"] += f", {len(start.words)} words appended"
+    return Started(model, processor, origins, loaded.draw_settings)
+
+
+def _with_words(model: Harmon, processor: Processor, words: Sequence[str]) -> Processor:
+    """The processor with new words, for which the model's embedding gets rows. Raises RecipeError."""
+    try:
+        tokenizer = with_words(processor.tokenizer, words)
+    except ValueError as error:
+        raise RecipeError(f"start.words: {error}") from None
+    # With transformers' mean_resizing, new rows are drawn with the old rows' mean and covariance.
+    model.llm.resize_token_embeddings(len(tokenizer))
+    llm = replace(model.config.llm, vocab_size=len(tokenizer))
+    model.config = replace(model.config, llm=llm)
+    return replace(processor, tokenizer=tokenizer)
 
 
 PARTS = ("vae", "mar", "head", "llm", "proj_in", "proj_out")

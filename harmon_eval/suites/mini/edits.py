@@ -229,9 +229,10 @@ def apply(demand: Demand, scene: Scene, rng: np.random.Generator) -> Scene:
     items = scene.items
     if demand.action == "number":
         assert demand.old is not None and demand.count is not None
-        kept = [items[int(i)] for i in sorted(rng.permutation(len(items))[: demand.count])]
-        free = rng.permutation(free_corners(scene))[: max(0, demand.count - len(items))]
-        return replace(scene, items=(*kept, *(_item(rng, demand.old, int(c)) for c in free)))
+        # In reading order, so that the outcome is not one more thing to guess in training.
+        kept = sorted(items, key=lambda item: quadrant(item.x, item.y))[: demand.count]
+        free = free_corners(scene)[: max(0, demand.count - len(items))]
+        return replace(scene, items=(*kept, *(_item(rng, demand.old, c) for c in free)))
     changed = tuple(
         edited
         for item in items

@@ -218,12 +218,13 @@ ABOUT_PLACES: tuple[Maker, ...] = (relation, beside, place)
 def multiple_choice(
     question: Question, rng: np.random.Generator, parentheses: bool = False
 ) -> tuple[str, str]:
-    """The question with four options, one of them right, and the letter of the right one."""
-    wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), 3, replace=False)]
-    right = int(rng.integers(4))
+    """The question with four options (at times three), one of them right, and its letter."""
+    number = 3 if rng.random() < 0.1 else 4
+    wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), number - 1, replace=False)]
+    right = int(rng.integers(number))
     options = [*wrong[:right], question.answer, *wrong[right:]]
     mark = "({})" if parentheses else "{}."
-    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(LETTERS, options, strict=True)]
+    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(LETTERS, options, strict=False)]
     return "\n".join([question.text, *lines, LETTER_ANSWER]), LETTERS[right]
 
 

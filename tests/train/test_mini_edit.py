@@ -1,0 +1,94 @@
+"""What the third part of harmon-mini's training is made of: edits, more objects, new words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.processor import with_words
+from harmon_eval.model.train.reading import load
+from harmon_eval.model.train.recipe import Recipe, RecipeError, Source, Start
+from harmon_eval.model.train.scenes import SceneRows, split_edit, split_scene
+from harmon_eval.model.train.start import begin
+from harmon_eval.suites.mini import edits, instructions, scenes
+from harmon_eval.suites.mini.edit_judge import judge_edit
+
+
+def recipe() -> Recipe:
+    found = load("mini-edit")
+    assert isinstance(found, Recipe)
+    return found
+
+
+def test_the_recipe_appends_the_words_of_the_instructions() -> None:
+    assert recipe().start.words == instructions.NEW_WORDS
+
+
+def test_old_words_keep_ids_and_weights_and_new_ones_follow(tmp_path: Path) -> None:
+    old = HarmonPipeline.from_pretrained("harmon-mini")
+    started = begin(Recipe(start=Start(checkpoint="harmon-mini", words=("Fold", "unfold"))))
+    before, after = old.processor.tokenizer.get_vocab(), started.processor.tokenizer.get_vocab()
+    assert after == before | {"Fold": len(before), "unfold": len(before) + 1}
+    rows = started.model.llm.get_input_embeddings().weight
+    assert torch.equal(rows[: len(before)], old.model.llm.get_input_embeddings().weight)
+    assert rows[len(before) :].std() > 0
+    assert started.model.llm.lm_head.weight is rows
+    assert "2 words appended" in started.origins["llm"]
+
+    HarmonPipeline(started.model, started.processor).save_pretrained(tmp_path / "saved")
+    again = HarmonPipeline.from_pretrained(str(tmp_path / "saved"))
+    assert again.model.config.llm.vocab_size == len(before) + 2
+    text = "Fold a red circle, unfold it."
+    assert again.processor.question_ids(text, 0) == started.processor.question_ids(text, 0)
+
+
+@pytest.mark.parametrize("word", ["red", "Generate"])
+def test_a_word_that_is_there_is_not_appended(word: str) -> None:
+    with pytest.raises(RecipeError, match=f"has {word} already"):
+        begin(Recipe(start=Start(checkpoint="harmon-mini", words=(word,))))
+
+
+def test_only_a_word_tokenizer_takes_words() -> None:
+    old = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer
+    assert isinstance(old, PreTrainedTokenizerFast)
+    bytes_ = type(old.backend_tokenizer).from_str(
+        '{"version":"1.0","added_tokens":[],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}'
+    )
+    with pytest.raises(ValueError, match="word tokenizer only"):
+        with_words(PreTrainedTokenizerFast(tokenizer_object=bytes_), ["Fold"])
+
+
+def test_edits_of_the_scenes_are_pairs_that_the_judge_passes() -> None:
+    rows = SceneRows(Source("edit", scenes=40), 0)
+    rng = np.random.default_rng(0)
+    for index in range(26):
+        row = rows.row(index, rng)
+        assert row.source is not None
+        assert row.picture is not None
+        before, after = np.asarray(row.source()), np.asarray(row.picture())
+        assert judge_edit(before, after, row.prompt).passed
+        assert row.prompt == rows.row(index, rng).prompt
+
+
+def test_splits_of_edits_leave_combinations_out_or_show_them() -> None:
+    for index in range(20):
+        assert not split_edit(0, "train", index).unseen
+        assert not split_edit(0, "seen", index).unseen
+        assert split_edit(0, "unseen", index).unseen
+    assert split_edit(0, "train", 3) != split_edit(0, "seen", 3)
+    assert {split_edit(0, "train", index).kind for index in range(13)} == set(edits.KINDS)
+
+
+def test_a_share_of_the_scenes_may_be_crowded() -> None:
+    shown = [split_scene(0, "train", index, crowded=0.5) for index in range(60)]
+    crowds = [s for s in shown if len({i.shape for i in s.items}) == len(s.items) > 2]
+    assert 15 <= len(crowds) <= 45
+    assert not any(scenes.unseen(scene) for scene in shown)
+    plain = Source("text2image", scenes=4)
+    crowded = replace(plain, crowded=1.0)
+    rng = np.random.default_rng(0)
+    assert "," in SceneRows(crowded, 0).row(0, rng).prompt
