@@ -71,7 +71,9 @@ def _from_checkpoint(start: Start) -> Started:
 
 
 def _with_words(model: Harmon, processor: Processor, words: Sequence[str]) -> Processor:
-    """The processor with new words, for which the model's embedding gets rows. Raises RecipeError."""
+    """The processor with new words, for which the model's embedding gets rows.
+
+    Raises RecipeError."""
     try:
         tokenizer = with_words(processor.tokenizer, words)
     except ValueError as error:

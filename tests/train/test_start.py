@@ -59,11 +59,14 @@ def test_latents_of_random_crops_are_not_cached() -> None:
 
 def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
     names = [
+        "edit",
         "finetune",
         "finetune-decoder",
         "mini",
+        "mini-edit",
         "mini-refine",
         "mini-vae",
+        "reca",
         "stage1",
         "stage2",
         "stage3",
