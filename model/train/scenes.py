@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harmon_eval.model.train.recipe import RecipeError, Source
 from harmon_eval.model.train.sources import Row
-from harmon_eval.suites.mini import edits, language, questions, scenes
+from harmon_eval.suites.mini import edits, instructions, language, questions, scenes
 from harmon_eval.suites.mini.edits import MiniEdit
 from harmon_eval.suites.mini.scenes import Scene
 
@@ -96,7 +96,7 @@ class SceneRows:
         if source.task == "edit":
             edit = split_edit(self.seed, source.split, index)
             return Row(
-                edit.instruction,
+                instructions.word(edit.demands, rng),  # other words every time
                 picture=lambda: Image.fromarray(scenes.render(edit.target)),
                 source=lambda: Image.fromarray(scenes.render(edit.source)),
             )

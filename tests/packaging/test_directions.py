@@ -32,6 +32,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("model.train.evaluation", "registry"): "checks the names of tasks before the first step",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
     ("model.train.scenes", "suites.mini.edits"): RECIPES,
+    ("model.train.scenes", "suites.mini.instructions"): RECIPES,
     ("model.train.scenes", "suites.mini.language"): RECIPES,
     ("model.train.scenes", "suites.mini.questions"): RECIPES,
     ("model.train.scenes", "suites.mini.scenes"): RECIPES,

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from harmon_eval.model.pipeline import HarmonPipeline
@@ -33,8 +35,11 @@ def test_old_words_keep_ids_and_weights_and_new_ones_follow(tmp_path: Path) -> N
     started = begin(Recipe(start=Start(checkpoint="harmon-mini", words=("Fold", "unfold"))))
     before, after = old.processor.tokenizer.get_vocab(), started.processor.tokenizer.get_vocab()
     assert after == before | {"Fold": len(before), "unfold": len(before) + 1}
-    rows = started.model.llm.get_input_embeddings().weight
-    assert torch.equal(rows[: len(before)], old.model.llm.get_input_embeddings().weight)
+    rows, old_rows = (
+        cast(Tensor, model.llm.get_input_embeddings().weight)
+        for model in (started.model, old.model)
+    )
+    assert torch.equal(rows[: len(before)], old_rows)
     assert rows[len(before) :].std() > 0
     assert started.model.llm.lm_head.weight is rows
     assert "2 words appended" in started.origins["llm"]
@@ -71,7 +76,7 @@ def test_edits_of_the_scenes_are_pairs_that_the_judge_passes() -> None:
         assert row.picture is not None
         before, after = np.asarray(row.source()), np.asarray(row.picture())
         assert judge_edit(before, after, row.prompt).passed
-        assert row.prompt == rows.row(index, rng).prompt
+    assert len({rows.row(0, rng).prompt for _ in range(20)}) > 2
 
 
 def test_splits_of_edits_leave_combinations_out_or_show_them() -> None:
