@@ -150,6 +150,16 @@ class HarmonPipeline:
         Replies do not depend on each other, and ``max_new_tokens`` may differ between questions.
         Questions of similar length share a batch. If the same image object is given several times,
         it is encoded only once."""
+        return [text for text, _ in self.replies(images, questions, max_new_tokens)]
+
+    @torch.inference_mode()
+    def replies(
+        self,
+        images: Sequence[Image.Image | None],
+        questions: Sequence[str],
+        max_new_tokens: int | Sequence[int] = 64,
+    ) -> list[tuple[str, bool]]:
+        """As ``answer``, each with whether it was cut: it has all its tokens and no stop."""
         count = len(questions)
         budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
         if not len(images) == count == len(budgets):
@@ -160,19 +170,19 @@ class HarmonPipeline:
             self.processor.question_ids(question, 0 if image is None else places)
             for image, question in zip(images, questions, strict=True)
         ]
-        replies = [""] * count
+        replies = [("", False)] * count
         for shown in (True, False):
             kind = [i for i in range(count) if (images[i] is not None) == shown]
             for part in length_buckets(kind, [len(ids[i]) for i in kind]):
                 shown_images = [image for i in part if (image := images[i]) is not None]
                 rows, limits = [ids[i] for i in part], [budgets[i] for i in part]
-                for i, text in zip(part, self._reply(shown_images, rows, limits), strict=True):
-                    replies[i] = text
+                for i, found in zip(part, self._reply(shown_images, rows, limits), strict=True):
+                    replies[i] = found
         return replies
 
     def _reply(
         self, shown: Sequence[Image.Image], rows: Sequence[Sequence[int]], budgets: Sequence[int]
-    ) -> list[str]:
+    ) -> list[tuple[str, bool]]:
         distinct = list({id(image): image for image in shown}.values())
         numbers = {id(image): i for i, image in enumerate(distinct)}
         ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows, LANES))
@@ -185,7 +195,10 @@ class HarmonPipeline:
             stop_ids=self.processor.stop_ids,
             pictures=[numbers[id(image)] for image in shown] if distinct else None,
         )
-        return [self.processor.decode(reply) for reply in replies]
+        return [
+            (self.processor.decode(reply), len(reply) >= budget)
+            for reply, budget in zip(replies, budgets, strict=True)
+        ]
 
     @torch.inference_mode()
     def embed(

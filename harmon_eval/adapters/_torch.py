@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from harmon_eval.core import Reply, UserError
+from harmon_eval.replies.thoughts import opening
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Dtype, torch.dtype] = {
@@ -62,10 +63,18 @@ def check_place(adapter: str, place: str) -> None:
         )
 
 
-def reply_of(text: str, tokens: Sequence[int], limit: int, stops: Collection[int]) -> Reply:
-    """A reply of at most ``limit`` tokens; one that reached them without a stop is cut."""
+def stopped(tokens: Sequence[int], limit: int, stops: Collection[int]) -> bool:
+    """Whether a reply of at most ``limit`` tokens ended by itself."""
+    return len(tokens) < limit or not set(tokens[:limit]).isdisjoint(stops)
+
+
+def reply_of(text: str, cut: bool, limit: int) -> Reply:
+    """A reply that may have been cut at ``limit`` tokens.
+
+    Weights that never stop, as early in training, may still say yes, no, a letter or a number
+    first: see ``replies.thoughts.opening``."""
     reply = Reply(text)
-    if len(tokens) >= limit and not set(tokens[:limit]) & set(stops):
-        reply.cut = True
+    reply.cut = cut
+    if cut and not opening(text):
         reply.flaw = f"the reply was cut at the limit of {limit} tokens: allow more, ?{LIMIT}=N"
     return reply

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device
+from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, reply_of
 from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
@@ -36,7 +36,8 @@ class Settings:
 
     ``kl16``: the file of the VAE beside a ``.pth``. ``cfg``: guidance scale. ``steps``: MAR
     iterations. ``fast``: the preset of docs/speed.md, under what is set besides. ``compile``:
-    captured graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``."""
+    captured graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
+    ``max_new_tokens`` stands in for the benchmark's own limit of a reply."""
 
     device: str | None = None
     dtype: Dtype = "float32"
@@ -52,6 +53,7 @@ class Settings:
     compile: bool = False
     layer: str = "final"
     pool: Literal["image", "buffers", "both"] = "image"
+    max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
         check_range("cfg", self.cfg, 0)
@@ -59,6 +61,7 @@ class Settings:
         check_range("diffusion_steps", self.diffusion_steps, 1, 1000)
         check_range("temperature", self.temperature, 0)
         check_range("image_size", self.image_size, 1)
+        check_range("max_new_tokens", self.max_new_tokens, 1)
         if self.guidance is not None and not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
             start, stop = self.guidance
             raise ValueError(f"guidance={start:g}:{stop:g}: give a part of 0:1, such as 0.0:0.5")
@@ -125,8 +128,9 @@ class HarmonResponder(Responder):
         training: Mapping[str, Any],
         compiled: bool = False,
         features: Features | None = None,
+        max_new_tokens: int | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.limit = name, max_new_tokens
         self.features = features or Features()
         self.pipeline = pipeline
         self.draw_settings = settings
@@ -157,6 +161,8 @@ class HarmonResponder(Responder):
         if training:
             self.about["training"] = {k: training[k] for k in TRAINING if k in training}
         self.settings |= self.features.settings(model.config.mar.depth, model.config.mar.width)
+        if max_new_tokens:
+            self.settings["max_new_tokens"] = max_new_tokens
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         return self._fitting.run(self._draw, requests)
@@ -190,8 +196,11 @@ class HarmonResponder(Responder):
         paths = dict.fromkeys(request.images[0] for request in requests if request.images)
         opened = {path: read_picture(path) for path in paths}
         images = [opened[request.images[0]] if request.images else None for request in requests]
-        budgets = [request.max_new_tokens for request in requests]
-        return self.pipeline.answer(images, [r.question for r in requests], budgets)
+        limits = [self.limit or request.max_new_tokens for request in requests]
+        replies = self.pipeline.replies(images, [r.question for r in requests], limits)
+        return [
+            reply_of(text, cut, limit) for (text, cut), limit in zip(replies, limits, strict=True)
+        ]
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         side = self.pipeline.model.config.image_size
@@ -218,4 +227,5 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
         training=loaded.training,
         compiled=settings.compile,
         features=Features(settings.layer, settings.pool),
+        max_new_tokens=settings.max_new_tokens,
     )

@@ -34,6 +34,7 @@ from harmon_eval.adapters._torch import (
     check_place,
     own_penalties,
     reply_of,
+    stopped,
 )
 from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
 from harmon_eval.files.images import read_picture, viewed
@@ -208,11 +209,10 @@ class JanusResponder(Responder):
         new = output[:, inputs["input_ids"].shape[1] :]
         stops = {self.drawing.eos_token_id}
         cut = [row[:limit].tolist() for row, limit in zip(new, limits, strict=True)]
+        texts = self.tokenizer.batch_decode(cut, skip_special_tokens=True)
         return [
-            reply_of(
-                self.tokenizer.decode(ids, skip_special_tokens=True).strip(), ids, limit, stops
-            )
-            for ids, limit in zip(cut, limits, strict=True)
+            reply_of(text.strip(), not stopped(ids, limit, stops), limit)
+            for text, ids, limit in zip(texts, cut, limits, strict=True)
         ]
 
     def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:

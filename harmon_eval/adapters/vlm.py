@@ -21,9 +21,11 @@ from harmon_eval.adapters._torch import (
     check_place,
     own_penalties,
     reply_of,
+    stopped,
 )
 from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture
+from harmon_eval.replies.thoughts import thought_begun
 from harmon_eval.settings import check_range
 
 
@@ -86,6 +88,8 @@ class VisionLanguageResponder(Responder):
             for request in requests
         ]
         shown = {"images": list(images)} if images[0] else {}
+        # Some templates begin the thought, so that the reply goes on with it.
+        thoughts = [thought_begun(text) for text in texts]
         inputs = self.processor(text=texts, padding=True, return_tensors="pt", **shown)
         inputs = inputs.to(self.model.device, dtype=self.model.dtype)
         limits = [self.limit or request.max_new_tokens for request in requests]
@@ -100,11 +104,11 @@ class VisionLanguageResponder(Responder):
         new = tokens[:, inputs["input_ids"].shape[1] :]
         # Greedy decoding: a smaller limit is a beginning of the same tokens.
         cut = [row[:limit].tolist() for row, limit in zip(new, limits, strict=True)]
-        texts = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
+        said = self.processor.tokenizer.batch_decode(cut, skip_special_tokens=True)
         stops = self._stops()
         return [
-            reply_of(text.strip(), ids, limit, stops)
-            for text, ids, limit in zip(texts, cut, limits, strict=True)
+            reply_of(f"{thought}{text.strip()}", not stopped(ids, limit, stops), limit)
+            for thought, text, ids, limit in zip(thoughts, said, cut, limits, strict=True)
         ]
 
 

@@ -97,7 +97,7 @@ def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
     manifest = run.manifest
     data = Path(manifest["data"]) if manifest.get("data") else None
     try:
-        suite = suites.load(manifest["identity"]["suite"], data)
+        suite = suites.load(manifest["identity"]["suite"], data, fetching=False)
         samples = list(pair.task.samples(suite.data(pair.name, pair.task))) if pair.task else []
     except (UserError, OSError, json.JSONDecodeError):
         return {}

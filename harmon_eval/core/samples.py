@@ -62,8 +62,8 @@ class Answer:
 class Reply(str):
     """A reply with details from its source: the model that answered, and tokens in and out.
 
-    ``flaw`` says why it is not an answer, or is empty (``replies.thoughts``). ``cut``: the reason
-    is that it reached the token limit."""
+    ``flaw`` says why it is not an answer, or is empty (``replies.thoughts``). ``cut``: it reached
+    the token limit. If it has no flaw then, it opens with an answer, and only that is read."""
 
     model: str = ""
     tokens_in: int = 0

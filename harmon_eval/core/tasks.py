@@ -52,11 +52,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """A task's data in one suite, passed to ``Task.samples``."""
+    """A task's data in one suite, passed to ``Task.samples``.
+
+    ``fetching``: the user has named the task, so what its argument names may be downloaded. False
+    where only a run folder names it, which anybody may have made."""
 
     suite: str
     find: Callable[[], Path]
     images_per_prompt: int = 4
+    fetching: bool = True
 
     @property
     def folder(self) -> Path:

@@ -29,6 +29,22 @@ _BEGIN, _END = (
 _UNSEEN = re.compile(r"<\|[\w ]{1,40}\|>|</?s>|[\s\u200b-\u200d\u2060\ufeff]+")
 
 
+# An answer that no further token takes back: yes or no; a letter before a mark that closes it; a
+# letter or number that is the whole first line, or is said again and again.
+_OPENING = re.compile(
+    r"""[\s*_"'`(\[“‘]*+
+    (?: (?P<word>yes|no)\b
+      | (?P<letter>[A-Z])(?=[.)\]*])
+      | (?P<alone>[A-Z]|[-+]?\d{1,12}(?:\.\d{1,6})?)
+        (?=[ \t.*)\]]*+[\r\n]|[.,]?\ (?P=alone)[.,]?\ (?P=alone)\b)
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+_OPTION = re.compile(r"(?<![A-Za-z])[A-Z](?=[.)\]])")
+
+
 class CutOff(Unscorable):
     """The reply broke off: the same question with the same limit would break off again."""
 
@@ -38,9 +54,37 @@ def answered(reply: str) -> str:
 
     Raises Unscorable for what is no answer: cut at the token limit, held back, empty, or a thought
     that does not end. Some chat templates begin the thought in the prompt, so that only its end is
-    in the reply."""
+    in the reply. Of a reply that is cut and yet holds an answer (``opening``) only that is read."""
     if isinstance(reply, Reply) and reply.flaw:
         raise (CutOff if reply.cut else Unscorable)(reply.flaw, reply)
+    rest = _after_thought(reply)
+    if isinstance(reply, Reply) and reply.cut:
+        return opening(reply)
+    return rest
+
+
+def opening(reply: str) -> str:
+    """The answer with which a reply opens that is cut: "Yes", a letter of options or a number.
+
+    Empty where what was cut off could have changed it, as "3" before "dogs and 2 cats"."""
+    try:
+        rest = _after_thought(reply)
+    except Unscorable:
+        return ""
+    found = _OPENING.match(rest)
+    if found is None or (found["letter"] and len({*_OPTION.findall(rest)}) > 1):
+        return ""  # several letters are the options again
+    return found[found.lastgroup or 0]
+
+
+def thought_begun(prompt: str) -> str:
+    """The mark that begins a thought at the end of a prompt, with a line break; empty without."""
+    found = [mark for mark, _ in MARKS if prompt.rstrip().endswith(mark)]
+    return f"{found[0]}\n" if found else ""
+
+
+def _after_thought(reply: str) -> str:
+    """Raises Unscorable."""
     end = max((mark.end() for mark in _END.finditer(reply)), default=0)
     rest = reply[end:].strip() if end else reply
     if _BEGIN.search(rest):

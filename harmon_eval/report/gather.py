@@ -151,7 +151,7 @@ def _samples(
     entry, identity = manifest["tasks"][name], manifest["identity"]
     before = Path(manifest["data"]) if manifest.get("data") else None
     try:
-        suite = suites.load(identity["suite"], data or before)
+        suite = suites.load(identity["suite"], data or before, fetching=False)
         job = prepare(name, task or registry.task(name), suite, RunSettings(identity["seed"]))
         same = data_hash(job.everything) == entry["data"]
     except UserError as error:

@@ -49,6 +49,7 @@ def mark(
         manifest["identity"]["suite"],
         data or data_of(manifest),
         _instruments(manifest, instruments or {}),
+        fetching=bool(names),
     )
     variants = [name for name in chosen if name not in known and _of_marks(name, known)]
     stored = [name for name in chosen if name not in variants]

@@ -1,8 +1,8 @@
-"""What a run folder may decide, which anybody may have made: nothing that opens a connection or
-runs a program.
+"""What a run folder may decide, which anybody may have made: nothing that opens a connection, loads
+weights or runs a program.
 
 The instruments of a run are taken up again by ``mark``. One that sends a key and pictures to an
-address, or that opens a program, is used only where the user names it himself.
+address, or that opens weights or a program, is used only where the user names it himself.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def danger(role: str, spec: str) -> str:
         return "which sends your key and the run's pictures there"
     if name in registry.instrument_names(role):
         return ""  # a plug-in that the user installed
-    here = place == registry.BUNDLED_MODEL or Path(argument or name).exists()
-    return "" if here else "which would be fetched"
+    if place == registry.BUNDLED_MODEL:
+        return ""
+    return "which would be loaded" if Path(argument or name).exists() else "which would be fetched"
 
 
 def check_instruments(

@@ -50,7 +50,7 @@ class JudgeLog:
             "model": reply.model,
             "tokens_in": reply.tokens_in,
             "tokens_out": reply.tokens_out,
-            **({"flaw": reply.flaw, "cut": reply.cut} if reply.flaw else {}),
+            **({"flaw": reply.flaw, "cut": reply.cut} if reply.flaw or reply.cut else {}),
         }
         with self._lock:
             if self.path:

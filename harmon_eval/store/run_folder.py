@@ -75,10 +75,12 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _made_by(reply: str) -> dict[str, str]:
-    """The model that a server says has answered."""
-    model = reply.model if isinstance(reply, Reply) else ""
-    return {"model": _encodable(model)[:200]} if model else {}
+def _made_by(reply: str) -> dict[str, Any]:
+    """The model that a server says has answered, and whether the reply was cut."""
+    if not isinstance(reply, Reply):
+        return {}
+    model = {"model": _encodable(reply.model)[:200]} if reply.model else {}
+    return {**model, **({"cut": True} if reply.cut else {})}
 
 
 def _parquet(rows: pd.DataFrame) -> bytes:
@@ -197,7 +199,11 @@ class TaskFolder:
         """The stored response, or None where it is missing, damaged or an error; of an image that
         is ``checked`` only its place is looked up."""
         if isinstance(entry.get("reply"), str):
-            return Answer(sample, entry["reply"])
+            reply: str = entry["reply"]
+            if entry.get("cut") is True:
+                reply = Reply(reply)
+                reply.cut = True
+            return Answer(sample, reply)
         if "vector" in entry:
             vector = self.vectors.read(entry)
             return None if vector is None else Answer(sample, vector)

@@ -31,10 +31,13 @@ __all__ = ["NAMES", "SUITES", "Suite", "load"]
 
 
 def load(
-    name: str, data: Path | None = None, instruments: Mapping[str, str] | None = None
+    name: str,
+    data: Path | None = None,
+    instruments: Mapping[str, str] | None = None,
+    fetching: bool = True,
 ) -> Suite:
     """The suite ``name``. ``data``: a folder with files to use instead; ``instruments``: role ->
-    name and settings of the instrument to use instead.
+    name and settings of the instrument to use instead. ``fetching``: see ``core.Data``.
 
     Raises UserError for an unknown suite or instrument, or a folder that is not there."""
     if name not in SUITES:
@@ -43,4 +46,4 @@ def load(
         raise UserError(f"--data {data}: no such folder")
     for role, spec in (instruments or {}).items():
         registry.check_instrument(role, spec)
-    return Suite(name, data, SUITES[name], instruments or {})
+    return Suite(name, data, SUITES[name], instruments or {}, fetching)

@@ -22,7 +22,7 @@ class Suite:
 
     What is not there is looked for in the cache, where ``prepare`` puts it, or made there, if the
     task says how. ``chosen`` instruments come before the suite's ``defaults``, and those before
-    the task's own."""
+    the task's own. ``fetching``: see ``Data``."""
 
     images_per_prompt = 4
 
@@ -32,8 +32,9 @@ class Suite:
         data: Path | None = None,
         defaults: Mapping[str, str] | None = None,
         chosen: Mapping[str, str] | None = None,
+        fetching: bool = True,
     ) -> None:
-        self.name, self.data_folder = name, data
+        self.name, self.data_folder, self.fetching = name, data, fetching
         self.defaults, self.chosen = dict(defaults or {}), dict(chosen or {})
         self._opened: dict[tuple[str, object], Any] = {}
 
@@ -41,9 +42,8 @@ class Suite:
 
     def data(self, name: str, task: Task) -> Data:
         """The data of a task; that they are missing is said when they are asked for."""
-        return Data(
-            self.name, partial(self._find, name.partition(":")[0], task), self.images_per_prompt
-        )
+        find = partial(self._find, name.partition(":")[0], task)
+        return Data(self.name, find, self.images_per_prompt, self.fetching)
 
     def _find(self, name: str, task: Task) -> Path:
         """Raises UserError that names the missing file and where to put it."""

@@ -44,6 +44,7 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
             "score": found.score,
             "interval": found.interval,
             "n": found.n,
+            **({"unscored": dict(found.unscored)} if found.unscored else {}),
         }
         for name, found in sorted(run.items())
     ]

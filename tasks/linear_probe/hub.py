@@ -20,14 +20,19 @@ SHARD = 1024  # rows; an ImageNet shard is about 110 MB
 COMPLETE = "complete"
 
 
-def streamed(name: str) -> Path:
+def streamed(name: str, fetching: bool = True) -> Path:
     """The folder with the shards of dataset ``name``, created on the first call.
 
-    Raises UserError if the datasets library is missing, if the dataset cannot be opened, or if it
-    has no image or no class label."""
+    Raises UserError if that is not allowed (``fetching``), if the datasets library is missing, if
+    the dataset cannot be opened, or if it has no image or no class label."""
     folder = cache_folder() / "datasets" / re.sub(r"[^\w.-]+", "-", name).strip("-.")
     if (folder / COMPLETE).exists():
         return folder
+    if not fetching:
+        raise UserError(
+            f"the dataset {name!r}, which only the run folder names, is not here and would be "
+            f"fetched: if that is what you want, name it yourself with --tasks linear_probe:{name}"
+        )
     splits = _opened(name)
     for names in NAMES.values():
         found = next((own for own in names if own in splits), None)

@@ -55,7 +55,7 @@ from harmon_eval.tasks.linear_probe.rules import METRICS
 def samples(data: Data, source: str = "", views: int = 0) -> Iterator[Sample]:
     """One sample per image or crop. Ids are ``SET/SPLIT/CLASS/NAME``, which the probes read."""
     if source:
-        folder = Path(source) if Path(source).is_dir() else streamed(source)
+        folder = Path(source) if Path(source).is_dir() else streamed(source, data.fetching)
     else:
         folder = data.folder
     for image, file in labelled_images(folder):
