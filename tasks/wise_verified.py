@@ -44,7 +44,7 @@ TASK = Task(
     samples=samples,
     mark=partial(wise.mark, parse=wise.parse_verified, scores=scores),
     summarize=summarize,
-    metrics=wise.metrics("verified_score"),
+    metrics=wise.metrics("verified_score", "score", wise.VERIFIED),
     about=replace(
         wise.ABOUT,
         protocol="PKU-YuanGroup/WISE @ eb51174, data_verified",

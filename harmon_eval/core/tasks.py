@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from harmon_eval.core.requests import Ask, Request
 from harmon_eval.core.samples import Answer, Drawn, Sample
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 Row = dict[str, Any]
@@ -82,7 +83,16 @@ class Metric:
     In ``name``, ``*`` stands for any text, as in ``fid[*]``. ``higher_is_better`` is None if it is
     neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None means no upper
     limit. ``rows(rows, name)`` gives a mask of the rows it counts (default: all). Set ``interval``
-    to False for metrics without an interval (counts, chi-squares)."""
+    to False for metrics without an interval (counts, chi-squares).
+
+    The interval follows from what the metric is; the helpers are in ``metrics.shares``.
+    ``of(rows, name)`` gives two arrays (rows,) and says that the metric is ``maximum`` times the
+    sum of the first over the sum of the second, over the rows it counts: marks between 0 and their
+    weight, and the weights. ``mean_of(names, name)`` says that the metric is a weighted sum of
+    others (metric -> weight), chosen from the ``names`` that ``summarize`` returned. ``span(rows,
+    name)`` computes the interval of a metric that is no share, or None. A metric with none of the
+    three gets its interval by leaving out one group at a time, which calls ``summarize`` often.
+    """
 
     name: str
     higher_is_better: bool | None = True
@@ -90,6 +100,9 @@ class Metric:
     rows: Callable[[pd.DataFrame, str], pd.Series] | None = None
     headline: bool = False
     interval: bool = True
+    of: Callable[[pd.DataFrame, str], tuple[np.ndarray, np.ndarray]] | None = None
+    mean_of: Callable[[Collection[str], str], Mapping[str, float]] | None = None
+    span: Callable[[pd.DataFrame, str], Interval | None] | None = None
 
     def names(self, metric: str) -> bool:
         """Whether this metric has the name ``metric``."""
@@ -155,9 +168,10 @@ class Task:
     ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
     responses or instruments.
 
-    ``columns``: those that ``summarize`` needs when rows are resampled for intervals (``*`` stands
-    for any text; default: all). ``intervals`` replaces the cluster bootstrap if it does not suit a
-    metric. ``replicates`` replaces the paired comparison (``metrics.statistics.Replicates``)."""
+    ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for any text;
+    default: all). ``census`` names the strata whose prompts are all that there are, so that only
+    the seeds could differ. ``intervals`` replaces the intervals that follow from ``metrics``.
+    ``replicates`` replaces the paired comparison (``metrics.statistics.Replicates``)."""
 
     samples: Samples
     mark: Mark
@@ -176,6 +190,7 @@ class Task:
     images_only: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     columns: tuple[str, ...] = ("*",)
+    census: tuple[str, ...] = ()
     intervals: Intervals | None = None
     replicates: Replicate | None = None
 

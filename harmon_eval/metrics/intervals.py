@@ -2,41 +2,255 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy import stats
+
 from harmon_eval.core import Count, Interval, Metric, Task, UserError
-from harmon_eval.metrics.statistics import RESAMPLES, bootstrap_intervals
+from harmon_eval.metrics.proportions import LEVEL, Marks, Part, size, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAVE_OUTS = 1000
 
-def intervals(task: Task, rows: pd.DataFrame, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """95 % intervals of a task's metrics over its scored rows.
 
-    Uses ``Task.intervals`` if the task defines it, otherwise the cluster bootstrap. The bootstrap
-    runs on metrics divided by their maximum, because it treats 0 and 1 as the ends of the scale.
-    Raises UserError for a metric that the task returns but does not declare."""
+@dataclass(frozen=True)
+class Repeats:
+    """Which rows are drawings of one prompt: ``drawn`` maps a sample's id to the prompt.
+
+    ``complete``: every sample of the task is scored, so that a stratum that is a census is one."""
+
+    drawn: Mapping[str, str]
+    complete: bool = True
+
+
+def intervals(
+    task: Task,
+    rows: pd.DataFrame,
+    resamples: int = LEAVE_OUTS,
+    repeats: Repeats | None = None,
+    wanted: Collection[str] | None = None,
+) -> dict[str, Interval]:
+    """95 % intervals of a task's metrics over its scored rows, for prompts like these.
+
+    A metric that is declared as a share (``Metric.of``) or as a mean of other metrics gets Wilson's
+    interval at its effective sample size (see ``metrics.proportions``). Any other gets it from
+    leaving out one group at a time, in at most ``resamples`` parts. ``wanted``: only these metrics.
+    Raises UserError for a metric that the task returns but does not declare, and for one that is
+    not what it is declared to be."""
     if task.intervals is not None:
         return task.intervals(rows, task.summarize)
-    known = _Known(task)
+    table = _Table(task, rows, repeats)
+    names = [name for name in table.values if wanted is None or name in wanted]
+    found = {name: span for name in names if (span := table.interval(name)) is not None}
+    others = [name for name in names if table.known[name].interval and table.known.undeclared(name)]
+    if others:
+        found |= _left_out(table, others, resamples)
+    return {name: found[name] for name in names if name in found}
 
-    def shares(rows: pd.DataFrame) -> dict[str, float]:
-        return {
-            name: value / known.top(name)
-            for name, value in task.summarize(rows).items()
-            if known[name].interval
-        }
 
-    found = bootstrap_intervals(lean(task, rows), shares, resamples)
-    tops = {name: known.top(name) for name in found}
-    return {name: (low * tops[name], high * tops[name]) for name, (low, high) in found.items()}
+def seed_intervals(task: Task, rows: pd.DataFrame, repeats: Repeats) -> dict[str, Interval]:
+    """95 % intervals for these very prompts with other seeds, of every metric that can tell.
+
+    That takes a share (``Metric.of``) whose prompts were all drawn more than once."""
+    if task.intervals is not None or not repeats.drawn:
+        return {}
+    table = _Table(task, rows, repeats)
+    spans = {name: table.interval(name, seeds=True) for name in table.values}
+    return {name: span for name, span in spans.items() if span is not None}
+
+
+class _Table:
+    """The rows of a task by group, and what each of its metrics is made of."""
+
+    def __init__(self, task: Task, rows: pd.DataFrame, repeats: Repeats | None) -> None:
+        self.task, self.rows, self.known = task, rows, _Known(task)
+        self.values = task.summarize(rows)
+        self.codes, _ = rows["group"].factorize()
+        first = np.unique(self.codes, return_index=True)[1]
+        strata = rows["stratum"].to_numpy()[first]
+        self.stratum = np.unique(strata.astype(str), return_inverse=True)[1]
+        complete = repeats is not None and repeats.complete
+        self.census = np.isin(strata.astype(str), task.census) & complete
+        self.sets = _drawings(rows, repeats)
+        self._parts: dict[str, Part | None] = {}
+
+    def interval(self, name: str, seeds: bool = False) -> Interval | None:
+        """None for a metric that has none or that is not declared as a share."""
+        metric = self.known[name]
+        if metric.span is not None and not seeds:
+            return metric.span(self.rows, name)
+        if not metric.interval or not (parts := self.parts(name)):
+            return None
+        shares, weights = [p for p, _ in parts], [w for _, w in parts]
+        value = sum(part.value * weight for part, weight in parts)
+        top = self.known.top(name)
+        if not math.isclose(value * top, self.values[name], rel_tol=1e-6, abs_tol=1e-9):
+            raise UserError(
+                f"the metric {name!r} is {self.values[name]:g}, but by its declaration "
+                f"{value * top:g}: mend `of`, `mean_of`, `rows` or `maximum` in the task's metrics"
+            )
+        n = size(shares, weights, seeds)
+        if n is None:
+            return None
+        low, high = wilson(value, n)
+        return low * top, high * top
+
+    def parts(self, name: str) -> list[tuple[Part, float]]:
+        """The shares that the metric is the weighted mean of; empty if that is not known."""
+        metric, value = self.known[name], self.values.get(name, math.nan)
+        if not math.isfinite(value):
+            return []
+        if metric.mean_of is None:
+            part = self._share(name, metric)
+            return [(part, 1.0)] if part else []
+        found = []
+        for own, weight in metric.mean_of(self.values, name).items():
+            scale = weight * self.known.top(own) / self.known.top(name)
+            parts = self.parts(own)
+            if not parts:
+                return []
+            found += [(part, scale * share) for part, share in parts]
+        return found
+
+    def _share(self, name: str, metric: Metric) -> Part | None:
+        if name not in self._parts:
+            self._parts[name] = None if metric.of is None else self._marks(name, metric)
+        return self._parts[name]
+
+    def _marks(self, name: str, metric: Metric) -> Part | None:
+        assert metric.of is not None
+        marks, weights = metric.of(self.rows, name)
+        if metric.rows is not None:
+            own = metric.rows(self.rows, name).to_numpy(bool)
+            marks, weights = np.where(own, marks, 0.0), np.where(own, weights, 0.0)
+        if not weights.any():
+            return None
+
+        def total(values: np.ndarray) -> np.ndarray:
+            return np.bincount(self.codes, weights=values, minlength=len(self.stratum))
+
+        sums = total(weights)
+        scatter, repeats = self._scatter(marks, weights)
+        return Marks(
+            marks=total(marks),
+            weights=sums,
+            squares=total(weights**2),
+            stratum=self.stratum,
+            binary=bool(np.isclose(marks * (weights - marks), 0).all()),
+            fixed=_constant(weights, self.stratum[self.codes]) or _constant(sums, self.stratum),
+            scatter=scatter,
+            repeats=repeats,
+            census=self.census,
+        ).part()
+
+    def _scatter(self, marks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of each group's sum between drawings of its prompts, and its degrees of
+        freedom. What is not drawn does not vary; what is drawn once tells nothing."""
+        groups = len(self.stratum)
+        drawn = (self.sets >= 0) & (weights > 0)
+        sets, own = self.sets[drawn], marks[drawn]
+        count = np.bincount(sets, minlength=self.sets.max(initial=-1) + 1)
+        mean = np.divide(
+            np.bincount(sets, weights=own, minlength=len(count)),
+            count,
+            out=np.zeros(len(count)),
+            where=count > 0,
+        )
+        size = count[sets]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.where(size > 1, (own - mean[sets]) ** 2 * size / (size - 1), np.nan)
+            free = (size - 1) / size
+        codes = self.codes[drawn]
+        found = np.bincount(codes, weights=spread, minlength=groups)
+        return found, np.bincount(codes, weights=free, minlength=groups)
+
+
+def _constant(weights: np.ndarray, stratum: np.ndarray) -> bool:
+    """Whether all weights above 0 in a stratum are the same: part of the benchmark's design."""
+    own = weights > 0
+    most = np.zeros(stratum.max() + 1)
+    np.maximum.at(most, stratum[own], weights[own])
+    return bool(np.allclose(weights[own], most[stratum[own]]))
+
+
+def _drawings(rows: pd.DataFrame, repeats: Repeats | None) -> np.ndarray:
+    """A number (rows,) for each prompt of a group that was drawn, -1 for what is not drawn."""
+    if repeats is None or not repeats.drawn or "id" not in rows:
+        return np.full(len(rows), -1)
+    prompts = rows["id"].map(repeats.drawn)
+    codes = (rows["group"].astype(str) + "\0" + prompts).factorize()[0]
+    return np.where(prompts.notna(), codes, -1)
+
+
+# -- any other function of the rows -----------------------------------------------------------
+
+
+def _left_out(table: _Table, names: Sequence[str], most: int) -> dict[str, Interval]:
+    """Delete-a-group jackknife within strata (Shao & Tu 1995, section 2.3), then Wilson's interval
+    for metrics with a maximum, or t. A metric that no group changes, and that is neither 0 nor its
+    maximum, has no interval: its spread is unknown, not zero."""
+    rows = lean(table.task, table.rows)
+    groups = len(table.stratum)
+    order = np.argsort(table.stratum, kind="stable")
+    part = np.empty(groups, dtype=int)
+    part[order] = np.arange(groups) * min(groups, most) // groups
+    held: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(part.max() + 1):
+        kept = rows[(part != number)[table.codes]]
+        values = table.task.summarize(kept) if len(kept) else {}
+        for name in names:
+            held[name].append(values.get(name, math.nan))
+    stratum = table.stratum[order][np.unique(part[order], return_index=True)[1]]
+    counted = counts(table.task, table.rows, {name: table.values[name] for name in names})
+    found = {}
+    for name in names:
+        span = _jackknifed(
+            table.values[name],
+            np.asarray(held[name]),
+            stratum,
+            counted[name].groups,
+            table.known[name].maximum,
+        )
+        if span is not None:
+            found[name] = span
+    return found
+
+
+def _jackknifed(
+    value: float, held: np.ndarray, stratum: np.ndarray, groups: int, top: float | None
+) -> Interval | None:
+    if not math.isfinite(value) or not groups:
+        return None
+    variance = degrees = 0.0
+    for code in np.unique(stratum):
+        own = held[(stratum == code) & np.isfinite(held)]
+        if len(own) > 1:
+            variance += (len(own) - 1) / len(own) * float(((own - own.mean()) ** 2).sum())
+            degrees += len(own) - 1
+    if top is None:
+        reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * variance**0.5 if variance else 0.0
+        return (value - reach, value + reach) if reach else None
+    share = value / top
+    if not 0 <= share <= 1:
+        return None
+    if not variance:
+        if 0 < share < 1 and groups > 1:
+            return None
+        low, high = wilson(share, groups)
+    else:
+        low, high = wilson(share, max(share * (1 - share), 1e-9) / (variance / top**2))
+    return low * top, high * top
 
 
 def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with only the columns that ``summarize`` reads, so that no text is resampled."""
+    """Rows with only the columns that ``summarize`` reads, so that no text is copied."""
     if task.columns == ("*",):
         return rows
     wanted = [".*".join(map(re.escape, column.split("*"))) for column in task.columns]
@@ -76,6 +290,11 @@ class _Known(dict[str, Metric]):
                 f"the task returns the metric {name!r}, which its `metrics` do not declare"
             ) from None
         return self[name]
+
+    def undeclared(self, name: str) -> bool:
+        """Whether nothing says what its interval follows from."""
+        metric = self[name]
+        return metric.of is None and metric.mean_of is None and metric.span is None
 
     def top(self, name: str) -> float:
         return self[name].maximum or 1.0

@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Row
-from harmon_eval.metrics.rows import Mask
+from harmon_eval.core import Metric, Row
+from harmon_eval.metrics.rows import Mask, both, having, known
+from harmon_eval.metrics.shares import Share, group_means
 from harmon_eval.tasks.checklist import rules as checklist
 from harmon_eval.tasks.checklist.files import Point
 from harmon_eval.tasks.dpg.files import broad
@@ -90,3 +92,33 @@ def categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
 def asked(prefix: str, name: str) -> Mask:
     """Rows with questions of the category that the metric names after ``name``."""
     return lambda rows, metric: rows[f"{prefix}of:{metric.removeprefix(name)}"] > 0
+
+
+def yes(prefix: str, name: str) -> Share:
+    """The share of yes among the questions of the category that the metric names after ``name``."""
+
+    def found(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        category = metric.removeprefix(name)
+        pair = rows[[f"{prefix}yes:{category}", f"{prefix}of:{category}"]].fillna(0.0)
+        marks, weights = pair.to_numpy(np.float64).T
+        return marks, weights
+
+    return found
+
+
+METRICS = (
+    Metric("dpg[*]", maximum=100.0, headline=True, of=group_means("score")),
+    Metric(
+        "as_published[*]",
+        maximum=100.0,
+        rows=known("published"),
+        of=group_means("published"),
+    ),
+    Metric(
+        "as_published/*",
+        maximum=100.0,
+        rows=both(having("last", True), asked("published ", "as_published/")),
+        of=yes("published ", "as_published/"),
+    ),
+    Metric("*", maximum=100.0, rows=asked("", ""), of=yes("", "")),
+)

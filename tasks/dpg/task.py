@@ -21,7 +21,6 @@ from harmon_eval.core import (
     Data,
     Draw,
     Instruments,
-    Metric,
     Row,
     Sample,
     Source,
@@ -31,7 +30,6 @@ from harmon_eval.core import (
 )
 from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.judging import judge_of
-from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import one_word
 from harmon_eval.tasks.dpg import mini
@@ -123,16 +121,7 @@ TASK = Task(
     samples=samples,
     mark=mark,
     summarize=summarize,
-    metrics=(
-        Metric("dpg[*]", maximum=100.0, headline=True),
-        Metric("as_published[*]", maximum=100.0, rows=known("published")),
-        Metric(
-            "as_published/*",
-            maximum=100.0,
-            rows=both(having("last", True), dpg.asked("published ", "as_published/")),
-        ),
-        Metric("*", maximum=100.0, rows=dpg.asked("", "")),
-    ),
+    metrics=dpg.METRICS,
     about=About(
         paper="arXiv 2403.05135",
         version="2",

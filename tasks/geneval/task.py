@@ -12,9 +12,8 @@ detections of ``geneval``, without a detector or images. Its scores never share 
 for the published thresholds.
 
 ``geneval:rewritten`` marks a GenEval folder of images that were generated from rewritten prompts
-(``--model folder:IMAGES``). As in the original scorer, the prompt's text does not matter, only what
-it asks for: ``tag``, ``include`` and ``exclude`` must be those of the published prompt with the
-same number. The name, a line and the manifest say that the prompts were rewritten.
+(``--model folder:IMAGES``). As in the original scorer, only what a prompt asks for counts:
+``tag``, ``include`` and ``exclude`` must be those of the published prompt with the same number.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.files.images import portions, read_rgb
 from harmon_eval.metrics.rows import of
+from harmon_eval.metrics.shares import groups_with, mean_of, share
 from harmon_eval.tasks.geneval import mini, prompts, thresholds
 from harmon_eval.tasks.geneval.layout import read_images, read_metadata
 from harmon_eval.tasks.geneval.marks import mark_image
@@ -110,8 +110,7 @@ def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
 
 
 def bounds(sample: Sample) -> tuple[Row, Row]:
-    wrong: Row = {"tag": sample.stratum, "correct": False}
-    return wrong, {**wrong, "correct": True}
+    return {"tag": sample.stratum, "correct": False}, {"tag": sample.stratum, "correct": True}
 
 
 def open_task(argument: str = "") -> Task:
@@ -124,10 +123,10 @@ TASK = Task(
     mark=mark,
     summarize=summarize,
     metrics=(
-        Metric("overall", headline=True),
-        *(Metric(tag, rows=of("tag")) for tag in TAGS),
-        Metric("correct_images"),
-        Metric("correct_prompts"),
+        Metric("overall", headline=True, mean_of=mean_of(TAGS)),
+        *(Metric(tag, rows=of("tag"), of=share("correct")) for tag in TAGS),
+        Metric("correct_images", of=share("correct")),
+        Metric("correct_prompts", of=groups_with("correct", "any")),
         *map(count, COUNTS),
     ),
     about=About(
@@ -157,4 +156,5 @@ TASK = Task(
     layout=read_images,
     rewritten="rewritten",
     columns=("tag", "correct"),
+    census=prompts.CENSUS,
 )

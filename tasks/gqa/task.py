@@ -26,11 +26,13 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.metrics.rows import after, having
+from harmon_eval.metrics.shares import by_rule, share
 from harmon_eval.replies import gqa_answers, prompts
 from harmon_eval.tasks.gqa import mini
 from harmon_eval.tasks.gqa.files import OFFICIAL, read_questions
 
 LONG = 3  # words; longer replies are the sign of a wrong prompt
+RIGHT = share("llava")
 OPEN = "query"  # the structural type whose questions are open
 
 
@@ -113,12 +115,12 @@ TASK = Task(
     mark=mark,
     summarize=summarize,
     metrics=(
-        Metric("gqa_accuracy", maximum=100.0, headline=True),
-        Metric("gqa_accuracy[*]", maximum=100.0),
-        Metric("gqa_open", maximum=100.0, rows=having("structural", OPEN)),
-        Metric("gqa_binary", maximum=100.0, rows=binary),
-        Metric("structural_*", maximum=100.0, rows=after("_", "structural")),
-        Metric("semantic_*", maximum=100.0, rows=after("_", "semantic")),
+        Metric("gqa_accuracy", maximum=100.0, headline=True, of=RIGHT),
+        Metric("gqa_accuracy[*]", maximum=100.0, of=by_rule()),
+        Metric("gqa_open", maximum=100.0, rows=having("structural", OPEN), of=RIGHT),
+        Metric("gqa_binary", maximum=100.0, rows=binary, of=RIGHT),
+        Metric("structural_*", maximum=100.0, rows=after("_", "structural"), of=RIGHT),
+        Metric("semantic_*", maximum=100.0, rows=after("_", "semantic"), of=RIGHT),
         count("long_replies"),
         Metric("distribution", False, maximum=None, rows=grouped, interval=False),
     ),

@@ -12,13 +12,14 @@ relations are held out. ``splits.md`` in the run's folder compares both splits i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from harmon_eval.core import About, Data, Metric, Sample, Source, Task, UserError, count
 from harmon_eval.metrics.intervals import intervals
+from harmon_eval.metrics.shares import mean_of, share
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS
@@ -94,15 +95,29 @@ def counted(rows: pd.DataFrame, name: str) -> pd.Series:
     return own & (rows["stratum"] == start)
 
 
+def both_sides(present: Collection[str], split: str) -> Mapping[str, float]:
+    return mean_of(f"{split}_{side}" for side in SIDES)(present, split)
+
+
+def every_tag(present: Collection[str], name: str) -> Mapping[str, float]:
+    split, _, side = name.partition("_")
+    return mean_of(f"{split}_{tag}_{side}" for tag in TAGS)(present, name)
+
+
 TASK = Task(
     samples=samples,
     mark=synergy.mark,
     summarize=summarize,
     metrics=(
-        Metric("unseen", rows=counted, headline=True),
+        Metric("unseen", rows=counted, headline=True, mean_of=both_sides),
         count("unreadable"),
-        Metric("seen", rows=counted),
-        *(Metric(f"{split}_*", rows=counted) for split in SPLITS),
+        Metric("seen", rows=counted, mean_of=both_sides),
+        *(
+            Metric(f"{split}_{side}", rows=counted, mean_of=every_tag)
+            for split in SPLITS
+            for side in SIDES
+        ),
+        *(Metric(f"{split}_*", rows=counted, of=share("correct")) for split in SPLITS),
     ),
     about=About(
         paper="none",

@@ -36,16 +36,13 @@ from harmon_eval.core import (
     Data,
     Embed,
     Instruments,
-    Interval,
     Row,
     Sample,
     Source,
-    Summarize,
     Task,
     UserError,
 )
-from harmon_eval.instruments.probing.shares import FACT, RANK, judged, shares
-from harmon_eval.metrics.statistics import scaled_intervals
+from harmon_eval.instruments.probing.shares import FACT, judged, shares
 from harmon_eval.tasks.linear_probe import mini
 from harmon_eval.tasks.linear_probe.folder import labelled_images
 from harmon_eval.tasks.linear_probe.hub import streamed
@@ -94,16 +91,6 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def intervals(
-    rows: pd.DataFrame, summarize: Summarize, resamples: int = 1000
-) -> dict[str, Interval]:
-    """Bootstrap over the test images of each set. The probes are not fitted again."""
-    frame = judged(rows)
-    columns = [str(n) for n in frame if str(n).startswith(RANK) or n == f"{FACT}classes"]
-    percent = partial(scaled_intervals, maximum=lambda name: 100.0, columns=columns)
-    return percent(frame, shares, resamples=resamples) if len(frame) else {}
-
-
 def open_task(argument: str) -> Task:
     """Parse ``SOURCE``, ``?views=K`` or both. Raises UserError for any other setting."""
     source, _, query = argument.partition("?")
@@ -146,5 +133,4 @@ TASK = Task(
         "mini": Source(make=mini.make),
     },
     instruments={"probe": "probes"},
-    intervals=intervals,
 )

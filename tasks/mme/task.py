@@ -23,43 +23,27 @@ from harmon_eval.core import (
     Ask,
     Data,
     Instruments,
-    Metric,
     Row,
     Sample,
     Source,
     Task,
-    count,
 )
-from harmon_eval.metrics.rows import before, having, of
 from harmon_eval.replies import prompts, yes_no
 from harmon_eval.settings import variant
 from harmon_eval.tasks.mme import mini
 from harmon_eval.tasks.mme.files import (
-    COGNITION,
     OFFICIAL,
-    PERCEPTION,
-    SUBTASKS,
     answer_files,
     check_sizes,
     read_questions,
     subtask_scores,
     sums,
 )
+from harmon_eval.tasks.mme.scores import METRICS
 
 SUFFIX = f" {prompts.YES_OR_NO}"
 PROMPTS = ("short", "official", "both", "janus")
 OTHER_RULES = {"lmms-eval": yes_no.mme_lmms_eval, "vlmevalkit": yes_no.vlmevalkit}
-METRICS = (
-    Metric("perception", maximum=2000.0, rows=having("subtask", *PERCEPTION), headline=True),
-    Metric("perception[*]", maximum=2000.0, rows=having("subtask", *PERCEPTION)),
-    Metric("cognition", maximum=800.0, rows=having("subtask", *COGNITION)),
-    Metric("cognition[*]", maximum=800.0, rows=having("subtask", *COGNITION)),
-    *(Metric(name, maximum=200.0, rows=of("subtask")) for name in SUBTASKS),
-    Metric("*_accuracy", maximum=100.0, rows=before("_accuracy", "subtask")),
-    Metric("*_accuracy_plus", maximum=100.0, rows=before("_accuracy_plus", "subtask")),
-    count("other"),
-    count("at_50"),
-)
 
 
 def phrased(question: str, prompt: str) -> str:

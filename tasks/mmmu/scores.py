@@ -7,26 +7,39 @@ import pandas as pd
 
 from harmon_eval.core import Metric, count
 from harmon_eval.metrics.rows import having, of
+from harmon_eval.metrics.shares import bracketed
 from harmon_eval.replies import mmmu_answers
 from harmon_eval.tasks.mmmu.files import DISCIPLINES, SUBJECTS
 
 PAST_TAILS = "empty-tail"  # a rule of ours
+RANDOM, DRAWN = "random-letter", "random-42"  # what an unmatched reply counts as
 COLUMNS = (
     *("subject", "number", "choice", "options", "answer", "known", "unmatched", "correct"),
     PAST_TAILS,
 )
 
 
+def right(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which questions are right by the rule that the metric names in brackets."""
+    rules = {RANDOM: with_chances, DRAWN: with_drawn_letters}
+    rule = bracketed(name)
+    marks = rules[rule](rows) if rule in rules else rows[rule or "correct"].to_numpy(float)
+    return marks, np.ones(len(rows))
+
+
 def metrics(headline: str) -> tuple[Metric, ...]:
     """What the numbers mean; ``headline`` is such as ``mmmu_val``, by the split."""
     return (
-        Metric(headline, maximum=100.0, headline=True),
-        Metric(f"{headline}[*]", maximum=100.0),
-        Metric("mmmu_mc", maximum=100.0, rows=having("choice", True)),
-        Metric("mmmu_open", maximum=100.0, rows=having("choice", False)),
-        Metric("mmmu_open[*]", maximum=100.0, rows=having("choice", False)),
-        *(Metric(n, maximum=100.0, rows=having("subject", *s)) for n, s in DISCIPLINES.items()),
-        *(Metric(name, maximum=100.0, rows=of("subject")) for name in SUBJECTS),
+        Metric(headline, maximum=100.0, headline=True, of=right),
+        Metric(f"{headline}[*]", maximum=100.0, of=right),
+        Metric("mmmu_mc", maximum=100.0, rows=having("choice", True), of=right),
+        Metric("mmmu_open", maximum=100.0, rows=having("choice", False), of=right),
+        Metric("mmmu_open[*]", maximum=100.0, rows=having("choice", False), of=right),
+        *(
+            Metric(name, maximum=100.0, rows=having("subject", *subjects), of=right)
+            for name, subjects in DISCIPLINES.items()
+        ),
+        *(Metric(name, maximum=100.0, rows=of("subject"), of=right) for name in SUBJECTS),
         *map(count, ("unmatched", "answered", "expected_random")),
     )
 
@@ -39,8 +52,6 @@ def summarize(rows: pd.DataFrame, headline: str = "mmmu_val") -> dict[str, float
     counts = {"unmatched": float(unmatched.sum())}
     if not rows["known"].any():
         return {"answered": float(len(rows)), **counts}
-    letters = rows["options"].to_numpy()
-    chance = np.array([1 / len(some) if some else 0.0 for some in letters])
     subjects = rows["subject"].to_numpy()
     disciplines = np.array([SUBJECTS[subject] for subject in subjects])
     parts = {"mmmu_mc": choice, "mmmu_open": ~choice}
@@ -48,13 +59,25 @@ def summarize(rows: pd.DataFrame, headline: str = "mmmu_val") -> dict[str, float
     parts |= {name: subjects == name for name in SUBJECTS}
     found = {headline: correct.mean()}
     found |= {name: correct[own].mean() for name, own in parts.items() if own.any()}
-    found[f"{headline}[random-letter]"] = np.where(unmatched, chance, correct).mean()
-    found[f"{headline}[random-42]"] = with_drawn_letters(rows).mean()
+    found[f"{headline}[{RANDOM}]"] = with_chances(rows).mean()
+    found[f"{headline}[{DRAWN}]"] = with_drawn_letters(rows).mean()
     found[f"{headline}[{PAST_TAILS}]"] = past_tails.mean()
     if not choice.all():
         found[f"mmmu_open[{PAST_TAILS}]"] = past_tails[~choice].mean()
-    counts["expected_random"] = float(chance[unmatched].sum())
+    counts["expected_random"] = float(chances(rows)[unmatched].sum())
     return {**{name: 100 * float(value) for name, value in found.items()}, **counts}
+
+
+def chances(rows: pd.DataFrame) -> np.ndarray:
+    """How likely a random letter is right (n,)."""
+    return np.array([1 / len(some) if some else 0.0 for some in rows["options"]])
+
+
+def with_chances(rows: pd.DataFrame) -> np.ndarray:
+    """Marks (n,) where unmatched replies get what a random letter is expected to."""
+    return np.where(
+        rows["unmatched"].to_numpy(bool), chances(rows), rows["correct"].to_numpy(float)
+    )
 
 
 def with_drawn_letters(rows: pd.DataFrame) -> np.ndarray:

@@ -30,6 +30,7 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.metrics.rows import of
+from harmon_eval.metrics.shares import by_rule, mean_of, share
 from harmon_eval.replies import prompts
 from harmon_eval.replies.multiple_choice import (
     first_character,
@@ -49,11 +50,19 @@ PROMPTS = {
 }
 OTHER_RULES = ("first-char", "llava-exact", "whole-letter")
 OFFICIAL_SIZE = range(14_230, 14_236)
+
+
+def with_random_letters(rows: pd.DataFrame) -> np.ndarray:
+    """Marks (n,): if the judge also fails, VLMEvalKit picks one of four letters or Z at random."""
+    return np.where(rows["unmatched"].to_numpy(bool), 1 / 5, rows["correct"].to_numpy(float))
+
+
+RIGHT = share("correct")
 METRICS = (
-    Metric("seed_image", maximum=100.0, headline=True),
-    Metric("seed_image[*]", maximum=100.0),
-    Metric("macro_dimensions", maximum=100.0),
-    *(Metric(name, maximum=100.0, rows=of("dimension")) for name in DIMENSIONS.values()),
+    Metric("seed_image", maximum=100.0, headline=True, of=RIGHT),
+    Metric("seed_image[*]", maximum=100.0, of=by_rule({"random-letter": with_random_letters})),
+    Metric("macro_dimensions", maximum=100.0, mean_of=mean_of(DIMENSIONS.values())),
+    *(Metric(name, True, 100.0, of("dimension"), of=RIGHT) for name in DIMENSIONS.values()),
     count("unmatched"),
 )
 
@@ -99,7 +108,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """All values in percent. ``seed_image`` averages over questions, ``macro_dimensions`` over the
     dimensions present."""
-    correct, unmatched = rows["correct"].to_numpy(float), rows["unmatched"].to_numpy(bool)
+    correct = rows["correct"].to_numpy(float)
     dimension = rows["dimension"].to_numpy()
     parts = {
         name: correct[own].mean()
@@ -111,11 +120,10 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         **parts,
         "macro_dimensions": np.mean(list(parts.values())),
         **{f"seed_image[{rule}]": rows[rule].to_numpy(float).mean() for rule in OTHER_RULES},
-        # If the judge also fails, VLMEvalKit picks one of four letters or Z at random.
-        "seed_image[random-letter]": np.where(unmatched, 1 / 5, correct).mean(),
+        "seed_image[random-letter]": with_random_letters(rows).mean(),
     }
     percent = {name: 100 * float(value) for name, value in metrics.items()}
-    return {**percent, "unmatched": float(unmatched.sum())}
+    return {**percent, "unmatched": float(rows["unmatched"].sum())}
 
 
 def open_task(argument: str = "") -> Task:

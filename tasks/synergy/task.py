@@ -43,7 +43,6 @@ from harmon_eval.tasks.synergy.two_by_two import (
     asymmetric,
     by_tag,
     concepts,
-    intervals,
     overall,
     table,
 )
@@ -152,5 +151,4 @@ TASK = Task(
     bounds=bounds,
     files_before=files_before,
     files_after=files_after,
-    intervals=intervals,
 )

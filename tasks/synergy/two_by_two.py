@@ -1,20 +1,23 @@
 """Two-by-two tables of concepts: named or not, drawn or not, with their phi coefficient.
 
 Rows hold ``stratum`` (the tag), ``group`` (the concept), ``side`` ("named" for a reply, "drawn" for
-an image) and ``correct``. Phi is Pearson's correlation of two yes-or-no variables (Yule 1912).
+an image) and ``correct``. Phi is Pearson's correlation of two yes-or-no variables (Yule 1912). The
+odds ratio is the conditional one with its exact interval (Cornfield 1956), which holds for few
+concepts and for empty cells, where phi has none.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Interval, Metric, Summarize, count
+from harmon_eval.core import Interval, Metric, count
 from harmon_eval.metrics.rows import Mask
-from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.metrics.shares import group_means, mean_of, of_groups
 from harmon_eval.tasks.geneval.prompts import TAGS
 
 # A concept counts as named or drawn if more than this share of the responses is right.
@@ -37,17 +40,60 @@ def counted(name: str, side: str = "") -> Mask:
     return mask
 
 
+def in_cell(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which concepts are in the cell that the metric ``TAG_CELL`` names."""
+    cell = next(cell for cell in CELLS if metric.endswith(cell))
+    right = rows["correct"].astype(float)
+    can = right.groupby([rows["group"], rows["side"]], sort=False).mean().unstack()
+    can = can.reindex(index=rows["group"].unique(), columns=["named", "drawn"])
+    named, drawn = (can > HALF).to_numpy().T
+    wanted = {"both": (True, True), "named_only": (True, False), "drawn_only": (False, True)}
+    by_name, by_drawing = wanted.get(cell, (False, False))
+    return of_groups(rows, ((named == by_name) & (drawn == by_drawing)).astype(float))
+
+
+def every_tag(present: Collection[str], cell: str) -> Mapping[str, float]:
+    return mean_of(f"{tag}_{cell}" for tag in TAGS)(present, cell)
+
+
+def phi_span(rows: pd.DataFrame, metric: str) -> Interval | None:
+    """The phi that the ends of the odds ratio's interval give with these margins; None with an
+    empty cell."""
+    found = counts(rows, metric.removesuffix("_phi"))
+    odds = exact_odds_ratio(*found)
+    if 0 in found or odds is None:
+        return None
+    low, high = odds[1]
+    return _phi_of(low, *found), _phi_of(high, *found)
+
+
+def odds_ratio_span(rows: pd.DataFrame, metric: str) -> Interval | None:
+    """None where one side never varies. An end without a limit is infinite."""
+    odds = exact_odds_ratio(*counts(rows, metric.removesuffix("_odds_ratio")))
+    return odds[1] if odds else None
+
+
 # Cells, then ``TAG_CELL``. It is neither good nor bad if a concept is on one side only.
 BETTER = {"both": True, "named_only": None, "drawn_only": None, "neither": False}
 METRICS = (
     *(
-        Metric(cell, better, rows=lambda rows, name: in_tables(rows), headline=cell == "both")
+        Metric(
+            cell,
+            better,
+            rows=lambda rows, name: in_tables(rows),
+            headline=cell == "both",
+            mean_of=every_tag,
+        )
         for cell, better in BETTER.items()
     ),
-    *(Metric(f"*_{cell}", better, rows=counted(cell)) for cell, better in BETTER.items()),
-    Metric("*_phi", None, rows=counted("phi")),
-    Metric("*_naming", rows=counted("naming", "named")),
-    Metric("*_drawing", rows=counted("drawing", "drawn")),
+    *(
+        Metric(f"*_{cell}", better, rows=counted(cell), of=in_cell)
+        for cell, better in BETTER.items()
+    ),
+    Metric("*_phi", None, rows=counted("phi"), span=phi_span),
+    Metric("*_odds_ratio", None, None, counted("odds_ratio"), span=odds_ratio_span),
+    Metric("*_naming", rows=counted("naming", "named"), of=group_means("correct")),
+    Metric("*_drawing", rows=counted("drawing", "drawn"), of=group_means("correct")),
     count("*_concepts"),
     count("one_sided"),
     count("unreadable"),
@@ -68,15 +114,56 @@ def phi(both: float, named_only: float, drawn_only: float, neither: float) -> fl
     return (both * neither - named_only * drawn_only) / math.sqrt(margins) if margins else math.nan
 
 
-def table(own: pd.DataFrame) -> dict[str, float]:
-    """The 2 x 2 table of concepts as shares, phi, and the mean shares of right responses."""
-    named, drawn = own["named"].to_numpy(), own["drawn"].to_numpy()
+def exact_odds_ratio(
+    both: int, named_only: int, drawn_only: int, neither: int
+) -> tuple[float, Interval] | None:
+    """The conditional odds ratio with its exact 95 % interval, from 0 to infinity; None where one
+    side never varies. Source: ``scipy.stats.contingency.odds_ratio``."""
+    from scipy.stats.contingency import odds_ratio
+
+    table = np.array([[both, named_only], [drawn_only, neither]])
+    if not (table.sum(0).all() and table.sum(1).all()):
+        return None
+    found = odds_ratio(table, kind="conditional")
+    low, high = found.confidence_interval(0.95)
+    return float(found.statistic), (float(low), float(high))
+
+
+def _phi_of(ratio: float, both: int, named_only: int, drawn_only: int, neither: int) -> float:
+    """The phi of the table with these margins and this odds ratio (Plackett 1965)."""
+    n = both + named_only + drawn_only + neither
+    named, drawn = (both + named_only) / n, (both + drawn_only) / n
+    if math.isclose(ratio, 1):
+        return 0.0
+    half = 1 + (named + drawn) * (ratio - 1)
+    cell = (half - math.sqrt(half**2 - 4 * ratio * (ratio - 1) * named * drawn)) / (2 * (ratio - 1))
+    return phi(cell, named - cell, drawn - cell, 1 - named - drawn + cell)
+
+
+def counts(rows: pd.DataFrame, tag: str) -> tuple[int, int, int, int]:
+    """How many concepts of the tag are in each cell."""
+    found = concepts(rows)
+    own = found[found["stratum"] == tag]
+    return cells(own["named"].to_numpy(), own["drawn"].to_numpy())
+
+
+def cells(named: np.ndarray, drawn: np.ndarray) -> tuple[int, int, int, int]:
+    """How many concepts are in each cell, from their shares of right responses (concepts,)."""
     can_name, can_draw = named > HALF, drawn > HALF
-    kinds = (can_name & can_draw, can_name & ~can_draw, ~can_name & can_draw, ~can_name & ~can_draw)
-    counts = [int(kind.sum()) for kind in kinds]
-    shares = {name: count / len(own) for name, count in zip(CELLS, counts, strict=True)}
-    rates = {"naming": float(named.mean()), "drawing": float(drawn.mean())}
-    return {**shares, "phi": phi(*counts), **rates}
+    both, either = int((can_name & can_draw).sum()), int((can_name | can_draw).sum())
+    return both, int(can_name.sum()) - both, int(can_draw.sum()) - both, len(named) - either
+
+
+def table(own: pd.DataFrame) -> dict[str, float]:
+    """The 2 x 2 table of concepts as shares, how the sides go together, and the mean shares of
+    right responses."""
+    named, drawn = own["named"].to_numpy(), own["drawn"].to_numpy()
+    found = cells(named, drawn)
+    shares = {name: count / len(own) for name, count in zip(CELLS, found, strict=True)}
+    shares["phi"] = phi(*found)
+    if odds := exact_odds_ratio(*found):
+        shares["odds_ratio"] = odds[0]
+    return {**shares, "naming": float(named.mean()), "drawing": float(drawn.mean())}
 
 
 def by_tag(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -88,18 +175,6 @@ def overall(found: pd.DataFrame) -> dict[str, float]:
     """The unweighted means of the tables of all tags."""
     tables = [table(own) for own in by_tag(found).values()]
     return {name: math.fsum(t[name] for t in tables) / len(tables) for name in CELLS}
-
-
-def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """Bootstrap over concepts within each tag. Counts, and a phi of exactly 1 or -1, get no
-    interval."""
-    found = concepts(rows)
-    spans = bootstrap_intervals(found, overall) if len(found) else {}
-    for tag, own in by_tag(found).items():
-        spans |= {f"{tag}_{n}": span for n, span in bootstrap_intervals(own, table).items()}
-        if abs(table(own)["phi"]) == 1:  # no resample can differ, so its spread is meaningless
-            spans.pop(f"{tag}_phi", None)
-    return spans
 
 
 def asymmetric(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,7 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.metrics.rows import having
+from harmon_eval.metrics.shares import share
 from harmon_eval.replies import prompts, short_answers
 from harmon_eval.replies.multiple_choice import vqa_rule
 from harmon_eval.tasks.vqa import mini
@@ -94,15 +95,18 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {**metrics, "unmatched": float(rows["unmatched"].sum())}
 
 
+RIGHT = share("correct")
+
+
 def open_task(path: str = "") -> Task:
     return Task(
         samples=partial(samples, path=path),
         mark=mark,
         summarize=summarize,
         metrics=(
-            Metric("accuracy", maximum=100.0, headline=True),
-            Metric("accuracy_choice", maximum=100.0, rows=having("choice", True)),
-            Metric("accuracy_open", maximum=100.0, rows=having("choice", False)),
+            Metric("accuracy", maximum=100.0, headline=True, of=RIGHT),
+            Metric("accuracy_choice", maximum=100.0, rows=having("choice", True), of=RIGHT),
+            Metric("accuracy_open", maximum=100.0, rows=having("choice", False), of=RIGHT),
             count("unmatched"),
         ),
         columns=("choice", "correct", "unmatched"),

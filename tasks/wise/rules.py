@@ -32,6 +32,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import of
+from harmon_eval.metrics.shares import mean_of, share
 from harmon_eval.replies import numbers
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.store.digests import sha256_of
@@ -250,13 +251,14 @@ def wiscore(consistency: float, realism: float, aesthetic_quality: float) -> flo
 # -- adding up -------------------------------------------------------------------------------
 
 
-def metrics(name: str) -> tuple[Metric, ...]:
+def metrics(name: str, column: str, release: Release) -> tuple[Metric, ...]:
     """What ``totals`` gives; the judge stands in brackets."""
+    own = share(column)
     return (
-        Metric(f"{name}[*]", headline=True),
-        Metric("unweighted_mean[*]"),
-        Metric("as_zero[*]"),
-        *(Metric(category, rows=of("category")) for category in CATEGORIES),
+        Metric(f"{name}[*]", headline=True, mean_of=lambda present, name: release.weights),
+        Metric("unweighted_mean[*]", mean_of=mean_of(CATEGORIES)),
+        Metric("as_zero[*]", interval=False),  # a bound of its own
+        *(Metric(category, rows=of("category"), of=own) for category in CATEGORIES),
     )
 
 

@@ -16,6 +16,7 @@ from functools import partial
 import pandas as pd
 
 from harmon_eval.core import Data, Metric, Row, Sample, Source, Task
+from harmon_eval.metrics.shares import share
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.layout import read_images
@@ -51,7 +52,10 @@ TASK = Task(
     samples=samples,
     mark=partial(wise.mark, parse=wise.parse_legacy, scores=scores),
     summarize=summarize,
-    metrics=(*wise.metrics("wiscore"), *map(Metric, wise.SCORES)),
+    metrics=(
+        *wise.metrics("wiscore", "wiscore", wise.LEGACY),
+        *(Metric(name, of=share(name, 2)) for name in wise.SCORES),
+    ),
     about=replace(
         wise.ABOUT,
         protocol="PKU-YuanGroup/WISE @ eb51174, WISE_legacy",

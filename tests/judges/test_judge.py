@@ -21,7 +21,6 @@ from harmon_eval import cli
 from harmon_eval.core import Ask, Unscorable, UserError
 from harmon_eval.instruments.judge._any import PRICES, Settings, open_instrument
 from harmon_eval.instruments.judging import BudgetSpent, Judge, estimate
-from harmon_eval.metrics import intervals, statistics
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, request_key
 from harmon_eval.store.log import append
@@ -36,8 +35,6 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", SECRET)
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    few = statistics.bootstrap_intervals
-    monkeypatch.setattr(intervals, "bootstrap_intervals", lambda *given: few(*given[:2], 20))
 
 
 def judge(url: str, folder: Path, **options: Any) -> Judge:

@@ -11,7 +11,6 @@ from judge_server import Act, completion, serving
 
 from harmon_eval import cli
 from harmon_eval.adapters import openai
-from harmon_eval.metrics import intervals, statistics
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG
 
@@ -33,8 +32,6 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", "sk-secret")
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    few = statistics.bootstrap_intervals
-    monkeypatch.setattr(intervals, "bootstrap_intervals", lambda *given: few(*given[:2], 20))
     quick = partial(openai.Patience, backoff=0.0, timeout=0.2)
     monkeypatch.setattr(openai, "Patience", quick)
 

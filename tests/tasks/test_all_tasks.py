@@ -21,7 +21,6 @@ from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About
 from harmon_eval.metrics.floors import if_marked
-from harmon_eval.metrics.intervals import intervals
 from harmon_eval.report.task_pages import pages
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
@@ -108,10 +107,9 @@ def answered(name: Any, task: Any, mini: Any, folder: Path, reply: Any, limit: A
 
 
 def scored(name: Any, mini: Any, folder: Path, reply: Any) -> tuple[Any, ...]:
-    """A whole run of a question task, with few resamples for its intervals."""
+    """A whole run of a question task."""
     task = registry.task(name)
-    quick = replace(task, intervals=lambda rows, _: intervals(task, rows, resamples=20))
-    return task, answered(name, quick, mini, folder, reply)
+    return task, answered(name, task, mini, folder, reply)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -23,6 +23,7 @@ from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
 from harmon_eval.instruments.probing import table as probe_table
 from harmon_eval.instruments.probing.knn import knn_ranks
 from harmon_eval.instruments.probing.table import Table, hold_out, ranks, standardised
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.running.results import headline
 from harmon_eval.store.run_folder import RunFolder, TaskFolder
 from harmon_eval.tasks.linear_probe.folder import Labelled
@@ -282,10 +283,10 @@ def test_the_penalty_is_chosen_without_the_test_images(tmp_path: Path) -> None:
 
 
 def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path: Path) -> None:
-    """Bootstrap of a proportion: about p +- 1.96 sqrt(p (1 - p) / n)."""
+    """Wilson's interval; the spread between classes is not that of the share."""
     rows = marked(drawn(val=240, spread=3.0), tmp_path)
     share = TASK.summarize(rows)["top1[lbfgs]"] / 100
-    low, high = TASK.intervals(rows, TASK.summarize, resamples=400)["top1[lbfgs]"]
+    low, high = intervals(TASK, rows)["top1[lbfgs]"]
     assert low < 100 * share < high
     assert high - low == pytest.approx(2 * 196 * math.sqrt(share * (1 - share) / 240), rel=0.15)
 
@@ -293,7 +294,7 @@ def test_intervals_are_those_of_a_share_of_the_test_images(tmp_path: Path) -> No
 def test_what_cannot_be_probed_gives_no_number_and_features_must_be_finite(tmp_path: Path) -> None:
     only = {name: v for name, v in drawn().items() if name.startswith("train")}
     rows = marked(only, tmp_path)
-    assert TASK.summarize(rows) == {} == TASK.intervals(rows, TASK.summarize)
+    assert TASK.summarize(rows) == {} == intervals(TASK, rows)
     sample = Sample("a", None, {"source": "", "split": "val", "label": "x"}, "a")
     (row,) = TASK.mark([Answer(sample, np.array([1.0, np.nan]))], {})
     assert "finite" in row["unscored"]

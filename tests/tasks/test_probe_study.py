@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,18 +11,15 @@ from PIL import Image
 from harmon_eval import cli
 from harmon_eval.instruments.probing import lars as probe_lars
 from harmon_eval.instruments.probing import lbfgs as probe_lbfgs
-from harmon_eval.tasks.linear_probe import task as linear_probe
 
 
 def test_layers_and_other_encoders_stand_in_one_table_and_one_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    # Neither the fits nor the intervals are what this is about.
+    # The fits are not what this is about.
     monkeypatch.setattr(probe_lbfgs, "STRENGTHS", (1e-3,))
     monkeypatch.setattr(probe_lars, "SWEEP", (10.0,))
-    few = partial(linear_probe.intervals, resamples=20)
-    monkeypatch.setattr(linear_probe, "TASK", replace(linear_probe.TASK, intervals=few))
     output = tmp_path / "study"
     command = [
         "probe",

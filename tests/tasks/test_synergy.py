@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import matthews_corrcoef
+from statsmodels.stats.proportion import proportion_confint
 
 from harmon_eval.core import Responder, UserError
+from harmon_eval.metrics.intervals import intervals
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.runner import run_job
@@ -24,7 +26,7 @@ from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import load
 from harmon_eval.suites.mini.scenes import render, scene_for
 from harmon_eval.tasks.synergy.task import TASK, summarize
-from harmon_eval.tasks.synergy.two_by_two import CELLS, asymmetric, intervals, phi
+from harmon_eval.tasks.synergy.two_by_two import CELLS, asymmetric, phi
 
 TAGS = ("single_object", "colors", "counting", "position")
 
@@ -59,10 +61,10 @@ def test_a_table_worked_by_hand() -> None:
     assert found["colors_phi"] == pytest.approx(10 / math.sqrt(600))
     assert (found["colors_naming"], found["colors_drawing"]) == (0.6, 0.5)
     assert (found["both"], found["colors_concepts"], found["one_sided"]) == (0.4, 10, 0)
-    spans = intervals(WORKED, summarize)
+    spans = intervals(TASK, WORKED)
     assert all(low <= found[name] <= high for name, (low, high) in spans.items())
     low, high = spans["colors_both"]
-    assert 0.4 < high - low < 0.7  # four standard errors, sqrt(0.4 * 0.6 / 10) each, are 0.62
+    assert (low, high) == pytest.approx(proportion_confint(4, 10, method="wilson"))
     assert {"both", "colors_phi"} < set(spans) and "colors_concepts" not in spans
 
 
@@ -113,7 +115,7 @@ def test_phi_is_the_correlation_of_the_two_sides(counts: Any) -> None:
 def test_a_model_that_draws_exactly_what_it_names_has_phi_one() -> None:
     rows = rows_of("colors", *[BOTH] * 3, *[NEITHER] * 2)
     assert summarize(rows)["colors_phi"] == 1 and not list(asymmetric(rows))
-    assert "colors_phi" not in intervals(rows, summarize)
+    assert "colors_phi" not in intervals(TASK, rows)
 
 
 # -- the mini suite --------------------------------------------------------------------------------
