@@ -1,4 +1,4 @@
-"""Images that something else drew, in a benchmark's published layout or with a list of prompts."""
+"""Images that something else drew or edited, in a benchmark's published layout or with a list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from typing import ClassVar, cast
 
 from PIL import Image
 
-from harmon_eval.core import Draw, Drawn, Request, Responder, Sample, Task, Unscorable, UserError
+from harmon_eval.adapters._edited import Edited
+from harmon_eval.core import (
+    Draw,
+    Drawn,
+    Edit,
+    Request,
+    Responder,
+    Sample,
+    Task,
+    Unscorable,
+    UserError,
+)
 from harmon_eval.files.drawn import folded, inside, read_drawn
 from harmon_eval.files.found import check_one, in_order, pictures
 from harmon_eval.files.grids import SIDE, are_grids, cell
@@ -59,7 +70,8 @@ class FolderResponder(Responder):
     Understood: ``prompts.csv``, ``.json`` or ``.jsonl`` with the fields ``file`` and ``prompt``;
     ``00000000.jpg`` beside ``00000000.json`` as Harmon writes them; the published layout of the
     task that asks (``Task.layout``); and the images of a run of this project. Several files of one
-    prompt are its drawings 0, 1, ... in sorted order. How they were drawn is not known and the
+    prompt are its drawings 0, 1, ... in sorted order. Results of edits are matched by sample or by
+    source and instruction (``_edited``). How they were drawn is not known and the
     provenance says so. The fingerprint is of prompts, file names and bytes.
     """
 
@@ -85,9 +97,17 @@ class FolderResponder(Responder):
             digest.update(line.encode("utf-8", "surrogateescape"))
         self.fingerprint = digest.hexdigest()
         self._by_prompt = _by_prompt(self.drawn, 1)
+        self._edited = Edited(self.drawn)
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
         """Find the picture of each sample. Raises UserError where the folder has none of them."""
+        if edits := [sample for sample in samples if sample.request.verb == Edit.verb]:
+            self._edited = Edited(self._found(name, task))
+            if not self._edited.match(edits):
+                raise UserError(
+                    f"{self.folder} has none of the {len(edits)} results that {name} asks for: its "
+                    "names, or its sources and instructions, are those of something else"
+                )
         asked = ((s, s.request) for s in samples if s.request.verb == Draw.verb and not s.after)
         drawings = [(sample, cast(Draw, request)) for sample, request in asked]
         self._by_prompt, self.asked = _by_prompt(self.drawn, 1), {}
@@ -197,11 +217,17 @@ class FolderResponder(Responder):
         self.about = {**self.about, **said}
 
     def reads(self, request: Request) -> Sequence[Path]:
+        if isinstance(request, Edit):
+            file = self._edited.file_of(request)
+            return (file,) if isinstance(file, Path) else ()
         found = self._known(cast(Draw, request))
         return (found.file,) if isinstance(found, Picture) else ()
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         return [self._stored(request) for request in requests]
+
+    def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
+        return [self._edited.open(request) for request in requests]
 
     def _stored(self, request: Draw) -> Image.Image | Exception:
         found = self._known(request)

@@ -34,7 +34,8 @@ class Scores:
 
     ``n`` of ``total`` samples were scored. ``counts`` holds n and groups for each metric,
     ``unscored`` how often each reason occurred. ``bounds`` are the headline metric if all unscored
-    samples were wrong, and if all were right. ``floor``: the score of the best constant reply."""
+    samples were wrong, and if all were right. ``floor``: the score of the best constant reply.
+    ``floors``: what trivial models get in a metric, by its name and theirs (``Task.floors``)."""
 
     task: str
     headline: str
@@ -47,6 +48,7 @@ class Scores:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     bounds: Interval | None = None
     floor: Floor | None = None
+    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:

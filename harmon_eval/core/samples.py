@@ -125,8 +125,10 @@ class Drawn:
     that it was generated from. The image is matched by id if only the id is given, or if the prompt
     equals the sample's. Otherwise the n-th image of a prompt answers the n-th sample with it.
     ``grid``: the file holds four images in a 2 x 2 grid, which answer the sample and the following
-    ones with its prompt. ``rewritten`` is the rewritten prompt that it was generated from; it is
-    not used for matching, but then the sample's target must hold ``target``."""
+    ones with its prompt. ``source`` is the SHA-256 of the image that it was edited from (of several
+    joined by "+"); then ``prompt`` is the instruction. ``rewritten`` is the rewritten prompt that
+    it was generated from; it is not used for matching, but then the sample's target must hold
+    ``target``."""
 
     file: Path
     prompt: str = ""
@@ -134,3 +136,4 @@ class Drawn:
     grid: bool = False
     rewritten: str = ""
     target: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""

@@ -144,6 +144,7 @@ Bounds = Callable[[Sample], tuple["str | Row", "str | Row"]]
 Files = Mapping[str, "str | bytes"]
 FilesBefore = Callable[[Sequence[Sample]], Files]
 FilesAfter = Callable[[Sequence[Sample], "pd.DataFrame"], Files]
+Published = Callable[[Sequence[Answer]], Mapping[str, Path]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
 Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
 
@@ -163,10 +164,15 @@ class Task:
     sample if it were wrong and if it were right, as rows or as replies to mark. ``files_before``
     and ``files_after`` (marking) return the benchmark's own files, relative path -> content.
     ``layout`` reads an image folder in the benchmark's published layout, or returns None for any
-    other layout. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same samples
-    that were generated from other prompts. With ``images_only``, no model is asked for images.
+    other layout. ``published`` is the way back: the place of each image in that layout, for the
+    command ``export``. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same
+    samples that were generated from other prompts. With ``images_only``, no model is asked for
+    images.
     ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
     responses or instruments.
+
+    ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
+    columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
 
     ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for any text;
     default: all). ``census`` names the strata whose prompts are all that there are, so that only
@@ -186,9 +192,11 @@ class Task:
     files_before: FilesBefore | None = None
     files_after: FilesAfter | None = None
     layout: Callable[[Path], Iterable[Drawn] | None] | None = None
+    published: Published | None = None
     rewritten: str = ""
     images_only: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)
     census: tuple[str, ...] = ()
     intervals: Intervals | None = None

@@ -7,6 +7,7 @@ Lists (``prompts.csv``, ``.json`` or ``.jsonl``, or the hub's ``metadata.csv``),
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,14 @@ from harmon_eval import registry
 from harmon_eval.core import Drawn, UserError
 from harmon_eval.files.found import find_suffix, pictures
 from harmon_eval.files.question_files import read_json_rows, read_separated, read_text
+from harmon_eval.store.digests import sha256_of
 
 # The last two are the hub's, for folders of images.
 LISTS = ("prompts.csv", "prompts.json", "prompts.jsonl", "metadata.csv", "metadata.jsonl")
 FILE_FIELDS = ("file", "file_name", "filename", "image", "image_path", "path")
-PROMPT_FIELDS = ("prompt", "text", "caption")
+PROMPT_FIELDS = ("prompt", "text", "caption", "instruction")
+SOURCE_FIELDS = ("source", "sources", "source_image")  # of edits: files, or their SHA-256
+SAMPLE_FIELDS = ("sample", "sample_id")
 
 
 def folded(prompt: str) -> str:
@@ -50,7 +54,24 @@ def _listed(listed: Path) -> Iterator[Drawn]:
             raise UserError(f"{listed}: each entry needs the fields file and prompt") from None
         if not isinstance(prompt, str):
             raise UserError(f"{listed}: the prompt of {str(name)[:80]!r} is no text")
-        yield Drawn(find_suffix(listed.parent / str(name)), prompt)
+        sources: Any = next((own[field] for field in SOURCE_FIELDS if own.get(field)), [])
+        sample = next((str(own[field]) for field in SAMPLE_FIELDS if own.get(field)), "")
+        files: list[Any] = sources if isinstance(sources, list) else [sources]
+        source = "+".join(_digest(listed.parent, str(file)) for file in files)
+        yield Drawn(find_suffix(listed.parent / str(name)), prompt, sample, source=source)
+
+
+def _digest(folder: Path, source: str) -> str:
+    """The SHA-256 of a source: given as such, or of a file in the folder. Raises UserError."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", source):
+        return source.lower()
+    try:
+        return sha256_of(inside(folder, folder / source))
+    except OSError as error:
+        raise UserError(
+            f"{folder / source} cannot be read ({error.strerror}): give the source image of an "
+            "edit as a file in the folder, or its SHA-256"
+        ) from None
 
 
 def _entries(listed: Path) -> Sequence[Mapping[str, Any]]:

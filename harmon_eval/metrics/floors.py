@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import Answer, Floor, Row, Sample, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # How many of the most frequent right replies to try. In POPE, yes and no are right equally often.
 TRIED = 2
@@ -35,6 +39,23 @@ def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | N
             found.append(Floor(reply, float(metrics[key])))
     highest = max if task.higher_is_better else min
     return highest(found, key=lambda floor: floor.score, default=None)
+
+
+def of_trivial_models(task: Task, rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What each model of ``Task.floors`` gets in each metric: metric -> model -> value.
+
+    It counts the rows that say what the model gets."""
+    found: dict[str, dict[str, float]] = {}
+    for name in task.floors:
+        own = {c: str(c).removeprefix(f"{name}:") for c in rows if str(c).startswith(f"{name}:")}
+        known = rows.dropna(subset=list(own), how="all")
+        if not own or known.empty:
+            continue
+        marks = known.drop(columns=list(own.values()), errors="ignore").rename(columns=own)
+        for metric, value in task.summarize(marks.reset_index(drop=True)).items():
+            if task.metric(metric).higher_is_better is not None:
+                found.setdefault(metric, {})[name] = float(value)
+    return found
 
 
 def if_marked(task: Task, sample: Sample, right: bool) -> Row:

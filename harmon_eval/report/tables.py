@@ -24,7 +24,8 @@ def show(run: Path, console: Console) -> None:
         console.print("nothing has been scored in this run yet")
         return
     view = Table(title=printable(run), title_justify="left")
-    figured = [f for f in FIGURES if f != "floor" or table["floor"].notna().any()]
+    floors = bool(table["floor"].notna().any() or table["floors"].any())
+    figured = [f for f in FIGURES if f != "floor" or floors]
     for column in ("task", "metric", *figured):
         left = column in ("task", "metric", "95 % interval")
         view.add_column(column, justify="left" if left else "right", overflow="fold")

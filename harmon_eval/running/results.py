@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserError
-from harmon_eval.metrics.floors import constant_reply, if_marked
+from harmon_eval.metrics.floors import constant_reply, if_marked, of_trivial_models
 from harmon_eval.metrics.intervals import counts
 from harmon_eval.metrics.intervals import intervals as intervals_of
 from harmon_eval.running.faults import check_metrics, of_task
@@ -50,6 +50,7 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         rows=rows,
         bounds=score_bounds(job, rows, scored) if reasons else None,
         floor=constant_reply(job.task, job.samples, main) if metrics else None,
+        floors=of_trivial_models(job.task, scored) if job.task.floors else {},
     )
 
 
@@ -109,6 +110,11 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
         stored["bounds"] = [_finite(end) for end in result.bounds]
     if result.floor:
         stored["floor"] = {"reply": result.floor.reply, "score": _finite(result.floor.score)}
+    if result.floors:
+        stored["floors"] = {
+            metric: {name: _finite(value) for name, value in models.items()}
+            for metric, models in result.floors.items()
+        }
     return {**stored, "provenance": dict(result.provenance)}
 
 
@@ -131,6 +137,10 @@ def scores(stored: Mapping[str, Any]) -> Scores:
             provenance=dict(stored["provenance"]),
             bounds=_ends(stored["bounds"]) if stored.get("bounds") else None,
             floor=Floor(str(floor["reply"]), _number(floor["score"])) if floor else None,
+            floors={
+                str(metric): {str(name): _number(value) for name, value in models.items()}
+                for metric, models in (stored.get("floors") or {}).items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -117,6 +117,7 @@ METRICS: dict[str, Check] = {
             and is_number(value.get("score"))
         )
     ),
+    "floors": optional(objects_of(objects_of(is_number))),
     "provenance": is_provenance,
 }
 

@@ -25,6 +25,7 @@ COLUMNS = (
     "low",
     "high",
     "floor",
+    "floors",
     "groups",
     "n",
     "total",
@@ -62,8 +63,9 @@ def results_by_task(run: RunFolder) -> dict[str, dict[str, Any]]:
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """One row a metric, headline first; value missing where nothing could be scored.
 
-    ``floor``, of a headline only, is what one constant reply gets; ``groups`` counts what the
-    intervals resample."""
+    ``floor``, of a headline only, is what one constant reply gets; ``floors`` is what trivial
+    models get in each metric, such as "copy_source 0.000"; ``groups`` counts what the intervals
+    resample."""
     rows = []
     for result in results:
         headline = result["headline"]
@@ -77,6 +79,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "floor": (result.get("floor") or {}).get("score") if name == headline else None,
+                    "floors": _told((result.get("floors") or {}).get(name) or {}),
                     "groups": result.get("groups"),
                     "n": result["n"],
                     "total": result["total"],
@@ -85,6 +88,11 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _told(floors: Mapping[str, float | None]) -> str:
+    known = {name: value for name, value in floors.items() if value is not None}
+    return ", ".join(f"{name} {number(value)}" for name, value in known.items())
 
 
 def bounds(run: Path) -> list[str]:
@@ -112,7 +120,7 @@ def defused(text: object) -> object:
 
 def write_tables(run: Path) -> None:
     table = frame(stored_metrics(run))
-    texts = table.assign(**{name: table[name].map(defused) for name in ("task", "metric")})
+    texts = table.assign(**{n: table[n].map(defused) for n in ("task", "metric", "floors")})
     write_whole(run / "table.csv", texts.to_csv(index=False))
     write_whole(run / "table.md", markdown(table))
 
@@ -147,7 +155,7 @@ def figures(row: Mapping[str, Any]) -> dict[str, str]:
     texts = (
         number(row["value"]),
         interval(row["low"], row["high"]),
-        "" if pd.isna(row["floor"]) else number(row["floor"]),
+        row["floors"] or ("" if pd.isna(row["floor"]) else number(row["floor"])),
         "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
         f"{row['n']} of {row['total']}",
         str(row["unscored"]),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -39,3 +44,38 @@ def rows_of(task: Task, samples: list[Sample], reply: Callable[[Sample], str]) -
 @pytest.fixture
 def marked() -> Callable[..., pd.DataFrame]:
     return rows_of
+
+
+# -- vectors of the editing benchmarks -----------------------------------------------------------
+
+COMMITTED = Path(__file__).parents[1] / "fixtures" / "editing_vectors.json.gz"
+
+
+@lru_cache(maxsize=1)
+def editing_vectors() -> dict[str, Any]:
+    """What the original scripts did with invented inputs (tests/fixtures/README.md).
+
+    ``EDITING_VECTORS`` names a file of the same form (JSON, also gzipped) to check other ones."""
+    path = Path(os.environ.get("EDITING_VECTORS") or COMMITTED)
+    content = path.read_bytes()
+    text = gzip.decompress(content) if path.suffix == ".gz" else content
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with an argument named like a part of the vectors runs for each of its entries."""
+    parts = [name for name in metafunc.fixturenames if name.startswith(PARTS)]
+    for name in parts:
+        entries = editing_vectors()[name]
+        ids = [str(entry.get("id", number)) for number, entry in enumerate(entries)]
+        metafunc.parametrize(name, entries, ids=ids)
+
+
+PARTS = ("viescore_", "gedit_aggregate", "imgedit_", "kris_", "rise_", "omnicontext_", "pie_masks")
+
+
+@pytest.fixture
+def vectors() -> dict[str, Any]:
+    """All parts of the vectors, for what is no list of entries."""
+    return editing_vectors()

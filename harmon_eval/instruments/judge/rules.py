@@ -15,6 +15,7 @@ import numpy as np
 
 from harmon_eval.core import Ask, Responder
 from harmon_eval.files.images import read_rgb
+from harmon_eval.instruments.judge import _edits
 from harmon_eval.instruments.judging import Judge
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
@@ -36,8 +37,8 @@ _NUMBERED = re.compile(r"^(\d{1,3})\. (.{1,400})$", re.MULTILINE)
 
 
 class RuleJudge(Responder):
-    """Replies to a WISE rubric with scores, to a question about shapes with yes or no, and to a
-    numbered list of questions in the form that is asked for."""
+    """Replies to a WISE rubric or to one about edits with scores, to a question about shapes with
+    yes or no, and to a numbered list of questions in the form that is asked for."""
 
     name = "shape-rules-1"
     fingerprint = f"{ShapeDetector.identity} {ColorNamer.identity}"
@@ -49,6 +50,10 @@ class RuleJudge(Responder):
         seen: dict[Path, tuple[np.ndarray, list[tuple[Item, float]]]] = {}
         replies: list[str | Exception] = []
         for request in requests:
+            if _edits.is_about_edits(request.question):
+                images = [read_rgb(path) for path in request.images]
+                replies.append(_edits.reply(request.question, images))
+                continue
             (path,) = request.images
             if path not in seen:
                 image = read_rgb(path)

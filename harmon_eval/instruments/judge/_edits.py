@@ -1,0 +1,61 @@
+"""Replies of the rule judge to the requests of the editing benchmarks, in their own forms."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from harmon_eval.suites.mini.edit_judge import CLEAR, COUNTS, NotJudged, judge_edit, see
+
+BEYOND = "That is beyond my rules."
+_INSTRUCTION = re.compile(r"^Editing instruction: (.+)$", re.MULTILINE)
+_LABEL = re.compile(r"^([A-Z][^:\n]{2,60}): <1-5>$", re.MULTILINE)
+_KEYS = re.compile(r'"(\w+_score)": <1-5>')
+
+
+def is_about_edits(text: str) -> bool:
+    """Whether a request is one that ``reply`` answers."""
+    return '{"score": [' in text or bool(_LABEL.search(text) or _KEYS.search(text))
+
+
+def reply(text: str, images: Sequence[np.ndarray]) -> str:
+    """The reply about a result (H, W, 3) uint8, or about a source and its result.
+
+    VIEScore's object where the request shows one, KRIS-Bench's keys, or ImgEdit's lines."""
+    keys = _KEYS.findall(text)
+    if len(images) == 1:
+        points = _quality(images[0])
+        if keys:
+            return _object(keys, [max(1, round(points / 2))])
+        return json.dumps({"score": [points, points], "reasoning": "shapes that are clear"})
+    if len(images) != 2:
+        return BEYOND
+    told = _INSTRUCTION.findall(text)
+    source, result = images
+    try:
+        verdict = judge_edit(source, result, told[-1] if told else "")
+    except NotJudged as error:
+        return f"{BEYOND} {error}"
+    if labels := _LABEL.findall(text):
+        lines = [f"{name}: {n}" for name, n in zip(labels, verdict.scores, strict=False)]
+        return "\n".join(["Brief reasoning: facts of the instruction and of the source", *lines])
+    semantic = [round(value, 2) for value in verdict.semantic]
+    if keys:
+        followed, kept = (round(1 + 0.4 * value) for value in semantic)
+        return _object(keys, [kept if key.startswith("consistency") else followed for key in keys])
+    return json.dumps({"score": semantic, "reasoning": "facts demanded, facts kept"})
+
+
+def _object(keys: Sequence[str], scores: Sequence[int]) -> str:
+    return json.dumps({**dict(zip(keys, scores, strict=True)), "reasoning": "by fixed rules"})
+
+
+def _quality(image: np.ndarray) -> float:
+    """10, less 2 for each unclear object and 3 for each region that is no shape, at least 0."""
+    found = see(image)
+    drawn = [each for each in found if each.score > COUNTS]
+    unclear = sum(each.score < CLEAR for each in drawn)
+    return max(0.0, 10.0 - 2.0 * unclear - 3.0 * (len(found) - len(drawn)))
