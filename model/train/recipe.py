@@ -64,7 +64,8 @@ class Start:
     tables of encoder, decoder and diffusion as sines and cosines of these deviations (empty: normal
     with std 0.02, as MAR). ``words`` are appended to a checkpoint's word tokenizer: the ids of old
     words stay, and rows of the embedding are added. The widths and depths, where not 0, replace
-    those of ``harmon-mini``.
+    those of ``harmon-mini``. ``visual_grad_scale`` multiplies the gradients into what the LLM, and
+    an edit's decoder, see of a picture (0: what the checkpoint or preset says).
     """
 
     checkpoint: str = ""
@@ -83,6 +84,7 @@ class Start:
     head_depth: int = 0
     buffers: int = 0
     dropout: float = 0.1
+    visual_grad_scale: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def _from_checkpoint(start: Start) -> Started:
     origin = f"{start.checkpoint} ({loaded.fingerprint[:12]})"
     model = loaded.pipeline.model
     model.config = replace(model.config, mar=replace(model.config.mar, dropout=start.dropout))
+    if start.visual_grad_scale:
+        model.config = replace(model.config, visual_grad_scale=start.visual_grad_scale)
     for module in model.mar.modules():
         if isinstance(module, Attention | MLP):
             module.dropout = start.dropout
@@ -105,7 +107,10 @@ def _from_parts(start: Start) -> Started:
         raise RecipeError(
             f"{start.preset} needs its LLM: --set start.llm=Qwen/Qwen2.5-1.5B-Instruct, or a folder"
         )
-    model = Harmon(_sized(replace(config, vae=vae.config, llm=llm_config), start))
+    config = replace(config, vae=vae.config, llm=llm_config)
+    if start.visual_grad_scale:
+        config = replace(config, visual_grad_scale=start.visual_grad_scale)
+    model = Harmon(_sized(config, start))
     model.vae.load_state_dict(vae.state_dict())
     if start.position_std:
         initialize_positions(model.mar, *start.position_std)

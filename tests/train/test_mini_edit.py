@@ -30,6 +30,13 @@ def test_the_recipe_appends_the_words_of_the_instructions() -> None:
     assert recipe().start.words == instructions.NEW_WORDS
 
 
+def test_the_recipe_lets_edits_teach_the_encoder() -> None:
+    start = Start(checkpoint="harmon-mini")
+    scaled = replace(start, visual_grad_scale=recipe().start.visual_grad_scale)
+    assert begin(Recipe(start=start)).model.config.visual_grad_scale == 0.1
+    assert begin(Recipe(start=scaled)).model.config.visual_grad_scale == 1.0
+
+
 def test_old_words_keep_ids_and_weights_and_new_ones_follow(tmp_path: Path) -> None:
     old = HarmonPipeline.from_pretrained("harmon-mini")
     started = begin(Recipe(start=Start(checkpoint="harmon-mini", words=("Fold", "unfold"))))
