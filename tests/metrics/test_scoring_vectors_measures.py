@@ -1,0 +1,174 @@
+"""Probabilities, measures of sets and rendered text against the originals' own functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harmon_eval.metrics import likelihood, rendered_text, sets
+
+Vectors = dict[str, Any]
+
+
+def part(vectors: Vectors, *keys: str) -> Any:
+    """The vectors under these keys; skips where the file does not hold them."""
+    found: Any = vectors
+    for key in keys:
+        if key not in found:
+            pytest.skip(f"these vectors hold no {'/'.join(keys)}")
+        found = found[key]
+    return found
+
+
+def test_geneval2_soft_scores_means_and_hard_scores(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "geneval2", "prompts"):
+        forms = [
+            likelihood.answer_forms(answer, bare_space=True) for _, answer in case["questions"]
+        ]
+        tops = case["first_token"]
+        soft = [likelihood.mass(top, own).low for top, own in zip(tops, forms, strict=True)]
+        assert soft == pytest.approx(case["soft"], abs=1e-6), case["name"]
+        assert likelihood.arithmetic(soft) == pytest.approx(case["am"], abs=1e-6)
+        assert likelihood.geometric(soft) == pytest.approx(case["gm"], abs=1e-6)
+        words = [likelihood.answer_forms(answer) for _, answer in case["questions"]]
+        hard = [likelihood.hard(top, own) for top, own in zip(tops, words, strict=True)]
+        assert hard == [bool(value) for value in case["hard"]], case["name"]
+
+
+def test_geneval2_totals(scoring_vectors: Vectors) -> None:
+    case = part(scoring_vectors, "geneval2", "benchmark")
+    scores, skills = case["scores"], case["skills"]
+    for name, mean in (("total_am", likelihood.arithmetic), ("total_gm", likelihood.geometric)):
+        found = 100 * likelihood.arithmetic([mean(own) for own in scores])
+        assert found == pytest.approx(case[name], abs=1e-6)
+    pairs = [pair for own in zip(skills, scores, strict=True) for pair in zip(*own, strict=True)]
+    for skill, expected in case["skill_am"].items():
+        own = [score for name, score in pairs if name == skill]
+        assert 100 * likelihood.arithmetic(own) == pytest.approx(expected, abs=1e-6)
+    for count, expected in case["atomicity_gm"].items():
+        own = [likelihood.geometric(s) for s, n in zip(scores, case["atom_count"], strict=True)
+               if str(n) == count]  # fmt: skip
+        assert 100 * likelihood.arithmetic(own) == pytest.approx(expected, abs=1e-6)
+
+
+def test_vqascore_of_a_list_of_first_tokens(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "vqascore", "first_token"):
+        top = [(token, probability) for token, probability in case["top"]]
+        assert likelihood.vqascore_3_0(top) == pytest.approx(case["v3_0"], abs=1e-6), case["name"]
+        assert likelihood.vqascore_3_1(top) == pytest.approx(case["v3_1"], abs=1e-6), case["name"]
+        assert likelihood.mass(dict(top), likelihood.YES).low == pytest.approx(case["mass_of_yes"])
+        share = likelihood.yes_share(dict(top))
+        expected = case["yes_of_yes_and_no"]
+        assert share == (None if expected is None else pytest.approx(expected, abs=1e-6))
+        for name, canonical in (("flow_factory", False), ("flow_factory_canonical", True)):
+            found = likelihood.flow_factory(top, canonical)
+            assert found == pytest.approx(case[name], abs=1e-6), (case["name"], name)
+
+
+def test_vqascore_of_label_tokens(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "vqascore", "label_mean"):
+        logprobs = []
+        for logits, label in zip(case["logits"], case["labels"], strict=True):
+            total = math.log(math.fsum(map(math.exp, logits)))
+            logprobs.append(logits[label] - total)
+        assert likelihood.label_mean(logprobs) == pytest.approx(case["score"], abs=1e-6)
+
+
+def test_ranking_of_options(scoring_vectors: Vectors) -> None:
+    names = {"acc": "sum", "acc_norm": "per_character", "acc_bytes": "per_byte",
+             "acc_mutual_info": "mutual_information"}  # fmt: skip
+    for case in part(scoring_vectors, "ranking"):
+        options, logprobs = case["choices"], case["token_logprobs"]
+        by = likelihood.statistics(options, logprobs, case["unconditional"])
+        found = {f"lm_eval {key}": likelihood.best(by[name]) for key, name in names.items()}
+        found["lmms_eval acc"] = likelihood.best(by["mean"])
+        found["lmms_eval acc_norm"] = likelihood.lmms_eval_norm(options, logprobs)
+        assert {key: found[key] for key in case["chosen"]} == case["chosen"], case["name"]
+
+
+def test_measures_of_sets(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "image", "sets"):
+        real, fake = np.array(case["real"]), np.array(case["fake"])
+        values = case["values"]
+        assert sets.cmmd(real, fake) == pytest.approx(values["cmmd_of_unit_rows"], abs=1e-6)
+        for name, found in values.items():
+            if name.startswith("prdc_"):
+                own = sets.manifold(real, fake, int(name.removeprefix("prdc_")))
+                assert vars(own) == pytest.approx(found, abs=1e-9), name
+        if "kernel_distance" in values:
+            distance = sets.kernel_distance(real, fake)
+            assert distance == pytest.approx(values["kernel_distance"], abs=1e-6)
+        for own, plain, largest in zip(
+            (real, fake), values["vendi"], values["vendi_inf"], strict=True
+        ):
+            assert sets.vendi(own) == pytest.approx(plain, abs=1e-6)
+            assert sets.vendi(own, math.inf) == pytest.approx(largest, abs=1e-6)
+
+
+def test_oneig_text(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "text", "oneig"):
+        target = rendered_text.oneig_text(case["text_content"])
+        read = rendered_text.oneig_read(case["ocr"])
+        assert (target, read) == (case["normal"], case["read"])
+        assert rendered_text.edit_distance(target, read) == case["edit_distance"]
+        found = rendered_text.oneig_words(target, read)
+        assert found == (case["matched"], case["words"]), case
+
+
+def test_oneig_total(scoring_vectors: Vectors) -> None:
+    for language, case in part(scoring_vectors, "text", "oneig_total").items():
+        score = rendered_text.oneig_score(case["ED"], case["CR"], case["WAC"], language)
+        assert score == pytest.approx(case["score"], abs=1e-9)
+
+
+def test_longtext_words_and_total(scoring_vectors: Vectors) -> None:
+    pairs = []
+    for case in part(scoring_vectors, "text", "longtext"):
+        found = rendered_text.longtext_words(case["text"], case["ocr"], case["mode"])
+        assert found == (case["matched"], case["words"]), case
+        pairs.append(found)
+    total = part(scoring_vectors, "text", "longtext_total")
+    right, words = map(sum, zip(*pairs, strict=True))
+    assert right / words == pytest.approx(total, abs=1e-9)
+
+
+def test_tiif_text(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "text", "tiif"):
+        found = rendered_text.tiif(case["words"], case["lines"])
+        assert found == pytest.approx((case["gned"], case["recall"]), abs=1e-9), case
+
+
+def test_ocr_reward(scoring_vectors: Vectors) -> None:
+    for case in part(scoring_vectors, "text", "ocr_reward"):
+        target = rendered_text.reward_target(case["prompt"])
+        assert target == case["target"]
+        assert rendered_text.reward(target, case["ocr"]) == pytest.approx(case["reward"]), case
+
+
+def test_a_set_against_itself(scoring_vectors: Vectors) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 6))
+    assert sets.cmmd(x, x) == pytest.approx(0, abs=1e-9)
+    own = sets.manifold(x, x, 3)
+    assert (own.precision, own.recall, own.coverage) == (1.0, 1.0, 1.0)
+    assert sets.vendi(np.ones((5, 3))) == pytest.approx(1.0)
+    assert sets.vendi(np.eye(5)) == pytest.approx(5.0)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(50, 4)), rng.normal(size=(41, 4)) + 0.5
+    whole = sets.cmmd(x, y), vars(sets.manifold(x, y, 3))
+    monkeypatch.setattr(sets, "BLOCK", 7)
+    assert (sets.cmmd(x, y), vars(sets.manifold(x, y, 3))) == (pytest.approx(whole[0]), whole[1])
+
+
+def test_the_edit_distance_is_linear_in_memory_and_bounded_in_time() -> None:
+    assert rendered_text.edit_distance("kitten", "sitting") == 3
+    assert rendered_text.edit_distance("", "abc") == 3
+    assert rendered_text.edit_distance("a" * 10**6, "b") == rendered_text.LIMIT
+    assert rendered_text.accuracy("Hello  World", "hello world") == 1.0
+    assert rendered_text.accuracy("", "") == 1.0 and rendered_text.accuracy("ab", "") == 0.0
