@@ -14,6 +14,7 @@ from harmon_eval.model.fast.drawing import draw_latents
 from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.fast.replies import generate
 from harmon_eval.model.fast.rows import LANES, fill_rows, one_by_one
+from harmon_eval.model.fast.scoring import score_options
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import REPEAT, Processor
 from harmon_eval.model.sampling import DrawSettings
@@ -164,10 +165,8 @@ class HarmonPipeline:
         budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
         if not len(images) == count == len(budgets):
             raise ValueError(f"{len(images)} images, {count} questions, {len(budgets)} budgets")
-        side = self.model.config.image_size // self.model.config.vae.stride
-        places = side * side + self.model.config.mar.buffers
         ids = [
-            self.processor.question_ids(question, 0 if image is None else places)
+            self.processor.question_ids(question, 0 if image is None else self._places())
             for image, question in zip(images, questions, strict=True)
         ]
         replies = [("", False)] * count
@@ -180,20 +179,64 @@ class HarmonPipeline:
                     replies[i] = found
         return replies
 
+    @torch.inference_mode()
+    def logprobs(
+        self,
+        images: Sequence[Image.Image | None],
+        questions: Sequence[str],
+        options: Sequence[Sequence[str]],
+    ) -> tuple[np.ndarray, list[list[list[float]]]]:
+        """How likely replies are: natural log-probabilities of raw logits, float32.
+
+        The first part is (B, vocabulary), for the first token of a reply. The second holds for each
+        question and each of its options the tokens of the option as the whole reply, its end
+        included. Questions do not depend on each other."""
+        if not len(images) == len(questions) == len(options):
+            raise ValueError(f"{len(images)} images, {len(questions)} questions, {len(options)}")
+        rows = [
+            self.processor.question_ids(question, 0 if image is None else self._places())
+            for image, question in zip(images, questions, strict=True)
+        ]
+        wanted = [[self.processor.reply_ids(text) for text in own] for own in options]
+        first: list[np.ndarray | None] = [None] * len(rows)
+        scores: list[list[list[float]]] = [[] for _ in rows]
+        for shown in (True, False):
+            kind = [i for i in range(len(rows)) if (images[i] is not None) == shown]
+            for part in length_buckets(kind, [len(rows[i]) for i in kind]):
+                latents, pictures = self._shown([im for i in part if (im := images[i])])
+                batch = self.processor.batch([rows[i] for i in part], LANES)
+                ids, mask = (own.to(self.model.device) for own in batch)
+                own = [wanted[i] for i in part]
+                begun, found = score_options(self.model, ids, mask, latents, own, pictures)
+                for place, i in enumerate(part):
+                    first[i], scores[i] = begun[place].cpu().numpy(), found[place]
+        return np.stack([own for own in first if own is not None]), scores
+
+    def _places(self) -> int:
+        side = self.model.config.image_size // self.model.config.vae.stride
+        return side * side + self.model.config.mar.buffers
+
+    def _shown(self, images: Sequence[Image.Image]) -> tuple[torch.Tensor | None, list[int] | None]:
+        """Latents of the distinct images, and which of them each is; None without images."""
+        if not images:
+            return None, None
+        distinct = list({id(image): image for image in images}.values())
+        numbers = {id(image): i for i, image in enumerate(distinct)}
+        return self.latents(distinct), [numbers[id(image)] for image in images]
+
     def _reply(
         self, shown: Sequence[Image.Image], rows: Sequence[Sequence[int]], budgets: Sequence[int]
     ) -> list[tuple[str, bool]]:
-        distinct = list({id(image): image for image in shown}.values())
-        numbers = {id(image): i for i, image in enumerate(distinct)}
+        latents, pictures = self._shown(shown)
         ids, mask = (part.to(self.model.device) for part in self.processor.batch(rows, LANES))
         replies = generate(
             self.model,
             ids,
             mask,
-            self.latents(distinct) if distinct else None,
+            latents,
             max_new_tokens=budgets,
             stop_ids=self.processor.stop_ids,
-            pictures=[numbers[id(image)] for image in shown] if distinct else None,
+            pictures=pictures,
         )
         return [
             (self.processor.decode(reply), len(reply) >= budget)

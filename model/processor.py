@@ -142,13 +142,23 @@ class Processor:
         """Ids of an instruction to change one image (UniPic-1): the image, then the instruction."""
         return self.question_ids(instruction.strip(), image_places)
 
+    def reply_ids(self, text: str) -> list[int]:
+        """Ids of a whole reply and of the token that ends it."""
+        return [*self._plain(text), self._special(TURN_END)]
+
+    def first_id(self, text: str) -> int:
+        """The first token of a reply that begins with this text. Raises ValueError for none."""
+        if not (ids := self._plain(text)):
+            raise ValueError(f"{text!r} is no token of this model")
+        return ids[0]
+
     def training_turn(
         self, question: str, answer: str, image_places: int
     ) -> tuple[list[int], list[int]]:
         """Ids and labels of a question and its answer. Only the answer and its end token have
         labels."""
         prompt = self.question_ids(question, image_places)
-        reply = [*self._plain(answer), self._special(TURN_END)]
+        reply = self.reply_ids(answer)
         return prompt + reply, [IGNORED_LABEL] * len(prompt) + reply
 
     def batch(self, rows: Sequence[Sequence[int]], multiple: int = 1) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, reply_of
-from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Unscorable, UserError
+from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
@@ -23,6 +23,7 @@ from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
+from harmon_eval.replies import probabilities
 from harmon_eval.settings import check_range
 
 # How images are edited, as UniPic-1 does it.
@@ -200,6 +201,27 @@ class HarmonResponder(Responder):
         replies = self.pipeline.replies(images, [r.question for r in requests], limits)
         return [
             reply_of(text, cut, limit) for (text, cut), limit in zip(replies, limits, strict=True)
+        ]
+
+    def score(self, requests: Sequence[Score]) -> Sequence[str | Exception]:
+        return self._fitting.run(self._score, requests)
+
+    def _score(self, requests: Sequence[Score]) -> Sequence[str | Exception]:
+        if any(request.system for request in requests):
+            raise Unscorable(f"{self.name} has no system turn")
+        paths = dict.fromkeys(request.images[0] for request in requests if request.images)
+        opened = {path: read_picture(path) for path in paths}
+        whole = [[o[0] for o in r.options] if r.kind == "whole" else [] for r in requests]
+        first, scores = self.pipeline.logprobs(
+            [opened[request.images[0]] if request.images else None for request in requests],
+            [request.question for request in requests],
+            whole,
+        )
+        return [
+            probabilities.of_whole(own)
+            if request.kind == "whole"
+            else probabilities.of_first(request.options, row, self.pipeline.processor.first_id)
+            for request, row, own in zip(requests, first, scores, strict=True)
         ]
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:

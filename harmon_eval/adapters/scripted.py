@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Unscorable, UserError
+from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture
+from harmon_eval.replies.probabilities import First, Whole
 
 SIDE = 64
 
@@ -63,6 +64,12 @@ class ScriptedResponder(Responder):
         time.sleep(self.delay * len(requests))
         return [request.question for request in requests]
 
+    def score(self, requests: Sequence[Score]) -> Sequence[str]:
+        """The first option is likeliest, whatever is asked."""
+        self._note([f"{request.question} {request.seed}" for request in requests])
+        time.sleep(self.delay * len(requests))
+        return [_likely_first(request) for request in requests]
+
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         self._note([request.image.name for request in requests])
         time.sleep(self.delay * len(requests))
@@ -70,6 +77,13 @@ class ScriptedResponder(Responder):
             _numbers(request.image.read_bytes()).standard_normal(8).astype(np.float32)
             for request in requests
         ]
+
+
+def _likely_first(request: Score) -> str:
+    count = len(request.options)
+    if request.kind == "first":
+        return First((0.9, *[0.05 / max(1, count - 1)] * (count - 1))).written()
+    return Whole(tuple((-1.0 - n,) for n in range(count)), (-0.5,) * count).written()
 
 
 def _numbers(content: bytes) -> np.random.Generator:

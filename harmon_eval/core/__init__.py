@@ -7,7 +7,7 @@ Data moves one way::
 """
 
 from harmon_eval.core.errors import InstrumentMissing, Unscorable, UserError
-from harmon_eval.core.requests import Ask, Draw, Edit, Embed, Request
+from harmon_eval.core.requests import Ask, Draw, Edit, Embed, Request, Score
 from harmon_eval.core.results import Count, Floor, Result, Scores
 from harmon_eval.core.samples import NOT_GIVEN, Answer, Drawn, Reply, Responder, Sample
 from harmon_eval.core.tasks import (
@@ -69,6 +69,7 @@ __all__ = [
     "Row",
     "Sample",
     "Samples",
+    "Score",
     "Scores",
     "Source",
     "Summarize",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -121,6 +121,34 @@ class Ask:
         own = dict(zip(markers, self.images, strict=True))
         parts = [own[text] if k % 2 else text for k, text in enumerate(texts)]
         return [part for part in parts if isinstance(part, Path) or part.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely is each of ``options`` as the reply to ``question`` about ``images``?
+
+    ``kind`` "first": each option is a tuple of forms, and the answer is how likely one of them
+    begins the reply. "whole": each option is a tuple of one text, and the answer is how likely it
+    is as the whole reply. The response is JSON text (``replies.probabilities``)."""
+
+    verb: ClassVar[str] = "score"
+    gives: ClassVar[str] = "text"
+    deed: ClassVar[str] = "give probabilities"
+
+    question: str
+    options: tuple[tuple[str, ...], ...]
+    images: tuple[Path, ...] = ()
+    kind: Literal["first", "whole"] = "first"
+    seed: int = 0
+    system: str = ""
+
+    @property
+    def text(self) -> str:
+        return "\n".join((self.question, *(f"- {forms[0]}" for forms in self.options)))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.images
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core.errors import UserError
-from harmon_eval.core.requests import Ask, Draw, Edit, Embed, Request
+from harmon_eval.core.requests import Ask, Draw, Edit, Embed, Request, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +112,9 @@ class Responder:
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         raise UserError(f"{self.name} cannot answer questions")
+
+    def score(self, requests: Sequence[Score]) -> Sequence[str | Exception]:
+        raise UserError(f"{self.name} gives no probabilities")
 
     def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray | Exception]:
         raise UserError(f"{self.name} cannot embed images")

@@ -171,7 +171,7 @@ def _added_mask(seen: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, -torch.inf)
 
 
-def _fill(
+def fill(
     llm: Qwen2ForCausalLM,
     held: KeysAndValues,
     embeddings: Tensor,
@@ -217,7 +217,7 @@ def greedy(
     count, length = embeddings.shape[:2]
     budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else [*max_new_tokens]
     held = KeysAndValues.empty(llm, count, length + min(ROOM, max(budgets, default=0)))
-    states = _fill(llm, held, embeddings, beginnings, shared)
+    states = fill(llm, held, embeddings, beginnings, shared)
     position = attention_mask.long().sum(dim=1) - 1
     hidden = states[torch.arange(count, device=position.device), position - shared]
     mask = _added_mask(attention_mask.bool(), embeddings)[:, None, None]

@@ -4,7 +4,8 @@ Paper: Li et al. 2023, arXiv 2307.16125. This is what papers on unified models c
 is asked for a letter. There are no rotations and no videos.
 
 ``seed:PROMPT`` changes the wording: ``llava`` (default), ``vlmevalkit``, ``janus`` or
-``lmms-eval``.
+``lmms-eval``. ``seed:likelihood`` ranks the texts of the options by their probability, as the
+official runner does.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from harmon_eval.replies.multiple_choice import (
     whole_reply,
 )
 from harmon_eval.settings import variant
-from harmon_eval.tasks.seed import mini
+from harmon_eval.tasks.seed import likelihood, mini
 from harmon_eval.tasks.seed.files import DIMENSIONS, OFFICIAL, read_questions
 
 PROMPTS = {
@@ -48,6 +49,7 @@ PROMPTS = {
     "janus": prompts.janus_choice,
     "lmms-eval": prompts.llava_choice,  # worded differently than for MMBench
 }
+LIKELIHOOD = "likelihood"
 OTHER_RULES = ("first-char", "llava-exact", "whole-letter")
 OFFICIAL_SIZE = range(14_230, 14_236)
 
@@ -127,7 +129,9 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def open_task(argument: str = "") -> Task:
-    prompt = variant(argument, prompt=tuple(PROMPTS))["prompt"]
+    if argument == LIKELIHOOD:
+        return likelihood.variant_of(TASK)
+    prompt = variant(argument, prompt=(*PROMPTS, LIKELIHOOD))["prompt"]
     return Task(
         samples=partial(samples, prompt=prompt),
         mark=mark,
@@ -141,8 +145,8 @@ def open_task(argument: str = "") -> Task:
             version=f"2, prompt {prompt}",
             protocol="letters as in VLMEvalKit @ e8e78f0, exact matching; prompt of LLaVA @ "
             "c121f04",
-            differs="The official runner ranks the texts of the options by likelihood, which needs "
-            "logits. That is a different protocol and never shares this column. A reply without a "
+            differs="The official runner ranks the texts of the options by likelihood: that is "
+            "`seed:likelihood`, which never shares this column. A reply without a "
             "letter is wrong and counted as `unmatched`. VLMEvalKit instead picks a random letter; "
             "`[random-letter]` is the expected score of that.",
             compares="`seed_image` is VLMEvalKit's Overall of SEEDBench_IMG without a judge, "

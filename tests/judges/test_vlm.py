@@ -22,7 +22,8 @@ from transformers import (
 
 from harmon_eval import registry
 from harmon_eval.adapters.vlm import Settings, VisionLanguageResponder, conversation, open_model
-from harmon_eval.core import Ask, Unscorable, UserError
+from harmon_eval.core import Ask, Score, Unscorable, UserError
+from harmon_eval.replies.probabilities import First, Whole, read
 
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *"abcdefghijklmnopqrstuvwxyz?.:"]
 TEMPLATE = (
@@ -169,3 +170,42 @@ def test_what_cannot_be_opened_is_one_line(folder: Path, tmp_path: Path) -> None
         registry.model(f"vlm:{folder}", {"cfg": 1.0})
     with pytest.raises(UserError, match="needs a folder or hub id"):
         open_model("", Settings())
+
+
+def test_options_score_as_in_a_plain_forward_pass_over_question_and_option(folder: Path) -> None:
+    responder = open_model(str(folder), Settings())
+    picture = folder / "scored.png"
+    Image.new("RGB", (20, 14), (200, 30, 60)).save(picture)
+    options = (("yes",), ("no",), ("not at all",))
+    request = Score("is it red?", options, (picture,), kind="whole")
+    alone = Score("is it red?", options, kind="whole")
+    tokenizer = responder.processor.tokenizer
+    for asked in (request, alone):
+        (reply,) = responder.score([asked])
+        assert isinstance(reply, str)
+        found = read(reply, 3)
+        assert isinstance(found, Whole)
+        text = responder.processor.apply_chat_template(
+            conversation(Ask(asked.question, asked.images)), add_generation_prompt=True,
+            tokenize=False,
+        )  # fmt: skip
+        shown = {"images": [[Image.open(picture)]]} if asked.images else {}
+        for (option,), own in zip(options, found.with_ends(), strict=True):
+            inputs = responder.processor(text=[text], return_tensors="pt", **shown)
+            ids = [*tokenizer(option, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+            whole = torch.cat([inputs["input_ids"], torch.tensor([ids])], 1)
+            inputs["attention_mask"] = torch.ones_like(whole)
+            inputs["input_ids"] = whole
+            logits = responder.model(**inputs).logits[0, -len(ids) - 1 : -1].log_softmax(-1)
+            plain = [float(logits[k, token]) for k, token in enumerate(ids)]
+            assert own == pytest.approx(plain, abs=1e-4)
+
+
+def test_the_mass_of_an_option_is_that_of_its_first_tokens(folder: Path) -> None:
+    responder = open_model(str(folder), Settings())
+    letters = tuple((letter,) for letter in "abcdefghijklmnopqrstuvwxyz")
+    (reply,) = responder.score([Score("is it red?", letters)])
+    found = read(str(reply), 26)
+    assert isinstance(found, First) and 0 < sum(found.masses) < 1
+    (clash,) = responder.score([Score("is it red?", (("yes",), ("yellow",)))])
+    assert isinstance(clash, Unscorable) and "same token" in str(clash)

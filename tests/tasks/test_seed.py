@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harmon_eval import registry
-from harmon_eval.core import UserError
+from harmon_eval.core import Answer, Data, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.suites import load
 from harmon_eval.tasks.seed.task import TASK, summarize
@@ -113,3 +113,36 @@ def test_the_letter_of_a_word_is_one_to_vlmevalkit_and_none_to_our_rule(
     word = {"A": "apple", "B": "blue", "C": "clear", "D": "dark"}[right]
     found = summarize(marked(TASK, samples, lambda s: f"The answer is {word}"))
     assert (found["seed_image"], found["seed_image[whole-letter]"]) == (100, 0)
+
+
+def test_ranking_by_likelihood_takes_the_likeliest_option(tmp_path: Path) -> None:
+    """Three options; the first is likeliest by the sum, the last by the mean of its tokens."""
+    from harmon_eval.replies.probabilities import Whole
+
+    task = registry.task("seed:likelihood")
+    folder = tmp_path / "seed"
+    folder.mkdir()
+    task.sources["mini"].make(folder)
+    sample = next(iter(task.samples(Data.at(folder, "mini"))))
+    assert sample.request.verb == "score" and sample.request.kind == "whole"
+    letters = list(sample.target["options"])
+    short, long = ((-1.0,), -0.5), ((-0.6, -0.6, -0.6), -0.6)
+    options = [short] * (len(letters) - 1) + [long]
+    reply = Whole(tuple(own for own, _ in options), tuple(end for _, end in options)).written()
+    (row,) = task.mark([Answer(sample, reply)], {})
+    assert row["parsed"] == letters[-1], "-0.6 a token against -0.75"
+    assert row["mean"] == (sample.target["answer"] == letters[-1])
+    assert row["sum"] == (sample.target["answer"] == letters[0]), "-1.5 against -2.4"
+    (row,) = task.mark([Answer(sample, "A")], {})
+    assert "no probabilities" in row["unscored"]
+
+
+def test_the_bundled_model_ranks_options(tmp_path: Path) -> None:
+    """From the command line, end to end; letters and likelihood never share a column."""
+    from harmon_eval import cli
+
+    out = tmp_path / "run"
+    assert cli.main(["--tasks", "seed:likelihood", "--limit", "4", "--output", str(out)]) == 0
+    (file,) = out.glob("*/metrics.json")
+    metrics = json.loads(file.read_text())["metrics"]
+    assert 0 <= metrics["seed_image_likelihood"] <= 100 and "seed_image" not in metrics

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harmon_eval.core import Ask, Responder
+from harmon_eval.core import Ask, Responder, Score
 from harmon_eval.files.images import read_rgb
 from harmon_eval.instruments.judge import _edits
 from harmon_eval.instruments.judging import Judge
+from harmon_eval.replies.probabilities import First
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
 from harmon_eval.suites.mini.language import NUMBERS, plural
@@ -33,6 +34,10 @@ _ASKED_TOTAL = re.compile(rf"Are there ({'|'.join(NUMBERS)}) objects\?")
 _ASKED_COUNT = re.compile(rf"(?:Is|Are) there (an?|{'|'.join(NUMBERS)}) {_THING}\?")
 
 
+_HOW_MANY = re.compile(rf"How many {_THING} are in the image\?")
+_SHOWS = re.compile(r'Does this image show "([^"]{1,400})"\?')
+_ANY_RELATION = re.compile(rf"\ban? {_THING} ({'|'.join(RELATIONS)}) an? {_THING}\b")
+RIGHT, WRONG = 0.97, 0.03  # how sure the rules are, where a probability is asked for
 _NUMBERED = re.compile(r"^(\d{1,3})\. (.{1,400})$", re.MULTILINE)
 
 
@@ -60,6 +65,17 @@ class RuleJudge(Responder):
                 seen[path] = image, self.see(image)
             replies.append(self._reply(request.question, *seen[path]))
         return replies
+
+    def score(self, requests: Sequence[Score]) -> list[str | Exception]:
+        """Nearly all of the probability on what ``ask`` would say."""
+        said = self.ask([Ask(r.question, r.images, system=r.system) for r in requests])
+        return [
+            First(
+                tuple(RIGHT if reply in forms else WRONG for forms in request.options),
+                likeliest=str(reply),
+            ).written()
+            for request, reply in zip(requests, said, strict=True)
+        ]
 
     def see(self, image: np.ndarray) -> list[tuple[Item, float]]:
         """The objects in an image (H, W, 3) uint8, each with the detector's score in (0, 1)."""
@@ -142,6 +158,13 @@ def answer(question: str, image: np.ndarray, items: Sequence[Item]) -> str:
     elif match := _ASKED_COUNT.search(question):
         found = len(_matching(items, match[2] or "", match[3]))
         truth = found >= 1 if match[1] in ("a", "an") else found == _number(match[1])
+    elif match := _HOW_MANY.search(question):
+        count = len(_matching(items, match[1] or "", match[2]))
+        return NUMBERS[count] if count < len(NUMBERS) else str(count)
+    elif match := _SHOWS.search(question):
+        counts = facts(match[1], items)
+        counts += [_related(items, own) for own in _ANY_RELATION.findall(match[1])]
+        truth = bool(counts) and all(counts)
     elif "Is the background grey?" in question:
         color = background_color(image.astype(np.float32))
         truth = bool(np.ptp(color) < 30 and 90 < color.mean() < 190)
