@@ -152,6 +152,10 @@ class Processor:
             raise ValueError(f"{text!r} is no token of this model")
         return ids[0]
 
+    def token(self, token: int) -> str:
+        """The text of one token."""
+        return str(self.tokenizer.decode([token]))
+
     def training_turn(
         self, question: str, answer: str, image_places: int
     ) -> tuple[list[int], list[int]]:

@@ -211,6 +211,7 @@ class HarmonResponder(Responder):
             raise Unscorable(f"{self.name} has no system turn")
         paths = dict.fromkeys(request.images[0] for request in requests if request.images)
         opened = {path: read_picture(path) for path in paths}
+        processor = self.pipeline.processor
         whole = [[o[0] for o in r.options] if r.kind == "whole" else [] for r in requests]
         first, scores = self.pipeline.logprobs(
             [opened[request.images[0]] if request.images else None for request in requests],
@@ -220,7 +221,7 @@ class HarmonResponder(Responder):
         return [
             probabilities.of_whole(own)
             if request.kind == "whole"
-            else probabilities.of_first(request.options, row, self.pipeline.processor.first_id)
+            else probabilities.of_first(request.options, row, processor.first_id, processor.token)
             for request, row, own in zip(requests, first, scores, strict=True)
         ]
 

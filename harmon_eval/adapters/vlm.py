@@ -107,7 +107,9 @@ class VisionLanguageResponder(Responder):
 
         if request.kind == "first":
             masses = first.cpu().numpy()
-            return probabilities.of_first(request.options, masses, lambda form: ids(form)[0])
+            return probabilities.of_first(
+                request.options, masses, lambda form: ids(form)[0], tokenizer.decode
+            )
         ends = self._stops()
         options = [[*ids(forms[0]), tokenizer.eos_token_id] for forms in request.options]
         scores = [[float(first[own[0]])] for own in options]

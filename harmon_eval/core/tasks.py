@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core.requests import Ask, Request
+from harmon_eval.core.requests import Ask, Request, Score
 from harmon_eval.core.samples import Answer, Drawn, Sample
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ Samples = Callable[[Data], Iterable[Sample]]
 Mark = Callable[[Sequence[Answer], Instruments], Sequence[Row]]
 Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Follow = Callable[[Sample, Sequence[Answer]], Request]
-Judged = Callable[[Sample, Path | None], Sequence[Ask]]
+Judged = Callable[[Sample, Path | None], Sequence[Ask | Score]]
 Bounds = Callable[[Sample], tuple["str | Row", "str | Row"]]
 Files = Mapping[str, "str | bytes"]
 FilesBefore = Callable[[Sequence[Sample]], Files]

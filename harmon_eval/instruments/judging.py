@@ -22,6 +22,7 @@ from harmon_eval.core import (
     Reply,
     Responder,
     Sample,
+    Score,
     Task,
     Unscorable,
     UserError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+Judged = Ask | Score  # what a judge is asked
 
 # For estimates: English text, a 1024 x 1024 image as OpenAI counts it, a reply of three scores.
 CHARACTERS_A_TOKEN, IMAGE_TOKENS, REPLY_TOKENS = 4.0, 765, 16
@@ -109,7 +111,7 @@ class Judge:
         return bound
 
     def verdicts(
-        self, requests: Sequence[Ask], parse: Callable[[str], T | None]
+        self, requests: Sequence[Judged], parse: Callable[[str], T | None]
     ) -> list[Verdict[T] | Unscorable]:
         """What the replies say, in order; ``parse`` gives None for a reply it cannot read, and sees
         none that is no answer, nor the thought before one.
@@ -150,16 +152,20 @@ class Judge:
             )
         return None
 
-    def unanswered(self, requests: Sequence[Ask]) -> list[Ask]:
+    def unanswered(self, requests: Sequence[Judged]) -> list[Judged]:
         """Those that have no reply yet."""
         return [r for r in requests if not self.log.replies(request_key(self._asked, r))]
 
-    def _ask(self, requests: Mapping[str, Ask]) -> dict[str, Exception]:
+    def _ask(self, requests: Mapping[str, Judged]) -> dict[str, Exception]:
         """Ask and log; what failed, by key. Replies under way are waited for and kept."""
         if self.silent and requests:
             raise UserError(self.silent)
-        items = list(requests.items())
-        batches = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
+        batches = []
+        for verb in dict.fromkeys(request.verb for request in requests.values()):
+            if not self.responder.can(verb):
+                raise UserError(f"{self.name} gives no probabilities: choose another judge")
+            items = [(key, request) for key, request in requests.items() if request.verb == verb]
+            batches += [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
         failures: dict[str, Exception] = {}
         with ThreadPoolExecutor(self.workers) as pool:
             futures = [pool.submit(self._pay, batch) for batch in batches]
@@ -171,8 +177,8 @@ class Judge:
                     future.cancel()
         return failures
 
-    def _pay(self, batch: Sequence[tuple[str, Ask]]) -> dict[str, Exception]:
-        worst = sum(self._dollars(tokens(r), r.max_new_tokens) for _, r in batch)
+    def _pay(self, batch: Sequence[tuple[str, Judged]]) -> dict[str, Exception]:
+        worst = sum(self._dollars(tokens(r), most_tokens(r)) for _, r in batch)
         with self._lock:
             if self.budget is not None and self._spent + self._reserved + worst > self.budget:
                 raise BudgetSpent(
@@ -184,7 +190,7 @@ class Judge:
         failures = {}
         paid = 0.0
         try:
-            replies = self.responder.ask([request for _, request in batch])
+            replies = getattr(self.responder, batch[0][1].verb)([request for _, request in batch])
             for (key, request), reply in zip(batch, replies, strict=True):
                 if isinstance(reply, Exception):
                     failures[key] = reply
@@ -216,13 +222,18 @@ def judge_of(rows: pd.DataFrame) -> str:
     return str(names[0]) if len(names) else "none"
 
 
-def tokens(request: Ask) -> int:
+def tokens(request: Judged) -> int:
     """About how many tokens a request takes in."""
     characters = len(request.system) + len(request.question)
     return round(characters / CHARACTERS_A_TOKEN) + IMAGE_TOKENS * max(1, len(request.images))
 
 
-def counted(reply: str, request: Ask) -> Reply:
+def most_tokens(request: Judged) -> int:
+    """How long a reply may be."""
+    return request.max_new_tokens if isinstance(request, Ask) else 1
+
+
+def counted(reply: str, request: Judged) -> Reply:
     """The reply with its tokens; estimated ones where the endpoint does not say."""
     found = reply if isinstance(reply, Reply) else Reply(reply)
     if not found.tokens_in:
@@ -231,7 +242,7 @@ def counted(reply: str, request: Ask) -> Reply:
     return found
 
 
-def estimate(requests: Sequence[Ask], price: tuple[float, float] | None) -> Estimate:
+def estimate(requests: Sequence[Judged], price: tuple[float, float] | None) -> Estimate:
     """About what these requests take, at a price of US dollars for a million tokens in and out."""
     into, out = sum(map(tokens, requests)), REPLY_TOKENS * len(requests)
     dollars = (into * price[0] + out * price[1]) / 1e6 if price else None
@@ -244,7 +255,7 @@ def planned(
     """What judging is still to come for these samples, drawn or not."""
     if task.judged is None:
         return Estimate(0, 0, 0, 0.0)
-    requests: list[Ask] = []
+    requests: list[Judged] = []
     for sample in samples:
         answer = drawn.get(sample.id)
         asks = list(task.judged(sample, answer.image if answer else None))

@@ -19,13 +19,16 @@ from harmon_eval.core import Unscorable
 
 @dataclass(frozen=True)
 class First:
-    """Masses (0 to 1) of the options. They are lower ends where less than all was ``seen``."""
+    """Masses (0 to 1) of the options. They are lower ends where less than all was ``seen``.
+    ``likeliest`` is the likeliest first token."""
 
     masses: tuple[float, ...]
     seen: float = 1.0
+    likeliest: str = ""
 
     def written(self) -> str:
-        return json.dumps({"first": self.masses, "seen": self.seen})
+        table = {"first": self.masses, "seen": self.seen, "likeliest": self.likeliest}
+        return json.dumps(table)
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,13 @@ def first_tokens(
 
 
 def of_first(
-    options: Sequence[Sequence[str]], logprobs: np.ndarray, first_id: Callable[[str], int]
+    options: Sequence[Sequence[str]],
+    logprobs: np.ndarray,
+    first_id: Callable[[str], int],
+    text: Callable[[int], str],
 ) -> str | Unscorable:
     """The answer from log-probabilities of all first tokens (vocabulary,). ``first_id`` gives the
-    first token of a form; forms with the same one count once."""
+    first token of a form, ``text`` the text of a token; forms with the same token count once."""
     try:
         tokens = first_tokens(options, [[first_id(form) for form in own] for own in options])
     except Unscorable as error:
@@ -76,7 +82,8 @@ def of_first(
     except ValueError as error:
         return Unscorable(str(error))
     masses = [float(np.exp(logprobs[own].astype(np.float64)).sum()) for own in tokens]
-    return First(tuple(min(mass, 1.0) for mass in masses)).written()
+    best = text(int(logprobs.argmax()))
+    return First(tuple(min(mass, 1.0) for mass in masses), likeliest=best).written()
 
 
 def of_whole(logprobs: Sequence[Sequence[float]]) -> str:
@@ -93,7 +100,7 @@ def read(reply: str, options: int) -> First | Whole:
         if "first" in table:
             masses = tuple(float(value) for value in table["first"])
             if len(masses) == options and all(0 <= m <= 1 + 1e-6 for m in masses):
-                return First(masses, float(table["seen"]))
+                return First(masses, float(table["seen"]), str(table.get("likeliest", "")))
         else:
             logprobs = tuple(tuple(float(v) for v in own) for own in table["whole"])
             ends = tuple(None if v is None else float(v) for v in table["ends"])

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import Ask, Reply
+from harmon_eval.core import Ask, Reply, Score
 from harmon_eval.store.digests import checksum, sha256_of
 from harmon_eval.store.log import append, log_lines, read_log_line, read_object
 
@@ -20,10 +20,14 @@ JUDGE_LOG = "judge.jsonl"
 FIELDS = {"key", "judge", "reply", "model", "tokens_in", "tokens_out"}
 
 
-def request_key(judge: str, request: Ask) -> str:
+def request_key(judge: str, request: Ask | Score) -> str:
     """Hash of what an answer depends on: the judge's identity, all text, the images' bytes."""
     images = [sha256_of(path) for path in request.images]
-    content = [judge, request.system, request.question, request.max_new_tokens, images]
+    content: list[Any] = [judge, request.system, request.question]
+    if isinstance(request, Score):
+        content += [request.kind, request.options, images]
+    else:
+        content += [request.max_new_tokens, images]
     return checksum(content, digits=64)
 
 

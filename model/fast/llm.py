@@ -143,7 +143,7 @@ def prefill_shared(
     """Keys and values of right-padded prompts as embeddings (B, T, H). Rows with the same number in
     ``beginnings`` start with the same ``shared`` embeddings, which are read only once."""
     held = KeysAndValues.empty(llm, *embeddings.shape[:2])
-    _fill(llm, held, embeddings, beginnings, shared)
+    fill(llm, held, embeddings, beginnings, shared)
     return held
 
 
