@@ -52,6 +52,8 @@ PERFECT = {
     "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
+    "geneval2": "test_geneval2.py::"
+    "test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_rest",
     "geneval_fresh": "test_geneval_fresh.py::"
     "test_the_mini_suite_has_its_own_and_the_rules_are_genevals",
     "held_out": "test_held_out.py::test_all_right_is_one_and_all_wrong_is_nothing",

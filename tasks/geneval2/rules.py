@@ -1,0 +1,67 @@
+"""From the probabilities of the answers about an image to GenEval 2's numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harmon_eval.core import Row, Sample
+from harmon_eval.instruments.judging import judge_of
+from harmon_eval.metrics import likelihood
+
+SUM, OF = "sum:", "of:"
+
+
+def image_row(sample: Sample, masses: Sequence[float], hard: Sequence[bool]) -> Row:
+    """``masses``: of each question, and of the whole prompt."""
+    *parts, whole = masses
+    row: Row = {
+        "scores": json.dumps([round(mass, 6) for mass in parts]),
+        "am": likelihood.arithmetic(parts),
+        "gm": likelihood.geometric(parts),
+        "tifa": sum(hard) / len(hard),
+        "vqascore": whole,
+        "atoms": sample.target["atoms"],
+    }
+    for skill, mass in zip(sample.target["skills"], parts, strict=True):
+        row[SUM + skill] = row.get(SUM + skill, 0.0) + mass
+        row[OF + skill] = row.get(OF + skill, 0.0) + 1.0
+    return row
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """All in percent. ``skill/...``: mean over all questions of a skill; ``atoms/N``: mean of the
+    geometric means of prompts with N atoms."""
+    judge = judge_of(rows)
+    found = {
+        f"soft_tifa_gm[{judge}]": rows["gm"].mean(),
+        f"soft_tifa_am[{judge}]": rows["am"].mean(),
+        f"tifa[{judge}]": rows["tifa"].mean(),
+        f"vqascore_yes_mass[{judge}]": rows["vqascore"].mean(),
+    }
+    for column in sorted(c for c in rows.columns if c.startswith(OF)):
+        skill = column.removeprefix(OF)
+        if (count := rows[column].sum()) > 0:
+            found[f"skill/{skill}"] = rows[SUM + skill].sum() / count
+    for atoms, own in rows.groupby("atoms"):
+        found[f"atoms/{int(float(str(atoms)))}"] = own["gm"].mean()
+    return {name: 100 * float(value) for name, value in found.items()}
+
+
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    def row(right: bool) -> Row:
+        count = len(sample.target["questions"])
+        masses = [float(right)] * (count + 1)
+        return {"judge": None, **image_row(sample, masses, [right] * count)}
+
+    return row(False), row(True)
+
+
+def of_skill(rows: pd.DataFrame, metric: str) -> pd.Series:
+    return rows[OF + metric.removeprefix("skill/")] > 0
+
+
+def of_atoms(rows: pd.DataFrame, metric: str) -> pd.Series:
+    return rows["atoms"] == int(metric.removeprefix("atoms/"))
