@@ -1,9 +1,8 @@
 """GenEval 2: questions about each part of a prompt, scored by the probability of their answers.
 
 Paper: Kamath et al. 2025, arXiv 2512.16853. Protocol: facebookresearch/GenEval2 @ a6e82d2.
-Soft-TIFA: the probability that the
-judge's reply begins with the right answer. A prompt's score is the
-geometric (``soft_tifa_gm``) or the arithmetic mean (``soft_tifa_am``) over its questions.
+Soft-TIFA: the probability that the judge's reply begins with the right answer. A prompt's score is
+the geometric (``soft_tifa_gm``) or the arithmetic mean (``soft_tifa_am``) over its questions.
 
 ``geneval2:as_published`` counts a reply that begins with a bare space for every number, as the
 published script does where the tokenizer splits a space off before a digit (Qwen's does).

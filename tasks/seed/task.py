@@ -112,11 +112,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     dimensions present."""
     correct = rows["correct"].to_numpy(float)
     dimension = rows["dimension"].to_numpy()
-    parts = {
-        name: correct[own].mean()
-        for name in DIMENSIONS.values()
-        if (own := dimension == name).any()
-    }
+    parts = {n: correct[dimension == n].mean() for n in DIMENSIONS.values() if n in dimension}
     metrics = {
         "seed_image": correct.mean(),
         **parts,
