@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harmon_eval.core import (
@@ -32,6 +33,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import Mask, after, known
+from harmon_eval.metrics.shares import group_means
 from harmon_eval.tasks.checklist import asking, rules
 from harmon_eval.tasks.checklist.files import Item, Point
 from harmon_eval.tasks.checklist.replies import TOGETHER, Right, word
@@ -190,6 +192,12 @@ def _of_kind(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[rules.OF + metric.removeprefix("kind/")] > 0
 
 
+def _kind_share(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    kind = metric.removeprefix("kind/")
+    right, of = (rows[c + kind].fillna(0).to_numpy(np.float64) for c in (rules.RIGHT, rules.OF))
+    return right, of
+
+
 def _of_group(rows: pd.DataFrame, metric: str) -> pd.Series:
     name, _, value = metric.partition("/")
     return rows[rules.BY + name] == value
@@ -208,17 +216,19 @@ def benchmark(
     of the last step has its name)."""
     own = protocol or rules.Protocol()
     last = own.total[-1].by
+    # A mean over items is a share of groups; other totals are resampled.
+    whole = group_means("score") if own.total == (rules.Step("items"),) else None
     of_total = total or (after("/", rules.BY + last[0]) if len(last) == 1 else None)
     return Task(
         samples=partial(samples, load=load),
         mark=partial(mark, published=published),
         summarize=partial(summarize, name=name, protocol=own, published=published),
         metrics=(
-            Metric(f"{name}[*]", maximum=100.0, headline=True),
+            Metric(f"{name}[*]", maximum=100.0, headline=True, of=whole),
             *(published.metrics if published else ()),
             Metric("total/*", maximum=100.0, rows=of_total),
-            Metric("kind/*", maximum=100.0, rows=_of_kind),
-            Metric("*/*", maximum=100.0, rows=_of_group),
+            Metric("kind/*", maximum=100.0, rows=_of_kind, of=_kind_share),
+            Metric("*/*", maximum=100.0, rows=_of_group, of=group_means("score")),
         ),
         about=about,
         sources=sources,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from harmon_eval.core import Row, Sample
@@ -61,6 +62,13 @@ def bounds(sample: Sample) -> tuple[Row, Row]:
 
 def of_skill(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[OF + metric.removeprefix("skill/")] > 0
+
+
+def skill_share(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and numbers of a skill's questions in each row, for its interval."""
+    skill = metric.removeprefix("skill/")
+    marks, of = (rows[start + skill].fillna(0).to_numpy(np.float64) for start in (SUM, OF))
+    return marks, of
 
 
 def of_atoms(rows: pd.DataFrame, metric: str) -> pd.Series:

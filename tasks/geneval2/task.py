@@ -30,6 +30,7 @@ from harmon_eval.core import (
     Unscorable,
 )
 from harmon_eval.metrics import likelihood
+from harmon_eval.metrics.shares import share
 from harmon_eval.replies.probabilities import First, read
 from harmon_eval.settings import variant
 from harmon_eval.tasks.geneval2 import mini
@@ -41,6 +42,7 @@ from harmon_eval.tasks.geneval2.rules import (
     image_row,
     of_atoms,
     of_skill,
+    skill_share,
     summarize,
 )
 
@@ -119,12 +121,12 @@ def open_task(argument: str = "") -> Task:
         mark=partial(mark, space=space),
         summarize=summarize,
         metrics=(
-            Metric("soft_tifa_gm[*]", maximum=100.0, headline=True),
-            Metric("soft_tifa_am[*]", maximum=100.0),
-            Metric("tifa[*]", maximum=100.0),
-            Metric("vqascore_yes_mass[*]", maximum=100.0),
-            Metric("skill/*", maximum=100.0, rows=of_skill),
-            Metric("atoms/*", maximum=100.0, rows=of_atoms),
+            Metric("soft_tifa_gm[*]", maximum=100.0, headline=True, of=share("gm")),
+            Metric("soft_tifa_am[*]", maximum=100.0, of=share("am")),
+            Metric("tifa[*]", maximum=100.0, of=share("tifa")),
+            Metric("vqascore_yes_mass[*]", maximum=100.0, of=share("vqascore")),
+            Metric("skill/*", maximum=100.0, rows=of_skill, of=skill_share),
+            Metric("atoms/*", maximum=100.0, rows=of_atoms, of=share("gm")),
         ),
         about=ABOUT if not space else ABOUT_PUBLISHED,
         sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
