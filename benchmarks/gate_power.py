@@ -32,10 +32,9 @@ from harmon_eval.comparing.paired import RESAMPLES, Difference, by_replicates, o
 from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.comparing.verdict import ALPHA, Settings, judge
 from harmon_eval.core import Task
-from harmon_eval.metrics.fid_task import JACKKNIFE_GROUPS
-from harmon_eval.metrics.frechet import FrechetStatistics, frechet_distances, without_each_group
+from harmon_eval.metrics import fid_pairs
+from harmon_eval.metrics.kid import kid as paired_kid
 from harmon_eval.metrics.kid import kid_replicates
-from harmon_eval.metrics.statistics import Replicates
 
 IMAGES, STRATA, FEATURES = 4, 6, 16
 FOR_ALARMS, FOR_POWER = 400, 150  # trials
@@ -132,20 +131,14 @@ def features(images: int, widening: float, measure: Measure) -> Trial:
 
 def fid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     """The FID difference from features (n, d) of the references and of each side."""
-    known = FrechetStatistics.of(reference)
-    groups = np.arange(len(reference)) % JACKKNIFE_GROUPS
-    values = [
-        frechet_distances(known, [FrechetStatistics.of(side), *without_each_group(side, groups)])
-        for side in sides
-    ]
-    parts = [Replicates.without_groups(leave_out) for _, *leave_out in values]
-    ours, theirs = parts
-    return by_replicates(values[0][0], values[1][0], ours, theirs, len(reference))
+    first, second = (fid_pairs.fid(side, reference) for side in sides)
+    parts = [fid_pairs.fid_replicates(side, reference) for side in sides]
+    return by_replicates(first, second, parts[0], parts[1], len(reference))
 
 
 def kid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     parts = [kid_replicates(side, reference) for side in sides]
-    first, second = (float(part.values.mean()) for part in parts)
+    first, second = (paired_kid(side, reference).mean for side in sides)
     return by_replicates(first, second, parts[0], parts[1], len(reference))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +24,33 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.metrics.fid_images import FeatureNet, feature_batches, read_image
-from harmon_eval.metrics.frechet import (
-    FrechetStatistics,
-    TooFewSamples,
-    frechet_distance,
-    frechet_distances,
-    without_each_group,
+from harmon_eval.metrics.fid_pairs import (
+    REPEATS,
+    Repeated,
+    fid,
+    fid_infinity,
+    fid_replicates,
+    matched_contrast,
+    subset_sizes,
 )
-from harmon_eval.metrics.kid import kid, kid_replicates, squared_mmd
+from harmon_eval.metrics.frechet import TooFewSamples
+from harmon_eval.metrics.kid import MINIMUM, kid, kid_replicates
 from harmon_eval.metrics.rows import after
 from harmon_eval.metrics.statistics import Replicates, jackknife_interval
 
-JACKKNIFE_GROUPS = 20
-MIN_KID = 4
-CHUNK = 1024
+MIN_CATEGORY_KID = 50  # images; with fewer, the interval of a category says nothing
 # The brackets hold protocol and network. The category (a row's stratum) follows after a slash.
 _category = after("]/", "stratum")
 METRICS = (
     Metric("fid[*]", higher_is_better=False, maximum=None, headline=True),
     Metric("fid[*]/*", higher_is_better=False, maximum=None, rows=_category),
+    Metric("fid_infinity[*]", higher_is_better=False, maximum=None),
+    Metric("fid_infinity_spread[*]", higher_is_better=None, maximum=None, interval=False),
+    Metric("fid_matched[*]", higher_is_better=False, maximum=None),
+    Metric("fid_matched_spread[*]", higher_is_better=None, maximum=None, interval=False),
     Metric("kid[*]", higher_is_better=False, maximum=None),
-    Metric("kid[*]/*", higher_is_better=False, maximum=None, rows=_category, interval=False),
+    Metric("kid[*]/*", higher_is_better=False, maximum=None, rows=_category),
     Metric("kid_standard_error[*]", higher_is_better=None, maximum=None, interval=False),
-    Metric("fid_noise_floor[*]", higher_is_better=None, maximum=None, interval=False),
 )
 
 logger = logging.getLogger(__name__)
@@ -85,34 +90,53 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     Raises UserError for rows from different protocols."""
     rows = _ordered(rows)
     setting = _setting(rows)
-    drawn, reference = rows["features"], rows["reference_features"]
+    drawn, reference, prompts = _pairs(rows)
     metrics = {}
     try:
-        metrics[f"fid[{setting}]"] = frechet_distance(_statistics(drawn), _statistics(reference))
+        metrics[f"fid[{setting}]"] = fid(drawn, reference)
     except TooFewSamples as error:
         logger.warning("no fid[%s]: %s", setting, error)
-    if len(rows) >= MIN_KID:
-        result = kid(_stack(drawn), _stack(reference))
+    if infinity := _infinity(drawn, reference):
+        metrics[f"fid_infinity[{setting}]"] = infinity.value
+        metrics[f"fid_infinity_spread[{setting}]"] = infinity.spread
+    if contrast := _contrast(drawn, reference, prompts):
+        metrics[f"fid_matched[{setting}]"] = contrast[0].value
+        metrics[f"fid_matched_spread[{setting}]"] = contrast[0].spread
+    if len(np.unique(prompts)) >= MINIMUM:
+        result = kid(drawn, reference, prompts)
         metrics[f"kid[{setting}]"] = result.mean
         metrics[f"kid_standard_error[{setting}]"] = result.standard_error
-    try:
-        halves = _statistics(reference[0::2]), _statistics(reference[1::2])
-        metrics[f"fid_noise_floor[{setting}]"] = frechet_distance(*halves)
-    except TooFewSamples:
-        logger.debug("%d references are too few for a noise floor", len(rows))
     for category, part in rows.groupby("stratum"):
         metrics |= _category_metrics(part, f"[{setting}]/{category}")
     return metrics
 
 
-def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
-    drawn, reference = rows["features"], rows["reference_features"]
+def _infinity(drawn: np.ndarray, reference: np.ndarray) -> Repeated | None:
     try:
-        return {f"fid{name}": frechet_distance(_statistics(drawn), _statistics(reference))}
+        return fid_infinity(drawn, reference)
+    except TooFewSamples as error:
+        logger.debug("%s", error)
+        return None
+
+
+def _contrast(
+    drawn: np.ndarray, reference: np.ndarray, prompts: np.ndarray
+) -> tuple[Repeated, Replicates] | None:
+    try:
+        return matched_contrast(drawn, reference, prompts)
+    except TooFewSamples as error:
+        logger.debug("no contrast of halves: %s", error)
+        return None
+
+
+def _category_metrics(rows: pd.DataFrame, name: str) -> dict[str, float]:
+    drawn, reference, prompts = _pairs(rows)
+    try:
+        return {f"fid{name}": fid(drawn, reference)}
     except TooFewSamples:
-        if len(rows) < MIN_KID:
+        if len(np.unique(prompts)) < MIN_CATEGORY_KID:
             return {}
-        return {f"kid{name}": squared_mmd(_stack(drawn), _stack(reference))}
+        return {f"kid{name}": kid(drawn, reference, prompts).mean}
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -131,63 +155,58 @@ def _stack(vectors: pd.Series) -> np.ndarray:
     return np.stack(vectors.to_list()).astype(np.float32, copy=False)
 
 
-def _statistics(vectors: pd.Series) -> FrechetStatistics:
-    statistics = FrechetStatistics()
-    for start in range(0, len(vectors), CHUNK):
-        statistics.update(_stack(vectors[start : start + CHUNK]))
-    return statistics
+def _pairs(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of images and of references, both (n, d), and what rows share a prompt, (n,)."""
+    prompts = rows["group"] if "group" in rows else rows["id"]
+    return _stack(rows["features"]), _stack(rows["reference_features"]), prompts.to_numpy(str)
 
 
 def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
-    """95 % intervals of FID (delete-a-group jackknife over the generated images) and of KID.
+    """95 % intervals: t, from the delete-a-group jackknife over prompts (Shao & Tu 1995, 2.3).
 
-    The jackknife uses 20 groups and keeps the references fixed: it shows how much FID would vary
-    with another set of generated images. A bootstrap does not work here, because repeated images
-    lower the rank of the covariance and raise FID. The interval is for FID at this n; it does not
-    remove the bias, which is proportional to 1/n. KID's interval is normal, from its standard
-    error."""
+    The 20 groups are left out of images and references alike: the intervals show how much a metric
+    would vary with other prompts like these. A bootstrap does not work here, because repeated
+    images lower the rank of the covariance and raise FID. The interval of FID is for FID at this n;
+    it does not remove the bias, which is proportional to 1/n. The error of ``fid_infinity`` is that
+    of FID, which has the same first-order term, together with that of its random subsets."""
     rows = _ordered(rows)
+    setting = _setting(rows)
+    values = summarize(rows)
     found = {}
-    for name, (value, leave_out) in _left_out(rows).items():
-        low, high = jackknife_interval(value, leave_out)
-        found[name] = max(0.0, low), high
-    if len(rows) >= MIN_KID:
-        result = kid(_stack(rows["features"]), _stack(rows["reference_features"]))
-        reach = 1.96 * result.standard_error
-        found[f"kid[{_setting(rows)}]"] = result.mean - reach, result.mean + reach
+    for name, parts in replicates(rows).items():
+        spread = values[f"fid_infinity_spread[{setting}]"] if "_infinity[" in name else 0.0
+        low, high = jackknife_interval(values[name], parts.values, spread / np.sqrt(REPEATS))
+        # A distance cannot be negative, but estimates without its bias can.
+        found[name] = max(0.0, low) if name.startswith("fid[") else low, high
     return found
 
 
 def replicates(rows: pd.DataFrame) -> dict[str, Replicates]:
-    """FID with each of 20 groups of images left out, overall and by category, and KID of subsets.
+    """Every metric that has an interval, without each group of prompts; FID∞ as FID itself.
 
-    Groups and subsets are chosen by position after sorting by id, so they match between runs."""
+    Groups are chosen by position after sorting by id, so they match between runs."""
     rows = _ordered(rows)
-    found = {n: Replicates.without_groups(values) for n, (_, values) in _left_out(rows).items()}
-    if len(rows) >= MIN_KID:
-        pair = _stack(rows["features"]), _stack(rows["reference_features"])
-        found[f"kid[{_setting(rows)}]"] = kid_replicates(*pair)
-    return found
-
-
-def _left_out(rows: pd.DataFrame) -> dict[str, tuple[float, list[float]]]:
-    """FID overall and by category, each also without each group; omitted if images are too few."""
     setting = _setting(rows)
+    drawn, reference, prompts = _pairs(rows)
     found = {}
-    parts = {"": rows} | {f"/{name}": part for name, part in rows.groupby("stratum")}
-    for name, part in parts.items():
-        try:
-            value, *leave_out = _with_and_without_groups(part)
-        except TooFewSamples:
-            continue
-        found[f"fid[{setting}]{name}"] = value, leave_out
+    with suppress(TooFewSamples):
+        found[f"fid[{setting}]"] = fid_replicates(drawn, reference, prompts)
+        subset_sizes(*drawn.shape)
+        found[f"fid_infinity[{setting}]"] = found[f"fid[{setting}]"]
+    if contrast := _contrast(drawn, reference, prompts):
+        found[f"fid_matched[{setting}]"] = contrast[1]
+    if len(np.unique(prompts)) >= MINIMUM:
+        found[f"kid[{setting}]"] = kid_replicates(drawn, reference, prompts)
+    for category, part in rows.groupby("stratum"):
+        found |= _category_replicates(part, f"[{setting}]/{category}")
     return found
 
 
-def _with_and_without_groups(rows: pd.DataFrame) -> list[float]:
-    """FID of all generated images, then with each group left out."""
-    groups = np.arange(len(rows)) % JACKKNIFE_GROUPS
-    sets = without_each_group(_stack(rows["features"]), groups)
-    return frechet_distances(
-        _statistics(rows["reference_features"]), [_statistics(rows["features"]), *sets]
-    )
+def _category_replicates(rows: pd.DataFrame, name: str) -> dict[str, Replicates]:
+    drawn, reference, prompts = _pairs(rows)
+    if len(rows) >= drawn.shape[1]:
+        with suppress(TooFewSamples):
+            return {f"fid{name}": fid_replicates(drawn, reference, prompts)}
+    elif len(np.unique(prompts)) >= MIN_CATEGORY_KID:
+        return {f"kid{name}": kid_replicates(drawn, reference, prompts)}
+    return {}

@@ -159,20 +159,29 @@ def frechet_distances(
     require_enough(reference)
     mean, covariance = reference.mean, reference.covariance
     _require_finite(mean, covariance)
-    values, vectors = linalg.eigh(covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    root = _root(covariance)
     distances = []
     for other in sets:
         _require_same(other, reference)
         require_enough(other)
         other_mean, other_covariance = other.mean, other.covariance
         _require_finite(other_mean, other_covariance)
-        product = root @ other_covariance @ root
-        roots = np.sqrt(linalg.eigvalsh((product + product.T) / 2).clip(min=0))
+        product = root.T @ other_covariance @ root
+        roots = np.sqrt(linalg.eigvalsh((product + product.T) / 2, driver="ev").clip(min=0))
         traces = np.trace(covariance) + np.trace(other_covariance)
         difference = mean - other_mean
         distances.append(max(0.0, float(difference @ difference + traces - 2 * roots.sum())))
     return distances
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """A matrix R with R Rᵀ = ``covariance``: the Cholesky factor, or if that is singular the
+    symmetric root. S1 S2 and Rᵀ S2 R have the same eigenvalues for any such R of S1."""
+    try:
+        return np.asarray(linalg.cholesky(covariance, lower=True))
+    except linalg.LinAlgError:
+        values, vectors = linalg.eigh(covariance)
+        return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
 
 
 def frechet_distance(a: FrechetStatistics, b: FrechetStatistics) -> float:
@@ -188,9 +197,10 @@ def _require_finite(mean: np.ndarray, covariance: np.ndarray) -> None:
 def without_each_group(features: np.ndarray, groups: np.ndarray) -> list[FrechetStatistics]:
     """For a delete-a-group jackknife: the statistics with each group of vectors left out in turn.
 
-    ``features`` (n, d), ``groups`` (n,) labels. Each group's moments are subtracted from the total,
-    so all of this takes one pass over the features instead of one pass per group."""
-    parts = [FrechetStatistics.of(features[groups == g]) for g in np.unique(groups)]
+    ``features`` (n, d), ``groups`` (n,) numbers from 0; a number that no vector has leaves nothing
+    out. Each group's moments are subtracted from the total, so all of this takes one pass over the
+    features instead of one pass per group."""
+    parts = [FrechetStatistics.of(features[groups == g]) for g in range(groups.max(initial=-1) + 1)]
     total = FrechetStatistics()
     for part in parts:
         total = total.merge(part)

@@ -124,11 +124,13 @@ def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Int
     return (float(low), float(high)) if low < high and min(sizes) > 1 else None
 
 
-def jackknife_interval(value: float, leave_out: Sequence[float]) -> Interval:
-    """Normal 95 % interval from the values with one group of samples left out at a time.
+def jackknife_interval(value: float, leave_out: Sequence[float], other: float = 0.0) -> Interval:
+    """95 % t interval from the values with one group of samples left out at a time.
 
     Delete-a-group jackknife (Shao & Tu 1995, section 2.3): variance (g-1)/g * sum of squared
-    deviations. It suits smooth functions of moments, such as FID, where resampling with replacement
-    would add its own bias. Raises ValueError for fewer than two values."""
-    reach = float(stats.norm.ppf((1 + LEVEL) / 2) * Replicates.without_groups(leave_out).error)
+    deviations, with g - 1 degrees of freedom. It suits smooth functions of moments, such as FID,
+    where resampling with replacement would add its own bias. ``other``: standard error from another
+    source, to be added. Raises ValueError for fewer than two values."""
+    parts = Replicates.without_groups(leave_out)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, parts.degrees) * np.hypot(parts.error, other))
     return value - reach, value + reach

@@ -18,7 +18,6 @@ from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.ranking.entries import chosen_models
 
-NOISE_FLOOR = "fid_noise_floor"
 SHARES = "scores with 95 % intervals"
 HISTORY_COLUMNS = ("step", "task", "metric", "value")
 PUBLISHED_COLUMNS = ("model", "task", "metric", "value", "source")
@@ -41,14 +40,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarPlot:
-    """Bars of metrics on one axis from ``start`` to ``end``; ``marker`` is a dashed line."""
+    """Bars of metrics on one axis from ``start`` to ``end``."""
 
     title: str
     metrics: Mapping[str, Sequence[Bar]]
     start: float
     end: float
-    marker: float | None = None
-    marker_text: str = ""
 
     def x(self, value: float | None) -> float:
         """Place on the axis in per cent; outside of it the nearest end."""
@@ -83,7 +80,6 @@ def bar_plots(
         if shares and not _is_share(value):
             continue
         kinds.setdefault(SHARES if shares else family(name), []).append(name)
-    floors = {k: v for k, v in first["metrics"].items() if family(k) == NOISE_FLOOR}
     plots = []
     for kind, names in kinds.items():
         bars = {name: _bars(name, results, quoted) for name in names}
@@ -94,12 +90,10 @@ def bar_plots(
             for v in (b.value, b.low, b.high)
             if v is not None
         ]
-        floor = next(iter(floors.values()), None) if kind == "fid" else None
-        end = 1.0 if shares else max(*reach, floor or 0.0, 0.0)
+        end = 1.0 if shares else max(*reach, 0.0)
         start = min(*reach, 0.0)
-        told = f"noise floor {number(floor)}: two halves of the references" if floor else ""
         if end > start:
-            plots.append(BarPlot(kind, bars, start, end, floor, told))
+            plots.append(BarPlot(kind, bars, start, end))
     return plots
 
 

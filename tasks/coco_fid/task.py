@@ -103,7 +103,7 @@ TASK = replace(
         "Inception",
         differs="No list of captions is published: unless you give a list, one caption from each "
         "of 30,000 images is chosen by the hash of the ids. FID uses symmetric eigenvalues in "
-        "float64 instead of a matrix square root.",
+        "float64 instead of a matrix square root. KID leaves out pairs with the same photograph.",
         compares="Neither lmms-eval nor VLMEvalKit has it. Papers use other captions and other "
         "references, so differences of a few tenths mean nothing.",
         licence="captions CC BY 4.0; images under their Flickr licences",

@@ -2,8 +2,9 @@
 
 Paper: Hu et al. 2024, arXiv 2403.05135. Protocol: TencentQQGYLab/ELLA @ 3c228f1. Each prompt has a
 graph of yes/no questions, which are asked about each of four images. ``as_published*`` follow the
-published script, which loses its first row and takes categories from the last image. The name of
-the model that answers is part of the metric's name.
+published script, which loses its first row and takes categories from the last image. They differ
+from it in one thing: the script counts every answer but yes as no, but here an answer that is
+neither leaves its image unscored. The name of the model that answers is part of the metric's name.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ TASK = Task(
         version="2",
         protocol="TencentQQGYLab/ELLA @ 3c228f1, dpg_bench",
         differs="The first row of questions counts, categories come from all four images, and an "
-        "answer that is neither yes nor no is unscored. `as_published*` keep what the script does.",
+        "answer that is neither yes nor no is unscored. `as_published*` keep the script's rows and "
+        "categories, but leave such answers unscored too: the script counts them as no.",
         compares="Neither lmms-eval nor VLMEvalKit is followed. Published rows are mPLUG's on "
         "2 x 2 grids: another answerer does not compare. Users miss the published numbers by 2 to "
         "6 points even so.",

@@ -11,14 +11,20 @@ follows the dataset card (clean-fid's defaults); the others are ``mjhq_gigagan25
 ``--model folder:RUN/mjhq/images``.
 
 A row holds the features of one generated image and of its reference. So FID needs only the rows,
-and always compares equally many images, whatever ``--limit`` is. Besides the overall FID there are:
+and always compares equally many images, whatever ``--limit`` is. The names do not say how many: n
+stands beside every number. Compare FIDs of equal n only. Besides the overall FID there are:
 
-- ``fid[...]/CATEGORY``, or ``kid[...]/CATEGORY`` if a category is too small for FID. Small sets
-  have a larger bias (proportional to 1/n), so the mean of the ten is not the overall FID.
-- ``kid[...]`` and ``kid_standard_error[...]``: unbiased at any n.
-- ``fid_noise_floor[...]``: FID between two halves of the references. It shows what two samples of
-  n/2 images from the same distribution give, about twice the bias at n. (Generated images share the
-  prompts of the references, so a good model can get a lower FID than this.)
+- ``fid[...]/CATEGORY``. Small sets have a larger bias (about proportional to 1/n), so the mean of
+  the ten is not the overall FID. If a category is too small for FID but has 50 images or more, it
+  has ``kid[...]/CATEGORY`` instead.
+- ``fid_infinity[...]``: FID extrapolated to infinitely many images, from subsets of prompts. The
+  bias depends on the model, so at a few hundred images FID can rank two models the wrong way round.
+  ``fid_infinity_spread[...]`` is the standard deviation of its ten repeats. It can be below 0.
+- ``fid_matched[...]``: how much farther the generated images are from the references of other
+  prompts than references are from each other, at n/2 images. 0 means that they could be references.
+  ``fid_matched_spread[...]`` is the standard deviation over its three random splits.
+- ``kid[...]`` and ``kid_standard_error[...]``: unbiased at any n. An image and the reference of its
+  own prompt are not independent, so such pairs are left out.
 """
 
 from __future__ import annotations
@@ -102,10 +108,12 @@ def task(protocol: str, make: Callable[[Path], None]) -> Task:
         metrics=METRICS,
         about=About(
             paper="arXiv 2402.17245",
-            version="1",
+            version="2",
             protocol=f"Playground v2.5's FID on MJHQ-30K, images prepared as {protocol}",
             differs="FID uses symmetric eigenvalues in float64 instead of a matrix square root. "
-            "The metric's name says how images are resized and which network is used.",
+            "The metric's name says how images are resized and which network is used, not how many "
+            "images there are. KID leaves out pairs with the same prompt, and FID∞ takes subsets "
+            "of prompts with both images.",
             compares="Neither lmms-eval nor VLMEvalKit has it. FIDs with different preparations "
             "differ more than models do, so compare only metrics with the same name.",
             licence="not stated on the dataset card; do not redistribute the images",

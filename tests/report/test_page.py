@@ -186,13 +186,11 @@ def test_shares_stand_on_one_axis_and_counts_are_left_out() -> None:
     assert (plot.start, plot.end, plot.x(0.75)) == (0.0, 1.0, 75.0)
 
 
-def test_fid_is_drawn_with_the_noise_floor_and_apart_from_kid() -> None:
+def test_fid_its_limit_and_kid_are_drawn_apart() -> None:
     metrics = {"fid[clean,net]": 20.0, "fid[clean,net]/people": 40.0, "kid[clean,net]": 0.1}
-    stored = results(metrics, higher=False)
-    stored["metrics"] = {**metrics, "fid_noise_floor[clean,net]": 5.0}
-    fid, kid = plots.bar_plots([("A", stored)])
-    assert (fid.title, kid.title) == ("fid", "kid")
-    assert fid.marker == 5.0 and kid.marker is None
+    metrics["fid_infinity[clean,net]"] = 19.0
+    fid, kid, limit = plots.bar_plots([("A", results(metrics, higher=False))])
+    assert (fid.title, kid.title, limit.title) == ("fid", "kid", "fid_infinity")
     assert fid.end == pytest.approx(44.0)
 
 

@@ -211,7 +211,10 @@ def test_every_metric_names_its_protocol_and_network(rows: Any) -> None:
         "fid[playground,mini]/logo",
         "kid[playground,mini]",
         "kid_standard_error[playground,mini]",
-        "fid_noise_floor[playground,mini]",
+        "fid_infinity[playground,mini]",
+        "fid_infinity_spread[playground,mini]",
+        "fid_matched[playground,mini]",
+        "fid_matched_spread[playground,mini]",
     }
     assert all(np.isfinite(value) for value in metrics.values())
 
@@ -228,7 +231,7 @@ def test_drawing_the_references_themselves_scores_zero(data: Any, rows: Any) -> 
     metrics = mjhq.TASK.summarize(marked(mjhq.TASK, perfect))
     assert metrics["fid[playground,mini]"] < 1e-6
     assert metrics["fid[playground,mini]/art"] < 1e-6
-    assert metrics["fid_noise_floor[playground,mini]"] > 0
+    assert metrics["fid_matched[playground,mini]"] == pytest.approx(0, abs=1e-6)
     assert mjhq.TASK.summarize(rows)["fid[playground,mini]"] > 0.1
 
 
@@ -265,7 +268,6 @@ def test_too_few_images_leave_fid_out_and_offer_kid(
     metrics = mjhq.TASK.summarize(rows[:30])
     assert set(metrics) == {
         "kid[playground,mini]",
-        "kid[playground,mini]/art",
         "kid_standard_error[playground,mini]",
     }
     assert "30 images are fewer than the 64 features" in caplog.text
@@ -280,24 +282,40 @@ def test_rows_of_different_protocols_are_refused() -> None:
         mjhq.TASK.summarize(rows)
 
 
-def test_the_interval_holds_the_value_and_is_as_wide_as_repetition_shows() -> None:
-    rng = np.random.default_rng(0)
-    reference = rng.normal(size=(200, 4)).astype(np.float32)
-    name = "fid[playground,test]"
-    values, reaches = [], []
-    for _ in range(25):
-        rows = gaussian_rows(rng, 200, reference=reference)
-        value = mjhq.TASK.summarize(rows)[name]
-        low, high = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)[name]
-        assert low < value < high
-        values.append(value)
-        reaches.append((high - low) / 2)
-    assert 0.6 < np.mean(reaches) / (1.96 * np.std(values, ddof=1)) < 1.6
+def test_a_category_has_kid_only_with_enough_images_for_its_interval(rows: Any) -> None:
+    for count, expected in ((49, False), (50, True)):
+        art = rows[:count]
+        name = "kid[playground,mini]/art"
+        assert (name in mjhq.TASK.summarize(art)) is expected
+        assert (name in mjhq.TASK.intervals(art, mjhq.TASK.summarize)) is expected
 
 
 def test_intervals_are_of_metrics_there_are(rows: Any) -> None:
     for part in (rows, rows[:70], rows[:30]):
         assert set(mjhq.TASK.intervals(part, mjhq.TASK.summarize)) <= set(mjhq.TASK.summarize(part))
     found = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)
-    assert {"fid[playground,mini]", "kid[playground,mini]"} <= set(found)
-    assert "fid_noise_floor[playground,mini]" not in found
+    wanted = {f"{name}[playground,mini]" for name in ("fid", "fid_matched", "kid")}
+    assert wanted <= set(found)
+    assert not [name for name in found if "spread" in name]
+
+
+def test_every_interval_holds_its_value_and_can_be_compared() -> None:
+    rows = gaussian_rows(np.random.default_rng(3), 300)
+    values = mjhq.TASK.summarize(rows)
+    intervals = mjhq.TASK.intervals(rows, mjhq.TASK.summarize)
+    assert {name for name in values if "spread" not in name and "error" not in name} == set(
+        intervals
+    )
+    assert all(low < values[name] < high for name, (low, high) in intervals.items())
+    assert set(mjhq.TASK.replicates(rows)) == set(intervals)
+
+
+def test_rows_of_one_prompt_stay_together() -> None:
+    """Two captions of one photograph: leaving one out but not the other would hide the spread."""
+    half = gaussian_rows(np.random.default_rng(4), 100)
+    twice = pd.concat([half, half.assign(id=half["id"] + "b")], ignore_index=True)
+    twice["group"] = [*half["id"], *half["id"]]
+    for name, parts in mjhq.TASK.replicates(half.assign(group=half["id"])).items():
+        if name == "fid[playground,test]":
+            together = mjhq.TASK.replicates(twice)[name]
+            assert together.error == pytest.approx(parts.error, rel=0.1)
