@@ -1,19 +1,23 @@
 """Published results: every number with its source, the kind of source, and the protocol.
 
-This file makes ``results/published.csv`` from the reviewed list of sources:
-``python -m harmon_eval.ranking.published SOURCE.csv results/published.csv``. It changes no number
-and adds two columns: ``weights_public`` (yes, no, or empty if unknown) and ``trained_on_pattern``
-(yes if the model was trained on prompts that follow the benchmark's pattern).
+This file makes ``results/published.csv`` from reviewed lists of sources:
+``python -m harmon_eval.ranking.published SOURCE.csv ... results/published.csv``. It changes no
+number. It gives numbers of different protocols different splits (``protocols.py``), says in the
+notes where sources disagree, and adds two columns: ``weights_public`` (yes, no, or empty if
+unknown) and ``trained_on_pattern`` (yes if the model was trained on prompts that follow the
+benchmark's pattern).
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pandas as pd
 
 from harmon_eval.core import UserError
+from harmon_eval.ranking import protocols
 from harmon_eval.store.durable import write_whole
 
 # In a checkout this is a link into results/; once installed it is a copy.
@@ -49,6 +53,11 @@ LARGEST = {
     "mjhq": float("inf"),
     "coco30k": float("inf"),
     "imagenet256": float("inf"),
+    "imgedit": 5,
+    "gedit": 10,
+    "omnicontext": 10,
+    "risebench": 100,
+    "kris": 100,
 }
 LOWER_IS_BETTER = ("fid", "fid50k")
 RELEASED = (
@@ -88,18 +97,21 @@ def read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read: {error}") from None
     if tuple(frame.columns) != columns:
         raise UserError(f"{path} must have the columns {', '.join(columns)}")
-    return frame
+    return frame.set_axis([f"{path}, line {number + 2}" for number in range(len(frame))])
 
 
-def check(frame: pd.DataFrame, name: object) -> pd.DataFrame:
+def check(frame: pd.DataFrame) -> pd.DataFrame:
     """The same frame with ``value`` as a number and its original spelling as ``text``.
 
-    Raises UserError naming the faulty line, if a number has no source, kind or known task, is out
-    of range, is stated twice, or is one of several values of a cell and its note does not say so.
-    """
+    Its index names each line. Raises UserError naming the faulty one, if a number has no source,
+    kind or known task, is out of range or stated twice, or is one of several values of a cell and
+    its note does not say so or names another protocol than theirs."""
     checked = frame.assign(text=frame["value"], value=pd.to_numeric(frame["value"], "coerce"))
     largest = checked["task"].map(LARGEST)
     several = checked.groupby(CELL)["value"].transform("nunique") > 1
+    said = checked["note"].map(protocols.said)
+    protocol = said.map(lambda names: ", ".join(sorted(names)))
+    mixed = protocol.groupby([checked[name] for name in CELL]).transform("nunique") > 1
     faults = {
         "no model, metric, split or source": (
             (checked[["model", "metric", "split", "source"]] == "").any(axis=1)
@@ -113,10 +125,13 @@ def check(frame: pd.DataFrame, name: object) -> pd.DataFrame:
         "one of several values, but its note does not say that sources disagree": (
             several & ~checked["note"].str.contains("sources disagree")
         ),
+        "values of different protocols would be shown as one range: give this one its own split": (
+            several & mixed & (protocol != "")
+        ),
     }
     for fault, wrong in faults.items():
         if wrong.any():
-            raise UserError(f"{name}, line {int(wrong.to_numpy().argmax()) + 2}: {fault}")
+            raise UserError(f"{checked.index[int(wrong.to_numpy().argmax())]}: {fault}")
     return checked
 
 
@@ -126,19 +141,45 @@ def load(path: Path = FILE) -> pd.DataFrame:
     for column in ("weights_public", "trained_on_pattern"):
         if wrong := set(frame[column]) - {"yes", "no", ""}:
             raise UserError(f"{path}: {column} must be yes, no or empty, not {sorted(wrong)[0]!r}")
-    return check(frame, path)
+    return check(frame)
 
 
-def build(source: Path) -> str:
-    """The text of published.csv, made from the list of sources. Raises UserError for a bad list."""
-    frame = read(source, SOURCE_COLUMNS)
-    check(frame, source)
+def build(*sources: Path) -> str:
+    """The text of published.csv, made from lists of sources. Raises UserError for a bad list."""
+    frame = pd.concat([read(source, SOURCE_COLUMNS) for source in sources])
+    stated = frame.groupby(CELL)["value"].transform("size") > 1
+    frame["split"] = [protocols.assign(row) for row in frame.to_dict("records")]
+    frame["note"] = _noted(frame, stated)
+    check(frame)
     frame["weights_public"] = [
         _public(*cell) for cell in frame[["model", "task", "value", "note"]].itertuples(index=False)
     ]
     pattern = frame["note"].str.contains("|".join(PATTERN)) & (frame["task"] == "geneval")
     frame["trained_on_pattern"] = pattern.map({True: "yes", False: ""})
     return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _noted(frame: pd.DataFrame, stated: pd.Series) -> list[str]:
+    """The notes, with the values of each cell in which sources disagree.
+
+    ``stated``: rows that shared their cell before protocols were told apart. What their notes said
+    about disagreement is said anew. Other notes may mention values that are not listed."""
+    found = []
+    disagree = frame.groupby(CELL)["value"].transform(_spelled)
+    for note, shared, values in zip(frame["note"], stated, disagree, strict=True):
+        kept = re.sub(r"(; |^)sources disagree: [\d./ ]+(?=;|$)", "", note) if shared else note
+        if values and f"sources disagree: {values}" not in kept:
+            kept = re.sub(r"(; |^)sources disagree: [^;]*", "", kept)
+            kept = "; ".join(filter(None, (kept.removeprefix("; "), f"sources disagree: {values}")))
+        found.append(kept.removeprefix("; "))
+    return found
+
+
+def _spelled(values: pd.Series) -> str:
+    """The different values of a cell in ascending order; empty if there is only one."""
+    numbers = pd.to_numeric(values, "coerce").dropna()
+    different = {float(number): values[label] for label, number in numbers[::-1].items()}
+    return " / ".join(different[v] for v in sorted(different)) if len(different) > 1 else ""
 
 
 def _public(model: str, task: str, value: str, note: str) -> str:
@@ -153,6 +194,6 @@ def _public(model: str, task: str, value: str, note: str) -> str:
 
 if __name__ == "__main__":
     try:
-        write_whole(Path(sys.argv[2]), build(Path(sys.argv[1])))
+        write_whole(Path(sys.argv[-1]), build(*map(Path, sys.argv[1:-1])))
     except UserError as error:
         sys.exit(f"error: {error}")

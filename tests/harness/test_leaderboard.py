@@ -101,13 +101,15 @@ def test_quoted_numbers_are_distinct_have_sources_and_keep_disagreements(
     made_run("run", [[1], [0]] * 5)
     text = written("run", "--baselines", "janus,harmon-1.5b", "--tasks", "toy_ask,coco30k,geneval")
     head, *rows = lines(text)
-    place = head.index("coco30k fid ↓ (published, 30k)")
+    place = head.index("geneval overall ↑ (published, 553)")
     values = {row[0]: row for row in rows}
-    assert re.fullmatch(r"<u>\*8\.53–16\*</u> \[\d+, \d+\]", values["*Janus-1.3B*"][place])
-    assert values["*Harmon-1.5B*"][place].startswith("***8.39***")
-    assert "16: https://github.com/deepseek-ai/Janus/issues/22 (third\\_party)" in text or (
-        "16: https://github.com/deepseek-ai/Janus/issues/22 (third_party)" in text
+    assert re.search(r"0\.729–0\.76\*+(</u>)? \[\d+, \d+\]", values["*Harmon-1.5B*"][place])
+    assert "0.729: https://arxiv.org/abs/2509.07295 (third" in text or (
+        "0.729: arXiv:2509.07295 (third" in text
     )
+    fids = [column for column in head if column.startswith("coco30k fid ↓")]
+    janus = [values["*Janus-1.3B*"][head.index(column)] for column in fids]
+    assert [re.sub(r"[^\d.]*([\d.]+).*", r"\1", cell) for cell in janus if cell] == ["8.53", "16"]
     assert values["model"][place] == "" and "## geneval (published, 553)" in text
 
 
