@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Share = Callable[["pd.DataFrame", str], tuple[np.ndarray, np.ndarray]]
+Mask = Callable[["pd.DataFrame", str], "pd.Series"]
 Weights = Callable[[Collection[str], str], Mapping[str, float]]
 
 
@@ -90,6 +91,19 @@ def evenly(
     size = np.bincount(codes, weights=weights)[codes]
     scale = np.divide(1.0, size, out=np.zeros(len(size)), where=size > 0)
     return marks * scale, weights * scale
+
+
+def mean_over(column: str, kinds: str, keep: Mask, maximum: float = 1.0) -> Share:
+    """The unweighted mean over ``kinds`` (a column) of the mean of ``column``, in the rows that
+    ``keep`` selects."""
+    own = share(column, maximum)
+
+    def found(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+        kept = keep(rows, name).to_numpy(float)
+        marks, weights = own(rows, name)
+        return evenly(marks * kept, weights * kept, rows[kinds])
+
+    return found
 
 
 def mean_of(names: Iterable[str], scale: float = 1.0) -> Weights:

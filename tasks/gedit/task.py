@@ -26,7 +26,8 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.instruments.editing import label_of
-from harmon_eval.metrics.rows import both, having
+from harmon_eval.metrics.rows import Mask, both, having
+from harmon_eval.metrics.shares import Share, mean_over, share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.gedit import files, marks, mini, rules
 
@@ -85,20 +86,21 @@ def _metrics(languages: Sequence[str]) -> tuple[Metric, ...]:
     for place, language in enumerate(languages):
         own = having("language", language)
         shared = both(own, having("intersection", True))
-        name = f"gedit_{language}"
-        found += [
-            Metric(f"{name}[*]", maximum=10.0, rows=own, headline=not place),
-            *(Metric(f"{name}_{s}[*]", maximum=10.0, rows=own) for s in ("SC", "PQ")),
-            Metric(f"{name}_intersection*", maximum=10.0, rows=shared),
-            Metric(f"sample_mean_{language}[*]", maximum=10.0, rows=own),
-            *(
-                Metric(
-                    f"{language}/{group}", maximum=10.0, rows=both(own, having("task_type", group))
-                )
-                for group in files.GROUPS
-            ),
-        ]
+        for part, keep in (("", own), ("_intersection", shared)):
+            for score, end in (("O", ""), ("SC", "_SC"), ("PQ", "_PQ")):
+                name, of = f"gedit_{language}{part}{end}[*]", _average(score, keep)
+                head = not (place or part or end)
+                found.append(Metric(name, maximum=10.0, rows=keep, of=of, headline=head))
+        of = share("O", 10.0)
+        found.append(Metric(f"sample_mean_{language}[*]", maximum=10.0, rows=own, of=of))
+        for group in files.GROUPS:
+            keep = both(own, having("task_type", group))
+            found.append(Metric(f"{language}/{group}", maximum=10.0, rows=keep, of=of))
     return (*found, count("official_would_guess"), count("official_would_loop"))
+
+
+def _average(score: str, keep: Mask) -> Share:
+    return mean_over(score, "task_type", keep, 10.0)
 
 
 def open_task(argument: str = "") -> Task:

@@ -57,6 +57,7 @@ PERFECT = {
     "geneval_fresh": "test_geneval_fresh.py::"
     "test_the_mini_suite_has_its_own_and_the_rules_are_genevals",
     "held_out": "test_held_out.py::test_all_right_is_one_and_all_wrong_is_nothing",
+    "imgedit": "test_imgedit.py::test_exact_targets_get_full_marks_and_copies_the_least",
     "linear_probe": "test_linear_probe_runs.py::"
     "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
     **dict.fromkeys(

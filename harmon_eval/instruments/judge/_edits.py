@@ -13,6 +13,7 @@ from harmon_eval.suites.mini.edit_judge import CLEAR, COUNTS, NotJudged, judge_e
 BEYOND = "That is beyond my rules."
 _INSTRUCTION = re.compile(r"^Editing instruction: (.+)$", re.MULTILINE)
 _LABEL = re.compile(r"^([A-Z][^:\n]{2,60}): <1-5>$", re.MULTILINE)
+_ONE = "Score"  # the label of a rubric with one score, which is at most 3 if anything else changed
 _KEYS = re.compile(r'"(\w+_score)": <1-5>')
 
 
@@ -40,7 +41,13 @@ def reply(text: str, images: Sequence[np.ndarray]) -> str:
     except NotJudged as error:
         return f"{BEYOND} {error}"
     if labels := _LABEL.findall(text):
-        lines = [f"{name}: {n}" for name, n in zip(labels, verdict.scores, strict=False)]
+        first, second, third = verdict.scores
+        scores = (
+            [first if verdict.preserved else min(3, first)]
+            if labels == [_ONE]
+            else [*(first, second, third)]
+        )
+        lines = [f"{name}: {n}" for name, n in zip(labels, scores, strict=True)]
         return "\n".join(["Brief reasoning: facts of the instruction and of the source", *lines])
     semantic = [round(value, 2) for value in verdict.semantic]
     if keys:
