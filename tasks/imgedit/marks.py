@@ -20,9 +20,9 @@ ABOUT = About(
     differs="Scores are read in bold, with a full stop, as n/5 and in JSON; the original drops "
     "such lines or images (`official_would_drop` counts images, `as_published` is the original's "
     "figure for the same replies). Other labels do not count as scores. A reply without scores is "
-    "asked for again, then unscored with bounds. Temperature is 0. The rubric is our wording, which the "
-    "metric's name says, unless you give the official one (docs/editing.md). Several turns are "
-    "judged by people in the paper, and here turn by turn with UGE's rubric.",
+    "asked for again, then unscored with bounds. Temperature is 0. The rubric is our wording, "
+    "which the metric's name says, unless you give the official one (docs/editing.md). Several "
+    "turns are judged by people in the paper, and here turn by turn with UGE's rubric.",
     compares="The paper, its leaderboard and most papers take the unweighted mean of types; Bagel, "
     "TorchUMM and lmms-eval take `sample_mean`. Published rows are of GPT-4o or GPT-4.1, which do "
     "not compare. A copy of the source gets 1 by the rubric.",
