@@ -33,9 +33,12 @@ class Scores:
     """The metrics of one task in one run, as in ``metrics.json``.
 
     ``n`` of ``total`` samples were scored. ``counts`` holds n and groups for each metric,
-    ``unscored`` how often each reason occurred. ``bounds`` are the headline metric if all unscored
-    samples were wrong, and if all were right. ``floor``: the score of the best constant reply.
-    ``floors``: what trivial models get in a metric, by its name and theirs (``Task.floors``)."""
+    ``unscored`` how often each reason occurred. ``intervals`` (95 %) are for prompts like these,
+    ``seed_intervals`` for these very prompts with other seeds, where prompts were drawn more than
+    once. The prompts of a metric in ``census`` are all there are, so its interval is for other
+    seeds. ``bounds`` are the headline metric if all unscored samples were wrong, and if all were
+    right. ``floor``: the score of the best constant reply. ``floors``: what trivial models get in a
+    metric, by its name and theirs (``Task.floors``)."""
 
     task: str
     headline: str
@@ -49,6 +52,8 @@ class Scores:
     bounds: Interval | None = None
     floor: Floor | None = None
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seed_intervals: Mapping[str, Interval] = field(default_factory=dict)
+    census: tuple[str, ...] = ()
 
     @property
     def score(self) -> float | None:

@@ -66,6 +66,15 @@ def seed_intervals(task: Task, rows: pd.DataFrame, repeats: Repeats) -> dict[str
     return {name: span for name, span in spans.items() if span is not None}
 
 
+def census(task: Task, rows: pd.DataFrame, repeats: Repeats) -> tuple[str, ...]:
+    """The metrics whose prompts are all there are."""
+    if task.intervals is not None or not task.census or not repeats.complete:
+        return ()
+    table = _Table(task, rows, repeats)
+    parts = {name: table.parts(name) for name in table.values if table.known[name].interval}
+    return tuple(n for n, own in parts.items() if own and all(p.census.all() for p, _ in own))
+
+
 class _Table:
     """The rows of a task by group, and what each of its metrics is made of."""
 

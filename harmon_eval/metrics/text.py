@@ -14,4 +14,7 @@ def number(value: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or pd.isna(low) else f"[{number(low)}, {number(high)}]"
+    """An end that is not stored has no limit."""
+    if low is None or pd.isna(low):
+        return ""
+    return f"[{number(low)}, {'∞' if high is None or pd.isna(high) else number(high)}]"

@@ -22,7 +22,7 @@ from harmon_eval.report.shots import shots_of
 from harmon_eval.report.thumbnails import Thumbnails
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import frame, records, results_by_task
+from harmon_eval.store.tables import FIGURES, LEGEND, frame, records, results_by_task
 
 # What a run is called beside another one.
 LETTERS = ("A", "B")
@@ -74,6 +74,8 @@ def render(contents: Contents) -> str:
             scores=scores.lines(stored, verdicts),
             unfinished=_unfinished(run, stored[0]),
             tables={task: records(frame([result])) for task, result in stored[0].items()},
+            columns=FIGURES,
+            legend=LEGEND,
             plots=_plots(labels, stored, contents),
             history=_history(contents, stored[0]),
             cards=[(card, *shots_of(card, labels, thumbnails)) for card in shown],

@@ -11,7 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.store.redact import printable
-from harmon_eval.store.tables import FIGURES, bounds, figures, frame, records, stored_metrics
+from harmon_eval.store.tables import (
+    FIGURES,
+    LEGEND,
+    bounds,
+    figures,
+    frame,
+    records,
+    stored_metrics,
+)
 
 if TYPE_CHECKING:
     from harmon_eval.running.evaluate import Outcome
@@ -25,9 +33,11 @@ def show(run: Path, console: Console) -> None:
         return
     view = Table(title=printable(run), title_justify="left")
     floors = bool(table["floor"].notna().any() or table["floors"].any())
-    figured = [f for f in FIGURES if f != "floor" or floors]
+    seeds = bool(table["seeds_low"].notna().any())
+    empty = {"floor": not floors, "other seeds": not seeds}
+    figured = [f for f in FIGURES if not empty.get(f)]
     for column in ("task", "metric", *figured):
-        left = column in ("task", "metric", "95 % interval")
+        left = column in ("task", "metric", "95 % interval", "other seeds")
         view.add_column(column, justify="left" if left else "right", overflow="fold")
     previous = None
     for row in records(table):
@@ -42,6 +52,8 @@ def show(run: Path, console: Console) -> None:
         )
         previous = task
     console.print(view)
+    if seeds:
+        console.print(LEGEND, soft_wrap=True, highlight=False)
 
 
 def show_outcome(outcome: Outcome, console: Console) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserError
 from harmon_eval.metrics.floors import constant_reply, if_marked, of_trivial_models
-from harmon_eval.metrics.intervals import counts
+from harmon_eval.metrics.intervals import Repeats, census, counts, seed_intervals
 from harmon_eval.metrics.intervals import intervals as intervals_of
 from harmon_eval.running.faults import check_metrics, of_task
 from harmon_eval.running.jobs import Job
@@ -37,11 +37,12 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         with of_task(job.name, "summarize"):
             metrics = check_metrics(job.name, job.task.summarize(scored))
     main = headline(job.task, metrics)
+    repeats = Repeats(_drawings(job), complete=len(scored) == len(job.everything))
     return Result(
         task=job.name,
         headline=main,
         metrics=metrics,
-        intervals=intervals_of(job.task, scored) if len(scored) else {},
+        intervals=intervals_of(job.task, scored, repeats=repeats) if len(scored) else {},
         n=len(scored),
         total=len(job.everything),
         unscored=reasons,
@@ -51,7 +52,19 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         bounds=score_bounds(job, rows, scored) if reasons else None,
         floor=constant_reply(job.task, job.samples, main) if metrics else None,
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
+        seed_intervals=seed_intervals(job.task, scored, repeats) if len(scored) else {},
+        census=census(job.task, scored, repeats) if len(scored) else (),
     )
+
+
+def _drawings(job: Job) -> dict[str, str]:
+    """What each sample that gives an image draws: samples of a group that draw the same differ in
+    nothing but their seeds."""
+    return {
+        sample.id: f"{sample.request.verb} {sample.request.text}"
+        for sample in job.samples
+        if sample.request.gives == "image"
+    }
 
 
 def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval | None:
@@ -92,20 +105,17 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
         "higher_is_better": task.higher_is_better,
         "paper": task.about.paper,
         "metrics": {name: _finite(value) for name, value in result.metrics.items()},
-        "intervals": {
-            name: [_finite(low), _finite(high)] for name, (low, high) in result.intervals.items()
-        },
+        "intervals": _spans(result.intervals),
         "n": result.n,
         "groups": groups,
         "total": result.total,
-        # Only of metrics that count fewer: all others count every scored sample.
-        "counts": {
-            name: [count.n, count.groups]
-            for name, count in result.counts.items()
-            if (count.n, count.groups) != (result.n, groups)
-        },
+        "counts": {name: [count.n, count.groups] for name, count in result.counts.items()},
         "unscored": dict(result.unscored),
     }
+    if result.seed_intervals:
+        stored["seed_intervals"] = _spans(result.seed_intervals)
+    if result.census:
+        stored["census"] = list(result.census)
     if result.bounds:
         stored["bounds"] = [_finite(end) for end in result.bounds]
     if result.floor:
@@ -141,6 +151,10 @@ def scores(stored: Mapping[str, Any]) -> Scores:
                 str(metric): {str(name): _number(value) for name, value in models.items()}
                 for metric, models in (stored.get("floors") or {}).items()
             },
+            seed_intervals={
+                str(name): _ends(pair) for name, pair in stored.get("seed_intervals", {}).items()
+            },
+            census=tuple(map(str, stored.get("census", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
@@ -157,6 +171,11 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
+def _spans(spans: Mapping[str, Interval]) -> dict[str, list[float | None]]:
+    """JSON has no infinity: an end without a limit is null."""
+    return {name: [_finite(low), _finite(high)] for name, (low, high) in spans.items()}
+
+
 def _ends(pair: Sequence[float | None]) -> Interval:
-    low, high = map(_number, pair)
-    return low, high
+    low, high = pair
+    return -math.inf if low is None else float(low), math.inf if high is None else float(high)

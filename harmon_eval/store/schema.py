@@ -104,6 +104,8 @@ METRICS: dict[str, Check] = {
     "paper": optional(is_text),
     "metrics": objects_of(is_number),
     "intervals": objects_of(is_pair),
+    "seed_intervals": optional(objects_of(is_pair)),
+    "census": optional(lambda value: isinstance(value, list) and all(map(is_text, value))),
     "n": is_count,
     "total": is_count,
     "groups": optional(is_count),

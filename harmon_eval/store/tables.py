@@ -24,6 +24,9 @@ COLUMNS = (
     "value",
     "low",
     "high",
+    "seeds_low",
+    "seeds_high",
+    "census",
     "floor",
     "floors",
     "groups",
@@ -32,7 +35,11 @@ COLUMNS = (
     "unscored",
     "headline",
 )
-FIGURES = ("value", "95 % interval", "floor", "groups", "n of N", "unscored")
+FIGURES = ("value", "95 % interval", "other seeds", "floor", "groups", "n of N", "unscored")
+LEGEND = (
+    "Intervals are for prompts like these; under `other seeds`, for these very prompts with other "
+    "seeds. `census`: the prompts are all there are, so only the seeds could differ."
+)
 
 
 def stored_metrics(run: Path) -> list[dict[str, Any]]:
@@ -63,14 +70,18 @@ def results_by_task(run: RunFolder) -> dict[str, dict[str, Any]]:
 def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """One row a metric, headline first; value missing where nothing could be scored.
 
-    ``floor``, of a headline only, is what one constant reply gets; ``floors`` is what trivial
-    models get in each metric, such as "copy_source 0.000"; ``groups`` counts what the intervals
-    resample."""
+    ``low`` and ``high`` are for prompts like these, ``seeds_low`` and ``seeds_high`` for these very
+    prompts with other seeds; ``census``: the prompts are all there are. ``floor``, of a headline
+    only, is what one constant reply gets; ``floors`` is what trivial models get in each metric,
+    such as "copy_source 0.000". ``n`` and ``groups`` are those that the metric counts, ``total``
+    and ``unscored`` those of the task."""
     rows = []
     for result in results:
-        headline = result["headline"]
+        headline, counts = result["headline"], result.get("counts") or {}
+        seeds, census = result.get("seed_intervals") or {}, result.get("census") or []
         for name in [headline, *(name for name in result["metrics"] if name != headline)]:
             low, high = result["intervals"].get(name, (None, None))
+            n, groups = counts.get(name, (result["n"], result.get("groups")))
             rows.append(
                 {
                     "task": result["task"],
@@ -78,10 +89,13 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "value": result["metrics"].get(name),
                     "low": low,
                     "high": high,
+                    "seeds_low": seeds.get(name, (None, None))[0],
+                    "seeds_high": seeds.get(name, (None, None))[1],
+                    "census": name in census,
                     "floor": (result.get("floor") or {}).get("score") if name == headline else None,
                     "floors": _told((result.get("floors") or {}).get(name) or {}),
-                    "groups": result.get("groups"),
-                    "n": result["n"],
+                    "groups": groups,
+                    "n": n,
                     "total": result["total"],
                     "unscored": sum(result["unscored"].values()),
                     "headline": name == headline,
@@ -154,10 +168,11 @@ def figures(row: Mapping[str, Any]) -> dict[str, str]:
     """The texts of FIGURES, in their order."""
     texts = (
         number(row["value"]),
-        interval(row["low"], row["high"]),
+        interval(row["low"], row["high"]) + " census" * bool(row["census"]),
+        interval(row["seeds_low"], row["seeds_high"]),
         row["floors"] or ("" if pd.isna(row["floor"]) else number(row["floor"])),
         "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
-        f"{row['n']} of {row['total']}",
+        f"{row['n']:.0f}" + f" of {row['total']}" * bool(row["headline"]),
         str(row["unscored"]),
     )
     return dict(zip(FIGURES, texts, strict=True))

@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from harmon_eval import registry
 from harmon_eval.core import Metric, UserError
-from harmon_eval.metrics.intervals import counts, intervals
+from harmon_eval.metrics.intervals import Repeats, census, counts, intervals, seed_intervals
 from harmon_eval.metrics.proportions import wilson
 
 GENEVAL = registry.task("geneval")
@@ -234,3 +234,67 @@ def test_the_order_of_rows_does_not_matter() -> None:
     ours, theirs = intervals(GENEVAL, rows), intervals(GENEVAL, mixed)
     assert ours.keys() == theirs.keys()
     assert all(ours[name] == pytest.approx(theirs[name]) for name in ours)
+
+
+# -- what an interval is for ----------------------------------------------------------------------
+
+
+def drawn(rows: pd.DataFrame) -> Repeats:
+    """Every row is a drawing of its group's prompt."""
+    rows["id"] = [f"{group}/{n}" for n, group in enumerate(rows["group"])]
+    return Repeats(dict(zip(rows["id"], rows["group"], strict=True)))
+
+
+def test_other_seeds_and_other_prompts_have_intervals_of_their_own() -> None:
+    """Prompts that are always right or always wrong: the seeds tell nothing, the prompts much."""
+    rng = np.random.default_rng(6)
+    rows = geneval({"counting": 0.6, "colors": 0.6}, 60, 4, rng, rho=0.9)
+    repeats = drawn(rows)
+    prompts = intervals(GENEVAL, rows, repeats=repeats)
+    seeds = seed_intervals(GENEVAL, rows, repeats)
+    for name in ("overall", "counting", "correct_images"):
+        (low, high), (inner, outer) = prompts[name], seeds[name]
+        assert low < inner < outer < high and outer - inner < 0.5 * (high - low)
+    alike = geneval({"counting": 0.6}, 60, 4, rng, rho=1e-6)
+    repeats = drawn(alike)
+    prompts, seeds = intervals(GENEVAL, alike), seed_intervals(GENEVAL, alike, repeats)
+    width = prompts["counting"][1] - prompts["counting"][0]
+    assert seeds["counting"][1] - seeds["counting"][0] == pytest.approx(width, rel=0.15)
+
+
+def test_the_interval_for_other_seeds_covers_the_mean_of_these_prompts() -> None:
+    rng = np.random.default_rng(7)
+    chances = rng.beta(1.2, 0.6, 60)
+    inside = 0
+    for _ in range(200):
+        rows = pd.DataFrame(
+            {"group": f"{n}", "stratum": "colors", "tag": "colors", "correct": bool(right)}
+            for n, own in enumerate(chances)
+            for right in rng.random(4) < own
+        )
+        low, high = seed_intervals(GENEVAL, rows, drawn(rows))["colors"]
+        inside += low <= chances.mean() <= high
+    assert 180 <= inside <= 199
+
+
+def test_one_drawing_a_prompt_tells_nothing_about_seeds() -> None:
+    rows = geneval({"counting": 0.6}, 20, 1, np.random.default_rng(8))
+    assert seed_intervals(GENEVAL, rows, drawn(rows)) == {}
+
+
+def test_prompts_that_are_all_there_are_vary_by_their_seeds_only() -> None:
+    """Six single objects, of which one is never right: another six do not exist."""
+    marks = {f"{n}": [n != 0] * 3 + [n % 2 == 0 and n != 0] for n in range(6)}
+    rows = pd.DataFrame(
+        {"group": group, "stratum": "single_object", "tag": "single_object", "correct": right}
+        for group, own in marks.items()
+        for right in own
+    )
+    repeats = drawn(rows)
+    whole = intervals(GENEVAL, rows, repeats=repeats)
+    part = intervals(GENEVAL, rows, repeats=replace(repeats, complete=False))
+    assert census(GENEVAL, rows, repeats)[:2] == ("overall", "single_object")
+    assert census(GENEVAL, rows, replace(repeats, complete=False)) == ()
+    widths = [high - low for low, high in (whole["single_object"], part["single_object"])]
+    assert widths[0] < 0.6 * widths[1]
+    assert whole["single_object"] == seed_intervals(GENEVAL, rows, repeats)["single_object"]
