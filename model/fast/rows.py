@@ -15,6 +15,7 @@ On a CPU, the kernel depends on the shape:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,8 +66,16 @@ def row_block() -> RowBlock | None:
 def same_bits() -> bool:
     """Whether images, replies and features on this CPU in float32 are bit-identical in any batch.
 
-    This checks rows of products, and attention of several samples with and without padding."""
-    return row_block() is not None and _attention_holds(torch.get_num_threads())
+    This checks rows of products, and attention of several samples with and without padding. On
+    several threads MKL promises equal bits from call to call in its reproducible mode only
+    (``MKL_CBWR``), so without it nothing is promised, whatever one measurement finds."""
+    threads = torch.get_num_threads()
+    return _repeats(threads) and row_block() is not None and _attention_holds(threads)
+
+
+def _repeats(threads: int) -> bool:
+    mode = os.environ.get("MKL_CBWR", "").upper()
+    return threads == 1 or not torch.backends.mkl.is_available() or mode not in ("", "OFF")
 
 
 @lru_cache

@@ -127,6 +127,29 @@ def test_what_holds_is_found_by_measuring(
     assert rows._row_block.__wrapped__(1) == found
 
 
+@pytest.mark.parametrize(
+    ("mode", "threads", "mkl", "promised"),
+    [
+        ("AVX2,STRICT", 2, True, True),
+        ("OFF", 2, True, False),
+        (None, 2, True, False),
+        (None, 1, True, True),
+        (None, 2, False, True),
+    ],
+)
+def test_on_several_threads_mkl_promises_equal_bits_in_its_reproducible_mode_only(
+    monkeypatch: pytest.MonkeyPatch, mode: str | None, threads: int, mkl: bool, promised: bool
+) -> None:
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("MKL_CBWR", mode)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(rows, "row_block", lambda: RowBlock(4))
+    monkeypatch.setattr(rows, "_attention_holds", lambda _: True)
+    assert same_bits() is promised
+
+
 def test_a_model_s_layers_all_go_by_rows(mini: Any) -> None:
     names = {type(m).__module__ + "." + type(m).__name__ for m in mini.pipeline.model.modules()}
     ours = {name for name in names if "Linear" in name or "SiLU" in name}
