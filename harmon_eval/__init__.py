@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,8 @@ def evaluate(
             tasks=tasks,
             suite=suite,
             settings=RunSettings(seed, limit, batch_size, exact),
-            data=None if data is None else Path(data),
-            output=None if output is None else Path(output),
+            data=None if data is None else _path("data", data),
+            output=None if output is None else _path("output", output),
             fresh=fresh,
             instruments=instruments or {},
             predict_only=predict_only,
@@ -76,13 +77,21 @@ def evaluate(
     return Run(outcome.folder.path, tasks if isinstance(tasks, Mapping) else None, outcome.code)
 
 
+def _path(name: str, value: object) -> Path:
+    from harmon_eval.core import UserError
+
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise UserError(f"{name} is {value!r}: give a path")
+    return Path(value)
+
+
 def load(path: Path | str, tasks: Mapping[str, Task] | None = None) -> Run:
     """The run in a folder. ``tasks`` are those of it that were given to ``evaluate`` as objects.
 
     Raises UserError for what is no run folder."""
     from harmon_eval.report.results import Run
 
-    return Run(Path(path), tasks)
+    return Run(_path("path", path), tasks)
 
 
 def compare(

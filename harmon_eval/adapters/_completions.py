@@ -10,12 +10,25 @@ from typing import Any
 from harmon_eval.core import Reply
 
 # Values of finish_reason, in the words of several servers.
-CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+CUT = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "max_completion_tokens", "model_length"),
+        *("error_limit", "model_context_window_exceeded", "incomplete", "repetition"),
+    }
+)
 HELD_BACK = frozenset(
-    {"content_filter", "safety", "blocklist", "prohibited_content", "recitation", "spii"}
+    {
+        *("content_filter", "content_filtered", "safety", "image_safety", "blocklist", "spii"),
+        *("prohibited_content", "recitation", "sensitive", "error_toxic", "guardrail_intervened"),
+    }
 )
 REFUSED = frozenset({"refusal"})
-BROKEN = frozenset({"error", "abort", "aborted"})
+BROKEN = frozenset(
+    {
+        *("error", "abort", "aborted", "canceled", "cancelled", "timeout", "network_error"),
+        "insufficient_system_resource",
+    }
+)
 
 
 class NoCompletion(Exception):

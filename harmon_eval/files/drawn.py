@@ -85,7 +85,7 @@ def _entries(listed: Path) -> Sequence[Mapping[str, Any]]:
         if isinstance(values, dict):
             return [{"file": file, "prompt": prompt} for file, prompt in values.items()]
         return list(values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{listed} cannot be read ({type(error).__name__}: {error})") from None
 
 
@@ -98,7 +98,7 @@ def _of_harmon(folder: Path) -> list[Drawn]:
             continue
         try:
             prompt = json.loads(read_text(beside))["prompt"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
         if isinstance(prompt, str):
             found.append(Drawn(file, prompt, grid=True))
@@ -115,6 +115,8 @@ def _of_layouts(folder: Path) -> list[Drawn]:
 
 def inside(folder: Path, file: Path) -> Path:
     """The file; pictures are untrusted, so neither ``..`` nor a link may lead out of the folder."""
+    if "\0" in str(file):
+        raise UserError(f"{str(file)[:80]!r} is no name of a file")
     if file.resolve().is_relative_to(folder.resolve()):
         return file
     what = "is a link and lies" if file.is_symlink() else "lies"

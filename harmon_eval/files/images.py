@@ -59,7 +59,10 @@ def _begun(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            source = _of_row(path) if path.parent.suffix in TABLES else path
+            of_row = path.parent.suffix in TABLES
+            if not of_row and path.exists() and not path.is_file():  # a pipe would be waited for
+                raise Unscorable(f"{path.name} cannot be read as an image: it is no file")
+            source = _of_row(path) if of_row else path
             return Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
@@ -112,8 +115,9 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def plain(image: Image.Image) -> bool:
-    """Whether any reader sees in its file what ours does: 8 bit, opaque, not to be turned."""
-    opaque = not image.has_transparency_data
+    """Whether any reader sees in its file what ours does: one picture of 8 bit, opaque, not to be
+    turned."""
+    opaque = not image.has_transparency_data and not getattr(image, "is_animated", False)
     return image.mode in ("RGB", "L", "P") and opaque and not _turned(image)
 
 

@@ -68,8 +68,19 @@ def _json_lines(file: Path, text: str) -> Iterator[Any]:
             if line.strip():
                 yield json.loads(line)
         except (ValueError, RecursionError) as error:
+            if _is_object(text):
+                raise UserError(
+                    f"{file} holds one object: give a list of objects, or one object a line"
+                ) from None
             cause = getattr(error, "msg", error)
             raise UserError(f"{file}, line {number} is no JSON ({cause}): mend it") from None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def field(row: Mapping[str, Any], name: str, where: str) -> str:

@@ -178,7 +178,7 @@ class Judge:
         return failures
 
     def _pay(self, batch: Sequence[tuple[str, Judged]]) -> dict[str, Exception]:
-        worst = sum(self._dollars(tokens(r), most_tokens(r)) for _, r in batch)
+        worst = sum(self._dollars(tokens(r), self._most_tokens(r)) for _, r in batch)
         with self._lock:
             if self.budget is not None and self._spent + self._reserved + worst > self.budget:
                 raise BudgetSpent(
@@ -203,6 +203,12 @@ class Judge:
                 self._reserved -= worst
                 self._spent += paid
         return failures
+
+    def _most_tokens(self, request: Judged) -> int:
+        """Of a reply: what the fields of the request say, or the request itself."""
+        fields = getattr(self.responder, "fields", {})
+        given = [fields.get(name) for name in ("max_completion_tokens", "max_tokens")]
+        return next((n for n in given if isinstance(n, int)), most_tokens(request))
 
     def _dollars(self, tokens_in: int, tokens_out: int) -> float:
         per_in, per_out = self.price or (0.0, 0.0)

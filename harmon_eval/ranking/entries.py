@@ -55,13 +55,19 @@ def entries(
 ) -> pd.DataFrame:
     """All numbers of these runs and of published models, for all tasks or for some.
 
-    Raises UserError for an unknown model or a path that is not a run folder with results."""
+    Raises UserError for an unknown model, a task that nobody has numbers of, or a path that is not
+    a run folder with results."""
     frames = [measured(runs)]
     if baselines:
         frames.append(quoted(baselines, public_only))
     found = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     found = found.astype(dict.fromkeys(("value", "worst", "low", "high"), float))
-    return found[found["task"].isin(tasks)] if tasks else found
+    if not tasks:
+        return found
+    if unknown := sorted({*tasks} - {*found["task"]}):
+        known = ", ".join(sorted(set(found["task"])))
+        raise UserError(f"there are no numbers of task {unknown[0]!r}: there are those of {known}")
+    return found[found["task"].isin(tasks)]
 
 
 def measured(runs: Sequence[Path]) -> pd.DataFrame:

@@ -29,6 +29,11 @@ _BEGIN, _END = (
 _UNSEEN = re.compile(r"<\|[\w ]{1,40}\|>|</?s>|[\s\u200b-\u200d\u2060\ufeff]+")
 
 
+# What models put around the whole answer; the second is GLM's.
+AROUND = (("<answer>", "</answer>"), ("<|begin_of_box|>", "<|end_of_box|>"))
+# A token of the chat's form that a server has not taken off.
+_FORM = re.compile(r"<\|(?!(?:begin|end)_of_box)[\w ]{1,40}\|>|</?s>|<end_of_turn>|<eos>")
+_FORM_END = re.compile(rf"(?:{_FORM.pattern})\Z")
 # An answer that no further token takes back: yes or no; a letter before a mark that closes it; a
 # letter or number that is the whole first line, or is said again and again.
 _OPENING = re.compile(
@@ -92,4 +97,31 @@ def _after_thought(reply: str) -> str:
     if not _UNSEEN.sub("", rest):
         after = " after its thought" if end else ""
         raise Unscorable(f"the reply is empty{after}", reply)
-    return rest
+    bare = _bare(rest)
+    if not bare:
+        raise Unscorable("the reply is empty", reply)
+    return rest if bare == rest.strip() else bare
+
+
+def _bare(text: str) -> str:
+    """Without tokens of the chat's form at its ends ("No<|im_end|>" is a no), and without the marks
+    that some models put around the whole answer."""
+    text = text.strip()
+    for _ in range(8):
+        begin, end = _FORM.match(text), _FORM_END.search(text, max(0, len(text) - 64))
+        around = next((pair for pair in AROUND if _is_around(pair, text)), None)
+        if around:
+            text = text[len(around[0]) : len(text) - len(around[1])].strip()
+        elif end:
+            text = text[: end.start()].strip()
+        elif begin:
+            text = text[begin.end() :].strip()
+        else:
+            break
+    return text
+
+
+def _is_around(marks: tuple[str, str], text: str) -> bool:
+    begin, end = marks
+    inside = text[len(begin) : len(text) - len(end)]
+    return text.startswith(begin) and text.endswith(end) and begin not in inside

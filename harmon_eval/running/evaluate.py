@@ -50,6 +50,18 @@ class Request:
     predict_only: bool = False
     pool: Pool = field(default_factory=Pool)
 
+    def __post_init__(self) -> None:
+        """Raises UserError for values of another type, which come from Python."""
+        for name, kinds, wanted in (
+            ("given", (Mapping,), "a dictionary"),
+            ("instruments", (Mapping,), "a dictionary"),
+            ("tasks", (str, Sequence, Mapping), "a name, a list of names, or a dictionary"),
+            ("suite", (str,), "its name"),
+        ):
+            if not isinstance(value := getattr(self, name), kinds):
+                said = "settings" if name == "given" else name
+                raise UserError(f"{said} is a {type(value).__name__}: give {wanted}")
+
     @property
     def every_task(self) -> bool:
         return isinstance(self.tasks, str) and self.tasks.strip() == "all"
@@ -105,6 +117,10 @@ def task_list(given: str | Sequence[str]) -> list[str]:
 
     Raises UserError."""
     parts = given.split(",") if isinstance(given, str) else given
+    if other := [part for part in parts if not isinstance(part, str)]:
+        raise UserError(
+            f"tasks holds a {type(other[0]).__name__}: give names, or a dictionary of name and task"
+        )
     names = list(dict.fromkeys(name.strip() for name in parts if name.strip()))
     if not names:
         raise UserError("--tasks names no task: give A,B or leave it out for all")

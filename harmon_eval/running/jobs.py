@@ -32,6 +32,11 @@ class RunSettings:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("limit", "seed", "batch_size"):
+            value = getattr(self, name)
+            if (value is None and name == "limit") or type(value) is int:
+                continue
+            raise UserError(f"--{name.replace('_', '-')} {value!r}: must be a whole number (int)")
         if self.limit is not None and self.limit < 1:
             raise UserError(f"--limit {self.limit}: must be at least 1, or left out for all")
         if not 0 <= self.seed < 2**63:
@@ -151,8 +156,8 @@ def select(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
         strata.setdefault(sample.stratum, {})[sample.group] = None
     queues = [sorted(strata[name], key=_shuffled) for name in sorted(strata)]
     turns = ((name, turn) for turn in range(max(map(len, queues))) for name in range(len(queues)))
-    chosen = [queues[name][turn] for name, turn in turns if turn < len(queues[name])][:limit]
-    wanted = set(chosen)
+    chosen = dict.fromkeys(queues[name][turn] for name, turn in turns if turn < len(queues[name]))
+    wanted = {*list(chosen)[:limit]}  # a group may lie in several strata
     return [sample for sample in samples if sample.group in wanted]
 
 

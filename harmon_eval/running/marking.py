@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RESERVED = {"id", "group", "stratum", "response"}
 MARK_BATCH = 32
 FLUSH_SECONDS = 1.0
+MARK_COLUMNS = ("correct", "score")
 RAW = "raw_reply"  # the column with what was said, where that is not what the task has read
 
 
@@ -247,4 +248,13 @@ def _mark(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Se
         raise UserError(f"the task gave {len(rows)} rows for {len(answers)} answers: fix its mark")
     if taken := RESERVED & {name for row in rows for name in row}:
         raise UserError(f"the task's rows hold {min(taken)!r}, which the runner writes: rename it")
-    return rows
+    return [_that_is_a_mark(row) for row in rows]
+
+
+def _that_is_a_mark(row: Row) -> Row:
+    """The row; unscored where what stands for its mark is no number."""
+    for name in MARK_COLUMNS:
+        value = row.get(name)
+        if isinstance(value, float | np.floating) and not np.isfinite(value):
+            return {**row, name: None, "unscored": f"the mark {name!r} is {value}"}
+    return row

@@ -21,6 +21,7 @@ from harmon_eval.files.question_files import MAX_REFERENCE, find_image, read_tab
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.vqa.columns import Columns, numbered, say, understood
+from harmon_eval.tasks.vqa.markers import placed
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_ID = 150
@@ -64,21 +65,29 @@ def read_questions(file: Path) -> Iterator[Question]:
         files = [next(kept) if isinstance(c, bytes) else _found(c, file, where) for c in own]
         names = [f.name if isinstance(c, bytes) else c for c, f in zip(own, files, strict=True)]
         options = _options(row, columns, where)
+        own_group = row.get(columns.group)
+        group = "+".join(names) or str(number) if _is_empty(own_group) else str(own_group)
+        hint = "\n".join(_text(row, h, where) for h in columns.hints if not _is_empty(row.get(h)))
+        texts = [hint, _text(row, columns.question, where), *options.values()]
+        (hint, text, *shown), images_in_order = placed(texts, files, where)
         yield Question(
             id=_id(row.get(columns.id), number),
-            text=_text(row, columns.question, where),
+            text=text,
             answers=_answers(row.get(columns.answer), columns.answer, options, where),
-            options=options,
-            images=tuple(files),
-            group=str(row.get(columns.group) or "+".join(names) or number),
-            hint="\n".join(str(row[h]) for h in columns.hints if not _is_empty(row.get(h))),
+            options=dict(zip(options, shown, strict=True)),
+            images=tuple(images_in_order),
+            group=group,
+            hint=hint,
         )
 
 
 def _text(row: Row, name: str, where: str) -> str:
-    if _is_empty(row.get(name)):
+    value = row.get(name)
+    if _is_empty(value):
         raise UserError(f"{where}: the field {name!r} is missing")
-    return str(row[name])
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise UserError(f"{where}: the field {name!r} is no text: {str(value)[:60]!r}")
+    return str(value)
 
 
 def _id(value: Any, number: int) -> str:
@@ -248,6 +257,8 @@ def _answers(value: Any, name: str, options: Mapping[str, str], where: str) -> l
     if isinstance(value, str) and re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
         value, listed = literal_list(value, where), True
     found = list(value) if listed else [value]
+    if any(isinstance(item, bool) for item in found):
+        return _of_boolean(found, options, where)
     if any(isinstance(item, list | tuple | dict | bytes) for item in found):
         raise UserError(f"{where}: {name} holds more than texts: give a text or a list of texts")
     texts = [str(item) for item in found if item is not None and item == item and item != ""]
@@ -261,6 +272,20 @@ def _answers(value: Any, name: str, options: Mapping[str, str], where: str) -> l
             f'or give ["{texts[0].strip()}"] where the letter is what is to be read'
         )
     return texts
+
+
+def _of_boolean(found: list[Any], options: Mapping[str, str], where: str) -> list[str]:
+    """JSON's true is "true" or "yes"; with options, the one of these."""
+    if len(found) != 1:
+        raise UserError(f"{where}: the answer {found!r} is a list with true or false: give texts")
+    words = ["true", "yes"] if found[0] else ["false", "no"]
+    if not options:
+        return words
+    letters = [name for name, text in options.items() if text.strip().casefold() in words]
+    if len(letters) != 1:
+        said = str(found[0]).lower()
+        raise UserError(f"{where}: the answer {said} is none of the options: give a letter")
+    return letters
 
 
 def _letter(answer: str, options: Mapping[str, str], where: str) -> str:

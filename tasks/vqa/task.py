@@ -7,7 +7,8 @@ case:
 - ``image``, ``images``, ``image_path`` and the like: a file beside FILE (in folders too, or behind
   links that lie there), base64 as in VLMEvalKit's tables, bytes in Parquet, or a list of these for
   several pictures. Also ``image_1``, ``image_2`` ... The cell may be empty.
-- ``answer`` or ``answers``: a text, or a list of accepted texts.
+  ``<image>`` or ``<image 2>`` in a text says where a picture belongs; they have to fit.
+- ``answer`` or ``answers``: a text, or a list of accepted texts. JSON's ``true`` is true or yes.
 - For multiple choice ``options`` or ``choices``: a list, an object ``{"A": ...}``, either of them
   written as text, ``cat|dog``, or one option a line. Or columns ``A``, ``B``, ``C`` ...
   (``option_a`` ..., ``option_1`` ...). Up to 26. The answer is then a letter or one of the options;

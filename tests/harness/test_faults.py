@@ -107,6 +107,24 @@ def test_pictures_and_vectors_of_nan_are_unscored_with_their_reason() -> None:
     assert isinstance(vectors["e"], Unscorable)
 
 
+@pytest.mark.parametrize("name", ["correct", "score"])
+@pytest.mark.parametrize("value", [float("nan"), np.float32("inf")])
+def test_a_mark_that_is_no_number_is_unscored(name: str, value: float) -> None:
+    from harmon_eval.core import About, Answer, Ask, Sample, Task
+    from harmon_eval.running.marking import mark_batch
+
+    task = Task(
+        samples=lambda data: [],
+        mark=lambda answers, instruments: [{name: value}, {name: 1.0}],
+        summarize=lambda rows: {},
+        metrics=(),
+        about=About("none", "1"),
+    )
+    answers = [Answer(Sample(i, Ask("?"), {}, i), "yes") for i in "ab"]
+    bad, good = mark_batch(task, {}, answers)
+    assert bad["unscored"] == f"the mark {name!r} is {value}" and "unscored" not in good
+
+
 @pytest.mark.parametrize("error", [RuntimeError, TypeError, OSError, AssertionError, KeyError])
 def test_a_model_that_raises_on_one_sample_goes_on_and_the_score_has_bounds(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]

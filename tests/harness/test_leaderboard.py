@@ -121,7 +121,9 @@ def test_baselines_are_chosen_by_name_or_family(call: Call, written: Callable[..
     public = written("--baselines", "all", "--public-weights", "--tasks", "dpg")
     assert "DALL-E" not in public and "Janus-Pro-7B" in public
     assert call("leaderboard", "--baselines", "no such model").code == 2
-    assert "nothing to show" in call("leaderboard", "--baselines", "janus", "--tasks", "x").err
+    assert (
+        "no numbers of task 'x'" in call("leaderboard", "--baselines", "janus", "--tasks", "x").err
+    )
     assert "no column" in call("leaderboard", "--baselines", "janus", "--sort", "x").err
     assert "must end in" in call("leaderboard", "--baselines", "janus", "--output", "a.pdf").err
 

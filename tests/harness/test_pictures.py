@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,22 @@ def test_a_plain_picture_is_sent_byte_by_byte(tmp_path: Path) -> None:
         Image.new("RGB", (4, 2), "red").save(tmp_path / name)
         sent = base64.b64decode(data_url(tmp_path / name).partition(",")[2])
         assert sent == (tmp_path / name).read_bytes()
+
+
+def test_of_an_animation_the_first_picture_is_sent(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 2), color) for color in ("red", "blue")]
+    for name in ("a.gif", "a.webp", "a.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        sent = base64.b64decode(data_url(tmp_path / name).partition(",")[2])
+        with Image.open(io.BytesIO(sent)) as image:
+            assert image.format == "PNG" and not getattr(image, "is_animated", False)
+            assert image.convert("RGB").getpixel((0, 0))[0] > 250  # type: ignore[index]
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(Unscorable, match=r"a\.png cannot be read as an image: it is no file"):
+        open_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(

@@ -303,8 +303,35 @@ def test_compare_and_leaderboard_give_frames(run: Run, tmp_path: Path) -> None:
     assert {"Mine", "Janus-Pro-7B"} == set(quoted["model"])
     with pytest.raises(UserError, match="no column"):
         harmon_eval.leaderboard(run, sort="speed")
-    with pytest.raises(UserError, match="nothing to show"):
-        harmon_eval.leaderboard(run, tasks="pope")
+    with pytest.raises(UserError, match="no numbers of task 'pope': there are those of"):
+        harmon_eval.leaderboard(run, tasks=["quiz", "pope"])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"limit": "3"}, "--limit '3': must be a whole number"),
+        ({"limit": True}, "--limit True"),
+        ({"seed": 1.5}, "--seed 1.5"),
+        ({"seed": None}, "--seed None"),
+        ({"batch_size": 2.0}, "--batch-size 2.0"),
+        ({"settings": "cfg=3"}, "settings is a str: give a dictionary"),
+        ({"instruments": ["judge"]}, "instruments is a list: give a dictionary"),
+        ({"tasks": 5}, "tasks is a int"),
+        ({"tasks": ["pope", 5]}, "tasks holds a int"),
+        ({"suite": None}, "suite is a NoneType"),
+        ({"output": 5}, "output is 5: give a path"),
+        ({"data": ""}, "data is '': give a path"),
+    ],
+)
+def test_arguments_of_another_type_are_named(
+    tmp_path: Path, given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        harmon_eval.evaluate(Mine(), **{"tasks": TASKS, "output": tmp_path / "run", **given})
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="path is None"):
+        harmon_eval.load(None)  # type: ignore[arg-type]
 
 
 def test_include_makes_a_file_known(tmp_path: Path) -> None:

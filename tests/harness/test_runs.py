@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harmon_eval.core import About, Draw, Metric, Sample, Task, UserError
+from harmon_eval.core import About, Ask, Draw, Metric, Sample, Task, UserError
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
 from harmon_eval.running.results import summarize as summarized
 from harmon_eval.suites import load
@@ -167,6 +167,16 @@ def test_the_limit_does_not_depend_on_order() -> None:
         assert {s.id for s in chosen} == {s.id for s in select(samples[::-1], limit)}
         assert len({s.group for s in chosen}) == min(limit, 9)
         assert [s for s in samples if s in chosen] == chosen
+
+
+def test_a_group_in_several_strata_is_one_of_the_limit() -> None:
+    samples = [
+        Sample(f"{group}/{part}", Ask("?"), {}, group, part)
+        for group in ("a", "b", "c")
+        for part in ("easy", "hard")
+    ]
+    for limit in (1, 2, 3):
+        assert len({s.group for s in select(samples, limit)}) == limit
 
 
 def test_failed_samples_are_unscored_with_their_reason_and_the_rest_is_scored(

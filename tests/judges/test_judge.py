@@ -160,9 +160,24 @@ def test_a_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(tmp_path:
         assert len(rest.verdicts(asks(9), parse_legacy)) == 9 and len(server.requests) == 9
 
 
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_a_budget_counts_on_the_longest_reply_that_the_request_allows(
+    tmp_path: Path, field: str
+) -> None:
+    """A judge that thinks is allowed 8,000 tokens, not the benchmark's few."""
+    with serving(lambda n, body: Act()) as server:
+        options = {"price": (0.0, 1000.0), "budget": 7.0, "body": {field: 8000}}
+        with pytest.raises(BudgetSpent, match=r"8\.000 needed at most"):
+            judge(server.url, tmp_path / "t", **options).verdicts(asks(1), parse_legacy)
+        assert not server.requests
+
+
 def test_options_that_say_too_little_are_refused() -> None:
     with pytest.raises(UserError, match="a budget needs the price"):
         open_instrument("openai:m@http://h/v1", Settings(budget=1.0))
+    for body in ({"max_tokens": None}, {"max_tokens": None, "max_completion_tokens": None}):
+        with pytest.raises(UserError, match="a budget needs a limit of tokens"):
+            open_instrument("openai:m@http://h/v1", Settings((1, 1), 1.0, body))
     with pytest.raises(UserError, match="budget is for an endpoint"):
         open_instrument("scripted", Settings(budget=1.0))
     with pytest.raises(ValueError, match="at least 1"):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from harmon_eval import cli, registry
-from harmon_eval.core import UserError
+from harmon_eval.core import Answer, UserError
 
 ROWS = [
     {"image": "a.png", "question": "What color?", "answer": ["red", "crimson"], "options": None},
@@ -98,3 +98,73 @@ def test_other_files_are_refused(tmp_path: Path, data_at: Any) -> None:
         list(registry.task(f"vqa:{tmp_path / 'mine.xls'}").samples(data_at()))
     with pytest.raises(UserError, match="takes no argument"):
         registry.task("gqa:x")
+
+
+def asked_of(data_at: Any, folder: Path, **row: Any) -> Any:
+    """The one sample of a file with this row."""
+    for name in ("one", "two"):
+        Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+    file = folder / "mine.jsonl"
+    file.write_text(json.dumps({"answer": "a cat", **row}))
+    (sample,) = registry.task(f"vqa:{file}").samples(data_at())
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("question", "images", "parts"),
+    [
+        ("<image>\nWhat is it?", ["one"], ["one", "What is it?"]),
+        ("What is it? <image>", ["one"], ["one", "What is it?"]),
+        ("In <image>, what is it?", ["one"], ["In ", "one", ", what is it?"]),
+        ("<image><image>\nSame?", ["one", "two"], ["one", "two", "\nSame?"]),
+        ("<image 2> or <image_1>?", ["one", "two"], ["two", " or ", "one", "?"]),
+        ("<|image_1|> or <|image_2|>?", ["one", "two"], ["one", " or ", "two", "?"]),
+    ],
+)
+def test_markers_say_where_the_pictures_belong(
+    tmp_path: Path, data_at: Any, question: str, images: list[str], parts: list[str]
+) -> None:
+    """As LLaVA's, MMMU's and Phi's question files have them."""
+    names = [f"{name}.png" for name in images]
+    sample = asked_of(data_at, tmp_path, question=question, images=names)
+    found = [part.stem if isinstance(part, Path) else part for part in sample.request.parts()]
+    found[-1] = found[-1].partition("\nAnswer")[0]
+    assert found == parts
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "<image>What?"}, "<image> in the text and no picture"),
+        ({"question": "<image><image>?", "image": "one.png"}, "do not name each of the 1 pictures"),
+        ({"question": "<image 2>?", "image": "one.png"}, "do not name each"),
+        ({"question": "<image>?", "images": ["one.png", "two.png"]}, "each of the 2 pictures"),
+        ({"question": ["a", "b"]}, "'question' is no text"),
+        ({"question": "q", "hint": {"a": 1}}, "'hint' is no text"),
+        ({"question": "q", "answer": [True, "x"]}, "a list with true or false"),
+        ({"question": "q", "answer": True, "options": ["a", "b"]}, "answer true is none of"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, data_at: Any, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        asked_of(data_at, tmp_path, **row)
+
+
+def test_true_and_false_of_json_are_yes_and_no(tmp_path: Path, data_at: Any) -> None:
+    task = registry.task("vqa")
+    open_one = asked_of(data_at, tmp_path, question="Is it?", answer=True)
+    (row,) = task.mark([Answer(open_one, "Yes.")], {})
+    assert row["correct"]
+    (row,) = task.mark([Answer(open_one, "no")], {})
+    assert not row["correct"]
+    choice = asked_of(data_at, tmp_path, question="Is it?", answer=False, options=["Yes", "No"])
+    assert choice.target["answers"] == ["B"]
+
+
+def test_an_object_over_several_lines_is_named(tmp_path: Path, data_at: Any) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"questions": [{"question": "q", "answer": "a"}]}, indent=2))
+    with pytest.raises(UserError, match="holds one object: give a list of objects"):
+        list(registry.task(f"vqa:{file}").samples(data_at()))

@@ -68,6 +68,11 @@ def _served(argument: str, settings: Settings) -> Judge:
             f"judge=openai:{model}: a budget needs the price, as price=IN:OUT (US dollars for a "
             "million tokens)"
         )
+    limits = [settings.body.get(name, 0) for name in ("max_completion_tokens", "max_tokens")]
+    if settings.budget is not None and None in limits and not any(limits):
+        raise UserError(
+            f"judge=openai:{model}: a budget needs a limit of tokens: give max_tokens a number"
+        )
     concurrency = settings.concurrency or 8
     responder = openai.OpenAIResponder(
         url,
