@@ -56,6 +56,10 @@ RUN = {
     ),
     "python -m harmon_eval report runs/large": "report B",
     "python -m harmon_eval list --pages docs/tasks.md": "list --pages tasks.md",
+    "python -m harmon_eval --tasks checklist:points/checklist.jsonl "
+    "--instrument judge=openai:MODEL@URL": f"--tasks checklist {QUICK}",
+    "python -m harmon_eval --tasks seed:likelihood --limit 20": f"--tasks seed:likelihood {QUICK}",
+    "python -m harmon_eval --tasks geneval2 --limit 8": f"--tasks geneval2 {QUICK}",
     "python -m harmon_eval.model.train stage1 --dry-run": "train stage1 --dry-run",
 }
 JOURNEY = "run in tests/journeys/test_training.py, with a network of a few thousand weights"
@@ -81,6 +85,11 @@ WHY = {
     '--output "$OUTPUT" --baseline "$BASELINE" --gate --tolerance 0.01': LARGE,
     "python -m harmon_eval track CHECKPOINTS --output tracked --tasks geneval --limit 100 "
     "--every 600": JOURNEY,
+    "python -m harmon_eval convert checklist points.csv points/checklist.jsonl": (
+        "run in tests/tasks/test_checklist.py"
+    ),
+    "python -m benchmarks.option_scores": LONG,
+    "python -m benchmarks.coverage_fid": LONG,
     "python -m harmon_eval mark RUN --judge-url URL --budget MORE": (
         "needs a judge; run in tests/judges/test_judge.py"
     ),
