@@ -25,6 +25,8 @@ def read_text(file: Path) -> str:
     """The text of a file in UTF-8, or in what its byte order mark says; the mark is no part of it.
 
     Raises UserError for other encodings."""
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise UserError(f"{file} is no file: put the file there")
     try:
         data = file.read_bytes()
     except OSError as error:

@@ -13,7 +13,6 @@ same everywhere. The references are the photographs of the chosen captions. All 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import Data, Draw, Remote, Sample, Source, UserError
+from harmon_eval.files.question_files import read_json
 from harmon_eval.tasks.coco_fid import mini
 from harmon_eval.tasks.mjhq.task import task as fid_task
 
@@ -49,14 +49,14 @@ def samples(data: Data) -> Iterator[Sample]:
 
 def load_captions(path: Path) -> tuple[dict[int, str], dict[int, tuple[int, str]]]:
     """COCO's annotation file: image id -> file name, and caption id -> (image id, caption)."""
+    content: Any = read_json(path)
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         files = {int(i["id"]): str(i["file_name"]) for i in content["images"]}
         captions = {
             int(a["id"]): (int(a["image_id"]), " ".join(str(a["caption"]).split()))
             for a in content["annotations"]
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a COCO caption file: {error}") from None
     for name in files.values():
         if not re.fullmatch(r"[\w-]+\.(jpg|jpeg|png)", name):

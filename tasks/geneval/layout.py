@@ -15,6 +15,7 @@ from typing import Any
 from harmon_eval.core import Drawn, UserError
 from harmon_eval.files.found import check_one
 from harmon_eval.files.images import SUFFIXES
+from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.tasks.geneval.prompts import RELATIONS, TAGS
 
@@ -39,7 +40,7 @@ def read_folder(folder: Path, names: str = ORIGINAL) -> list[tuple[dict[str, Any
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: give GenEval's image folder, which holds 00000/ ...")
     pairs = []
-    for prompt in sorted(path for path in folder.iterdir() if path.name.isdigit()):
+    for prompt in sorted(path for path in folder.iterdir() if path.name.isdecimal()):
         if not prompt.is_dir():
             continue
         file = prompt / "metadata.jsonl"
@@ -92,12 +93,9 @@ def _read(folder: Path) -> list[tuple[dict[str, Any], Path, str]]:
 
 
 def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{file} is missing: it holds GenEval's metadata of the prompt") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as UTF-8 text: {error}") from None
+    if not file.exists():
+        raise UserError(f"{file} is missing: it holds GenEval's metadata of the prompt")
+    return read_text(file)
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:

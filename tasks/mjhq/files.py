@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from harmon_eval.core import Drawn, Remote, Source, UserError
 from harmon_eval.files.found import find_suffix, pictures
+from harmon_eval.files.question_files import read_json
 
 METADATA, IMAGES = "meta_data.json", "mjhq30k_imgs"
 CATEGORIES = (
@@ -34,10 +34,7 @@ OFFICIAL = Source(
 
 def load_prompts(path: Path) -> dict[str, tuple[str, str]]:
     """``meta_data.json`` as key -> (category, prompt). Raises UserError that names the flaw."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    content = read_json(path)
     entries = {}
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold one object: key -> category and prompt")
@@ -79,10 +76,10 @@ def read_images(folder: Path) -> list[Drawn] | None:
 
 
 def _listed(file: Path) -> Iterator[Drawn]:
+    content = read_json(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
         entries = [(str(v["prompt"]), f"{v['category']}/{key}") for key, v in content.items()]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file} cannot be read ({type(error).__name__}: {error})") from None
     for prompt, name in entries:
         yield Drawn(find_suffix(file.parent / name), prompt, name)

@@ -30,6 +30,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.files.question_files import read_json
 from harmon_eval.instruments.judging import Verdict, judge_of
 from harmon_eval.metrics.rows import of
 from harmon_eval.metrics.shares import mean_of, share
@@ -98,12 +99,9 @@ def read_records(folder: Path, release: Release) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for name in release.files:
         file = folder / name
-        try:
-            records = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{file} is missing: put it beside the other files of WISE") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read as JSON: {error}") from None
+        if not file.exists():
+            raise UserError(f"{file} is missing: put it beside the other files of WISE")
+        records = read_json(file)
         if not isinstance(records, list):
             raise UserError(f"{file} must hold a list of records")
         for number, record in enumerate(records, start=1):

@@ -135,7 +135,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "evaluation_metadata.jsonl"
     with pytest.raises(UserError, match="is missing"):
         read_metadata(file)
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(b"caf\xe9")
     with pytest.raises(UserError, match="UTF-8"):
         read_metadata(file)
 
