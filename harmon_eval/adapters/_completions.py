@@ -55,9 +55,9 @@ def read_reply(content: bytes) -> Reply:
         raise NoCompletion("a web page and no chat completion: does the URL end in /v1?", False)
     try:
         answer = json.loads(content)
-        _raise_error(answer)
+        raise_error(answer)
         choice = answer["choices"][0]
-        _raise_error(choice)
+        raise_error(choice)
         finish = str(choice.get("finish_reason") or "").lower()
         if finish in BROKEN:
             raise NoCompletion(f"finish_reason {finish!r}")
@@ -107,7 +107,7 @@ def _count(usage: Any, name: str) -> int:
     return value if isinstance(value, int) and 0 <= value < 2**53 else 0
 
 
-def _raise_error(found: Any) -> None:
+def raise_error(found: Any) -> None:
     """Raises ErrorBody for the forms that servers give an error."""
     if not isinstance(found, dict):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +54,10 @@ class Received:
     content: bytes
 
 
+# The name of a form's field, and the file's name, bytes and media type.
+Upload = tuple[str, tuple[str, bytes, str]]
+
+
 class Connection:
     """``POST`` to the addresses below ``url``. Raises UserError where nothing can be sent."""
 
@@ -62,11 +66,12 @@ class Connection:
         limits = httpx2.Limits(max_connections=patience.concurrency)
         self._proxy = proxy_for(self.url)
         try:
-            self._client = httpx2.Client(
-                headers=headers,
-                timeout=patience.timeout,
-                limits=limits,
-                trust_env=not own_machine(self.url),
+            own = own_machine(self.url)
+            self._client, self._without_key = (
+                httpx2.Client(
+                    headers=sent, timeout=patience.timeout, limits=limits, trust_env=not own
+                )
+                for sent in (headers, {})
             )
         except ImportError:
             raise UserError(
@@ -82,23 +87,49 @@ class Connection:
     def post(self, path: str, body: Mapping[str, Any]) -> Received:
         """Raises Transient where no reply came, or it was too long in coming, and EndpointError
         where it is too large."""
+        return self._sent("POST", f"{self.url}{path}", json=body)
+
+    def post_form(self, path: str, fields: Mapping[str, str], files: Sequence[Upload]) -> Received:
+        """The same as a form with files (multipart/form-data)."""
+        return self._sent("POST", f"{self.url}{path}", data=dict(fields), files=list(files))
+
+    def fetch(self, url: str, any_host: bool = False) -> Received:
+        """A file that a reply names by its URL; redirects are not followed.
+
+        Raises EndpointError for a URL of another host or port, unless ``any_host`` allows it; that
+        gets no key. Raises as ``post`` does."""
+        own = _origin(url) == _origin(self.url)
+        if not (own or any_host):
+            raise EndpointError(
+                f"the reply names an image at {urlsplit(url).netloc[:80]!r}, another host than "
+                f"{self.url}: allow it with any_host=true, or ask for response_format=b64_json"
+            )
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise EndpointError(f"the reply names an image at {url[:80]!r}, which is no URL")
+        return self._sent("GET", url, client=self._client if own else self._without_key)
+
+    def _sent(
+        self, method: str, url: str, client: httpx2.Client | None = None, **content: Any
+    ) -> Received:
         end = time.monotonic() + self.patience.timeout
-        content = bytearray()
+        received = bytearray()
         try:
-            with self._client.stream("POST", f"{self.url}{path}", json=body) as response:
+            with (client or self._client).stream(method, url, **content) as response:
                 for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > self.patience.largest:
+                    received += chunk
+                    if len(received) > self.patience.largest:
                         raise EndpointError(
                             f"the reply has more than {self.patience.largest} bytes and is not read"
                         )
                     if time.monotonic() > end:
                         raise Transient(f"Timeout: no end after {self.patience.timeout:g} s")
-                return Received(response.status_code, response.headers, bytes(content))
+                return Received(response.status_code, response.headers, bytes(received))
         except httpx2.ConnectError as error:
             raise Transient(self._words(error), reached=False) from None
         except httpx2.RequestError as error:
             raise Transient(self._words(error)) from None
+        except (ValueError, httpx2.InvalidURL) as error:
+            raise EndpointError(f"{url[:80]!r} cannot be asked ({error})") from None
 
     def unreachable(self, reason: str) -> str:
         """What to tell people of an endpoint that cannot be reached."""
@@ -115,6 +146,16 @@ class Connection:
 
     def _words(self, error: Exception) -> str:
         return f"{type(error).__name__}: {error}" + (f", by {self._proxy}" if self._proxy else "")
+
+
+def _origin(url: str) -> tuple[str, int | None]:
+    """Host and port; an impossible one for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        usual = {"http": 80, "https": 443}.get(parts.scheme)
+        return (parts.hostname or "").rstrip("."), parts.port or usual
+    except ValueError:
+        return "", -1
 
 
 def own_machine(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Any OpenAI-compatible endpoint (OpenAI, vLLM, SGLang, llama.cpp ...): ``openai:MODEL@URL``.
 
-A model under test that answers questions, and the usual judge. The key is read from the
-environment, is sent in the header of a request, and stands nowhere else.
+A model under test that answers questions, draws and edits, and the usual judge. The key is read
+from the environment, is sent in the header of a request, and stands nowhere else.
 """
 
 from __future__ import annotations
@@ -9,34 +9,65 @@ from __future__ import annotations
 import base64
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeVar
+
+from PIL import Image
 
 from harmon_eval.adapters._completions import ErrorBody, NoCompletion, read_reply
-from harmon_eval.adapters._endpoint import KEY, Connection, EndpointError, Patience, Transient
-from harmon_eval.core import Ask, Reply, Responder, Unscorable, UserError
+from harmon_eval.adapters._endpoint import (
+    KEY,
+    Connection,
+    EndpointError,
+    Patience,
+    Received,
+    Transient,
+)
+from harmon_eval.adapters._image_endpoint import (
+    EDIT,
+    GENERATE,
+    OF_CHATS,
+    as_form,
+    read_image,
+    uploads,
+)
+from harmon_eval.adapters._retrying import RETRIED, Failures, retry_after
+from harmon_eval.core import Ask, Draw, Edit, Reply, Responder, Unscorable, UserError
 from harmon_eval.files.images import open_image, plain, upright
 from harmon_eval.settings import check_range
 from harmon_eval.store.redact import shown
 
+R = TypeVar("R")
+T = TypeVar("T")
 DEFAULT_URL = "https://api.openai.com/v1"
-# Worth another attempt; anything else would only fail again.
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = frozenset({401, 402, 403, 404})
 SENT_AS_THEY_ARE = ("PNG", "JPEG", "GIF", "WEBP")
 # Fields that the adapter itself fills in, or that would give another kind of answer.
 OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "functions")
-# So many equal failures one after the other end a run: before the first answer, and after it.
-FEW, MANY = 3, 10
+LARGEST = 2**26  # bytes of a reply that may hold an image
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How images are asked for. ``any_host``: URLs in replies may lead to other hosts, which get no
+    key. ``send_seed``: the sample's seed goes into the request."""
+
+    size: str | None = None
+    response_format: str | None = None
+    send_seed: bool = False
+    any_host: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Those that differ from the endpoint's own ways, for the provenance."""
+        values = {"size": self.size, "response_format": self.response_format}
+        values |= {"send_seed": self.send_seed or None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class OpenAIResponder(Responder):
@@ -57,6 +88,7 @@ class OpenAIResponder(Responder):
         body: Mapping[str, Any] | None = None,
         text_first: bool = False,
         patience: Patience | None = None,
+        images: ImageSettings | None = None,
         option: str = "?body={}",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -65,7 +97,8 @@ class OpenAIResponder(Responder):
             raise UserError(f"the field {own[0]!r} of the request is not to be set: leave it out")
         self.name = model
         self.fields = {"temperature": temperature, **(body or {})}
-        self.settings = shown(self.fields)
+        self.image_settings = images or ImageSettings()
+        self.settings = {**shown(self.fields), **self.image_settings.given()}
         self.text_first, self.option = text_first, option
         self.patience = patience or Patience()
         self._key = next((os.environ[name] for name in keys if os.environ.get(name)), "")
@@ -86,10 +119,23 @@ class OpenAIResponder(Responder):
         """Replies in order, with an exception where one failed.
 
         Raises UserError where nothing was answered because nothing could be."""
+        return self._all(requests, self._reply)
+
+    def draw(self, requests: Sequence[Draw]) -> list[Image.Image | Exception]:
+        """As ``ask``, by ``POST URL/images/generations``."""
+        return self._all(requests, self._drawn)
+
+    def edit(self, requests: Sequence[Edit]) -> list[Image.Image | Exception]:
+        """As ``ask``, by ``POST URL/images/edits``, a form with the source images and the mask."""
+        return self._all(requests, self._edited)
+
+    def _all(
+        self, requests: Sequence[R], answer: Callable[[R], T | Exception]
+    ) -> list[T | Exception]:
         workers = max(1, min(self.patience.concurrency, len(requests)))
         with ThreadPoolExecutor(workers) as pool:
-            replies = list(pool.map(self._reply, requests))
-        if any(isinstance(reply, str) for reply in replies):
+            replies = list(pool.map(answer, requests))
+        if not all(isinstance(reply, Exception) for reply in replies):
             return replies
         for reply in replies:
             if isinstance(reply, UserError):
@@ -97,6 +143,46 @@ class OpenAIResponder(Responder):
         if said := self._failures.uniform(len(replies)):
             raise UserError(self._refuses(said))
         return replies
+
+    def _drawn(self, request: Draw) -> Image.Image | Exception:
+        body = self._image_fields(request.prompt, request.seed)
+        return self._image(lambda: self._connection.post(GENERATE, body))
+
+    def _edited(self, request: Edit) -> Image.Image | Exception:
+        try:
+            files = uploads(request)
+        except Unscorable as error:
+            return error
+        fields = as_form(self._image_fields(request.instruction, request.seed))
+        return self._image(lambda: self._connection.post_form(EDIT, fields, files))
+
+    def _image(self, send: Callable[[], Received]) -> Image.Image | Exception:
+        if self._failures.uniform():
+            return EndpointError(self._failures.said)
+        image = self._attempts(lambda: self._read(send(), self._picture))
+        self._failures.note(image)
+        return image
+
+    def _picture(self, content: bytes) -> Image.Image:
+        return read_image(content, self._fetched)
+
+    def _fetched(self, url: str) -> bytes:
+        """The file at a URL that a reply names. Raises Transient and EndpointError."""
+        received = self._connection.fetch(url, self.image_settings.any_host)
+        if received.status == 200:
+            return received.content
+        named = f"HTTP {received.status} for the image of the reply"
+        raise (Transient if received.status in RETRIED else EndpointError)(named)
+
+    def _image_fields(self, prompt: str, seed: int) -> dict[str, Any]:
+        own = self.image_settings
+        fields: dict[str, Any] = {
+            **{"model": self.name, "prompt": prompt, "n": 1, "size": own.size},
+            "response_format": own.response_format,
+            "seed": seed & (2**31 - 1) if own.send_seed else None,
+            **{name: value for name, value in self.fields.items() if name not in OF_CHATS},
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
     def _refuses(self, said: str) -> str:
         if said.startswith("HTTP 4"):
@@ -112,7 +198,9 @@ class OpenAIResponder(Responder):
             body = self._body(request)
         except Unscorable as error:
             return error
-        reply = self._attempts(body)
+        reply = self._attempts(
+            lambda: self._read(self._connection.post("/chat/completions", body), read_reply)
+        )
         self._failures.note(reply)
         if isinstance(reply, Reply) and reply.cut:
             name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
@@ -122,7 +210,7 @@ class OpenAIResponder(Responder):
             )
         return reply
 
-    def _attempts(self, body: Mapping[str, Any]) -> Reply | Exception:
+    def _attempts(self, send: Callable[[], T]) -> T | Exception:
         problem = Transient("")
         begun = time.monotonic()
         for attempt in range(self.patience.attempts):
@@ -133,7 +221,7 @@ class OpenAIResponder(Responder):
             elif (left := self._resume - time.monotonic()) > 0:
                 self._sleep(left)
             try:
-                return self._post(body)
+                return send()
             except Transient as error:
                 problem = error
             except (EndpointError, UserError) as error:
@@ -174,13 +262,12 @@ class OpenAIResponder(Responder):
             body.setdefault("seed", request.seed & (2**31 - 1))
         return {name: value for name, value in body.items() if value is not None}
 
-    def _post(self, body: Mapping[str, Any]) -> Reply:
+    def _read(self, received: Received, read: Callable[[bytes], T]) -> T:
         """Raises Transient, EndpointError, or UserError for what no request could change."""
-        received = self._connection.post("/chat/completions", body)
         status, said = received.status, self._said(received.content)
         try:
             if status == 200:
-                return read_reply(received.content)
+                return read(received.content)
         except ErrorBody as error:
             # What HTTP calls a success is an error by its own words.
             status, said = error.status, self._said(str(error).encode())
@@ -202,50 +289,6 @@ class OpenAIResponder(Responder):
         """The beginning of an error's text in one line, without the key."""
         text = " ".join(content[:2000].decode(errors="replace").split())
         return (text.replace(self._key, "...") if self._key else text)[:200]
-
-
-class Failures:
-    """How many requests failed in one and the same way, one after the other."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._answered = False
-        self._same, self._count = "", 0
-        self.said = ""
-
-    def note(self, reply: str | Exception) -> None:
-        with self._lock:
-            if isinstance(reply, str):
-                self._answered, self._same, self._count = True, "", 0
-            elif isinstance(reply, EndpointError):
-                # Numbers and long names are of the request: counts, identifiers, times.
-                status, rest = str(reply)[:8], str(reply)[8:]
-                same = status + re.sub(r"\b[\w-]*\d[\w-]*", "#", rest)
-                self._count = self._count + 1 if same == self._same else 1
-                self._same, self.said = same, str(reply)
-
-    def uniform(self, batch: int = 0) -> str:
-        """What all the latest failures say, once they are enough to take it for a rule: a few, or
-        the whole of the first ``batch``."""
-        with self._lock:
-            if self._answered or batch < 2:
-                enough = MANY if self._answered else FEW
-            else:
-                enough = min(FEW, batch)
-            return self.said if self._count >= enough else ""
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that ``Retry-After`` asks for, a number or a date; None where it says nothing."""
-    value = headers.get("Retry-After", "").strip()
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def data_url(path: Path) -> str:
@@ -283,7 +326,10 @@ class Settings:
     ``temperature`` 0 is greedy, ``none`` leaves it out. ``max_tokens`` or its newer name
     ``max_completion_tokens`` stand in for the benchmark's own limit, for models that think first.
     ``enable_thinking`` is the switch of chat templates (vLLM, SGLang). ``body``: any further
-    fields, as JSON; null leaves one out. ``timeout``: seconds for one reply."""
+    fields, as JSON; null leaves one out. ``timeout``: seconds for one reply.
+
+    For images: ``size`` such as 1024x1024, ``response_format``, ``send_seed`` (the endpoint must
+    know the field ``seed``) and ``any_host``, which lets URLs in replies lead to other hosts."""
 
     REFUSES: ClassVar[str] = "the server sets it"
 
@@ -293,6 +339,10 @@ class Settings:
     enable_thinking: bool | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 300.0
+    size: str | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+    send_seed: bool = False
+    any_host: bool = False
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 0)
@@ -324,6 +374,9 @@ def open_model(argument: str, settings: Settings) -> OpenAIResponder:
         model,
         temperature=settings.temperature,
         body={**settings.fields(), **settings.body},
-        patience=Patience(timeout=settings.timeout),
+        patience=Patience(timeout=settings.timeout, largest=LARGEST),
+        images=ImageSettings(
+            settings.size, settings.response_format, settings.send_seed, settings.any_host
+        ),
         option=f"--model 'openai:{model}@{url}?max_completion_tokens=N&temperature=none&body=JSON'",
     )

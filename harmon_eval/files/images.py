@@ -44,33 +44,48 @@ def open_image(path: Path) -> Image.Image:
 
     It has the mode and the orientation of the file: ``read_picture`` gives what it shows. Raises
     Unscorable for what is no sound picture."""
-    image = _begun(path)
+    return _loaded(_begun(path), path.name)
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Decode the bytes of an image file, as ``open_image`` does. Raises Unscorable."""
+    return _loaded(_opened(io.BytesIO(data), name), name)
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
-        raise Unscorable(f"{path.name} has {image.width} x {image.height} pixels: refused")
+        raise Unscorable(f"{name} has {image.width} x {image.height} pixels: refused")
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:
-        raise Unscorable(f"{path.name} cannot be read as an image: {error}") from None
+        raise Unscorable(f"{name} cannot be read as an image: {error}") from None
     return image
 
 
 def _begun(path: Path) -> Image.Image:
     """The image with its header read. Raises Unscorable."""
+    of_row = path.parent.suffix in TABLES
+    if not of_row and path.exists() and not path.is_file():  # a pipe would be waited for
+        raise Unscorable(f"{path.name} cannot be read as an image: it is no file")
+    try:
+        source = _of_row(path) if of_row else path
+    except OSError as error:
+        raise Unscorable(f"{path.name} cannot be read as an image: {error}") from None
+    return _opened(source, path.name)
+
+
+def _opened(source: Path | io.BytesIO, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            of_row = path.parent.suffix in TABLES
-            if not of_row and path.exists() and not path.is_file():  # a pipe would be waited for
-                raise Unscorable(f"{path.name} cannot be read as an image: it is no file")
-            source = _of_row(path) if of_row else path
             return Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
-        raise Unscorable(f"{path.name} cannot be read as an image: it is none of {known}") from None
+        raise Unscorable(f"{name} cannot be read as an image: it is none of {known}") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise Unscorable(f"{path.name} cannot be read as an image: {error}") from None
+        raise Unscorable(f"{name} cannot be read as an image: {error}") from None
     except Image.DecompressionBombError as error:
-        raise Unscorable(f"{path.name} is refused: {error}") from None
+        raise Unscorable(f"{name} is refused: {error}") from None
 
 
 def _of_row(path: Path) -> io.BytesIO:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -44,6 +45,22 @@ class Server:
         return [part["text"] for part in parts if part["type"] == "text"]
 
 
+def fields_of(kind: str, content: bytes) -> dict[str, Any]:
+    """A form by its fields' names; of files a list of bytes."""
+    head = b"Content-Type: " + kind.encode() + b"\r\n\r\n"
+    found: dict[str, Any] = {}
+    for part in message_from_bytes(head + content).get_payload():
+        name, data = (
+            part.get_param("name", header="content-disposition"),
+            part.get_payload(decode=True),
+        )
+        if part.get_filename():
+            found.setdefault(name, []).append(data)
+        else:
+            found[name] = data.decode()
+    return found
+
+
 @contextmanager
 def serving(act: Callable[[int, dict[str, Any]], Act]) -> Iterator[Server]:
     """``act`` gives the answer to the n-th request (from 0)."""
@@ -52,8 +69,16 @@ def serving(act: Callable[[int, dict[str, Any]], Act]) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            form = "multipart/form-data" in self.headers["Content-Type"]
+            self._answer(fields_of(self.headers["Content-Type"], content) if form else content)
+
+        def do_GET(self) -> None:
+            self._answer({"path": self.path})
+
+        def _answer(self, content: bytes | dict[str, Any]) -> None:
             nonlocal busy
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(content) if isinstance(content, bytes) else content
             with lock:
                 number = len(server.requests)
                 server.requests.append(body)
