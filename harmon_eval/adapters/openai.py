@@ -65,8 +65,11 @@ class ImageSettings:
 
     def given(self) -> dict[str, Any]:
         """Those that differ from the endpoint's own ways, for the provenance."""
-        values = {"size": self.size, "response_format": self.response_format}
-        values |= {"send_seed": self.send_seed or None}
+        values: dict[str, Any] = {
+            "size": self.size,
+            "response_format": self.response_format,
+            "send_seed": self.send_seed or None,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
 
