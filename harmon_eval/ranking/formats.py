@@ -15,8 +15,10 @@ from harmon_eval.store.tables import cell as escaped
 LEGEND = (
     "Measured numbers have a 95 % interval; an incomplete run has no value, only n of N. "
     "Quoted numbers are in italics, with their sources in brackets; a range means that sources "
-    "disagree. The best of a column is bold, the second is underlined. ‡ means trained on prompts "
-    "that follow the benchmark's pattern."
+    "disagree. Bold are the best measured value of a column and all that it does not beat (the "
+    "interval of the difference, corrected over the column); a rank is the interval that this "
+    "leaves. Quoted numbers come without intervals, so none of them is marked. Intervals are for "
+    "prompts like these. ‡ means trained on prompts that follow the benchmark's pattern."
 )
 RUN_HEAD = ("model", "run", "settings", "weights", "seed")
 LATEX = {
@@ -69,12 +71,12 @@ def _pipes(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
 def _markdown_cell(cell: Cell) -> str:
     text = escaped(cell.text).replace("*", "\\*").replace("_", "\\_")
     text = f"*{text}*" if cell.quoted and text else text
-    marks = {1: ("**", "**"), 2: ("<u>", "</u>")}.get(cell.rank, ("", ""))
-    return f"{marks[0]}{text}{marks[1]}{_cited(cell)}"
+    mark = "**" * cell.best
+    return f"{mark}{text}{mark}{_cited(cell)}"
 
 
 def latex(board: Board) -> str:
-    """LaTeX that needs only the package booktabs; underlining uses ``\\underline``."""
+    """LaTeX that needs only the package booktabs."""
     parts = []
     for table in board.tables:
         lines = [
@@ -98,8 +100,7 @@ def _latex(text: str) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = _latex(cell.text)
     text = rf"\textit{{{text}}}" if cell.quoted and text else text
-    command = {1: "textbf", 2: "underline"}.get(cell.rank)
-    return (rf"\{command}{{{text}}}" if command else text) + _latex(_cited(cell))
+    return (rf"\textbf{{{text}}}" if cell.best else text) + _latex(_cited(cell))
 
 
 def page(board: Board) -> str:
@@ -128,8 +129,7 @@ def _html(text: str) -> str:
 def _html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     def shown(cell: Cell) -> str:
         text = f"<i>{_html(cell.text)}</i>" if cell.quoted else _html(cell.text)
-        tag = {1: "b", 2: "u"}.get(cell.rank)
-        return (f"<{tag}>{text}</{tag}>" if tag else text) + _html(_cited(cell))
+        return (f"<b>{text}</b>" if cell.best else text) + _html(_cited(cell))
 
     lines = ["<table><tr>" + "".join(f"<th>{_html(name)}</th>" for name in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{shown(c)}</td>" for c in row) + "</tr>" for row in rows]
@@ -148,11 +148,10 @@ def _show(table: Table, console: Console) -> None:
     view = View(title=printable(table.title), title_justify="left")
     for name in table.head:
         view.add_column(printable(name), overflow="fold")
-    styles = {1: "bold", 2: "underline"}
     for row in table.rows:
         cells = []
         for cell in row:
-            style = " ".join(filter(None, (styles.get(cell.rank, ""), "italic" * cell.quoted)))
+            style = " ".join(filter(None, ("bold" * cell.best, "italic" * cell.quoted)))
             text = printable(cell.text)
             text = f"[{style}]{text}[/{style}]" if style and text else text
             cells.append(text + printable(_cited(cell)))

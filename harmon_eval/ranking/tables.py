@@ -10,6 +10,7 @@ import pandas as pd
 
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
+from harmon_eval.ranking.ranks import Rank, ranks
 
 SECTIONS = {
     "generation": ("geneval", "dpg", "wise", "mjhq", "coco30k", "imagenet256"),
@@ -21,10 +22,10 @@ COLUMN = ["task", "protocol", "metric"]
 
 @dataclass(frozen=True)
 class Cell:
-    """``rank`` is 1 for the best value of the column, 2 for the second, and 0 for all others."""
+    """``best``: the value of the column that is best, and all that it does not beat."""
 
     text: str = ""
-    rank: int = 0
+    best: bool = False
     quoted: bool = False
     sources: tuple[int, ...] = ()
 
@@ -115,7 +116,7 @@ def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bo
     """Add one table. Returns whether it has the column ``sort``."""
     keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
     columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
-    ranks = {key: _ranks(columns[key]) for key in keys}
+    places = {key: ranks(columns[key]) for key in keys}
     cells_of = {key: {e["model"]: e for e in columns[key].to_dict("records")} for key in keys}
     by = next((key for key in keys if _is_called(key, sort)), None)
     order = _order(entries, columns[by or keys[0]], sort == "model")
@@ -126,7 +127,7 @@ def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bo
         cells = [Cell(model + " ‡" * (model in pattern), quoted=model in quoted)]
         for key in keys:
             entry = cells_of[key].get(model)
-            cells.append(_cell(made, entry, ranks[key]) if entry else Cell())
+            cells.append(_cell(made, entry, places[key].get(model)) if entry else Cell())
         rows.append(tuple(cells))
     made.tables.append(Table(title, ("model", *_heads(keys, columns, title)), tuple(rows)))
     return by is not None
@@ -138,15 +139,6 @@ def _heads(keys: Sequence[Any], columns: dict[Any, pd.DataFrame], title: str) ->
         arrow = "↑" if columns[key]["higher_is_better"].iloc[0] else "↓"
         inside = title == f"{task} ({protocol})"
         yield f"{metric} {arrow}" if inside else f"{task} {metric} {arrow} ({protocol})"
-
-
-def _ranks(column: pd.DataFrame) -> dict[float, int]:
-    """Rank 1 for the best value and 2 for the second. A range counts as its worse end."""
-    values = sorted(
-        {float(v) for v in column["worst"].dropna()},
-        reverse=bool(column["higher_is_better"].iloc[0]),
-    )
-    return {value: place for place, value in enumerate(values[:2], start=1)}
 
 
 def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[str]:
@@ -165,14 +157,14 @@ def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[s
     return sorted(models, key=key)
 
 
-def _cell(made: Board, entry: dict[Any, Any], ranks: dict[float, int]) -> Cell:
-    worst = entry["worst"]
-    rank = 0 if pd.isna(worst) else ranks.get(float(worst), 0)
+def _cell(made: Board, entry: dict[Any, Any], rank: Rank | None) -> Cell:
     if entry["kind"] == "quoted":
-        return Cell(str(entry["text"]), rank, True, made.cite(entry["sources"]))
+        return Cell(str(entry["text"]), False, True, made.cite(entry["sources"]))
     counted = f"({entry['n']} of {entry['total']}"
     counted += f", {entry['unscored']} unscored)" if entry["unscored"] else ")"
     if pd.isna(entry["value"]):
         return Cell(counted if entry["headline"] else "")
     span = interval(entry["low"], entry["high"])
-    return Cell(" ".join(filter(None, (number(entry["value"]), span))), rank)
+    place = str(rank) if rank and entry["headline"] else ""
+    text = " ".join(filter(None, (number(entry["value"]), span, place)))
+    return Cell(text, rank is not None and rank.best)

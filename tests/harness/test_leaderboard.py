@@ -45,25 +45,26 @@ def test_full_runs_are_ranked_and_a_partial_run_is_blank_with_n_of_total(
     head, *rows = lines(written("noise", "flaky", "few"))
     assert head == ["model", "toy_ask accuracy ↑ (mini, v1)"]
     assert [row[0] for row in rows] == ["scripted (noise)", "scripted (few)", "toy\\_flaky"]
-    assert rows[0][1].startswith("**0.900 [")
+    assert rows[0][1].startswith("0.900 ["), "alone in its column, it beats nothing"
     assert rows[2][1] == "(9 of 10, 1 unscored)", "a gap is not averaged away"
     assert rows[1][1] == "(3 of 10)"
 
 
-def test_best_is_bold_and_second_underlined_in_every_format(
+def test_bold_is_what_the_best_does_not_beat_in_every_format(
     made_run: Made, written: Callable[..., str], call: Call
 ) -> None:
-    for name, right in (("one", 9), ("two", 8), ("three", 7)):
-        made_run(name, [[1]] * right + [[0]] * (10 - right), model=name)
+    for name, right in (("one", 54), ("two", 48), ("three", 12)):
+        made_run(name, [[1]] * right + [[0]] * (60 - right), model=name)
     text = written("three", "two", "one")
     values = {row[0]: row[1] for row in lines(text)[1:]}
     assert list(values) == ["one", "two", "three"]
-    assert values["one"].startswith("**0.900") and values["two"].startswith("<u>0.800")
-    assert values["three"].startswith("0.700")
+    assert values["one"].startswith("**0.900") and values["one"].endswith("rank 1–2**")
+    assert values["two"].startswith("**0.800") and values["two"].endswith("rank 1–2**")
+    assert values["three"].startswith("0.200") and values["three"].endswith("rank 3")
     tex = written("one", "two", "three", suffix="tex")
-    assert r"\textbf{0.900" in tex and r"\underline{0.800" in tex and r"\toprule" in tex
+    assert r"\textbf{0.900" in tex and r"\textbf{0.200" not in tex and r"\toprule" in tex
     page = written("one", "two", "three", suffix="html")
-    assert "<b>0.900" in page and "<u>0.800" in page and "http" not in page
+    assert "<b>0.900" in page and "<b>0.200" not in page and "http" not in page
     assert lines(written("one", "two", "three", "--sort", "model"))[1][0] == "one"
     shown = call("leaderboard", "one", "two")
     assert shown.code == 0 and "0.900" in shown.out
@@ -163,11 +164,11 @@ def test_one_sample_and_the_same_model_with_other_seeds_and_numbers(
     made_run("few", [[1]] * 3, total=10)
     rows = {row[0]: row[1] for row in lines(written("one", "seed", "few"))[1:]}
     assert rows == {
-        "model (one)": "**1.000 [0.025, 1.000]**",
+        "model (one)": "**1.000 [0.025, 1.000] rank 1–2**",
         "model (few)": "(3 of 10)",
         "model (seed)": rows["model (seed)"],
     }
-    assert rows["model (seed)"].startswith("<u>0.500 [")
+    assert rows["model (seed)"].startswith("**0.500 ["), "one sample is no evidence"
 
 
 def test_a_hundred_runs_nothing_scored_and_numbers_that_are_none(
