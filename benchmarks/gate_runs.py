@@ -18,7 +18,8 @@ from harmon_eval import registry
 from harmon_eval.model.checkpoint import BUNDLED
 from harmon_eval.running.evaluate import Request, run
 from harmon_eval.running.jobs import RunSettings
-from harmon_eval.store.run_folder import ROWS, RunFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import ROWS
 
 MODEL = "harmon-mini"
 NOISE = 0.2  # in standard deviations of each matrix

@@ -27,7 +27,7 @@ import io, sys, time
 from pathlib import Path
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import Draw
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 model = ScriptedResponder()
 for side in (64, 512):
     drawn = model.draw([Draw(f"picture {i}", i) for i in range(32)])

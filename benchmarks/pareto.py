@@ -40,7 +40,7 @@ from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.running.evaluate import Request, run
 from harmon_eval.running.jobs import RunSettings
-from harmon_eval.store.run_folder import ROWS
+from harmon_eval.store.task_folder import ROWS
 
 FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, even with one group left out

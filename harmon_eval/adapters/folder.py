@@ -29,7 +29,8 @@ from harmon_eval.files.found import check_one, in_order, pictures
 from harmon_eval.files.grids import SIDE, are_grids, cell
 from harmon_eval.files.images import open_image, read_picture
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import LOG, RunFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import LOG
 
 logger = logging.getLogger(__name__)
 Key = tuple[str, int]  # a prompt and the number of a drawing of it: unique within a task

@@ -11,8 +11,9 @@ import pandas as pd
 from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
 from harmon_eval.ranking.entries import IDENTITY
-from harmon_eval.store.run_folder import ROWS, RunFolder, differing, settings_of
+from harmon_eval.store.run_folder import RunFolder, differing, settings_of
 from harmon_eval.store.tables import results_by_task
+from harmon_eval.store.task_folder import ROWS
 
 
 @dataclass(frozen=True)

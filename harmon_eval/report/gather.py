@@ -16,7 +16,8 @@ from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import RunFolder, TaskFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import TaskFolder
 
 RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored", "missing"
 BETTER, WORSE, CHANGED = "better", "worse", "changed"

@@ -20,7 +20,7 @@ from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds, stamp_of_earlier
 from harmon_eval.store.index import Numbers
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 
 T = TypeVar("T")
 # What a model or an instrument may raise about one sample without ending the run.

@@ -13,7 +13,8 @@ from harmon_eval.running.remark import data_of
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.durable import write_all
 from harmon_eval.store.pngs import png
-from harmon_eval.store.run_folder import RunFolder, check_sample_id
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import check_sample_id
 
 BATCH = 64  # images in memory at a time
 

@@ -16,7 +16,7 @@ from harmon_eval.core import Request, Sample, Task, UserError
 from harmon_eval.running.faults import of_task
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.index import HELD, MadeAgain, repeated
-from harmon_eval.store.run_folder import check_sample_id
+from harmon_eval.store.task_folder import check_sample_id
 from harmon_eval.suites import Suite
 
 

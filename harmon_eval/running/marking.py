@@ -21,7 +21,7 @@ from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.redact import redacted
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
 
 if TYPE_CHECKING:

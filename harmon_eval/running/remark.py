@@ -24,7 +24,8 @@ from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.paths import UnsafePath
-from harmon_eval.store.run_folder import MARKS, METRICS, RunFolder, TaskFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import MARKS, METRICS, TaskFolder
 from harmon_eval.suites import Suite
 
 

@@ -14,7 +14,7 @@ from harmon_eval.metrics.intervals import intervals as intervals_of
 from harmon_eval.running.faults import check_metrics, of_task
 from harmon_eval.running.jobs import Job
 from harmon_eval.store.durable import write_json
-from harmon_eval.store.run_folder import METRICS, TaskFolder
+from harmon_eval.store.task_folder import METRICS, TaskFolder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,8 @@ from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.log import log_entries
 from harmon_eval.store.paths import UnsafePath
-from harmon_eval.store.run_folder import RunFolder, TaskFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from harmon_eval.running.jobs import Job
 from harmon_eval.running.marking import load_instruments, mark_batch, mark_key
 from harmon_eval.running.provenance import accelerator
 from harmon_eval.store.pngs import packed
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
 
 

@@ -15,8 +15,9 @@ from harmon_eval.store import schema
 from harmon_eval.store.durable import read_json, write_whole
 from harmon_eval.store.paths import UnsafePath
 from harmon_eval.store.redact import printable
-from harmon_eval.store.run_folder import METRICS, RunFolder
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.schema import flaw
+from harmon_eval.store.task_folder import METRICS
 
 COLUMNS = (
     "task",

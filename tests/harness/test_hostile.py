@@ -22,8 +22,9 @@ from harmon_eval.core import Draw, Sample, UserError
 from harmon_eval.store.durable import read_json, write_json
 from harmon_eval.store.log import log_line, read_log_line
 from harmon_eval.store.redact import redacted
-from harmon_eval.store.run_folder import RunFolder, TaskFolder
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import defused
+from harmon_eval.store.task_folder import TaskFolder
 
 Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +143,7 @@ def test_rows_that_would_not_fit_into_memory_are_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten million equal numbers are a few kilobytes of Parquet."""
-    monkeypatch.setattr("harmon_eval.store.run_folder.MAX_ROWS_BYTES", 2**20)
+    monkeypatch.setattr("harmon_eval.store.task_folder.MAX_ROWS_BYTES", 2**20)
     monkeypatch.setattr(pd, "read_parquet", None)
     folder = TaskFolder(tmp_path)
     table = pa.table({"id": pa.array(range(1_000_000)), "unscored": [None] * 1_000_000})

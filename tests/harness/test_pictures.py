@@ -26,7 +26,7 @@ from harmon_eval.running.asking import ask_missing
 from harmon_eval.running.engine import Local
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.work import Asking
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 WHITE, RED = [255, 255, 255], [255, 0, 0]

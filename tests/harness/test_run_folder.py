@@ -14,7 +14,8 @@ from PIL import Image
 
 from harmon_eval.core import Answer, Ask, Draw, Sample, UserError
 from harmon_eval.store.durable import write_whole
-from harmon_eval.store.run_folder import RunFolder, TaskFolder, check_sample_id, differing
+from harmon_eval.store.run_folder import RunFolder, differing
+from harmon_eval.store.task_folder import TaskFolder, check_sample_id
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harmon_eval.core import Embed, Sample, UserError
-from harmon_eval.store.run_folder import LOG, TaskFolder
+from harmon_eval.store.task_folder import LOG, TaskFolder
 
 VECTORS = {f"v{i}": np.random.default_rng(i).normal(size=300).astype(np.float32) for i in range(5)}
 

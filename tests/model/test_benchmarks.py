@@ -14,7 +14,7 @@ from benchmarks import compare, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
 from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
-from harmon_eval.store.run_folder import ROWS
+from harmon_eval.store.task_folder import ROWS
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from harmon_eval.instruments.probing.knn import knn_ranks
 from harmon_eval.instruments.probing.table import Table, hold_out, ranks, standardised
 from harmon_eval.metrics.intervals import intervals
 from harmon_eval.running.results import headline
-from harmon_eval.store.run_folder import RunFolder, TaskFolder
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.tasks.linear_probe.folder import Labelled
 
 TASK = registry.task("linear_probe")

@@ -24,7 +24,8 @@ from harmon_eval.instruments.probing.shares import FACT, RANK
 from harmon_eval.instruments.probing.table import Table, head_ranks, stacked, standardised
 from harmon_eval.store.digests import checksum
 from harmon_eval.store.durable import read_json
-from harmon_eval.store.run_folder import MANIFEST, TaskFolder
+from harmon_eval.store.run_folder import MANIFEST
+from harmon_eval.store.task_folder import TaskFolder
 
 if TYPE_CHECKING:
     import pandas as pd
