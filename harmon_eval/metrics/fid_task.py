@@ -175,7 +175,9 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     found = {}
     for name, parts in replicates(rows).items():
         spread = values[f"fid_infinity_spread[{setting}]"] if "_infinity[" in name else 0.0
-        low, high = jackknife_interval(values[name], parts.values, spread / np.sqrt(REPEATS))
+        low, high = jackknife_interval(
+            values[name], parts.values.tolist(), spread / np.sqrt(REPEATS)
+        )
         # A distance cannot be negative, but estimates without its bias can.
         found[name] = max(0.0, low) if name.startswith("fid[") else low, high
     return found

@@ -1,0 +1,131 @@
+"""A judge's mean, corrected by some people's marks, with an interval that covers people's mean.
+
+Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633; tuned: arXiv 2311.01453)
+for any bounded mark, and Rogan and Gladen (1978) with the interval of Lang and Reiczigel (2014) for
+single right-or-wrong marks. Both need that the samples which people marked were chosen at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from harmon_eval.core import Interval, UserError
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """``weight`` is lambda, the judge's share; ``n`` samples have people's marks, ``others`` only
+    the judge's."""
+
+    value: float
+    interval: Interval
+    weight: float
+    n: int
+    others: int
+
+
+def prediction_powered(
+    human: Sequence[float],
+    judge: Sequence[float],
+    judge_alone: Sequence[float],
+    weight: float | None = None,
+    clusters: Sequence[object] | None = None,
+    clusters_alone: Sequence[object] | None = None,
+) -> Corrected:
+    """Mean of people's marks over all samples, from ``human`` and ``judge`` of the same samples and
+    ``judge_alone`` of the others.
+
+    ``weight`` None is tuned; 1 is the plain estimate, 0 the human mean alone. Without
+    ``clusters``, the interval is that of ppi_py: normal, with divisors n. ``clusters`` label
+    samples that hang together (a prompt's images). Then the error is that of the G clusters with
+    divisor G - 2, and the quantile is of t with G - 2 degrees of freedom, because a mean and a
+    weight are fitted to them. Raises UserError for fewer than two marks or clusters."""
+    y, h, rest = (np.asarray(marks, np.float64) for marks in (human, judge, judge_alone))
+    if len(y) != len(h):
+        raise UserError(f"{len(y)} human marks do not fit {len(h)} marks of the judge")
+    if len(y) < 2:
+        raise UserError("a correction needs at least two human marks")
+    n, others = len(y), len(rest)
+    lam = _tuned(y, h, rest) if weight is None else weight
+    if not others:
+        lam = 0.0 if weight is None else weight
+        rest = h[:0]
+    shift = float(rest.mean()) if others else float(h.mean())
+    value = lam * shift + float((y - lam * h).mean())
+    variance = _variance_of_mean(y - lam * h, clusters)
+    if others and lam:
+        variance += lam**2 * _variance_of_mean(rest, clusters_alone)
+    quantile = float(stats.norm.ppf((1 + LEVEL) / 2))
+    if clusters is not None:
+        if (count := len({*clusters})) < 3:
+            raise UserError("a correction needs human marks of at least three prompts")
+        quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 2)) * np.sqrt(count / (count - 2))
+    reach = quantile * float(np.sqrt(variance))
+    return Corrected(value, (value - reach, value + reach), lam, n, others)
+
+
+def _tuned(y: np.ndarray, h: np.ndarray, rest: np.ndarray) -> float:
+    """The weight with the least variance, in 0 ... 1 (divisors as ppi_py has them)."""
+    every = np.concatenate([h, rest])
+    if not len(rest) or not (spread := float(every.var(ddof=1))):
+        return 0.0
+    together = float(((y - y.mean()) * (h - h.mean())).mean())
+    return float(np.clip(together / ((1 + len(h) / len(rest)) * spread), 0.0, 1.0))
+
+
+def _variance_of_mean(marks: np.ndarray, clusters: Sequence[object] | None) -> float:
+    """Divisor n, as in ppi_py; with clusters, of their sums."""
+    deviations = marks - marks.mean()
+    if clusters is not None:
+        _, codes = np.unique(np.asarray(list(map(str, clusters))), return_inverse=True)
+        deviations = np.bincount(codes, weights=deviations)
+    return float(np.square(deviations).sum() / len(marks) ** 2)
+
+
+@dataclass(frozen=True)
+class RoganGladen:
+    """``value`` and ``interval`` are cut to 0 ... 1; ``uncut`` is the point before, to be told."""
+
+    value: float
+    uncut: float
+    interval: Interval
+
+
+def rogan_gladen(
+    apparent: float,
+    n: int,
+    sensitivity: float,
+    positives: int,
+    specificity: float,
+    negatives: int,
+) -> RoganGladen:
+    """Share that is truly right, from the ``apparent`` share of ``n`` marks by a judge.
+
+    Its sensitivity and specificity come from ``positives`` and ``negatives`` that people marked.
+    The marks must be independent. Raises UserError for a judge no better than chance."""
+    if sensitivity + specificity <= 1:
+        raise UserError(
+            f"sensitivity {sensitivity:.3f} + specificity {specificity:.3f} is not above 1: this "
+            "judge's marks say nothing about people's"
+        )
+    if min(n, positives, negatives) < 1:
+        raise UserError("Rogan and Gladen's correction needs marks of both kinds")
+    uncut = (apparent + specificity - 1) / (sensitivity + specificity - 1)
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    se = (positives * sensitivity + 1) / (positives + 2)
+    sp = (negatives * specificity + 1) / (negatives + 2)
+    q = (n * apparent + z * z / 2) / (n + z * z)
+    slope = se + sp - 1
+    theta = (q + sp - 1) / slope
+    of_se, of_sp = se * (1 - se) / (positives + 2), sp * (1 - sp) / (negatives + 2)
+    centre = theta + 2 * z * z * (theta * of_se - (1 - theta) * of_sp)
+    variance = q * (1 - q) / (n + z * z) + theta**2 * of_se + (1 - theta) ** 2 * of_sp
+    reach = z * float(np.sqrt(variance)) / slope
+    low, high = (float(np.clip(end, 0, 1)) for end in (centre - reach, centre + reach))
+    return RoganGladen(float(np.clip(uncut, 0, 1)), uncut, (low, high))

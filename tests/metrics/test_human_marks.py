@@ -1,0 +1,255 @@
+"""Agreement with people and corrected means: against ppi_py, krippendorff, scikit-learn and data.
+
+The numbers of the shipped vectors (``SCORING_VECTORS``) are checked where they are at hand; the
+worked examples always."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harmon_eval.core import UserError
+from harmon_eval.metrics.agreement import (
+    cohen_kappa,
+    fleiss_kappa,
+    gwet_ac1,
+    krippendorff_alpha,
+    pairwise_accuracy,
+    pairwise_agreement,
+    rank_correlations,
+    share_equal,
+)
+from harmon_eval.metrics.corrected import prediction_powered, rogan_gladen
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Any:
+    if "SCORING_VECTORS" not in os.environ:
+        pytest.skip("SCORING_VECTORS names no file")
+    path = Path(os.environ["SCORING_VECTORS"])
+    data = path.read_bytes()
+    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+
+
+def two(both: int, first: int, second: int, neither: int) -> tuple[list[float], list[float]]:
+    a = [1.0] * (both + first) + [0.0] * (second + neither)
+    return a, [1.0] * both + [0.0] * first + [1.0] * second + [0.0] * neither
+
+
+def alpha_of_two(a: list[float], b: list[float]) -> float | None:
+    return krippendorff_alpha(np.array([a, b]).T)
+
+
+def test_two_raters_by_hand() -> None:
+    a, b = two(40, 5, 9, 46)
+    assert share_equal(a, b) == 0.86
+    assert cohen_kappa(a, b) == pytest.approx(0.7194, abs=5e-5)
+    assert gwet_ac1(a, b) == pytest.approx(0.7210, abs=5e-5)
+    assert alpha_of_two(a, b) == pytest.approx(0.7204, abs=5e-5)
+
+
+def test_kappa_falls_with_skew_where_ac1_does_not() -> None:
+    a, b = two(90, 3, 2, 5)
+    assert cohen_kappa(a, b) == pytest.approx(0.64, abs=5e-3)
+    assert gwet_ac1(a, b) == pytest.approx(0.94, abs=5e-3)
+
+
+def test_raters_who_never_vary_have_no_kappa() -> None:
+    assert cohen_kappa([1, 1, 1], [1, 0, 1]) is None
+    assert gwet_ac1([1, 1], [1, 1]) is None
+    assert alpha_of_two([1, 1], [1, 1]) is None
+    assert fleiss_kappa(np.ones((4, 3))) is None
+    assert rank_correlations([1, 1], [0, 1]) is None
+
+
+def test_ratings_with_gaps_count_where_two_are_there() -> None:
+    ratings = np.array([[1, np.nan, 1], [0, 0, 1], [np.nan, np.nan, 1.0]])
+    assert pairwise_agreement(ratings) == pytest.approx((1 + 1 / 3) / 2)
+    assert krippendorff_alpha(ratings) == krippendorff_alpha(ratings[:2])
+
+
+def test_fleiss_kappa_of_the_textbook() -> None:
+    """Fleiss 1971, by hand: two items, three raters; agreement 1 and 1/3."""
+    ratings = np.array([[1, 1, 1], [0, 0, 1.0]])
+    chance = (4 / 6) ** 2 + (2 / 6) ** 2
+    assert fleiss_kappa(ratings) == pytest.approx(((1 + 1 / 3) / 2 - chance) / (1 - chance))
+
+
+def test_prediction_powered_by_hand() -> None:
+    y, h, rest = [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1, 1, 0, 1, 1]
+    assert prediction_powered(y, h, rest, weight=1).value == pytest.approx(0.625)
+    assert prediction_powered(y, h, rest, weight=0).value == 0.5
+    tuned = prediction_powered(y, h, rest)
+    assert tuned.weight == pytest.approx(0.55) and tuned.value == pytest.approx(0.56875)
+
+
+@pytest.mark.parametrize(
+    ("apparent", "n", "se", "positives", "sp", "negatives", "value", "uncut", "interval"),
+    [
+        (0.30, 500, 0.9, 80, 0.85, 60, 0.2, 0.2, (0.0639, 0.2973)),
+        (0.80, 1000, 0.75, 100, 0.9, 100, 1.0, 1.0769, (0.9512, 1.0)),
+        (0.05, 200, 0.9, 50, 0.9, 50, 0.0, -0.0625, (0.0, 0.0372)),
+    ],
+)
+def test_rogan_gladen_by_hand(
+    apparent: float,
+    n: int,
+    se: float,
+    positives: int,
+    sp: float,
+    negatives: int,
+    value: float,
+    uncut: float,
+    interval: tuple[float, float],
+) -> None:
+    found = rogan_gladen(apparent, n, se, positives, sp, negatives)
+    assert (found.value, found.uncut) == pytest.approx((value, uncut), abs=5e-5)
+    assert found.interval == pytest.approx(interval, abs=5e-5)
+
+
+def test_a_judge_no_better_than_chance_is_refused() -> None:
+    with pytest.raises(UserError, match="say nothing about people's"):
+        rogan_gladen(0.5, 100, 0.4, 10, 0.6, 10)
+
+
+def test_a_perfect_judge_adds_its_marks_and_a_judge_of_noise_adds_nothing() -> None:
+    rng = np.random.default_rng(0)
+    truth, noise = rng.random((2, 2000)) < 0.6
+    perfect = prediction_powered(truth[:60], truth[:60], truth[60:], weight=1)
+    assert np.ptp(perfect.interval) == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 1940), rel=0.05)
+    tuned = prediction_powered(truth[:60], noise[:60], noise[60:])
+    alone = prediction_powered(truth[:60], noise[:60], noise[60:], weight=0)
+    assert np.ptp(tuned.interval) == pytest.approx(np.ptp(alone.interval), rel=0.1)
+
+
+def test_ten_equal_marks_of_a_prompt_are_one() -> None:
+    rng = np.random.default_rng(1)
+    y, h = rng.integers(0, 2, (2, 40)).astype(float)
+    once = prediction_powered(y, h, h, 0.5, range(40), range(40))
+    prompts = np.repeat(np.arange(40), 10)
+    tenfold = [np.repeat(marks, 10) for marks in (y, h, h)]
+    ten = prediction_powered(*tenfold, 0.5, prompts, prompts)
+    assert ten.interval == pytest.approx(once.interval)
+    assert np.ptp(prediction_powered(*tenfold, 0.5).interval) < 0.5 * np.ptp(once.interval)
+
+
+def covered(human: np.ndarray, judge: np.ndarray, marked: int, draws: int = 400) -> float:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(draws):
+        order = rng.permutation(len(human))
+        own, rest = order[:marked], order[marked:]
+        low, high = prediction_powered(
+            human[own], judge[own], judge[rest], None, own.tolist(), rest.tolist()
+        ).interval
+        hits += low <= human.mean() <= high
+    return hits / draws
+
+
+def test_the_corrected_interval_covers_peoples_mean_and_the_judges_does_not() -> None:
+    rng = np.random.default_rng(3)
+    human = (rng.random(1000) < 0.6).astype(float)
+    judge = np.where(rng.random(1000) < 0.8, human, 1.0)  # lenient
+    assert 0.92 <= covered(human, judge, 60) <= 0.975
+    assert abs(judge.mean() - human.mean()) > 5 * np.sqrt(judge.var() / 1000)
+
+
+def test_pairs_with_ties_and_the_fitted_threshold() -> None:
+    human, judge = (
+        [4.6667, 3, 3, 2.3333, 4, 4.6667, 4.3333, 3.6667],
+        [*(0.599, 0.599, 0.429, 0.386, 0.878, 0.949, 0.739, 0.663)],
+    )
+    assert pairwise_accuracy(human, judge) == pytest.approx((0.75, 0.0))
+    assert pairwise_accuracy([1, 1, 2], [0.5, 0.51, 0.9]) == pytest.approx((1.0, 0.01))
+
+
+def test_constant_judges_order_nothing_but_ties() -> None:
+    assert pairwise_accuracy([1, 1, 2], [3, 3, 3]) == pytest.approx((1 / 3, 0.0))
+
+
+# -- shipped vectors -----------------------------------------------------------------------------
+
+
+def test_two_raters_equal_the_vectors(vectors: Any) -> None:
+    for known in vectors["calibration"]["two_raters"]:
+        cells = (known[name] for name in ("both_yes", "first_only", "second_only", "both_no"))
+        a, b = two(*cells)
+        assert share_equal(a, b) == pytest.approx(known["agreement"], abs=1e-9)
+        assert gwet_ac1(a, b) == pytest.approx(known["ac1"], abs=1e-9)
+        assert alpha_of_two(a, b) == pytest.approx(known["alpha"], abs=1e-9)
+        if len({*a}) > 1 and len({*b}) > 1:
+            assert cohen_kappa(a, b) == pytest.approx(known["kappa"], abs=1e-9)
+
+
+def test_alpha_and_ordinal_measures_equal_the_vectors(vectors: Any) -> None:
+    known = vectors["calibration"]["alpha"]
+    ratings = np.array(known["ratings"], dtype=float).T
+    for level in ("nominal", "ordinal", "interval"):
+        assert krippendorff_alpha(ratings, level) == pytest.approx(known[level], abs=1e-9)
+    pair = vectors["calibration"]["ordinal_pair"]
+    a, b = pair["a"], pair["b"]
+    assert cohen_kappa(a, b) == pytest.approx(pair["kappa"], abs=1e-9)
+    assert cohen_kappa(a, b, "linear") == pytest.approx(pair["linear"], abs=1e-9)
+    assert cohen_kappa(a, b, "quadratic") == pytest.approx(pair["quadratic"], abs=1e-9)
+    assert rank_correlations(a, b) == pytest.approx((pair["spearman"], pair["tau_b"]), abs=1e-9)
+    for case in vectors["vqascore"]["correlation"]:
+        found = pairwise_accuracy(case["human"], case["metric"])
+        assert found == pytest.approx((case["pairwise_accuracy"], case["epsilon"]), abs=1e-9)
+
+
+def test_corrections_equal_ppi_py_and_lang_reiczigel(vectors: Any) -> None:
+    for known in vectors["calibration"]["prediction_powered"]:
+        data = known["gold"], known["judge"], known["judge_only"]
+        for name, weight in (("classical", 0.0), ("ppi", 1.0), ("tuned", None)):
+            found = prediction_powered(*data, weight)
+            assert found.value == pytest.approx(known[name]["point"], abs=1e-9)
+            assert found.interval == pytest.approx(known[name]["ci95"], abs=1e-9)
+        assert prediction_powered(*data).weight == pytest.approx(known["lambda"], abs=1e-9)
+    for known in vectors["calibration"]["rogan_gladen"]:
+        names = ("apparent", "n", "sensitivity", "n_positive", "specificity", "n_negative")
+        found = rogan_gladen(*(known[name] for name in names))
+        assert found.uncut == pytest.approx(known["point"], abs=1e-9)
+        assert found.interval == pytest.approx(known["ci95"], abs=1e-9)
+
+
+def dsg(vectors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Ratings (800, 5) with gaps, and the score of each judge."""
+    rows = vectors["human_dsg"]["rows"]
+    ratings = np.full((len(rows), 5), np.nan)
+    for place, row in enumerate(rows):
+        ratings[place, : len(row[4])] = [int(digit) for digit in row[4]]
+    return ratings, {
+        "pali17b": np.array([r[2] for r in rows]),
+        "mplug": np.array([r[3] for r in rows]),
+    }
+
+
+def test_the_human_data_of_dsg_is_reproduced(vectors: Any) -> None:
+    ratings, judges = dsg(vectors)
+    expected = vectors["human_dsg"]["expected"]
+    human = np.nanmean(ratings, axis=1)
+    for name, scores in judges.items():
+        found = rank_correlations(human.tolist(), scores.tolist())
+        wanted = expected[name]["spearman"], expected[name]["kendall"]
+        assert found == pytest.approx(wanted, abs=5e-5)
+    for level in ("ordinal", "interval"):
+        alpha = krippendorff_alpha(ratings, level)
+        assert alpha == pytest.approx(expected[f"alpha_{level}"], abs=5e-5)
+    # 60 marks of 800 correct PaLI's mean, which is far off.
+    assert 0.92 <= covered((human - 1) / 4, judges["pali17b"], 60) <= 0.97
+
+
+def test_the_human_data_of_geneval_is_reproduced(vectors: Any) -> None:
+    known = vectors["human_geneval"]
+    ratings = np.array([[int(d) for d in row[2]] for row in known["rows"]], dtype=float)
+    expected = known["expected"]
+    assert pairwise_agreement(ratings) == pytest.approx(expected["pairwise_agreement"], abs=5e-5)
+    assert krippendorff_alpha(ratings) == pytest.approx(expected["alpha_nominal"], abs=5e-5)
+    unanimous = (ratings == ratings[:, :1]).all(axis=1).mean()
+    assert unanimous == pytest.approx(expected["unanimous"], abs=5e-5)
