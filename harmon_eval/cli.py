@@ -27,6 +27,8 @@ COMMANDS = {
     "leaderboard": "show runs beside published results, in tables",
     "compare": "compare two runs sample by sample; exit code 1 if the second is worse",
     "probe": "compare encoders with linear probes, layer by layer, in a table and a plot",
+    "label": "mark samples of a run yourself, in a page on this machine",
+    "calibrate": "compare marks with people's, and correct a mean by them",
     "plan": "compute how many samples are needed to see a difference",
     "track": "evaluate each new checkpoint of a training run and gate it",
     "report": "write one HTML file about a run: scores, plots, images, replies, provenance",

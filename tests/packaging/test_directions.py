@@ -18,7 +18,7 @@ FLOORS = (
     ("store", "metrics", "files", "replies"),
     ("instruments", "adapters", "suites"),
     ("running",),
-    ("comparing", "ranking", "report", "track"),
+    ("comparing", "people", "ranking", "report", "track"),
     ("",),  # the API: harmon_eval itself
     ("commands", "cli", "__main__"),
 )

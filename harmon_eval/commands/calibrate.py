@@ -1,0 +1,58 @@
+"""Compare a run's marks with people's, and correct its headline by them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder with marks by `label`")
+    parser.add_argument("--task", metavar="A", help="default: the only task of the run")
+    parser.add_argument(
+        "--against", type=Path, metavar="RUN", help="read the marks of pairs with this run"
+    )
+    parser.add_argument("--scale", default="", metavar="1-5", help="if marks have several scales")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Raises UserError for a run without marks by people."""
+    from harmon_eval.metrics.text import interval, number
+    from harmon_eval.people.calibration import FILE, calibrate
+    from harmon_eval.report import tables
+    from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import printable
+
+    found = calibrate(
+        arguments.run, arguments.task, arguments.against, arguments.scale, arguments.data
+    )
+    console = open_console()
+    agreed = [
+        {
+            "measure": row.measure,
+            "value": "undefined" if row.value is None else number(row.value),
+            "95 % interval": interval(*(row.interval or (None, None))),
+            "samples": row.n,
+        }
+        for row in found.agreement
+    ]
+    raters = ", ".join(found.raters)
+    tables.print_rows(agreed, f"{found.task}: {found.marked} samples marked by {raters}", console)
+    numbers = [
+        {
+            "metric": row.metric,
+            "value": number(row.value),
+            "95 % interval": interval(*row.interval),
+            "width": number(row.width),
+            "from": row.note,
+        }
+        for row in found.numbers
+    ]
+    if numbers:
+        tables.print_rows(numbers, "corrected by people's marks", console)
+    for remark in found.remarks:
+        console.print(printable(remark), soft_wrap=True, highlight=False)
+    where = f"{arguments.run}/{found.task}/{FILE}"
+    console.print(f"written: {printable(where)}", soft_wrap=True, highlight=False)
+    return 0
