@@ -94,6 +94,13 @@ WHY = {
         "needs a judge; run in tests/judges/test_judge.py"
     ),
     "python -m harmon_eval.suites.mini.measure --scenes 1000": LONG,
+    "python -m benchmarks.coverage_fid": LONG,
+    "python -m harmon_eval label RUN --task dpg --samples 60": (
+        "serves a page until Ctrl-C; run in tests/harness/test_label.py"
+    ),
+    "python -m harmon_eval calibrate RUN --task dpg": (
+        "needs marks by people; run in tests/harness/test_label.py"
+    ),
     "python -m harmon_eval --include brightness.py --tasks brightness": (
         "run in tests/packaging/test_docs.py"
     ),
