@@ -15,23 +15,24 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import fleiss_kappa as _fleiss
 
 Level = Literal["nominal", "ordinal", "interval"]
+Marks = Sequence[float] | np.ndarray
 
 
-def _pair(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _pair(a: Marks, b: Marks) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise ValueError("two raters need one rating each of the same items")
     return first, second
 
 
-def share_equal(a: Sequence[float], b: Sequence[float]) -> float:
+def share_equal(a: Marks, b: Marks) -> float:
     """Share of items that both rate the same."""
     first, second = _pair(a, b)
     return float((first == second).mean())
 
 
 def cohen_kappa(
-    a: Sequence[float], b: Sequence[float], weights: Literal["linear", "quadratic"] | None = None
+    a: Marks, b: Marks, weights: Literal["linear", "quadratic"] | None = None
 ) -> float | None:
     """Cohen's kappa by scikit-learn; None if a rater gave a single value only."""
     first, second = _pair(a, b)
@@ -42,7 +43,7 @@ def cohen_kappa(
     return float(cohen_kappa_score(own, other, labels=range(len(values)), weights=weights))
 
 
-def gwet_ac1(a: Sequence[float], b: Sequence[float]) -> float | None:
+def gwet_ac1(a: Marks, b: Marks) -> float | None:
     """Gwet's AC1 (2008): like kappa, but steady where one answer is rare. None for one category."""
     first, second = _pair(a, b)
     both = np.concatenate([first, second])
@@ -106,7 +107,7 @@ def pairwise_agreement(ratings: np.ndarray) -> float | None:
     return float(np.mean(shares)) if shares else None
 
 
-def rank_correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
+def rank_correlations(a: Marks, b: Marks) -> tuple[float, float] | None:
     """Spearman's rho and Kendall's tau-b; None if either is constant."""
     first, second = _pair(a, b)
     if min(len(np.unique(first)), len(np.unique(second))) < 2:
@@ -116,7 +117,7 @@ def rank_correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float, fl
     )
 
 
-def pairwise_accuracy(human: Sequence[float], judge: Sequence[float]) -> tuple[float, float]:
+def pairwise_accuracy(human: Marks, judge: Marks) -> tuple[float, float]:
     """Share of pairs of items that the judge orders as people do, ties included, and the threshold.
 
     A difference of at most the threshold is a tie for the judge. The threshold is the one that

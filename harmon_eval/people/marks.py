@@ -85,7 +85,7 @@ class HumanMarks:
         """These samples were chosen at random. Raises UserError if another choice was begun."""
         entry = {"choice": list(samples), "seed": seed, **self._kind()}
         known = self.choice()
-        if known and known[: len(samples)] != entry["choice"][: len(known)]:
+        if known and known[: len(samples)] != list(samples)[: len(known)]:
             raise UserError(
                 f"{self.log} holds marks of another random choice: give the same --seed again"
             )
