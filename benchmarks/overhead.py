@@ -48,15 +48,25 @@ for side in (64, 512):
           f"{(store - encode) * a_picture:.2f} ms | {wall * a_picture:.1f} ms |")
 """
 TASK = """
-import os
+import os, time
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About, Ask, Draw, Metric, Sample, Task
 class Large(ScriptedResponder):
+    # As a model on a GPU: it takes seconds a batch, and no time of the processor.
     name, fingerprint = "large", "1"
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+        (self.picture,) = super().draw([Draw("a picture", 1)])
+        self.picture = self.picture.resize((512, 512))
     def draw(self, requests):
-        return [image.resize((512, 512)) for image in super().draw(requests)]
-def open_large():
-    return Large()
+        time.sleep(self.seconds)
+        return [self.picture] * len(requests)
+    def ask(self, requests):
+        time.sleep(self.seconds)
+        return super().ask(requests)
+def open_large(argument):
+    return Large(float(argument))
 N, DRAW = int(os.environ["OVERHEAD_N"]), bool(os.environ.get("OVERHEAD_DRAW"))
 def samples(suite):
     for i in range(N):
@@ -206,28 +216,6 @@ def measure_opening(folder: Path, largest: int) -> None:
     print(f"\nopening a run of {int(found):,} replies ({damaged} damaged): {float(seconds):.1f} s")
 
 
-def measure_workers(folder: Path) -> None:
-    """Wall time of a batch beyond the fixed start: what Ray adds, what a second worker brings."""
-    environment = ours(folder / "workers")
-    print("\n| workers | a batch of 32 replies | a batch of 32 images, 512 px | writer's memory |")
-    print("|---|---|---|---|")
-    kinds = {"replies": ("scripted", "", (1024, 9216)), "images": ("large", "1", (64, 640))}
-    for workers in (0, 1, 2):
-        cells, memory = [], 0.0
-        for kind, (model, draw, sizes) in kinds.items():
-            spent = []
-            for n in sizes:
-                run = [sys.executable, "-m", "harmon_eval", "--model", model, "--tasks", "overhead"]
-                run += ["--output", str(folder / f"{kind}{workers}-{n}")]
-                run += ["--workers", str(workers)] if workers else []
-                more = {"OVERHEAD_N": str(n), "OVERHEAD_DRAW": draw}
-                spent.append(cost(run, folder, **more, **environment))
-            batches = (sizes[1] - sizes[0]) / 32
-            cells.append(f"{(spent[1].wall - spent[0].wall) / batches * 1000:.1f} ms")
-            memory = max(memory, spent[1].memory)
-        print(f"| {workers or 'none'} | {' | '.join(cells)} | {memory:.0f} MB |", flush=True)
-
-
 def measure_images(folder: Path) -> None:
     """Measure storing images durably and only encoding the same images, in turn."""
     root = str(Path(__file__).resolve().parents[1])
@@ -301,15 +289,11 @@ def main() -> None:
         description="cost of the harness itself and of other harnesses"
     )
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
-    parser.add_argument("--workers", action="store_true", help="only what workers on Ray cost")
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)  # inspect looks for its tasks here
-        if arguments.workers:
-            measure_workers(folder)
-            return
         print("| tool | fixed start | per sample | peak memory |\n|---|---|---|---|")
         measure_ours(folder, arguments.largest)
         if arguments.peers:

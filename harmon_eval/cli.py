@@ -112,10 +112,12 @@ def _refuse_launchers(command: str) -> None:
     """Raises UserError under torchrun and ``accelerate launch``: one process writes a run."""
     world = os.environ.get("WORLD_SIZE", "1")
     if command in WORKING and world.isdigit() and int(world) > 1:
+        one_machine = os.environ.get("LOCAL_WORLD_SIZE", world) == world
+        instead = f"--workers {world}" if one_machine else "--ray auto"
         raise UserError(
             f"WORLD_SIZE is {world}, as torchrun and accelerate launch set it, but one process "
-            f"runs a benchmark: `{PROGRAM} {command} --workers {world} ...` starts the workers "
-            "itself (docs/scaling.md)"
+            f"runs a benchmark: `{PROGRAM} {command} {instead} ...` without a launcher starts the "
+            "workers itself (docs/scaling.md)"
         )
 
 

@@ -7,9 +7,10 @@ the sample is unscored. A judge's name is part of the metric's name: other judge
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.replies.thoughts import CutOff, answered
-from harmon_eval.store.judge_log import JUDGE_LOG, JudgeLog, entries, request_key
+from harmon_eval.store.judge_log import JUDGE_LOG, Entry, JudgeLog, entries, request_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,7 @@ class Judge:
         batch: int = 8,
         price: tuple[float, float] | None = None,
         budget: float | None = None,
+        served: bool = False,
     ) -> None:
         self.responder = responder
         self.name = name or responder.name
@@ -83,6 +85,7 @@ class Judge:
         self._asked = _identity(responder, getattr(responder, "fields", responder.settings))
         self.attempts, self.workers, self.batch = attempts, workers, batch
         self.price, self.budget = price, budget
+        self.at_writer = served  # what it costs, and how often it is asked, is counted in one place
         self.silent = ""  # why it must not be asked: then only replies that are here count
         self.log = JudgeLog()
         self._lock = threading.Lock()
@@ -90,16 +93,7 @@ class Judge:
 
     def bound_to(self, folder: Path) -> Judge:
         """This judge with its replies kept in a task's folder; the budget is its run folder's."""
-        bound = Judge(
-            self.responder,
-            name=self.name,
-            attempts=self.attempts,
-            workers=self.workers,
-            batch=self.batch,
-            price=self.price,
-            budget=self.budget,
-        )
-        bound.silent = self.silent
+        bound = copy.copy(self)
         bound.log = JudgeLog(folder / JUDGE_LOG)
         if self.budget is not None:
             logs = folder.parent.glob(f"*/{JUDGE_LOG}")
@@ -108,6 +102,12 @@ class Judge:
                 for path in logs
                 for e in entries(path)
             )
+        return bound
+
+    def elsewhere(self, known: Iterable[Entry]) -> Judge:
+        """This judge in a worker, which knows replies that are kept; its own go back (``log``)."""
+        bound = copy.copy(self)
+        bound.log = JudgeLog(known=known)
         return bound
 
     def verdicts(

@@ -7,6 +7,7 @@ instruments. ``Local`` is here, ``on_ray.OnRay`` needs the package ray.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,15 @@ from typing import Any, Protocol, TypeVar
 
 from harmon_eval.core import UserError
 from harmon_eval.running import stopping
+
+# Ray reads these when it is imported. It sends nothing anywhere and says nothing on the terminal.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+}
+# And gives up on what is no cluster within seconds.
+IMPATIENT = {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_py_gcs_connect_timeout_s": "5"}
 
 T = TypeVar("T")
 A_co = TypeVar("A_co", covariant=True)
@@ -135,6 +145,8 @@ def opened(pool: Pool, run: Path, device: object = None, exact: bool = False) ->
     if pool.local:
         yield Local()
         return
+    for name, value in (QUIET | (IMPATIENT if pool.ray else {})).items():
+        os.environ.setdefault(name, value)
     try:
         from harmon_eval.running.on_ray import OnRay
     except ModuleNotFoundError as error:

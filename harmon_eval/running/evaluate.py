@@ -218,10 +218,10 @@ def with_instruments(
         if engine is None or not engine.remote:
             return preflight.missing(job.task, suite, dry)
         try:
-            kept = engine.facts(MarkingByName.of(job, suite)).kept
+            at_writer = engine.facts(MarkingByName.of(job, suite)).at_writer
         except UserError as error:
             return [str(error)]
-        return preflight.missing(job.task, suite) if kept else []
+        return preflight.missing(job.task, suite) if at_writer else []
 
     return preflight.check(jobs, request.instruments, request.every_task, missing)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.judge_log import JUDGE_LOG, Entry, JudgeLog
 from harmon_eval.store.redact import redacted
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
@@ -32,6 +33,13 @@ MARK_BATCH = 32
 FLUSH_SECONDS = 1.0
 MARK_COLUMNS = ("correct", "score")
 RAW = "raw_reply"  # the column with what was said, where that is not what the task has read
+
+
+class Marked(NamedTuple):
+    """Rows of a batch, and new replies of a judge that does not keep them itself."""
+
+    rows: Sequence[Row]
+    replies: Sequence[tuple[int, Entry]] = ()
 
 
 def mark_key(task: Task, instruments: Instruments) -> dict[str, Any]:
@@ -59,7 +67,7 @@ def load_instruments(task: Task, suite: Suite, folder: TaskFolder | None) -> Ins
 
 def mark_missing(
     task: Task,
-    marking: Work[Answer, Sequence[Row]],
+    marking: Work[Answer, Marked],
     engine: Engine,
     key: Mapping[str, Any],
     folder: TaskFolder,
@@ -86,14 +94,16 @@ def mark_missing(
             if batch := [found for s in left if (found := answers.answer(s)) is not None]:
                 yield batch
 
+    judged = JudgeLog(folder.path / JUDGE_LOG) if engine.remote else JudgeLog()
     waiting: list[pd.DataFrame] = []
     part, flushed = 0, time.monotonic()
     total = sum(s.id in answers and s.id not in done for s in samples)
     with progress.bar("marking", total) as advance, stopping.finishing_batches():
-        for batch, rows in culprits_alone(engine, marking, unmarked()):
-            if isinstance(rows, Lost):
-                rows = [{"unscored": rows.reason}]
-            pairs = [(a.sample, row) for a, row in zip(batch, rows, strict=True)]
+        for batch, given in culprits_alone(engine, marking, unmarked()):
+            if isinstance(given, Lost):
+                given = Marked([{"unscored": given.reason}])
+            judged.keep(given.replies)
+            pairs = [(a.sample, row) for a, row in zip(batch, given.rows, strict=True)]
             waiting.append(_frame(pairs, stamps))
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 folder.add_marks(key, f"{part:06d}", _joined(waiting))

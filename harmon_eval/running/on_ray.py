@@ -7,8 +7,8 @@ stores. The writer itself is the process that started the run; when it dies, Ray
 
 from __future__ import annotations
 
+import math
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ import ray
 
 from harmon_eval import registry
 from harmon_eval.core import UserError
-from harmon_eval.running import machine, stopping
+from harmon_eval.running import machine, ray_cluster, stopping
 from harmon_eval.running.engine import Lost, Pool, Work, Worker
 from harmon_eval.running.parcels import Parcel, pack, unpacked
 from harmon_eval.running.progress import Progress
@@ -32,10 +32,14 @@ A = TypeVar("A")
 AHEAD = 2  # batches of a worker: one it answers, one that waits so that it never does
 TRIES = 3  # that end with the worker's death: more, and the batch itself is taken for the cause
 TICK = 0.5  # seconds between two looks at who came and who takes too long
-PAUSE = 5.0  # seconds before another worker is begun after one that died at once, and longer then
+PAUSE = 5.0  # seconds before others are begun after some that died at once, and twice as long then
+LONGEST = 60.0  # of these pauses
 SILENCE = 60.0  # seconds without any worker before that is said
 # Variables that decide what a worker computes, or from where; others it has of its own machine.
-VARIABLES = ("MKL_CBWR", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE")
+VARIABLES = (
+    *("MKL_CBWR", "OMP_NUM_THREADS", "HARMON_EVAL_CACHE"),
+    *("HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT"),
+)
 
 
 class _Hands:
@@ -89,6 +93,7 @@ class _Call:
 @dataclass(eq=False)
 class _Actor:
     handle: Any
+    begun: float
     calls: deque[_Call] = field(default_factory=deque)
     since: float = 0.0  # the first call is under way
     node: str = ""
@@ -108,14 +113,15 @@ class OnRay:
         self._works: list[Work[Any, Any]] = []
         self._facts: dict[int, tuple[Any, str]] = {}
         self._refused: dict[int, UserError] = {}
-        self._stillborn: list[str] = []
+        self._stillborn = 0  # times in a row that those begun together died before they answered
+        self._stillborn_at = 0.0
         self._looked = 0.0
         self._alone_since = time.monotonic()
 
     def __enter__(self) -> OnRay:
         self._own = not ray.is_initialized()
         if self._own:
-            _connect(self.pool)
+            ray_cluster.connect(self.pool)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -211,7 +217,7 @@ class OnRay:
             cause = error.cause
             value = _Raised(f"{type(cause).__name__}: {cause}")
         except ray.exceptions.RayError as error:
-            return self._died(actor, _first_line(error), back)
+            return self._died(actor, ray_cluster.reason(error), back)
         actor.calls.popleft()
         actor.since = time.monotonic()
         if call.batch is not None:
@@ -239,7 +245,7 @@ class OnRay:
                 "same weights and versions must lie on every node"
             )
         actor.opened.add(key)
-        self._stillborn = []
+        self._stillborn = 0
 
     def _died(self, actor: _Actor, reason: str, back: deque[_Batch]) -> tuple[Any, Any] | None:
         """Batches of a dead worker go to others; the one it died over is lost at the third time."""
@@ -250,11 +256,8 @@ class OnRay:
         if first.batch is not None and first.batch.back is not back:
             return None
         if first.batch is None:
-            self._stillborn.append(reason)
-            if len(self._stillborn) >= TRIES:
-                raise UserError(f"workers die before they begin: {reason}")
-            # A node that just died is still offered for a while.
-            self._looked = time.monotonic() + PAUSE * len(self._stillborn)
+            late = f"not ready within {self.pool.timeout:g} s"
+            self._could_not_begin(actor, late if first.late else reason)
             return None
         if first.late:  # another would take as long
             return first.batch.items, Lost(f"no answer within {self.pool.timeout:g} s")
@@ -264,6 +267,19 @@ class OnRay:
             return first.batch.items, Lost(f"the worker died {TRIES} times over this: {reason}")
         back.appendleft(first.batch)
         return None
+
+    def _could_not_begin(self, actor: _Actor, reason: str) -> None:
+        """Begin no other for a while. Raises UserError where none ever can.
+
+        Those that were begun before the last such death count with it: a node that died is offered
+        by the cluster for some seconds, and may take all of them with it."""
+        if actor.begun > self._stillborn_at:
+            self._stillborn += 1
+            self._stillborn_at = time.monotonic()
+            if self._stillborn >= TRIES and not any(other.opened for other in self._actors):
+                raise UserError(f"workers die before they begin: {reason}")
+        pause = min(PAUSE * 2 ** (self._stillborn - 1), LONGEST)
+        self._looked = self._stillborn_at + pause
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -299,19 +315,19 @@ class OnRay:
         return cards or max(1, int(resources.get("CPU", 0)) // self.pool.cpus_per_worker)
 
     def _start(self) -> _Actor:
-        cards = ray.cluster_resources().get("GPU", 0) if self.gpus else 0
-        share = min(1.0, cards / self.pool.workers) if self.pool.workers else min(1.0, cards)
-        if self.pool.ray is not None:
-            share = min(1, int(cards))
+        cards = int(ray.cluster_resources().get("GPU", 0)) if self.gpus else 0
+        a_card = math.ceil((self.pool.workers or cards) / cards) if cards else 1
         options = {
             "num_cpus": self.pool.cpus_per_worker,
-            "num_gpus": share,
+            # Ray counts in 1/10,000.
+            "num_gpus": math.floor(10_000 / a_card) / 10_000 if cards else 0,
             "max_restarts": 0,  # the batch would be asked again in silence
             "scheduling_strategy": "SPREAD",
             "runtime_env": {"env_vars": {k: os.environ[k] for k in VARIABLES if k in os.environ}},
         }
         made: Any = ray.remote(_Hands).options(**options)
-        actor = _Actor(made.remote(os.getcwd(), registry.included(), self.exact))
+        handle = made.remote(os.getcwd(), registry.included(), self.exact)
+        actor = _Actor(handle, begun=time.monotonic())
         self._call(actor, _Call(actor.handle.node.remote()))
         return actor
 
@@ -333,33 +349,5 @@ def _kill(actor: _Actor) -> None:
         ray.kill(actor.handle)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
-
-
 def _readable(resources: Mapping[str, float]) -> str:
     return ", ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
-
-
-def _connect(pool: Pool) -> None:
-    """Raises UserError where there is no such cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
-    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
-    try:
-        if pool.ray is None:
-            cpus = max(os.cpu_count() or 1, (pool.workers or 1) * pool.cpus_per_worker)
-            ray.init("local", num_cpus=cpus, include_dashboard=False, **quiet)
-        else:
-            ray.init(pool.ray, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no Ray cluster at {pool.ray or 'this machine'}: {_first_line(error)}; `ray start "
-            "--head` starts one"
-        ) from None
-    finally:
-        for number, handler in handlers.items():
-            with suppress(ValueError):  # not the main thread
-                signal.signal(number, handler)

@@ -97,14 +97,13 @@ def go_on(
 def _marker(
     job: Job, suite: Suite, folder: TaskFolder, engine: Engine
 ) -> tuple[Marking | MarkingByName, Engine, Facts]:
-    """How the task is marked, and by whom: instruments that keep something in the run folder, as a
-    judge its replies, work where that is written."""
+    """How the task is marked, and by whom: some instruments work only where the run is written."""
     if engine.remote:
-        work = MarkingByName.of(job, suite)
+        work = MarkingByName.of(job, suite, folder)
         facts: Facts = engine.facts(work)
-        if not facts.kept:
+        if not facts.at_writer:
             return work, engine, facts
-    here, local = Marking(job.task, suite, folder), Local()
+    here, local = Marking(job.task, suite, folder, engine), Local()
     return here, local, local.facts(here)
 
 

@@ -42,6 +42,12 @@ def asked() -> bool:
     return bool(_state.received)
 
 
+def check() -> None:
+    """Raises Stopped where a signal waits: what is half done must not be taken for whole."""
+    if _state.received:
+        raise Stopped(_state.received)
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Within it the signals end the run as described. A signal that is ignored stays so (nohup).

@@ -7,19 +7,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from harmon_eval import registry, suites
-from harmon_eval.core import Answer, Instruments, Responder, Row, Sample, Task, Unscorable
+from harmon_eval.core import Answer, Instruments, Responder, Sample, Task, Unscorable, UserError
 from harmon_eval.files.images import portions
+from harmon_eval.instruments.judging import Judge
+from harmon_eval.running import stopping
 from harmon_eval.running.asking import Answered, respond
+from harmon_eval.running.engine import Engine, Lost
 from harmon_eval.running.jobs import Job
-from harmon_eval.running.marking import load_instruments, mark_batch, mark_key
+from harmon_eval.running.marking import Marked, load_instruments, mark_batch, mark_key
 from harmon_eval.running.provenance import accelerator
+from harmon_eval.store.judge_log import JUDGE_LOG, Entry, entries
 from harmon_eval.store.pngs import packed
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
@@ -118,47 +122,62 @@ def _packed(response: Any) -> Any:
 
 @dataclass(frozen=True)
 class Facts:
-    """``key``: what marks depend on besides the response. ``kept``: an instrument keeps something
-    in the run folder, so that it can only work where that is written."""
+    """``key``: what marks depend on besides the response. ``at_writer``: an instrument can only
+    work where the run folder is written."""
 
     key: Mapping[str, Any]
-    kept: bool = False
+    at_writer: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Marking:
-    """With instruments of this process, which may keep something in the task's folder."""
+    """With instruments of this process, which may keep something in the task's folder. Those that
+    can give work to others (``each``) give it to the workers of ``engine``."""
 
     task: Task
     suite: Suite
     folder: TaskFolder
+    engine: Engine
 
     def open(self) -> Marker:
-        return Marker(self.task, load_instruments(self.task, self.suite, self.folder))
+        instruments = load_instruments(self.task, self.suite, self.folder)
+        for instrument in instruments.values():
+            if self.engine.remote and hasattr(instrument, "each"):
+                instrument.each = partial(each, self.engine)
+        return Marker(self.task, instruments)
 
 
 @dataclass(frozen=True)
 class MarkingByName:
-    """With instruments that the worker opens. ``task`` is one that has no name to find it by."""
+    """With instruments that the worker opens. ``task`` is one that has no name to find it by;
+    ``replies`` are those of a judge that are kept already."""
 
     name: str
     task: Task | None
     suite: str
     data: Path | None
     instruments: tuple[tuple[str, str], ...]
+    replies: tuple[Entry, ...] = ()
 
     @classmethod
-    def of(cls, job: Job, suite: Suite) -> MarkingByName:
+    def of(cls, job: Job, suite: Suite, folder: TaskFolder | None = None) -> MarkingByName:
         task = job.task if job.nameless else None
-        return cls(job.name, task, suite.name, suite.data_folder, tuple(suite.chosen.items()))
+        replies = tuple(entries(folder.path / JUDGE_LOG)) if folder else ()
+        chosen = tuple(suite.chosen.items())
+        return cls(job.name, task, suite.name, suite.data_folder, chosen, replies)
 
     def open(self) -> Marker:
         task = self.task or registry.task(self.name)
         suite = _suite(self.suite, self.data, self.instruments)
         instruments = load_instruments(task, suite, None)
-        if any(hasattr(instrument, "bound_to") for instrument in instruments.values()):
-            return Marker(task, instruments, Facts({}, kept=True))
-        return Marker(task, instruments)
+        if any(getattr(i, "at_writer", hasattr(i, "bound_to")) for i in instruments.values()):
+            return Marker(task, instruments, Facts({}, at_writer=True))
+        judges = {
+            role: instrument.elsewhere(self.replies)
+            for role, instrument in instruments.items()
+            if isinstance(instrument, Judge)
+        }
+        return Marker(task, {**instruments, **judges})
 
 
 @lru_cache(maxsize=1)
@@ -172,5 +191,42 @@ class Marker:
         self.task, self.instruments = task, instruments
         self.facts = facts or Facts(mark_key(task, instruments))
 
-    def __call__(self, batch: Sequence[Answer]) -> Sequence[Row]:
-        return mark_batch(self.task, self.instruments, batch)
+    def __call__(self, batch: Sequence[Answer]) -> Marked:
+        rows = mark_batch(self.task, self.instruments, batch)
+        judges = [i for i in self.instruments.values() if isinstance(i, Judge)]
+        return Marked(rows, [reply for judge in judges for reply in judge.log.taken()])
+
+
+# -- work that an instrument gives away --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Calling:
+    """Calls of one function, which is found by its name."""
+
+    function: Callable[[Any], Any]
+
+    def open(self) -> Caller:
+        return Caller(self.function)
+
+
+class Caller:
+    facts = None
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, batch: Sequence[tuple[int, Any]]) -> list[Any]:
+        return [self.function(item) for _, item in batch]
+
+
+def each(engine: Engine, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """As ``map``, by the engine's workers. Raises UserError where one fails, and Stopped."""
+    found: dict[int, Any] = {}
+    numbered = ([pair] for pair in enumerate(items))
+    for batch, given in engine.answers(Calling(function), numbered):
+        if isinstance(given, Lost):
+            raise UserError(f"a worker could not do its part: {given.reason}")
+        found[batch[0][0]] = given[0]
+    stopping.check()
+    return [found[number] for number in sorted(found)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,21 @@ def request_key(judge: str, request: Ask | Score) -> str:
     return checksum(content, digits=64)
 
 
-class JudgeLog:
-    """Replies by key, in the order they came. Without a path they are kept in memory only."""
+Entry = Mapping[str, Any]
 
-    def __init__(self, path: Path | None = None) -> None:
+
+class JudgeLog:
+    """Replies by key, in the order they came.
+
+    Without a path they are kept in memory only, beside those that are ``known``: a judge of another
+    process has such a log, and gives what it adds (``taken``) to the one with a path (``keep``)."""
+
+    def __init__(self, path: Path | None = None, known: Iterable[Entry] = ()) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._replies: dict[str, list[Reply]] = {}
-        for entry in entries(path) if path else ():
+        self._new: list[tuple[int, Entry]] = []
+        for entry in entries(path) if path else known:
             self._replies.setdefault(entry["key"], []).append(_reply(entry))
 
     def replies(self, key: str) -> list[Reply]:
@@ -57,9 +64,24 @@ class JudgeLog:
             **({"flaw": reply.flaw, "cut": reply.cut} if reply.flaw or reply.cut else {}),
         }
         with self._lock:
+            own = self._replies.setdefault(key, [])
             if self.path:
                 append(self.path, [entry], _run(self.path))
-            self._replies.setdefault(key, []).append(reply)
+            else:
+                self._new.append((len(own), entry))
+            own.append(reply)
+
+    def taken(self) -> list[tuple[int, Entry]]:
+        """What was added since the last call: how many replies there were before, and the entry."""
+        with self._lock:
+            new, self._new = self._new, []
+        return new
+
+    def keep(self, new: Iterable[tuple[int, Entry]]) -> None:
+        """Store what another log has ``taken``, but no reply to what was asked twice at a time."""
+        for before, entry in new:
+            if len(self.replies(entry["key"])) == before:
+                self.add(entry["key"], entry["judge"], _reply(entry))
 
 
 def entries(path: Path) -> Iterable[dict[str, Any]]:
@@ -92,7 +114,7 @@ def _without_checksum(line: bytes) -> dict[str, Any] | None:
     return entry if entry is not None and entry.keys() == FIELDS else None
 
 
-def _reply(entry: dict[str, Any]) -> Reply:
+def _reply(entry: Entry) -> Reply:
     reply = Reply(entry["reply"])
     reply.model = str(entry["model"])
     reply.tokens_in, reply.tokens_out = int(entry["tokens_in"]), int(entry["tokens_out"])

@@ -21,6 +21,7 @@ SET = [
     *(f"sources.{number}.batch=2" for number in range(3)),
     *(f"sources.{number}.{key}" for number in range(2) for key in ("first_step=0", "cache=false")),
     *(f"start.{key}={value}" for key, value in SIZES.items()),
+    "start.unit_latents=2",
 ]
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from harmon_eval import cli
 
+from .whole_runs import TASKS, content
+
 ENTRY_POINTS = """[harmon_eval.tasks]
 toy_draw = toy_benchmark:DRAWING
 toy_ask = toy_benchmark:QUESTIONS
@@ -76,6 +78,20 @@ def call(
         return Outcome(code, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def wholes() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def whole(call: Callable[..., Outcome], wholes: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """What an undisturbed run of the toy tasks comes to; made once."""
+    if not wholes:
+        assert call("--model", "scripted", *TASKS, "--output", "whole").code in (0, 1)
+        wholes |= content(tmp_path / "whole")
+    return wholes
 
 
 @pytest.fixture

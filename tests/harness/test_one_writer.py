@@ -34,12 +34,6 @@ Call = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def whole(call: Call, tmp_path: Path) -> dict[str, Any]:
-    assert call("--model", "scripted", *TASKS, "--output", "whole").code in (0, 1)
-    return content(tmp_path / "whole")
-
-
 # -- the lock ----------------------------------------------------------------------------------
 
 

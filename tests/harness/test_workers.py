@@ -34,6 +34,13 @@ FLAWED = '''
 import os, signal, time
 from harmon_eval.adapters.scripted import ScriptedResponder
 
+class Unusual(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, one, two):
+        super().__init__(one + two)
+        self.handle = open(os.devnull)
+
 class Flawed(ScriptedResponder):
     """Fails on questions as the argument says: it raises, dies, or never answers."""
 
@@ -47,12 +54,18 @@ class Flawed(ScriptedResponder):
         if any(request.question == "question 7" for request in requests):
             if self.way == "raises":
                 raise BufferError("of no kind that is expected")
+            if self.way == "unusual":
+                raise Unusual("two", "arguments")
             if self.way == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(1000)
         return super().ask(requests)
 
 def open_model(argument):
+    if argument == "dies-when-opened":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if argument == "cannot-be-opened":
+        raise BufferError("of no kind that is expected")
     return Flawed(argument)
 '''
 
@@ -88,12 +101,6 @@ def nodes(plugin_folder: Path) -> Iterator[Nodes]:
     made = Nodes({"PYTHONPATH": path, "TOY_MARK_DELAY": "0.005"})
     yield made
     made.cluster.shutdown()
-
-
-@pytest.fixture
-def whole(call: Call, tmp_path: Path) -> dict[str, Any]:
-    assert call("--model", "scripted", *TASKS, "--output", "whole").code in (0, 1)
-    return content(tmp_path / "whole")
 
 
 def workers_of(doing: str = "ray::_Hands") -> list[int]:
@@ -149,6 +156,31 @@ def test_a_model_of_a_file_that_was_included_and_instruments_reach_the_workers(
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
+def test_a_judge_of_this_machine_works_in_the_workers_and_its_replies_are_kept_here(
+    call: Call, nodes: Nodes, tmp_path: Path
+) -> None:
+    base = ("--model", "scripted", "--tasks", "wise", "--limit", 12)
+    where = ("--ray", nodes.address, "--workers", 2)
+    assert call(*base, "--output", "one").code == 0
+    done = call(*base, "--output", "two", *where)
+    assert done.code == 0, done.err
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    logs = [(tmp_path / run / "wise/judge.jsonl").read_text() for run in ("one", "two")]
+    assert sorted(logs[0].splitlines()) == sorted(logs[1].splitlines()), "each reply once"
+    (tmp_path / "two/wise/rows.parquet").unlink()
+    assert call("mark", "two", *where).code == 0
+    assert (tmp_path / "two/wise/judge.jsonl").read_text() == logs[1], "nothing is asked again"
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_probes_are_fitted_by_the_workers(call: Call, nodes: Nodes, tmp_path: Path) -> None:
+    base = ("--model", "pixels:2", "--tasks", "linear_probe", "--limit", 20)
+    assert call(*base, "--output", "one").code == 0
+    done = call(*base, "--output", "two", "--ray", nodes.address, "--workers", 2)
+    assert done.code == 0, done.err
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
 # -- faults ------------------------------------------------------------------------------------
 
 
@@ -175,6 +207,7 @@ def test_a_worker_that_raises_dies_or_never_answers_costs_that_sample_alone(
     (tmp_path / "mine.py").write_text(FLAWED)
     base = ("--include", "mine.py", "--tasks", "toy_ask", "--batch-size", 5, "--ray", nodes.address)
     reasons = {"raises": "BufferError", "dies": "the worker died 3 times", "hangs": "no answer"}
+    reasons["unusual"] = "Unusual"
     for way, reason in reasons.items():
         short = ("--batch-timeout", 3) if way == "hangs" else ()
         done = call(*base, "--model", f"mine:{way}", "--output", way, "--workers", 2, *short)
@@ -224,7 +257,7 @@ def test_killed_at_random_moments_a_random_part_the_result_is_the_same(
         arguments = ("--model", f"scripted:0.02:{asked}", *TASKS, "--batch-size", 4)
         command = (*arguments, "--output", run.name, "--ray", nodes.address)
         lost = 0
-        for kill in range(3):
+        for kill in range(3 if KILLS > 6 else 2):
             process = start(*command)
             wait_for_moment(run, process, dice, dice.choice((0, 0, 1, 2)))
             part = ("writer", "worker")[(kill + turn) % 2]
@@ -255,8 +288,16 @@ def test_no_cluster_and_a_model_without_a_name_are_one_line(call: Call, tmp_path
     from harmon_eval.running import evaluate
     from harmon_eval.running.engine import Pool
 
-    refused = call("--model", "scripted", *TASKS, "--workers", 0)
-    assert refused.code == 2 and "--workers 0: must be at least 1" in refused.err
+    base = ("--model", "scripted", *TASKS)
+    for given, said in {
+        ("--workers", 0): "--workers 0: must be at least 1",
+        ("--workers", 10_000): "--workers 10000 is too many for the",
+        ("--ray", "127.0.0.1:9"): "no Ray cluster at 127.0.0.1:9: ",
+        ("--ray", "somewhere"): "an address is HOST:PORT",
+        ("--ray", "ray://127.0.0.1:9"): "on a node of the cluster",
+    }.items():
+        refused = call(*base, *given)
+        assert refused.code == 2 and said in refused.err and refused.err.count("\n") == 1
     request = evaluate.Request(
         model=ScriptedResponder(), tasks="toy_ask", output=tmp_path / "run", pool=Pool(ray="auto")
     )
@@ -264,8 +305,21 @@ def test_no_cluster_and_a_model_without_a_name_are_one_line(call: Call, tmp_path
         evaluate.run(request)
 
 
-# By `make faults` alone: what a cluster does while it takes a dead node for a living one differs
-# with the load of the machine.
+def test_a_model_that_workers_cannot_open_is_one_line_and_no_endless_restart(
+    call: Call, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harmon_eval.running.on_ray.PAUSE", 0.1)
+    (tmp_path / "mine.py").write_text(FLAWED)
+    base = ("--include", "mine.py", "--tasks", "toy_ask", "--ray", nodes.address, "--workers", 1)
+    for argument, said in {
+        "cannot-be-opened": "cannot begin: BufferError: of no kind",
+        "dies-when-opened": "error: workers die before they begin: ",
+    }.items():
+        refused = call(*base, "--model", f"mine:{argument}", "--output", argument)
+        assert refused.code == 2 and said in refused.err, refused.err
+
+
+# By `make faults` alone: until Ray takes a node for dead, half a minute passes.
 @pytest.mark.skipif(
     "HARMON_EVAL_TEST_KILLS" not in os.environ, reason="nodes are killed by `make faults`"
 )

@@ -10,7 +10,7 @@ import pytest
 from judge_server import Act, completion, serving
 
 from harmon_eval import cli
-from harmon_eval.adapters import openai
+from harmon_eval.adapters import _endpoint, openai
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.judge_log import JUDGE_LOG
 
@@ -28,12 +28,13 @@ SAMPLES = 12
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, few_resamples: None) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", "sk-secret")
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    quick = partial(openai.Patience, backoff=0.0, timeout=0.2)
+    quick = partial(_endpoint.Patience, backoff=0.0, timeout=0.2)
     monkeypatch.setattr(openai, "Patience", quick)
+    monkeypatch.setattr(_endpoint, "Patience", quick)
 
 
 def run(url: str, *more: str) -> int:

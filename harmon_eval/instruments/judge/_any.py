@@ -90,4 +90,5 @@ def _served(argument: str, settings: Settings) -> Judge:
         batch=1,
         price=price,
         budget=settings.budget,
+        served=True,
     )

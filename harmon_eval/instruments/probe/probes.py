@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,11 @@ class Probes:
     features of their own; the first, or the whole vector, is what the run is about."""
 
     identity = "probes-1"
+    at_writer = True  # where the vectors lie
 
     def __init__(self, folder: Path | None = None) -> None:
         self.store = None if folder is None else TaskFolder(folder)
+        self.each: Callable[[Callable[[Piece], Fitted], Iterable[Piece]], Iterable[Fitted]] = map
 
     def bound_to(self, folder: Path) -> Probes:
         return Probes(folder)
@@ -95,6 +97,16 @@ class Probes:
         """A frame for each set of images."""
         import pandas as pd
 
+        columns: dict[str, dict[str, Any]] = {}
+        for source, places, part, found in self.each(fitted, self._pieces()):
+            own = columns.setdefault(source, {"id": places})
+            end = f"@{part}" if part else ""
+            own |= {f"{RANK}[{name}]{end}": ranks for name, ranks in found.ranks.items()}
+            own |= {FACT + name: value for name, value in found.facts.items()}
+        yield from map(pd.DataFrame, columns.values())
+
+    def _pieces(self) -> Iterator[Piece]:
+        """A piece for each part of the features of each set."""
         assert self.store is not None
         sets: dict[str, dict[Labelled, np.ndarray]] = {}
         for name, entry in self.store.recorded().items():
@@ -107,16 +119,10 @@ class Probes:
             if material is None:
                 logger.warning("images of %r are too few for a probe", source)
                 continue
-            columns: dict[str, Any] = {"id": [image.place for image in material.test]}
-            for number, (part, (start, stop)) in enumerate(
-                (self.parts or {"": (0, material.features.shape[1])}).items()
-            ):
-                found = outcome(material, slice(start, stop), whole=number == 0)
-                end = f"@{part}" if number else ""
-                columns |= {f"{RANK}[{name}]{end}": ranks for name, ranks in found.ranks.items()}
-                if number == 0:
-                    columns |= {FACT + name: value for name, value in found.facts.items()}
-            yield pd.DataFrame(columns)
+            whole = {"": (0, material.features.shape[1])}
+            for number, (part, (start, stop)) in enumerate((self.parts or whole).items()):
+                own = replace(material, features=material.features[:, start:stop])
+                yield Piece(source, part if number else "", own)
 
 
 @dataclass(frozen=True)
@@ -171,9 +177,28 @@ class Outcome:
     facts: Mapping[str, float]
 
 
-def outcome(material: Material, part: slice = slice(None), whole: bool = True) -> Outcome:
-    """Fit on train, judge on test; ``part`` of the features. LARS only where ``whole``."""
-    features, classes = material.features[:, part], material.classes
+@dataclass(frozen=True)
+class Piece:
+    """One part of a set's features; the first has no name here."""
+
+    source: str
+    part: str
+    material: Material
+
+
+Fitted = tuple[str, list[str], str, Outcome]
+
+
+def fitted(piece: Piece) -> Fitted:
+    """The set, the places of its test images, the part, and what came of it. LARS only for the
+    first part."""
+    places = [image.place for image in piece.material.test]
+    return piece.source, places, piece.part, outcome(piece.material, whole=not piece.part)
+
+
+def outcome(material: Material, whole: bool = True) -> Outcome:
+    """Fit on train, judge on test. LARS only where ``whole``."""
+    features, classes = material.features, material.classes
     table = standardised(features, material.labels, material.plain)
     shown = table.of(material.shown)
     fit = probe_lbfgs.probe(table, classes)
