@@ -17,11 +17,13 @@ from typing import Any, Protocol, TypeVar
 from harmon_eval.core import UserError
 from harmon_eval.running import stopping
 
-# Ray reads these when it is imported. It sends nothing anywhere and says nothing on the terminal.
+# Ray reads these when it is imported. It sends nothing anywhere and says nothing on the terminal,
+# and its workers give way to other programs no more than this process does (by default 15 steps).
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+    "RAY_worker_niceness": "0",
 }
 # And gives up on what is no cluster within seconds.
 IMPATIENT = {"RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_py_gcs_connect_timeout_s": "5"}

@@ -76,6 +76,7 @@ class Nodes:
 
         self.environment = environment
         soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300}
+        soon["worker_niceness"] = 0
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 10**8}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
