@@ -15,7 +15,6 @@ from scipy import linalg
 
 from harmon_eval import cli
 from harmon_eval.cli import ask_for_equal_bits
-from harmon_eval.metrics import intervals, statistics
 
 ask_for_equal_bits()  # as every command does, before PyTorch loads
 # Ray reads it when it is imported: nodes of the tests talk on the loopback address only.
@@ -27,13 +26,6 @@ def clean_fid_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     """clean-fid 0.1.35 asks for (root, error) of ``sqrtm``, which SciPy 1.18 no longer gives."""
     root = linalg.sqrtm
     monkeypatch.setattr(linalg, "sqrtm", lambda a, disp=True: root(a) if disp else (root(a), 0.0))
-
-
-@pytest.fixture
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For whole runs whose intervals are not what is tested: they take most of the time."""
-    whole = statistics.bootstrap_intervals
-    monkeypatch.setattr(intervals, "bootstrap_intervals", lambda *given: whole(*given[:2], 20))
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +78,6 @@ def measure(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    few_resamples: None,
 ) -> Callable[..., Measured]:
     """Evaluate on the command line, in this process, with a cache and run folders of its own."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))

@@ -213,9 +213,8 @@ class OnRay:
         call = actor.calls[0]
         try:
             value = ray.get(call.answer)
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            value = _Raised(f"{type(cause).__name__}: {cause}")
+        except (ray.exceptions.RayTaskError, ray.exceptions.UnserializableException) as error:
+            value = _Raised(ray_cluster.raised(error))
         except ray.exceptions.RayError as error:
             return self._died(actor, ray_cluster.reason(error), back)
         actor.calls.popleft()

@@ -78,6 +78,14 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
+def raised(error: Exception) -> str:
+    """What a worker raised; of what does not travel, the last line that is printed of it."""
+    cause = getattr(error, "cause", None)
+    if cause is None or isinstance(cause, ray.exceptions.RayError):
+        return str(error).strip().splitlines()[-1].strip()
+    return f"{type(cause).__name__}: {cause}"
+
+
 def reason(error: Exception) -> str:
     """Why a worker died, of all that Ray says: the sentence after the names and numbers."""
     lines = [line.strip() for line in str(error).splitlines()]

@@ -44,7 +44,6 @@ def call(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    few_resamples: None,
 ) -> Callable[..., Outcome]:
     """The command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,7 @@ PRICE = (1000.0, 0.0)  # a thousand tokens in cost a dollar
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, few_resamples: None) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", SECRET)
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -28,7 +28,7 @@ SAMPLES = 12
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, few_resamples: None) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_API_KEY", "sk-secret")
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -119,7 +119,6 @@ def test_the_entry_points_of_the_documentation_are_those_that_are_read() -> None
     assert [*groups[registry.INSTRUMENT_GROUP]] == ["meter.brightest"]
 
 
-@pytest.mark.usefixtures("few_resamples")
 def test_the_page_on_python_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
