@@ -135,9 +135,9 @@ def throughput(folder: Path) -> dict[str, Any]:
     print("\n| workers | storing | a batch of 32 images, wall |\n|---|---|---|")
     found: dict[str, Any] = {}
     for workers, beside in ((0, False), (0, True), (1, True), (2, True)):
-        both = [run(folder, n * BATCH, workers, True, 1.0, beside) for n in (4, 24)]
+        both = [run(folder, n * BATCH, workers, True, 1.0, beside) for n in (2, 14)]
         found[f"{workers} workers, {'beside' if beside else 'after'} the model"] = one = a_batch(
-            both[0], both[1], 20
+            both[0], both[1], 12
         )
         how = "beside the model" if beside else "after the model"
         print(f"| {workers or 'none'} | {how} | {one['wall'] / 1000:.2f} s |", flush=True)

@@ -31,6 +31,7 @@ def connect(pool: Pool) -> None:
     try:
         ray.init(pool.ray or "local", **given)
     except (ConnectionError, ValueError, RuntimeError) as error:
+        ray.shutdown()
         raise _none(pool.ray or "this machine", _first_line(error)) from None
     finally:
         for number, handler in handlers.items():

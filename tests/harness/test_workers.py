@@ -206,12 +206,13 @@ def test_a_worker_that_raises_dies_or_never_answers_costs_that_sample_alone(
     call: Call, nodes: Nodes, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(FLAWED)
-    base = ("--include", "mine.py", "--tasks", "toy_ask", "--batch-size", 5, "--ray", nodes.address)
+    base = ("--include", "mine.py", "--tasks", "toy_ask", "--ray", nodes.address)
     reasons = {"raises": "BufferError", "dies": "the worker died 3 times", "hangs": "no answer"}
     reasons["unusual"] = "Unusual: two"
     for way, reason in reasons.items():
+        size = ("--batch-size", 1 if way == "dies" else 5)
         short = ("--batch-timeout", 3) if way == "hangs" else ()
-        done = call(*base, "--model", f"mine:{way}", "--output", way, "--workers", 2, *short)
+        done = call(*base, *size, "--model", f"mine:{way}", "--output", way, "--workers", 1, *short)
         assert done.code == 1, done.err
         assert "1 of 10 samples are unscored: 1 x " in done.err and reason in done.err
         replaced = "has not answered for 3 s: it is replaced" in done.err
@@ -284,7 +285,9 @@ def test_killed_at_random_moments_a_random_part_the_result_is_the_same(
 # -- what cannot be ----------------------------------------------------------------------------
 
 
-def test_no_cluster_and_a_model_without_a_name_are_one_line(call: Call, tmp_path: Path) -> None:
+def test_no_cluster_and_a_model_without_a_name_are_one_line(
+    call: Call, nodes: Nodes, tmp_path: Path
+) -> None:
     from harmon_eval.adapters.scripted import ScriptedResponder
     from harmon_eval.core import UserError
     from harmon_eval.running import evaluate
@@ -300,10 +303,9 @@ def test_no_cluster_and_a_model_without_a_name_are_one_line(call: Call, tmp_path
     }.items():
         refused = call(*base, *given)
         assert refused.code == 2 and said in refused.err and refused.err.count("\n") == 1
-    request = evaluate.Request(
-        model=ScriptedResponder(), tasks="toy_ask", output=tmp_path / "run", pool=Pool(ray="auto")
-    )
-    with pytest.raises(UserError):
+    pool = Pool(ray=nodes.address)
+    request = evaluate.Request(ScriptedResponder(), tasks="toy_ask", output=tmp_path, pool=pool)
+    with pytest.raises(UserError, match="it needs a name"):
         evaluate.run(request)
 
 
