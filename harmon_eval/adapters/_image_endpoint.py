@@ -15,10 +15,11 @@ from PIL import Image
 from harmon_eval.adapters._completions import NoCompletion, raise_error
 from harmon_eval.adapters._endpoint import EndpointError, Upload
 from harmon_eval.core import Edit, Unscorable
-from harmon_eval.files.images import decode_image, open_image, plain, read_picture
+from harmon_eval.files.images import decode_image, open_image, plain, read_picture, upright
 from harmon_eval.store.pngs import png
 
 GENERATE, EDIT = "/images/generations", "/images/edits"
+SENT_AS_THEY_ARE = ("PNG", "JPEG", "GIF", "WEBP")
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 # Fields of a chat's request that these endpoints do not have.
 OF_CHATS = ("temperature", "max_tokens", "max_completion_tokens", "chat_template_kwargs")
@@ -52,7 +53,7 @@ def _transparent(mask: Path, source: Path) -> bytes:
     light = read_picture(mask).convert("L").resize(picture.size, Image.Resampling.NEAREST)
     alpha = np.where(np.asarray(light) > 127, 0, 255).astype(np.uint8)
     picture.putalpha(Image.fromarray(alpha))
-    buffer = io.BytesIO()
+    buffer = io.io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
@@ -101,3 +102,17 @@ def as_form(fields: Mapping[str, Any]) -> dict[str, str]:
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in fields.items()
     }
+
+
+def data_url(path: Path) -> str:
+    """The image file in a URL, its bytes unchanged where any endpoint can read them.
+
+    Raises Unscorable for what is no sound picture."""
+    image = open_image(path)
+    if image.format in SENT_AS_THEY_ARE and plain(image):
+        data, kind = path.read_bytes(), image.format
+    else:
+        buffer = io.BytesIO()
+        upright(image).save(buffer, "PNG")
+        data, kind = buffer.getvalue(), "PNG"
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"

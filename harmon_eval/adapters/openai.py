@@ -6,7 +6,6 @@ from the environment, is sent in the header of a request, and stands nowhere els
 
 from __future__ import annotations
 
-import base64
 import os
 import random
 import threading
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -29,17 +28,18 @@ from harmon_eval.adapters._endpoint import (
     Received,
     Transient,
 )
+from harmon_eval.adapters._first_tokens import asking, read_first
 from harmon_eval.adapters._image_endpoint import (
     EDIT,
     GENERATE,
     OF_CHATS,
     as_form,
+    data_url,
     read_image,
     uploads,
 )
 from harmon_eval.adapters._retrying import RETRIED, Failures, retry_after
-from harmon_eval.core import Ask, Draw, Edit, Reply, Responder, Unscorable, UserError
-from harmon_eval.files.images import open_image, plain, upright
+from harmon_eval.core import Ask, Draw, Edit, Reply, Responder, Score, Unscorable, UserError
 from harmon_eval.settings import check_range
 from harmon_eval.store.redact import shown
 
@@ -47,7 +47,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 DEFAULT_URL = "https://api.openai.com/v1"
 REFUSED = frozenset({401, 402, 403, 404})
-SENT_AS_THEY_ARE = ("PNG", "JPEG", "GIF", "WEBP")
 # Fields that the adapter itself fills in, or that would give another kind of answer.
 OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "functions")
 LARGEST = 2**26  # bytes of a reply that may hold an image
@@ -131,6 +130,27 @@ class OpenAIResponder(Responder):
     def edit(self, requests: Sequence[Edit]) -> list[Image.Image | Exception]:
         """As ``ask``, by ``POST URL/images/edits``, a form with the source images and the mask."""
         return self._all(requests, self._edited)
+
+    def score(self, requests: Sequence[Score]) -> list[str | Exception]:
+        """As ``ask``, from the listed log-probabilities of a reply's first token."""
+        return self._all(requests, self._scored)
+
+    def _scored(self, request: Score) -> str | Exception:
+        if request.kind != "first":
+            return EndpointError("chat completions give no probabilities of whole replies")
+        if self._failures.uniform():
+            return EndpointError(self._failures.said)
+        asked = Ask(request.question, request.images, seed=request.seed, system=request.system)
+        try:
+            body = asking(self._body(asked))
+        except Unscorable as error:
+            return error
+        read = partial(read_first, options=request.options)
+        reply = self._attempts(
+            lambda: self._read(self._connection.post("/chat/completions", body), read)
+        )
+        self._failures.note(reply)
+        return reply
 
     def _all(
         self, requests: Sequence[R], answer: Callable[[R], T | Exception]
@@ -292,20 +312,6 @@ class OpenAIResponder(Responder):
         """The beginning of an error's text in one line, without the key."""
         text = " ".join(content[:2000].decode(errors="replace").split())
         return (text.replace(self._key, "...") if self._key else text)[:200]
-
-
-def data_url(path: Path) -> str:
-    """The image file in a URL, its bytes unchanged where any endpoint can read them.
-
-    Raises Unscorable for what is no sound picture."""
-    image = open_image(path)
-    if image.format in SENT_AS_THEY_ARE and plain(image):
-        data, kind = path.read_bytes(), image.format
-    else:
-        buffer = BytesIO()
-        upright(image).save(buffer, "PNG")
-        data, kind = buffer.getvalue(), "PNG"
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
 
 
 def place(argument: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmon_eval.adapters.openai import data_url
+from harmon_eval.adapters._image_endpoint import data_url
 from harmon_eval.core import Draw, Embed, Responder, Sample, Task, Unscorable
 from harmon_eval.files.images import (
     FORMATS,

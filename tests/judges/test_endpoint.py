@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,16 +16,17 @@ from PIL import Image
 
 from harmon_eval import registry
 from harmon_eval.adapters._endpoint import checked_url
+from harmon_eval.adapters._image_endpoint import data_url
 from harmon_eval.adapters.openai import (
     EndpointError,
     OpenAIResponder,
     Patience,
     Settings,
-    data_url,
     open_model,
     retry_after,
 )
-from harmon_eval.core import Ask, Unscorable, UserError
+from harmon_eval.core import Ask, Score, Unscorable, UserError
+from harmon_eval.replies.probabilities import First, read
 
 SECRET = "sk-very-secret"
 
@@ -240,3 +242,40 @@ def test_names_on_the_command_line() -> None:
         registry.model("openai:gpt", {"cfg": 2.0})
     with pytest.raises(UserError, match="needs a model"):
         open_model("", Settings())
+
+
+def listed(*pairs: tuple[str, float], spaces: bool = False) -> bytes:
+    """A completion of one token with its alternatives; ``spaces``: as some servers mark them."""
+    entries = [
+        {"token": text.replace(" ", "Ġ") if spaces else text, "logprob": math.log(p),
+         **({"bytes": list(text.encode())} if spaces else {})}
+        for text, p in pairs
+    ]  # fmt: skip
+    content = [{**entries[0], "top_logprobs": entries}]
+    choice = {"message": {"content": pairs[0][0]}, "finish_reason": "length",
+              "logprobs": {"content": content}}  # fmt: skip
+    return json.dumps({"model": "m", "choices": [choice]}).encode()
+
+
+YES_NO = (("Yes", "yes", " Yes"), ("No", "no", " No"))
+
+
+@pytest.mark.parametrize("spaces", [False, True])
+def test_first_tokens_are_scored_with_what_was_seen(spaces: bool) -> None:
+    """A third of the distribution is not listed: both ends of a mass are known."""
+    body = listed(("Yes", 0.4), (" Yes", 0.05), ("No", 0.3), spaces=spaces)
+    with serving(lambda n, _: Act(body)) as server:
+        (reply,) = endpoint(server.url).score([Score("Is there a dog?", YES_NO)])
+    found = read(str(reply), 2)
+    assert isinstance(found, First) and found.likeliest == "Yes"
+    assert found.masses == pytest.approx((0.45, 0.3)) and found.seen == pytest.approx(0.75)
+    (request,) = server.requests
+    assert (request["logprobs"], request["top_logprobs"], request["max_tokens"]) == (True, 20, 1)
+
+
+def test_an_endpoint_without_log_probabilities_leaves_samples_unscored() -> None:
+    with serving(lambda n, _: Act(completion("Yes"))) as server:
+        with pytest.raises(UserError, match="no log-probabilities"):
+            endpoint(server.url).score([Score("Is there a dog?", YES_NO)] * 12)
+        (whole,) = endpoint(server.url).score([Score("Which?", (("a",), ("b",)), kind="whole")])
+    assert isinstance(whole, EndpointError) and "whole replies" in str(whole)
