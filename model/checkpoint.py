@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
 # In every file of ours from before it said whose it is, and in nobody else's.
 OWN_KEYS = {"cfg_scale", "iterations", "diffusion_steps"}
+UNIPIC_DRAWING = DrawSettings(iterations=32)
 TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instruct"}
 
 
@@ -52,18 +53,22 @@ def load(
     kl16: Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    max_beta: float | None = None,
 ) -> Loaded:
     """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
 
-    Raises CheckpointError."""
+    ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
+    its SigLIP2: 0.2). Raises CheckpointError."""
     name = "harmon-mini" if name_or_path == "harmon" else name_or_path
     path = locate(name)
     config, weights = read(path, kl16)
+    if max_beta is not None:
+        config = replace(config, head=replace(config.head, max_beta=max_beta))
     fingerprint = hash_weights(weights)
     model = build(config, weights, str(path)).to(device=device, dtype=dtype).eval()
     folder = path if path.is_dir() else path.parent
     processor = _processor(folder, config)
-    settings = read_drawing(folder)
+    settings = read_drawing(folder, config)
     # Beside a file of somebody else's name may lie the record of another model.
     ours = path.is_dir() or own_config(folder) is not None
     record = folder / TRAINING
@@ -102,8 +107,10 @@ def locate(name: str) -> Path:
 
 
 def _processor(folder: Path, config: HarmonConfig) -> Processor:
-    if own := read_processor(folder):
-        return own
+    # UniPic-1's folder has its LLM with the tokenizer in a folder inside.
+    for place in (folder, *sorted(folder.glob("Qwen2*-Instruct"))):
+        if own := read_processor(place):
+            return own
     name = TOKENIZERS.get(config.llm.hidden_size)
     if name is None:
         raise CheckpointError(f"{folder} holds no tokenizer: copy tokenizer.json there")
@@ -129,8 +136,9 @@ def read_processor(folder: Path) -> Processor | None:
         raise CheckpointError(f"the tokenizer in {folder} cannot be opened: {reason}") from None
 
 
-def read_drawing(folder: Path) -> DrawSettings:
-    """How to draw with the model in a folder: as published where it does not say.
+def read_drawing(folder: Path, config: HarmonConfig | None = None) -> DrawSettings:
+    """How to draw with the model in a folder: as published where it does not say, which is with 32
+    iterations in the scripts of UniPic-1.
 
     Files of that name by others, such as Qwen's, are about text. Raises CheckpointError."""
     file = folder / DRAWING
@@ -138,7 +146,8 @@ def read_drawing(folder: Path) -> DrawSettings:
     known = DrawSettings.__dataclass_fields__
     ours = values.pop("format", None) == FORMAT or OWN_KEYS <= values.keys() <= known.keys()
     if not ours:
-        return DrawSettings()
+        unipic = config is not None and config.head.max_beta == keys.UNIPIC_MAX_BETA
+        return UNIPIC_DRAWING if unipic else DrawSettings()
     try:
         # JSON has no tuples.
         given: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 PREDICTIONS = ("noise", "velocity")
@@ -125,6 +125,13 @@ HARMON_1_5B = HarmonConfig(
         hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12
     ),
 )
+# Skywork-UniPic-1.5B (arXiv 2508.03320): Harmon-1.5B at 1024 px, with another noise schedule.
+UNIPIC_1 = replace(
+    HARMON_1_5B,
+    mar=replace(HARMON_1_5B.mar, grid=32),
+    head=replace(HARMON_1_5B.head, max_beta=0.2),
+    image_size=1024,
+)
 # The sizes of the bundled model.
 HARMON_MINI = HarmonConfig(
     vae=VAEConfig(width=32, blocks=1, scale=1.0),
@@ -152,4 +159,9 @@ HARMON_MINI = HarmonConfig(
     image_size=64,
 )
 
-PRESETS = {"harmon-0.5b": HARMON_0_5B, "harmon-1.5b": HARMON_1_5B, "harmon-mini": HARMON_MINI}
+PRESETS = {
+    "harmon-0.5b": HARMON_0_5B,
+    "harmon-1.5b": HARMON_1_5B,
+    "unipic-1": UNIPIC_1,
+    "harmon-mini": HARMON_MINI,
+}

@@ -87,7 +87,8 @@ def _of_type(values: Mapping[str, Any], folder: Path) -> Family | None:
         )
     for own in ("show-o", "showo", "bagel", "openuni", "unipic"):
         if own in f"{kind} {name}".lower():
-            return Family(f"a folder of {said}", NO_ADAPTER)
+            # The first UniPic is a Harmon, the later ones are not: its tensors tell.
+            return Family(f"a folder of {said}", NO_ADAPTER, sure=own != "unipic")
     if LLAVA_ORIGINALS.fullmatch(kind):
         return Family(
             f"a LLaVA folder in its authors' own format ({said})",
@@ -112,8 +113,6 @@ def of_names(names: Collection[str]) -> Family | None:
     def some(*prefixes: str) -> bool:
         return any(name.startswith(prefixes) for name in names)
 
-    if some("siglip2_proj.", "siglip2."):
-        return UNIPIC
     if some("meta_queries") or (some("lmm.") and some("connector.", "transformer.")):
         return Family("OpenUni, another architecture than Harmon", NO_ADAPTER)
     if some("mar.") and some("llm."):
@@ -135,15 +134,3 @@ def of_names(names: Collection[str]) -> Family | None:
     if some("model.layers.", "lm_head.", "layers."):
         return Family("a language model alone", LANGUAGE_ALONE)
     return None
-
-
-UNIPIC = Family(
-    "Skywork UniPic, not Harmon",
-    "its noise schedule and its SigLIP encoder are not read yet; draw with its own code and score "
-    "the folder (--model folder:PATH)",
-)
-
-
-def of_sizes(rows: int, width: int) -> Family | None:
-    """Recognise UniPic without its SigLIP: Harmon-1.5B's width and position tables for 512 px."""
-    return UNIPIC if (rows, width) == (1024, 1280) else None

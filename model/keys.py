@@ -17,8 +17,14 @@ VAE_PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 TIED = ("llm.lm_head.weight", "llm.model.embed_tokens.weight")
 # What Harmon's own names begin with, in the authors' spelling and ours.
 BEGINNINGS = ("llm.", "mar.", "head.", "vae.", "proj_in.", "proj_out.")
+# UniPic-1 holds a SigLIP2 tower that its release builds and never calls. Of its noise schedule the
+# weights hold no trace, so the projector of that tower is what tells it from a Harmon.
+UNIPIC, UNIPIC_MAX_BETA = "siglip2_proj.", 0.2
 # Present in some files and never read by Harmon.
-IGNORED = ("loss.", "model_ema.", "mar.diffloss.train_diffusion.", "mar.diffloss.gen_diffusion.")
+IGNORED = (
+    *("loss.", "model_ema.", "mar.diffloss.train_diffusion.", "mar.diffloss.gen_diffusion."),
+    *("siglip2.", UNIPIC),
+)
 
 KNOWN_HEADS = {768: 12, 1024: 16, 1280: 16}
 KNOWN_HEAD_WIDTH = {896: 64, 1536: 128, 2048: 128}
@@ -43,11 +49,14 @@ def _count(names: Iterable[str], pattern: str) -> int:
     return max(found, default=-1) + 1
 
 
-def infer_config(weights: Mapping[str, Tensor], mar_heads: int | None = None) -> HarmonConfig:
+def infer_config(
+    weights: Mapping[str, Tensor], mar_heads: int | None = None, max_beta: float = 0.999
+) -> HarmonConfig:
     """Sizes from tensors in our names. Raises KeyError naming a tensor that is needed and missing.
 
     Widths and depths are read off; the number of attention heads leaves no trace and follows from
-    the published widths, or is ``mar_heads`` (other widths: 16 a head for MAR, 24 for the LLM)."""
+    the published widths, or is ``mar_heads`` (other widths: 16 a head for MAR, 24 for the LLM).
+    The cap of the noise schedule leaves none either: it is ``max_beta``."""
     shape = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     width, channels = shape["mar.z_proj.weight"]
     native = shape["mar.diffusion_pos_embed_learned"][1]
@@ -62,7 +71,9 @@ def infer_config(weights: Mapping[str, Tensor], mar_heads: int | None = None) ->
         classes=shape.get("mar.class_emb.weight", (0,))[0],
     )
     head = HeadConfig(
-        width=shape["head.input_proj.weight"][0], depth=_count(shape, r"head\.res_blocks\.(\d+)\.")
+        width=shape["head.input_proj.weight"][0],
+        depth=_count(shape, r"head\.res_blocks\.(\d+)\."),
+        max_beta=max_beta,
     )
     vae = _infer_vae(shape, channels)
     return HarmonConfig(vae, mar, head, _infer_llm(shape), image_size=2 * grid * vae.stride)

@@ -4,6 +4,7 @@ hub folders, and what trainers write.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from harmon_eval.model import families, keys
-from harmon_eval.model.config import HarmonConfig, LLMConfig
+from harmon_eval.model.config import UNIPIC_1, HarmonConfig, LLMConfig
 from harmon_eval.model.families import FORMAT
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.tensors import CheckpointError, plain_names, read_json, read_tensors
@@ -78,7 +79,9 @@ def _odd_size(values: Mapping[str, Any], name: str = "") -> str:
 
 def read_kl16(kl16: Path | None, folder: Path) -> dict[str, Tensor]:
     """Tensors of ``kl16.ckpt``, given or found beside the model."""
-    places = [kl16] if kl16 else [folder / name for name in VAE_FILES]
+    # A folder such as iter_5000.pth is one checkpoint of those that share a VAE.
+    around = [folder, folder.parent] if folder.suffix == ".pth" else [folder]
+    places = [kl16] if kl16 else [place / name for place in around for name in VAE_FILES]
     for place in places:
         if place.exists() or place.is_symlink():
             return plain_names(read_tensors(place, prefer="model"), keys.VAE_PARTS)
@@ -106,16 +109,29 @@ def from_authors(
             for name, tensor in vae().items()
             if name.startswith(keys.VAE_PARTS)
         }
-    table = weights.get("mar.diffusion_pos_embed_learned")
-    if table is not None and (other := families.of_sizes(*table.shape[1:3])):
-        raise other.refused("the checkpoint")
+    unipic = any(name.startswith(keys.UNIPIC) for name in raw)
     try:
-        config = keys.infer_config(weights, mar_heads)
+        if unipic:
+            config = keys.infer_config(weights, mar_heads, keys.UNIPIC_MAX_BETA)
+        else:
+            config = keys.infer_config(weights, mar_heads)
+            _warn_of_cap(config)
     except KeyError as error:
         raise CheckpointError(f"this is no Harmon checkpoint: tensor {error} is missing") from None
     if llm is not None:
         config = HarmonConfig(config.vae, config.mar, config.head, llm, config.image_size)
     return config, weights
+
+
+def _warn_of_cap(config: HarmonConfig) -> None:
+    """UniPic-1 without its SigLIP2 has the names of a Harmon, and only its sizes to know it by."""
+    if (config.mar.grid, config.mar.width) == (UNIPIC_1.mar.grid, UNIPIC_1.mar.width):
+        warnings.warn(
+            "position tables for 512 px, as in UniPic-1, but none of its siglip2_proj tensors: "
+            "read as a Harmon. If these are UniPic-1's weights, give max_beta=0.2, the cap of its "
+            "noise schedule",
+            stacklevel=2,
+        )
 
 
 def to_authors(model: Harmon) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

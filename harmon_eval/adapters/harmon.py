@@ -16,7 +16,13 @@ from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
-from harmon_eval.model.fast.memory import FittingBatches, bytes_a_picture, fitting_size, free_memory
+from harmon_eval.model.fast.memory import (
+    FittingBatches,
+    bytes_a_picture,
+    bytes_an_edit,
+    fitting_size,
+    free_memory,
+)
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import REPEAT
@@ -33,16 +39,19 @@ TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights cam
 
 @dataclass(frozen=True)
 class Settings:
-    """How to open and to draw; what is None stays the model's own (see ``DrawSettings``).
+    """How to open, draw and answer; what is None stays the model's own (see ``DrawSettings``).
 
-    ``kl16``: the file of the VAE beside a ``.pth``. ``cfg``: guidance scale. ``steps``: MAR
-    iterations. ``fast``: the preset of docs/speed.md, under what is set besides. ``compile``:
-    captured graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
+    ``kl16``: the file of the VAE beside a ``.pth``. ``max_beta``: the cap of the noise schedule,
+    where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale.
+    ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
+    ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
+    graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
     ``max_new_tokens`` stands in for the benchmark's own limit of a reply."""
 
     device: str | None = None
     dtype: Dtype = "float32"
     kl16: Path | None = None
+    max_beta: float | None = None
     cfg: float | None = None
     steps: int | None = None
     diffusion_steps: int | None = None
@@ -51,13 +60,16 @@ class Settings:
     solver: Literal["ancestral", "ddim", "dpm-solver++"] | None = None
     guidance: tuple[float, float] | None = None
     fast: bool = False
+    repetition_penalty: float = 1.0
     compile: bool = False
     layer: str = "final"
     pool: Literal["image", "buffers", "both"] = "image"
     max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        check_range("max_beta", self.max_beta, 0.001, 0.999)
         check_range("cfg", self.cfg, 0)
+        check_range("repetition_penalty", self.repetition_penalty, 0.01)
         check_range("steps", self.steps, 1)
         check_range("diffusion_steps", self.diffusion_steps, 1, 1000)
         check_range("temperature", self.temperature, 0)
@@ -130,8 +142,10 @@ class HarmonResponder(Responder):
         compiled: bool = False,
         features: Features | None = None,
         max_new_tokens: int | None = None,
+        repetition_penalty: float = 1.0,
     ) -> None:
         self.name, self.limit = name, max_new_tokens
+        self.repetition_penalty = repetition_penalty
         self.features = features or Features()
         self.pipeline = pipeline
         self.draw_settings = settings
@@ -142,7 +156,9 @@ class HarmonResponder(Responder):
         except ValueError as error:
             raise UserError(f"harmon: {error}") from None
         each = bytes_a_picture(model.config, size, model.dtype)
-        self._fitting = FittingBatches(fitting_size(free_memory(model.device), each))
+        free, edit = free_memory(model.device), bytes_an_edit(model.config, size, model.dtype)
+        self._fitting = FittingBatches(fitting_size(free, each))
+        self._fitting_edits = FittingBatches(fitting_size(free, edit))
         self._passes = Passes(model, settings, size)
         if compiled:
             # On a CPU there are no graphs; what is left are their buffers.
@@ -155,6 +171,8 @@ class HarmonResponder(Responder):
             "guidance": list(settings.guidance),
             "image_size": [side * stride for side in size],
             "full_stop": pipeline.processor.full_stop,
+            "max_beta": model.config.head.max_beta,
+            "repetition_penalty": repetition_penalty,
             "images_a_question": "the first",
             "dtype": str(model.dtype).removeprefix("torch."),
         }
@@ -173,7 +191,7 @@ class HarmonResponder(Responder):
         return self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
 
     def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
-        return self._fitting.run(self._edit, requests)
+        return self._fitting_edits.run(self._edit, requests)
 
     def _edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
         for count in (len(request.images) for request in requests):
@@ -198,7 +216,8 @@ class HarmonResponder(Responder):
         opened = {path: read_picture(path) for path in paths}
         images = [opened[request.images[0]] if request.images else None for request in requests]
         limits = [self.limit or request.max_new_tokens for request in requests]
-        replies = self.pipeline.replies(images, [r.question for r in requests], limits)
+        questions = [request.question for request in requests]
+        replies = self.pipeline.replies(images, questions, limits, self.repetition_penalty)
         return [
             reply_of(text, cut, limit) for (text, cut), limit in zip(replies, limits, strict=True)
         ]
@@ -239,7 +258,7 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     device, dtype = best_device(settings.device), DTYPES[settings.dtype]
     place = argument or BUNDLED_MODEL
     try:
-        loaded = load(place, kl16=settings.kl16, device=device, dtype=dtype)
+        loaded = load(place, settings.kl16, device, dtype, settings.max_beta)
     except CheckpointError as error:
         raise UserError(str(error)) from None
     return HarmonResponder(
@@ -251,4 +270,5 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
         compiled=settings.compile,
         features=Features(settings.layer, settings.pool),
         max_new_tokens=settings.max_new_tokens,
+        repetition_penalty=settings.repetition_penalty,
     )

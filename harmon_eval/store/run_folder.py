@@ -186,11 +186,20 @@ class RunFolder:
                         self.path.rmdir()
 
 
+# Settings that came later, at the values at which they do nothing.
+NEUTRAL = {"max_beta": 0.999, "repetition_penalty": 1.0}
+
+
 def settings_of(model: Mapping[str, Any]) -> dict[str, Any]:
     """The generation settings of a run's model, as two runs are compared by them.
 
-    Older runs note among them how the weights were trained, which is no setting."""
-    return {name: value for name, value in model["settings"].items() if name != "training"}
+    Older runs note among them how the weights were trained, which is no setting; they do not know
+    all of today's settings, so one that has no effect is as none."""
+    return {
+        name: value
+        for name, value in model["settings"].items()
+        if name != "training" and not (name in NEUTRAL and value == NEUTRAL[name])
+    }
 
 
 def _compared(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -206,6 +206,7 @@ def greedy(
     stop_ids: frozenset[int],
     beginnings: Sequence[int] = (),
     shared: int = 0,
+    repetition_penalty: float = 1.0,
 ) -> list[list[int]]:
     """Greedy continuations of right-padded embeddings (B, T, H), without the stop token.
 
@@ -213,7 +214,9 @@ def greedy(
     removed from the batch once half of it has stopped. Rows of different lengths share one cache:
     new tokens are stored after the padding, which the mask hides, but their positions follow the
     row's last token. Rows with the same number in ``beginnings`` start with the same ``shared``
-    embeddings, which are computed only once."""
+    embeddings, which are computed only once. ``repetition_penalty`` (Keskar et al. 2019,
+    arXiv 1909.05858) makes tokens that a reply holds already less likely; the prompt's do not
+    count, as in transformers where it comes as embeddings."""
     count, length = embeddings.shape[:2]
     budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else [*max_new_tokens]
     held = KeysAndValues.empty(llm, count, length + min(ROOM, max(budgets, default=0)))
@@ -225,7 +228,7 @@ def greedy(
     rows = list(range(count))  # which question each row of the batch belongs to
     running = {row for row in rows if budgets[row] > 0}
     while running:
-        token = llm.lm_head(hidden).argmax(dim=-1)
+        token = _penalised(llm.lm_head(hidden), rows, replies, repetition_penalty).argmax(dim=-1)
         for row, value in zip(rows, token.tolist(), strict=True):
             if row in running and value in stop_ids:
                 running.remove(row)
@@ -247,3 +250,18 @@ def greedy(
         hidden = hidden_states(llm, x, position[:, None], mask, held.add)[:, 0]
         held.length += 1
     return replies
+
+
+def _penalised(
+    logits: Tensor, rows: Sequence[int], replies: Sequence[Sequence[int]], penalty: float
+) -> Tensor:
+    """Logits (B, V) with those of each row's reply so far divided by ``penalty`` where positive and
+    multiplied by it where negative. ``rows`` are the numbers of the replies."""
+    if penalty == 1.0 or not any(replies[row] for row in rows):
+        return logits
+    logits = logits.clone()
+    for scores, row in zip(logits, rows, strict=True):
+        said = torch.tensor(sorted({*replies[row]}), dtype=torch.long, device=logits.device)
+        found = scores[said]
+        scores[said] = torch.where(found > 0, found / penalty, found * penalty)
+    return logits

@@ -72,6 +72,15 @@ def bytes_a_picture(config: HarmonConfig, grid: Grid, dtype: torch.dtype) -> int
     return dtype.itemsize * (finest + backbone)
 
 
+def bytes_an_edit(config: HarmonConfig, grid: Grid, dtype: torch.dtype) -> int:
+    """``bytes_a_picture`` of an edited image: the LLM also holds keys and values of the source, and
+    a mask of image tokens by all tokens, in both halves."""
+    llm, places = config.llm, grid[0] * grid[1] + config.mar.buffers
+    width = llm.hidden_size // llm.num_attention_heads * llm.num_key_value_heads
+    source = places * 2 * llm.num_hidden_layers * width + 2 * places * places
+    return bytes_a_picture(config, grid, dtype) + 2 * dtype.itemsize * source
+
+
 def free_memory(device: torch.device) -> int | None:
     """Bytes currently available on a device. None if the system does not tell."""
     if device.type == "cuda":

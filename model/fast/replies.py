@@ -20,11 +20,13 @@ def generate(
     max_new_tokens: int | Sequence[int],
     stop_ids: frozenset[int],
     pictures: Sequence[int] | None = None,
+    repetition_penalty: float = 1.0,
 ) -> list[list[int]]:
     """Greedy replies, as token ids without the stop token, to right-padded prompts (B, T).
 
     Images are placed as in ``Harmon.embed``. Each row stops on its own. If several questions are
-    about one image, the image and the tokens before it are read only once."""
+    about one image, the image and the tokens before it are read only once. The authors' greedy
+    answers carry Qwen's ``repetition_penalty`` of 1.1; 1 is none."""
     return greedy(
         model.llm,
         model.embed(input_ids, latents, pictures=pictures),
@@ -33,6 +35,7 @@ def generate(
         stop_ids,
         beginnings=[] if pictures is None else pictures,
         shared=shared_beginning(input_ids, attention_mask, pictures),
+        repetition_penalty=repetition_penalty,
     )
 
 

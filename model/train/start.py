@@ -271,7 +271,14 @@ def _fill(part: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
 
 # -- without weights -------------------------------------------------------------------------
 
-PUBLISHED = {"harmon-0_5b": "harmon-0.5b", "harmon-1_5b": "harmon-1.5b"}
+PUBLISHED = {
+    "harmon-0_5b": "harmon-0.5b",
+    "harmon-1_5b": "harmon-1.5b",
+    "harmon-0.5b-reca": "harmon-0.5b",
+    "harmon-1.5b-reca": "harmon-1.5b",
+    "harmon-1.5b-reca-plus": "harmon-1.5b",
+    "skywork-unipic-1.5b": "unipic-1",
+}
 
 
 def describe_start(recipe: Recipe) -> tuple[HarmonConfig, dict[str, str]]:

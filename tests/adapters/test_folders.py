@@ -75,7 +75,6 @@ def test_harmon_names_pipelines_bagel_and_a_language_model(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["llm.a", "mar.a", "siglip2_proj.0.weight"], "Skywork UniPic, not Harmon"),
         (["meta_queries", "lmm.a", "connector.a"], "OpenUni"),
         (["showo.model.a"], "Show-o"),
         (["language_model.a", "vae2llm.weight"], "BAGEL"),

@@ -6,6 +6,7 @@ import functools
 import io
 import lzma
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,20 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
-from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.processor import Processor
 from harmon_eval.model.weights import build, from_authors
 
 TESTS = Path(__file__).resolve().parents[1]
 TRIMMED = TESTS / "fixtures" / "harmon_reference_trimmed.pt.xz"
-FULL = TESTS.parents[1] / "shared" / "fixtures" / "harmon_reference.pt"
+SHARED = TESTS.parents[1] / "shared" / "fixtures"
+# By the name of a recording: what names another one of the same form.
+RECORDINGS = {"harmon_reference": "HARMON_FIXTURE", "unipic_edit_reference": "UNIPIC_FIXTURE"}
 
 
 @dataclass(frozen=True)
@@ -46,14 +53,28 @@ class Reference:
         self.sizes: dict[str, Any] = recorded["config"]
         self.config = reference_config(self.sizes)
         # Everything but the number of attention heads is read off the weights.
+        # Weights may be stored as float16, exactly.
+        self.state = {name: tensor.float() for name, tensor in recorded["state_dict"].items()}
+        vae = {name: tensor.float() for name, tensor in recorded["vae_state_dict"].items()}
         inferred, weights = from_authors(
-            recorded["state_dict"],
-            lambda: recorded["vae_state_dict"],
+            self.state,
+            lambda: vae,
             self.config.llm,
             self.config.mar.heads,
         )
         self.inferred = inferred
         self.model = build(self.config, weights, str(path)).eval()
+
+    @functools.cached_property
+    def processor(self) -> Processor:
+        """With the words of the recorded prompts, and the ids that they have there."""
+        return Processor(recorded_tokenizer(self))
+
+    def text(self, ids: list[int]) -> str:
+        """What ids say, with one ``<image>`` for the run of an image."""
+        known = self.processor.tokenizer.convert_ids_to_tokens([max(i, 0) for i in ids])
+        pieces = ["<image>" if i < 0 else word for i, word in zip(ids, known, strict=True)]
+        return re.sub("(<image>)+", "<image>", "".join(pieces))
 
     def part(self, name: str) -> Part:
         return Part(self, name)
@@ -71,13 +92,23 @@ class Part:
 
     def __init__(self, reference: Reference, name: str) -> None:
         self.name = name
+        self.reference = reference
         self.file = reference.name
         self.model = reference.model
         self.config = reference.config
         self.sizes = reference.sizes
         self.inputs: dict[str, Any] = reference.parts[name]["inputs"]
-        self.outputs: dict[str, Any] = reference.parts[name]["outputs"]
+        self.outputs: dict[str, Any] = self._ours(reference.parts[name]["outputs"])
         self.tolerance: dict[str, Any] = reference.parts[name]["tolerance"]
+
+    def _ours(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """With our placeholder for images, where the recorded release has a token of its own."""
+        image = self.sizes["tokens"].get("image_token_id")
+        if image is None or "input_ids" not in outputs:
+            return outputs
+        ids = outputs["input_ids"]
+        rows = [row.masked_fill(row == image, IMAGE_PLACE) for row in ids]
+        return {**outputs, "input_ids": rows if isinstance(ids, list) else torch.stack(rows)}
 
     def compare(self, compute: Callable[..., Iterator[tuple[str, Any]]]) -> None:
         """Check all that ``compute`` gives for the inputs, by output, against what is recorded."""
@@ -90,7 +121,7 @@ class Part:
 
     def check(self, output: str, got: object) -> None:
         """Assert that an output equals the recorded one within what float32 rounding explains."""
-        traced = self.name.startswith(("sample", "diffusion_sample"))
+        traced = self.name.startswith(("sample", "edit_sample", "diffusion_sample"))
         factor, floor = (30.0, 1e-5) if traced else (10.0, 1e-6)
         pairs = list(_leaves(got, self.outputs[output], self.tolerance[output]))
         error, worst = max((error, allowed) for error, allowed in pairs)
@@ -101,7 +132,10 @@ class Part:
 
 def _leaves(got: Any, expected: Any, tolerance: Any) -> Iterator[tuple[float, float]]:
     """(largest absolute difference, recorded tolerance) of every tensor or number."""
-    if isinstance(expected, dict):
+    if isinstance(expected, str):
+        assert got == expected
+        yield 0.0, 0.0
+    elif isinstance(expected, dict):
         assert got.keys() == expected.keys()
         for key in expected:
             yield from _leaves(got[key], expected[key], tolerance[key])
@@ -115,6 +149,32 @@ def _leaves(got: Any, expected: Any, tolerance: Any) -> Iterator[tuple[float, fl
         if not theirs.is_floating_point():
             assert torch.equal(ours.to(theirs.dtype), theirs)
         yield float((ours.double() - theirs.double()).abs().max()), float(tolerance)
+
+
+PIECE = r"<\|\w+\|>|<image>|\n| ?\w+|[^\w\s]"
+
+
+def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
+    """A tokenizer of words that gives the recorded ids to the recorded texts of prompts."""
+    vocabulary: dict[str, int] = {}
+    image = reference.sizes["tokens"]["image_token_id"]
+    for part in reference.parts.values():
+        outputs = part["outputs"]
+        texts = outputs.get("prompt_texts", [outputs.get("prompt_text")])
+        if "input_ids" not in outputs or texts == [None]:
+            continue
+        for text, row in zip(texts, outputs["input_ids"], strict=True):
+            # The run of an image's token is one ``<image>``.
+            ids = [i for k, i in enumerate(row.tolist()) if i != image or row[k - 1] != image]
+            vocabulary |= dict(zip(re.findall(PIECE, text), ids, strict=True))
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<image>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
 
 
 def reference_config(sizes: dict[str, Any]) -> HarmonConfig:
@@ -142,9 +202,10 @@ def reference_config(sizes: dict[str, Any]) -> HarmonConfig:
             depth=mar["diffloss_d"],
             train_steps=sizes["diffusion"]["train_steps"],
             draws_per_token=mar["diffusion_batch_mul"],
+            max_beta=sizes["diffusion"].get("max_beta", 0.999),
         ),
         llm=LLMConfig(**{k: v for k, v in llm.items() if k in LLMConfig.__dataclass_fields__}),
-        image_size=mar["img_size"],
+        image_size=sizes.get("image_size", mar["img_size"]),
         visual_grad_scale=sizes["grad_scale"],
     )
 
@@ -154,22 +215,24 @@ def load_reference(path: Path) -> Reference:
     return Reference(path)
 
 
-def recordings() -> list[Path]:
+def recordings(name: str = "harmon_reference") -> list[Path]:
     """The committed recording, and the full one where there is one."""
-    full = Path(os.environ.get("HARMON_FIXTURE", FULL))
-    if "HARMON_FIXTURE" in os.environ and not full.exists():
-        raise FileNotFoundError(f"HARMON_FIXTURE names {full}, which does not exist")
-    return [TRIMMED, full] if full.exists() else [TRIMMED]
+    variable = RECORDINGS[name]
+    full = Path(os.environ.get(variable, SHARED / f"{name}.pt"))
+    if variable in os.environ and not full.exists():
+        raise FileNotFoundError(f"{variable} names {full}, which does not exist")
+    trimmed = TESTS / "fixtures" / f"{name}_trimmed.pt.xz"
+    return [trimmed, full] if full.exists() else [trimmed]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every part that a file of tests knows, of every recording."""
+    """Every part that a file of tests knows, of every recording (``RECORDING`` names which)."""
+    paths = recordings(getattr(metafunc.module, "RECORDING", "harmon_reference"))
     if "part" in metafunc.fixturenames:
-        cases = [(path, name) for path in recordings() for name in metafunc.module.PARTS]
+        cases = [(path, name) for path in paths for name in metafunc.module.PARTS]
         ids = [f"{load_reference(path).name}-{name}" for path, name in cases]
         metafunc.parametrize("part", cases, ids=ids, indirect=True)
     elif "reference" in metafunc.fixturenames:
-        paths = recordings()
         ids = [load_reference(path).name for path in paths]
         metafunc.parametrize("reference", paths, ids=ids, indirect=True)
 
