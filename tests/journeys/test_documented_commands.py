@@ -94,7 +94,6 @@ WHY = {
         "needs a judge; run in tests/judges/test_judge.py"
     ),
     "python -m harmon_eval.suites.mini.measure --scenes 1000": LONG,
-    "python -m benchmarks.coverage_fid": LONG,
     "python -m harmon_eval label RUN --task dpg --samples 60": (
         "serves a page until Ctrl-C; run in tests/harness/test_label.py"
     ),
