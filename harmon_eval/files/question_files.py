@@ -33,6 +33,11 @@ def read_text(file: Path) -> str:
         raise UserError(f"{file} cannot be read ({error.strerror}): get it again") from None
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = "utf-16" if wide else "utf-8-sig"
+    if not wide and b"\0" in data[:4096]:
+        raise UserError(
+            f"{file} holds zero bytes, as UTF-16 without its mark: save it as UTF-8 (a spreadsheet "
+            "calls that CSV UTF-8)"
+        )
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -47,9 +52,24 @@ def read_json(file: Path) -> Any:
     """Raises UserError for what is no JSON."""
     text = read_text(file)
     try:
-        return json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
+    _check_pairs(file, text, values)
+    return values
+
+
+def _check_pairs(file: Path, text: str, values: Any) -> None:
+    """Raises UserError for half of a surrogate pair, which JSON may hold and no text file can."""
+    if not re.search(r"\\u[dD][89a-fA-F]", text):
+        return
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise UserError(f"{file} holds {half}, half of a character: save it again") from None
+    except RecursionError:
+        raise UserError(f"{file} cannot be read (too deep): get it again") from None
 
 
 def read_json_rows(file: Path) -> list[dict[str, Any]]:
@@ -61,6 +81,7 @@ def read_json_rows(file: Path) -> list[dict[str, Any]]:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
     if not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{file}: every entry must be an object")
+    _check_pairs(file, text, rows)
     return list(rows)
 
 

@@ -47,12 +47,13 @@ def test_a_byte_order_mark_says_how_to_read(
         b"[" * 100_000,
         "caf\xe9".encode("latin-1"),
         b"",
+        "{}".encode("utf-16-le"),
         b"null",
         b"[1, 2]",
         b'{"images": [{"id": 1e999, "file_name": "a.jpg"}], "annotations": []}',
         b"<!DOCTYPE html>",
     ],
-    ids=["deep", "latin-1", "empty", "null", "list", "infinite", "web page"],
+    ids=["deep", "latin-1", "empty", "no mark", "null", "list", "infinite", "web page"],
 )
 def test_what_is_no_such_file_is_one_line(
     tmp_path: Path, load: Callable[[Path], Any], content: Any, data: bytes

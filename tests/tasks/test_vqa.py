@@ -163,6 +163,13 @@ def test_true_and_false_of_json_are_yes_and_no(tmp_path: Path, data_at: Any) -> 
     assert choice.target["answers"] == ["B"]
 
 
+@pytest.mark.parametrize("field", ["question", "answer", "group", "hint"])
+def test_half_a_character_is_refused(tmp_path: Path, data_at: Any, field: str) -> None:
+    with pytest.raises(UserError, match="half of a character"):
+        asked_of(data_at, tmp_path, **{"question": "q", field: "a \ud83d b"})
+    assert asked_of(data_at, tmp_path, question="🐈?").request.question.startswith("🐈?")
+
+
 def test_an_object_over_several_lines_is_named(tmp_path: Path, data_at: Any) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"questions": [{"question": "q", "answer": "a"}]}, indent=2))
