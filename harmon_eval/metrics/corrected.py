@@ -8,7 +8,7 @@ single right-or-wrong marks. Both need that the samples which people marked were
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -66,7 +66,10 @@ def prediction_powered(
         if (count := len({*clusters})) < 3:
             raise UserError("a correction needs human marks of at least three prompts")
         quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 2)) * np.sqrt(count / (count - 2))
-    reach = quantile * float(np.sqrt(variance))
+    reach = float(quantile * np.sqrt(variance))
+    if clusters is not None and not np.ptp(y - lam * h):
+        # No spread was seen: the exact bound on the share of clusters that could differ.
+        reach = float(np.hypot(reach, 1 - ((1 - LEVEL) / 2) ** (1 / len({*clusters}))))
     return Corrected(value, (value - reach, value + reach), lam, n, others)
 
 
@@ -86,6 +89,43 @@ def _variance_of_mean(marks: np.ndarray, clusters: Sequence[object] | None) -> f
         _, codes = np.unique(np.asarray(list(map(str, clusters))), return_inverse=True)
         deviations = np.bincount(codes, weights=deviations)
     return float(np.square(deviations).sum() / len(marks) ** 2)
+
+
+def right_or_wrong(
+    human: Sequence[float],
+    judge: Sequence[float],
+    judge_alone: Sequence[float],
+    clusters: Sequence[object],
+) -> Corrected:
+    """``prediction_powered`` for marks of 0 and 1, with an interval that also covers near 0 and 1.
+
+    There, 60 marks hold a handful of errors, and a symmetric interval is too short on one side. So
+    people's share of right marks gets Wilson's interval among the samples that the judge calls
+    right and among the others. Their mean, weighted by how often the judge says so, gets its limits
+    by MOVER (Zou and Donner 2008; Newcombe 1998). Where several samples share a cluster, n counts
+    clusters. Raises UserError as ``prediction_powered`` does."""
+    found = prediction_powered(human, judge, judge_alone, None, clusters)
+    y, h = np.asarray(human, np.float64), np.asarray(judge, np.float64)
+    share = float(np.concatenate([h, np.asarray(judge_alone, np.float64)]).mean())
+    units = len({*clusters}) / len(y)
+    below = above = 0.0
+    for value, weight in ((1.0, share), (0.0, 1 - share)):
+        own = y[h == value]
+        right, n = float(own.sum()) * units, len(own) * units
+        low, high = _wilson(right, n)
+        middle = right / n if n else 0.5
+        below += (weight * (middle - low)) ** 2
+        above += (weight * (high - middle)) ** 2
+    low, high = found.value - float(np.sqrt(below)), found.value + float(np.sqrt(above))
+    return replace(found, interval=(max(0.0, low), min(1.0, high)))
+
+
+def _wilson(right: float, n: float) -> Interval:
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    centre = (right + z * z / 2) / (n + z * z)
+    share = right * (n - right) / n if n else 0.0
+    reach = z / (n + z * z) * float(np.sqrt(share + z * z / 4))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 @dataclass(frozen=True)

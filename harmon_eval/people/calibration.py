@@ -12,7 +12,12 @@ import pandas as pd
 from harmon_eval import registry
 from harmon_eval.core import Interval, Task, UserError
 from harmon_eval.metrics import agreement
-from harmon_eval.metrics.corrected import Corrected, prediction_powered, rogan_gladen
+from harmon_eval.metrics.corrected import (
+    Corrected,
+    prediction_powered,
+    right_or_wrong,
+    rogan_gladen,
+)
 from harmon_eval.metrics.intervals import lean
 from harmon_eval.people import questions
 from harmon_eval.people.labelling import identity_of, task_of
@@ -183,7 +188,17 @@ def _numbers(
     marked = judge.weights[own] * human
     groups = judge.groups.tolist()
 
+    plain = bool((judge.weights == 1).all())
+    single_marks = plain and bool(np.isin(judge.own, (0, 1)).all() and np.isin(human, (0, 1)).all())
+
     def corrected(weight: float | None) -> Corrected:
+        if single_marks:
+            # A judge that always says the same is no judge: that leaves people alone.
+            own_marks, others = judge.own[own], judge.own[rest]
+            if weight == 0.0:
+                own_marks, others = np.ones(len(own)), np.ones(len(rest))
+            clusters = [groups[place] for place in own]
+            return right_or_wrong(marked.tolist(), own_marks.tolist(), others.tolist(), clusters)
         return prediction_powered(
             marked.tolist(),
             weighted[own].tolist(),
@@ -208,7 +223,7 @@ def _numbers(
 
 
 def _number(judge: Judge, metric: str, found: Corrected, note: str) -> Number:
-    low, high = (end * judge.top for end in found.interval)
+    low, high = (float(np.clip(end, 0, 1)) * judge.top for end in found.interval)
     return Number(metric, found.value * judge.top, (low, high), note)
 
 

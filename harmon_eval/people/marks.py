@@ -16,7 +16,7 @@ import numpy as np
 
 from harmon_eval.core import UserError
 from harmon_eval.store.log import append, log_entries
-from harmon_eval.store.run_folder import TaskFolder
+from harmon_eval.store.task_folder import TaskFolder
 
 HUMAN_LOG = "human.jsonl"
 TIE = 0.5

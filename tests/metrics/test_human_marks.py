@@ -25,7 +25,7 @@ from harmon_eval.metrics.agreement import (
     rank_correlations,
     share_equal,
 )
-from harmon_eval.metrics.corrected import prediction_powered, rogan_gladen
+from harmon_eval.metrics.corrected import prediction_powered, right_or_wrong, rogan_gladen
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +152,32 @@ def covered(human: np.ndarray, judge: np.ndarray, marked: int, draws: int = 400)
     return hits / draws
 
 
-def test_the_corrected_interval_covers_peoples_mean_and_the_judges_does_not() -> None:
+@pytest.mark.parametrize(
+    ("right", "missed", "forgiven"),
+    [(0.6, 0.05, 0.3), (0.5, 0.15, 0.15), (0.9, 0.02, 0.3), (0.97, 0.02, 0.5), (0.8, 0.25, 0.02)],
+)
+def test_marks_of_right_and_wrong_are_covered_by_60_of_them(
+    right: float, missed: float, forgiven: float
+) -> None:
+    """Judges that miss what is right, or forgive what is wrong; also where errors are rare."""
     rng = np.random.default_rng(3)
-    human = (rng.random(1000) < 0.6).astype(float)
-    judge = np.where(rng.random(1000) < 0.7, human, rng.random(1000) < 0.9)  # lenient
-    assert 0.92 <= covered(human, judge, 60) <= 0.975
-    assert abs(judge.mean() - human.mean()) > 5 * np.sqrt(judge.var() / 1000)
+    human = (rng.random(1000) < right).astype(float)
+    judge = np.where(human == 1, rng.random(1000) >= missed, rng.random(1000) < forgiven)
+    hits = []
+    for _ in range(400):
+        order = rng.permutation(1000)
+        own, rest = order[:60], order[60:]
+        found = right_or_wrong(human[own], judge[own], judge[rest], own.tolist())
+        hits.append(found.interval[0] <= human.mean() <= found.interval[1])
+    assert 0.92 <= np.mean(hits) <= 0.985
+
+
+def test_equal_marks_leave_room_for_the_ones_not_seen() -> None:
+    ones = [1.0] * 20
+    low, high = right_or_wrong(ones, ones, ones, range(20)).interval
+    assert 0.8 < low < 0.9 and high == 1.0
+    low, _ = prediction_powered([0.5] * 20, ones, ones, None, range(20), range(20)).interval
+    assert low < 0.4
 
 
 def test_pairs_with_ties_and_the_fitted_threshold() -> None:
