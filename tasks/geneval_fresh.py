@@ -20,6 +20,7 @@ def open_task(argument: str = "") -> Task:
 
 TASK = replace(
     geneval.TASK,
+    contrast="geneval",
     about=replace(
         geneval.TASK.about,
         licence="prompts made here",

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for unknown tasks, or for an effect that is not a number above zero."""
     from harmon_eval import suites
+    from harmon_eval.comparing import sources_of_spread
     from harmon_eval.comparing.planning import plan
     from harmon_eval.comparing.verdict import by_task
     from harmon_eval.core import UserError
@@ -57,6 +58,8 @@ def main(arguments: argparse.Namespace) -> int:
                 "planned from": found.basis,
             }
         )
+        if arguments.pilot:
+            short += sources_of_spread.lines(arguments.pilot[0], only=(name,))
         if found.needed > found.available:
             short.append(
                 f"{name} has only {found.available} prompts: compare over more seeds, or "

@@ -176,8 +176,10 @@ class Task:
 
     ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for any text;
     default: all). ``census`` names the strata whose prompts are all that there are, so that only
-    the seeds could differ. ``intervals`` replaces the intervals that follow from ``metrics``.
-    ``replicates`` replaces the paired comparison (``metrics.statistics.Replicates``)."""
+    the seeds could differ. ``contrast`` names the task whose prompts are published, where this one
+    has fresh prompts of the same kind. ``intervals`` replaces the intervals that follow from
+    ``metrics``. ``replicates`` replaces the paired comparison (see
+    ``metrics.statistics.Replicates``)."""
 
     samples: Samples
     mark: Mark
@@ -199,6 +201,7 @@ class Task:
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)
     census: tuple[str, ...] = ()
+    contrast: str = ""
     intervals: Intervals | None = None
     replicates: Replicate | None = None
 

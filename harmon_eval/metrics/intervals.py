@@ -46,7 +46,7 @@ def intervals(
     not what it is declared to be."""
     if task.intervals is not None:
         return task.intervals(rows, task.summarize)
-    table = _Table(task, rows, repeats)
+    table = Table(task, rows, repeats)
     names = [name for name in table.values if wanted is None or name in wanted]
     found = {name: span for name in names if (span := table.interval(name)) is not None}
     others = [name for name in names if table.known[name].interval and table.known.undeclared(name)]
@@ -61,7 +61,7 @@ def seed_intervals(task: Task, rows: pd.DataFrame, repeats: Repeats) -> dict[str
     That takes a share (``Metric.of``) whose prompts were all drawn more than once."""
     if task.intervals is not None or not repeats.drawn:
         return {}
-    table = _Table(task, rows, repeats)
+    table = Table(task, rows, repeats)
     spans = {name: table.interval(name, seeds=True) for name in table.values}
     return {name: span for name, span in spans.items() if span is not None}
 
@@ -70,12 +70,12 @@ def census(task: Task, rows: pd.DataFrame, repeats: Repeats) -> tuple[str, ...]:
     """The metrics whose prompts are all there are."""
     if task.intervals is not None or not task.census or not repeats.complete:
         return ()
-    table = _Table(task, rows, repeats)
+    table = Table(task, rows, repeats)
     parts = {name: table.parts(name) for name in table.values if table.known[name].interval}
     return tuple(n for n, own in parts.items() if own and all(p.census.all() for p, _ in own))
 
 
-class _Table:
+class Table:
     """The rows of a task by group, and what each of its metrics is made of."""
 
     def __init__(self, task: Task, rows: pd.DataFrame, repeats: Repeats | None) -> None:
@@ -201,7 +201,7 @@ def _drawings(rows: pd.DataFrame, repeats: Repeats | None) -> np.ndarray:
 # -- any other function of the rows -----------------------------------------------------------
 
 
-def _left_out(table: _Table, names: Sequence[str], most: int) -> dict[str, Interval]:
+def _left_out(table: Table, names: Sequence[str], most: int) -> dict[str, Interval]:
     """Delete-a-group jackknife within strata (Shao & Tu 1995, section 2.3), then Wilson's interval
     for metrics with a maximum, or t. A metric that no group changes, and that is neither 0 nor its
     maximum, has no interval: its spread is unknown, not zero."""

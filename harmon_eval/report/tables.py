@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harmon_eval.comparing import contrast
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import (
     FIGURES,
@@ -64,7 +65,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     say = [f"run folder: {path}"]
     images = [folder.task(name).path / "images" for name in folder.manifest["tasks"]]
     say += [f"images: {printable(drawn)}" for drawn in images if drawn.exists()]
-    say += bounds(folder.path)
+    say += [*bounds(folder.path), *contrast.lines(folder.path)]
     if outcome.unscored:
         say.append(f"{outcome.unscored} samples are unscored: TASK/metrics.json counts the reasons")
     if outcome.unmarked:

@@ -1,0 +1,96 @@
+"""Where spread comes from, what pays, and the contrast of published with fresh prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmon_eval import registry
+from harmon_eval.comparing.contrast import contrasts
+from harmon_eval.comparing.sources_of_spread import advice
+from harmon_eval.metrics.intervals import Repeats
+from harmon_eval.metrics.spread import Spread, judge_variance, spread
+
+GENEVAL = registry.task("geneval")
+
+
+def rows_of(chances: Any, images: int, rng: Any) -> pd.DataFrame:
+    """``chances``: of each prompt of one tag."""
+    rows = pd.DataFrame(
+        {"group": f"{n:04d}", "stratum": "colors", "tag": "colors", "correct": bool(right)}
+        for n, own in enumerate(chances)
+        for right in rng.random(images) < own
+    )
+    rows["id"] = [f"{group}/{n}" for n, group in enumerate(rows["group"])]
+    return rows
+
+
+def drawn(rows: pd.DataFrame) -> Repeats:
+    return Repeats(dict(zip(rows["id"], rows["group"], strict=True)))
+
+
+def test_components_of_the_variance_are_those_of_the_beta_binomial() -> None:
+    """Chances from beta(2, 2): 0.05 between prompts, 0.2 within."""
+    rng = np.random.default_rng(0)
+    rows = rows_of(rng.beta(2, 2, 800), 4, rng)
+    found = spread(GENEVAL, rows, "overall", drawn(rows))
+    assert found is not None and (found.groups, found.drawings) == (800, 4)
+    assert found.prompts * 800 == pytest.approx(0.05, rel=0.2)
+    assert found.seeds * 800 * 4 == pytest.approx(0.2, rel=0.1)
+    assert found.shares[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_one_drawing_a_prompt_cannot_tell_them_apart() -> None:
+    rows = rows_of([0.5] * 20, 1, np.random.default_rng(1))
+    assert spread(GENEVAL, rows, "overall", drawn(rows)) is None
+
+
+def test_more_prompts_pay_and_more_drawings_have_a_floor() -> None:
+    own = Spread(prompts=0.05 / 100, seeds=0.2 / 400, groups=100, drawings=4)
+    assert own.reach(400, 1) < own.reach(200, 2) < own.reach(100, 4)
+    assert own.reach(100, 1e9) == pytest.approx(1.96 * (0.05 / 100) ** 0.5)
+    same, more = advice(own)
+    assert "400 x 1: ±0.049" in same and "100 x 4: ±0.062" in same
+    assert "8 drawings" in more and "never less than ±0.044" in more
+
+
+def test_a_judge_that_changes_its_mind_is_part_of_the_spread() -> None:
+    """Every mark is the other one with a chance of 0.1: a variance of 0.09 in each."""
+    rng = np.random.default_rng(2)
+    true = rows_of([0.5] * 300, 4, rng).assign(response=lambda rows: rows["id"])
+
+    def judged() -> pd.DataFrame:
+        return true.assign(correct=true["correct"] ^ (rng.random(len(true)) < 0.1))
+
+    found = judge_variance(GENEVAL, judged(), judged(), "overall")
+    assert found == pytest.approx(0.09 / 1200, rel=0.25)
+    assert judge_variance(GENEVAL, true, true, "overall") == pytest.approx(0)
+    assert judge_variance(GENEVAL, true, true.assign(response="other"), "overall") is None
+
+
+# -- contamination -----------------------------------------------------------------------------
+
+
+def stored(value: float, reach: float) -> dict[str, Any]:
+    interval = {"overall": [value - reach, value + reach]}
+    return {"headline": "overall", "metrics": {"overall": value}, "intervals": interval}
+
+
+def test_the_contrast_of_published_and_fresh_prompts_is_tested() -> None:
+    (same,) = contrasts({"geneval": stored(0.70, 0.03), "geneval_fresh": stored(0.69, 0.04)})
+    assert same.interval == pytest.approx((-0.04, 0.06))
+    assert same.p == pytest.approx(0.695, abs=0.001) and "no evidence" in str(same)
+    (learnt,) = contrasts({"geneval": stored(0.85, 0.03), "geneval_fresh": stored(0.69, 0.04)})
+    assert learnt.p < 1e-6 and learnt.interval[0] > 0 and "trained on them" in str(learnt)
+    (other,) = contrasts({"geneval": stored(0.60, 0.03), "geneval_fresh": stored(0.69, 0.04)})
+    assert other.p < 0.05 and "no sign" in str(other)
+
+
+def test_what_has_no_counterpart_or_other_thresholds_has_no_contrast() -> None:
+    fresh = stored(0.69, 0.04)
+    assert contrasts({"geneval_fresh": fresh}) == []
+    assert contrasts({"geneval": fresh, "geneval_fresh:threshold=0.4": fresh}) == []
+    assert contrasts({"geneval:threshold=0.4": fresh, "geneval_fresh:threshold=0.4": fresh})
