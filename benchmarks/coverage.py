@@ -386,7 +386,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=TRIALS)
     arguments = parser.parse_args()
     file = record.RESULTS / "coverage.json"
-    rows = json.loads(file.read_text())["measured"]["settings"] if file.exists() else []
+    rows: list[dict[str, Any]] = []
     for bench in BENCHMARKS:
         if arguments.only not in bench.task:
             continue
@@ -397,7 +397,8 @@ def main() -> None:
             for strong in (False, True)
             for row in measure(bench, size, sizes, strong, arguments.trials)
         ]
-        rows = [row for row in rows if row["task"] != bench.task] + own
+        known = json.loads(file.read_text())["measured"]["settings"] if file.exists() else []
+        rows = [row for row in known if row["task"] != bench.task] + own
         record.write("coverage", {}, {"settings": rows})
         print(markdown(own), f"\n{time.process_time() - start:.0f} s", flush=True)
     text = f"\n{markdown(rows)}\n\n"

@@ -21,7 +21,8 @@ Change those files, not this page.
   score (`unmatched`, `other`, `unreadable`). No letter is drawn at random, except where a metric's
   name says so.
 - **No reply at all**: the sample is *unscored*. It is counted, and the headline then has bounds.
-- **Intervals** are of each metric's own samples; what share an image, a question or a pair are one group.
+- **Intervals** are of each metric's own samples; those that share an image, a question or a pair
+  are one group.
 - **Floor**: beside the headline of a task that asks questions stands the best score of any constant
   reply on the same samples.
 
