@@ -194,7 +194,7 @@ def test_a_killed_worker_is_replaced_and_only_its_batches_are_asked_again(
     while not (answering := workers_of("ray::_Hands.answer")):
         assert process.poll() is None
     os.kill(answering[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert "another takes its batch" in errors
     counts = times_asked(tmp_path / "asked.txt")
@@ -228,11 +228,11 @@ def test_a_full_disk_at_the_writer_is_one_line_and_it_goes_on_later(
     code = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
     program = ("-c", code + "runpy.run_module('harmon_eval', run_name='__main__')")
     limited = start(*arguments, *where, program=program)
-    _, errors = limited.communicate(timeout=90)
+    _, errors = limited.communicate(timeout=240)
     assert limited.returncode == 2, errors
     assert errors.splitlines()[-1].startswith("error: no space left"), errors
     again = start(*arguments, *where)
-    _, errors = again.communicate(timeout=90)
+    _, errors = again.communicate(timeout=240)
     assert again.returncode == 0 and "reused" in errors
     assert content(tmp_path / "run") == whole
 
@@ -334,7 +334,7 @@ def test_a_killed_node_loses_nothing_and_one_that_joins_is_used(
     process = start(*model, "--output", "run", "--ray", nodes.address)
     wait_for_any(tmp_path / "run", "toy_draw/responses.jsonl", process)
     nodes.replace_by_force()
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     counts = times_asked(tmp_path / "asked.txt")
     assert sum(counts.values()) - len(counts) <= 3 * 2 * 2, "of three workers, two batches each"
