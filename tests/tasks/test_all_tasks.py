@@ -58,8 +58,10 @@ PERFECT = {
     "test_the_mini_suite_has_its_own_and_the_rules_are_genevals",
     "held_out": "test_held_out.py::test_all_right_is_one_and_all_wrong_is_nothing",
     "imgedit": "test_imgedit.py::test_exact_targets_get_full_marks_and_copies_the_least",
+    "kris": "test_kris.py::test_exact_edits_get_the_most_and_copies_only_what_they_keep",
     "linear_probe": "test_linear_probe_runs.py::"
     "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
+    "pie": "test_pie.py::test_exact_edits_keep_everything_and_so_do_copies",
     **dict.fromkeys(
         ("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"),
         "test_mjhq.py::test_drawing_the_references_themselves_scores_zero",

@@ -1,0 +1,93 @@
+"""PIE-Bench: masks and masked measures as the original's, exact edits, floors, result folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import harmon_eval
+from harmon_eval import cli
+from harmon_eval.core import Edit, Responder, UserError
+from harmon_eval.suites.mini.scenes import render
+from harmon_eval.tasks.pie import mini, rules
+
+TARGETS = {
+    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
+    for item in mini.items()
+}
+
+
+class Exact(Responder):
+    name, fingerprint = "exact", "1"
+
+    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
+        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
+        pairs = zip(requests, pixels, strict=True)
+        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+
+
+def test_masks_and_masked_measures_are_the_originals(pie_masks: Any) -> None:
+    mask = rules.decode_mask(pie_masks["rle"], tuple(pie_masks["size"]))
+    rows = ["".join("1" if edited else "." for edited in row) for row in mask]
+    assert rows == pie_masks["mask_rows"]
+    assert mask.sum() == pie_masks["mask_pixels"]
+    if pie_masks["source"]:
+        shape = (*pie_masks["size"], 3)
+        pair = [np.array(pie_masks[n], np.uint8).reshape(shape) for n in ("source", "target")]
+        found = rules.measures(*pair, mask)
+        assert found["psnr"] == pytest.approx(pie_masks["psnr_unedited"], abs=1e-3)
+        assert found["mse"] == pytest.approx(pie_masks["mse_unedited"], abs=1e-8)
+        kept = 10 ** (-found["psnr_kept"] / 10)
+        assert kept == pytest.approx(pie_masks["mse_over_kept_pixels"], abs=1e-8)
+
+
+def test_a_mask_goes_there_and_back() -> None:
+    mask = rules.decode_mask([20, 7, 40, 3], (8, 8))
+    assert (rules.decode_mask(rules.encode_mask(mask), (8, 8)) == mask).all()
+    with pytest.raises(UserError, match="pairs of start and length"):
+        rules.decode_mask([1], (8, 8))
+
+
+def test_one_level_in_one_kept_pixel_by_hand() -> None:
+    """4 x 4 with the frame masked: 4 kept pixels; one channel of one differs by 51 = 0.2."""
+    source = np.zeros((12, 12, 3), np.uint8)
+    result = source.copy()
+    result[5, 5, 0] = 51
+    found = rules.measures(source, result, rules.decode_mask([], (12, 12)))
+    assert found["mse"] == pytest.approx(0.04 / (12 * 12 * 3))
+    assert found["psnr"] == pytest.approx(10 * math.log10(12 * 12 * 3 / 0.04))
+    assert found["psnr_kept"] == pytest.approx(10 * math.log10(100 * 3 / 0.04))
+
+
+def test_equal_images_are_identical() -> None:
+    image = np.full((12, 12, 3), 90, np.uint8)
+    found = rules.measures(image, image, rules.decode_mask([], (12, 12)))
+    assert (found["mse"], found["psnr"]) == (0.0, math.inf)
+    assert found["ssim"] == pytest.approx(1.0)
+
+
+def test_of_a_strip_of_images_the_last_one_counts() -> None:
+    strip = Image.new("RGB", (24, 8), "red")
+    strip.paste(Image.new("RGB", (8, 8), "blue"), (16, 0))
+    assert rules.fitted(strip, (8, 8)).getpixel((0, 0)) == (0, 0, 255)
+    assert rules.fitted(Image.new("RGB", (16, 16)), (8, 8)).size == (8, 8)
+
+
+def test_exact_edits_keep_everything_and_so_do_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    found = harmon_eval.evaluate(Exact(), tasks="pie", output=tmp_path / "run")["pie"]
+    assert (found.n, found.score, found.metrics["identical"]) == (60, pytest.approx(1.0), 60)
+    floors = found.floors["ssim_unedited[pie]"]
+    assert floors["copy_source"] == pytest.approx(1.0) and floors["ignore_source"] < 0.9
+    out = tmp_path / "out"
+    assert cli.main(["export", str(tmp_path / "run"), "pie", str(out)]) == 0
+    again = harmon_eval.evaluate(f"folder:{out}", tasks="pie", output=tmp_path / "2", limit=6)
+    assert again["pie"].score == pytest.approx(1.0)
