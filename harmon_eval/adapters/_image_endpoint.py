@@ -53,7 +53,7 @@ def _transparent(mask: Path, source: Path) -> bytes:
     light = read_picture(mask).convert("L").resize(picture.size, Image.Resampling.NEAREST)
     alpha = np.where(np.asarray(light) > 127, 0, 255).astype(np.uint8)
     picture.putalpha(Image.fromarray(alpha))
-    buffer = io.io.BytesIO()
+    buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 

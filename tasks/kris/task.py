@@ -87,8 +87,8 @@ TASK = Task(
         protocol="mercurystraw/Kris_Bench; totals of ByteDance-Seed/Bagel @ 056b5fd",
         differs="A digit in the prose is no score, and a score outside 1 to 5 is none; such "
         "replies are asked for again, then unscored with bounds. Images go to the judge with their "
-        "own media type. The rubric is our wording, which the metric's name says, unless you give the "
-        "official one (docs/editing.md).",
+        "own media type. The rubric is our wording, which the metric's name says, unless you give "
+        "the official one (docs/editing.md).",
         compares="Published rows are of GPT-4o. The original has no script for totals: papers use "
         "Bagel's mean over all scores, or means of their own.",
         licence="Apache-2.0 (mercurystraw/Kris_Bench)",

@@ -60,7 +60,7 @@ def measures(source: np.ndarray, result: np.ndarray, mask: np.ndarray) -> Row:
     return {
         "mse": mse,
         "psnr": _psnr(mse),
-        "ssim": float(ssim(tensors[1], tensors[0], data_range=1.0)),
+        "ssim": float(torch.as_tensor(ssim(tensors[1], tensors[0], data_range=1.0))),
         "psnr_kept": _psnr(mse / share) if share else math.nan,
     }
 
