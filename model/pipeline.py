@@ -101,7 +101,7 @@ class HarmonPipeline:
             )
         if not seeds:
             return []
-        settings = settings or DrawSettings()
+        settings = (settings or DrawSettings()).for_edits()
         rows, columns = settings.grid(self.model)
         ids = self._edit_ids(instructions, rows * columns, settings.cfg_scale != 1.0)
         distinct = list({id(image): image for image in sources}.values())

@@ -35,6 +35,8 @@ class DrawSettings:
     ``dpm-solver++`` need fewer steps. ``guidance`` is the part of the iterations that uses guidance
     (Kynkäänniemi et al. 2024, arXiv 2404.07724): iteration k of K is guided if start <= k/K < stop.
 
+    ``edit_cfg_scale`` is the CFG scale of edits; None means ``cfg_scale``.
+
     Raises ValueError for invalid values."""
 
     cfg_scale: float = 3.0
@@ -45,14 +47,16 @@ class DrawSettings:
     cfg_schedule: str = "constant"
     solver: str = "ancestral"
     guidance: tuple[float, float] = (0.0, 1.0)
+    edit_cfg_scale: float | None = None
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ValueError(f"iterations must be at least 1, not {self.iterations}")
         if not 1 <= self.diffusion_steps <= 1000:
             raise ValueError(f"diffusion steps must be in 1..1000, not {self.diffusion_steps}")
-        if not (math.isfinite(self.cfg_scale) and self.cfg_scale >= 0):
-            raise ValueError(f"the CFG scale must be a finite number >= 0, not {self.cfg_scale}")
+        for scale in (self.cfg_scale, self.edit_cfg_scale or 0.0):
+            if not (math.isfinite(scale) and scale >= 0):
+                raise ValueError(f"the CFG scale must be a finite number >= 0, not {scale}")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"the temperature must be finite and >= 0, not {self.temperature}")
         if self.cfg_schedule not in CFG_SCHEDULES:
@@ -70,6 +74,12 @@ class DrawSettings:
         if not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
             start, stop = self.guidance
             raise ValueError(f"guidance must be a part of 0..1, not {start:g}..{stop:g}")
+
+    def for_edits(self) -> DrawSettings:
+        """The settings of an edit, with its own CFG scale as ``cfg_scale``."""
+        if self.edit_cfg_scale is None:
+            return self
+        return replace(self, cfg_scale=self.edit_cfg_scale, edit_cfg_scale=None)
 
     def guided(self, iteration: int) -> bool:
         """Whether an iteration uses guidance, which also runs the unconditional half."""

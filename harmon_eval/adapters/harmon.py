@@ -42,7 +42,8 @@ class Settings:
     """How to open, draw and answer; what is None stays the model's own (see ``DrawSettings``).
 
     ``kl16``: the file of the VAE beside a ``.pth``. ``max_beta``: the cap of the noise schedule,
-    where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale.
+    where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
+    ``edit_cfg``: that of edits, if another.
     ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
@@ -53,6 +54,7 @@ class Settings:
     kl16: Path | None = None
     max_beta: float | None = None
     cfg: float | None = None
+    edit_cfg: float | None = None
     steps: int | None = None
     diffusion_steps: int | None = None
     temperature: float | None = None
@@ -69,6 +71,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_range("max_beta", self.max_beta, 0.001, 0.999)
         check_range("cfg", self.cfg, 0)
+        check_range("edit_cfg", self.edit_cfg, 0)
         check_range("repetition_penalty", self.repetition_penalty, 0.01)
         check_range("steps", self.steps, 1)
         check_range("diffusion_steps", self.diffusion_steps, 1, 1000)
@@ -88,6 +91,7 @@ def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
     """The model's own way to draw, changed by what was set. Raises UserError."""
     given: dict[str, Any] = {
         "cfg_scale": settings.cfg,
+        "edit_cfg_scale": settings.edit_cfg,
         "iterations": settings.steps,
         "diffusion_steps": settings.diffusion_steps,
         "temperature": settings.temperature,
@@ -176,6 +180,8 @@ class HarmonResponder(Responder):
             "images_a_question": "the first",
             "dtype": str(model.dtype).removeprefix("torch."),
         }
+        if settings.edit_cfg_scale is None:  # edits are guided as drawings are
+            del self.settings["edit_cfg_scale"]
         self.about = {"editing": EDITING}
         if training:
             self.about["training"] = {k: training[k] for k in TRAINING if k in training}

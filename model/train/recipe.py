@@ -65,7 +65,8 @@ class Start:
     with std 0.02, as MAR). ``words`` are appended to a checkpoint's word tokenizer: the ids of old
     words stay, and rows of the embedding are added. The widths and depths, where not 0, replace
     those of ``harmon-mini``. ``visual_grad_scale`` multiplies the gradients into what the LLM, and
-    an edit's decoder, see of a picture (0: what the checkpoint or preset says).
+    an edit's decoder, see of a picture (0: what the checkpoint or preset says). ``edit_cfg_scale``:
+    how edits with what is trained are guided (0: as the checkpoint says).
     """
 
     checkpoint: str = ""
@@ -85,6 +86,7 @@ class Start:
     buffers: int = 0
     dropout: float = 0.1
     visual_grad_scale: float = 0.0
+    edit_cfg_scale: float = 0.0
 
 
 @dataclass(frozen=True)

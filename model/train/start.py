@@ -69,7 +69,10 @@ def _from_checkpoint(start: Start) -> Started:
     if start.words:
         processor = _with_words(model, processor, start.words)
         origins["llm"] += f", {len(start.words)} words appended"
-    return Started(model, processor, origins, loaded.draw_settings)
+    drawing = loaded.draw_settings
+    if start.edit_cfg_scale:
+        drawing = replace(drawing, edit_cfg_scale=start.edit_cfg_scale)
+    return Started(model, processor, origins, drawing)
 
 
 def _with_words(model: Harmon, processor: Processor, words: Sequence[str]) -> Processor:

@@ -199,6 +199,19 @@ def test_the_prompt_is_the_picture_a_line_and_the_instruction(mini: HarmonPipeli
     assert processor.edit_ids(REPEAT, 3)[: ids.index(IMAGE_PLACE) + 3] == ids[: ids.index(-200) + 3]
 
 
+def test_edits_may_have_a_guidance_scale_of_their_own(mini: HarmonPipeline) -> None:
+    source, asked, seeds = [picture(1)], ["a star"], [1]
+    own = arrays(mini.edit(source, asked, seeds, replace(FAST, cfg_scale=3.0, edit_cfg_scale=1.0)))
+    plain = arrays(mini.edit(source, asked, seeds, replace(FAST, cfg_scale=1.0)))
+    assert np.array_equal(own[0], plain[0])
+    model = open_model("harmon-mini", Settings(device="cpu", edit_cfg=1.5))
+    assert model.settings["edit_cfg_scale"] == 1.5
+    assert model.settings["cfg_scale"] == 2.0
+    assert "edit_cfg_scale" not in open_model("harmon-mini", Settings(device="cpu")).settings
+    with pytest.raises(ValueError, match="edit_cfg"):
+        Settings(edit_cfg=-1.0)
+
+
 def test_the_harmon_adapter_edits_one_image_and_says_how(tmp_path: Path) -> None:
     files = [tmp_path / f"{i}.png" for i in range(2)]
     for i, file in enumerate(files):

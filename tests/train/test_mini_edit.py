@@ -37,6 +37,13 @@ def test_the_recipe_lets_edits_teach_the_encoder() -> None:
     assert begin(Recipe(start=scaled)).model.config.visual_grad_scale == 1.0
 
 
+def test_the_recipe_says_how_edits_are_guided() -> None:
+    start = Start(checkpoint="harmon-mini", edit_cfg_scale=recipe().start.edit_cfg_scale)
+    drawing = begin(Recipe(start=start)).drawing
+    assert drawing.for_edits().cfg_scale == 1.0
+    assert drawing.cfg_scale == 2.0
+
+
 def test_old_words_keep_ids_and_weights_and_new_ones_follow(tmp_path: Path) -> None:
     old = HarmonPipeline.from_pretrained("harmon-mini")
     started = begin(Recipe(start=Start(checkpoint="harmon-mini", words=("Fold", "unfold"))))
