@@ -34,6 +34,7 @@ TRIES = 3  # that end with the worker's death: more, and the batch itself is tak
 TICK = 0.5  # seconds between two looks at who came and who takes too long
 PAUSE = 5.0  # seconds before others are begun after some that died at once, and twice as long then
 LONGEST = 60.0  # of these pauses
+OPENING = 1800.0  # seconds at least for a model to be opened: that is no batch
 SILENCE = 60.0  # seconds without any worker before that is said
 # Variables that decide what a worker computes, or from where; others it has of its own machine.
 VARIABLES = (
@@ -255,7 +256,7 @@ class OnRay:
         if first.batch is not None and first.batch.back is not back:
             return None
         if first.batch is None:
-            late = f"not ready within {self.pool.timeout:g} s"
+            late = f"not ready within {self._limit(first):g} s"
             self._could_not_begin(actor, late if first.late else reason)
             return None
         if first.late:  # another would take as long
@@ -289,11 +290,11 @@ class OnRay:
             return
         self._looked = now
         for actor in self._actors:
-            slow = actor.node and actor.calls and now - actor.since > self.pool.timeout
+            limit = self._limit(actor.calls[0]) if actor.calls else 0.0
+            slow = actor.node and actor.calls and now - actor.since > limit
             if slow and not actor.calls[0].late:
                 self.progress.say(
-                    f"a worker on {actor.node} has not answered for {self.pool.timeout:g} s: it is "
-                    "replaced"
+                    f"a worker on {actor.node} has not answered for {limit:g} s: it is replaced"
                 )
                 actor.calls[0].late = True
                 _kill(actor)
@@ -305,6 +306,11 @@ class OnRay:
         elif now - self._alone_since > SILENCE:
             self._alone_since = now
             self.progress.say(f"none yet: the cluster has {_readable(ray.cluster_resources())}")
+
+    def _limit(self, call: _Call) -> float:
+        """Seconds that it may take."""
+        longest = self.pool.timeout
+        return max(longest, OPENING) if call.batch is None else longest
 
     def _room(self) -> int:
         if self.pool.workers is not None:
