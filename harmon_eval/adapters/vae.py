@@ -1,4 +1,6 @@
-"""The latents of Harmon's VAE (KL-16) as features: ``vae:PLACE``, the Harmon checkpoint's place."""
+"""Harmon's VAE (KL-16) alone: ``vae:PLACE``, the Harmon checkpoint's place.
+
+Its latents are features, and it repeats images: what the VAE loses is lost to its model too."""
 
 from __future__ import annotations
 
@@ -9,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
-from harmon_eval.core import Embed, Responder, UserError
-from harmon_eval.files.images import viewed
+from harmon_eval.core import Edit, Embed, Responder, Unscorable, UserError
+from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
+from harmon_eval.model.fast.rows import one_by_one
 from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.settings import check_range
 
@@ -47,6 +52,20 @@ class LatentResponder(Responder):
         latents = self.pipeline.latents(images).float().permute(0, 3, 1, 2)  # (B, C, m, n)
         pooled = F.adaptive_avg_pool2d(latents, self.grid).permute(0, 2, 3, 1)
         return list(pooled.flatten(1).cpu().numpy())
+
+    @torch.inference_mode()
+    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
+        """Images through encoder and decoder. Raises Unscorable for any other wish."""
+        for request in requests:
+            if request.instruction.strip() != REPEAT or len(request.images) != 1:
+                raise Unscorable(f"{self.name} can only repeat one image ({REPEAT!r})")
+        side, processor = self.pipeline.model.config.image_size, self.pipeline.processor
+        vae = self.pipeline.model.vae
+        sources = [read_picture(request.images[0]) for request in requests]
+        pixels = processor.cropped_pixels(sources, side, side)
+        pixels = pixels.to(self.pipeline.model.device, self.pipeline.model.dtype)
+        latents = one_by_one(vae.encode, pixels)
+        return processor.to_images(one_by_one(vae.decode, latents))
 
 
 @dataclass(frozen=True)
