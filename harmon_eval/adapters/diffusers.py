@@ -1,4 +1,4 @@
-"""Any text-to-image pipeline of the diffusers library: ``diffusers:FOLDER_OR_HUB_ID``.
+"""Any pipeline of the diffusers library that draws or edits: ``diffusers:FOLDER_OR_HUB_ID``.
 
 Every image has its own generator on the CPU, so it depends on its prompt and seed and not on the
 batch or the device's own random numbers.
@@ -16,7 +16,8 @@ from PIL import Image
 
 from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
-from harmon_eval.core import Draw, Responder, Unscorable, UserError
+from harmon_eval.core import Draw, Edit, Responder, Unscorable, UserError
+from harmon_eval.files.images import read_picture
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
 
@@ -41,7 +42,9 @@ def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, 
     required = [
         p.name
         for p in takes.values()
-        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name != "prompt"
+        if p.default is p.empty
+        and p.kind is not p.VAR_KEYWORD
+        and p.name not in ("prompt", "image")
     ]
     if required:
         raise UserError(f"{name} needs {required[0]} too: it is no text-to-image pipeline")
@@ -75,6 +78,10 @@ class DiffusersResponder(Responder):
             for argument in each
             if argument in takes
         }
+        image = takes.get("image")
+        self.edits = image is not None
+        # Image-to-image pipelines have no size of their own: it is the source's.
+        self.draws = image is None or (image.default is not image.empty and "height" in takes)
         scheduler = getattr(pipeline, "scheduler", None)
         self.settings: dict[str, Any] = {
             "pipeline": type(pipeline).__name__,
@@ -84,18 +91,40 @@ class DiffusersResponder(Responder):
             "dtype": str(pipeline.dtype).removeprefix("torch."),
         }
 
+    def can(self, verb: str) -> bool:
+        """A pipeline that takes an image edits; one that needs it does not draw."""
+        return {"draw": self.draws, "edit": self.edits}.get(verb, False)
+
+    def edit(self, requests: Sequence[Edit]) -> list[Image.Image | Exception]:
+        """One at a time: sources differ in size, which a pipeline does not take in one batch."""
+        return [self._edited(request) for request in requests]
+
+    def _edited(self, request: Edit) -> Image.Image | Exception:
+        if len(request.images) > 1:
+            return Unscorable(f"{self.name} takes one source image, not {len(request.images)}")
+        try:
+            source = read_picture(request.images[0])
+        except Unscorable as error:
+            return error
+        return self._made([request.instruction], [request.seed], image=[source])[0]
+
     def draw(self, requests: Sequence[Draw]) -> list[Image.Image | Exception]:
-        arguments = dict(self.arguments)
+        return self._made([r.prompt for r in requests], [r.seed for r in requests])
+
+    def _made(
+        self, prompts: Sequence[str], seeds: Sequence[int], **given: Any
+    ) -> list[Image.Image | Exception]:
+        arguments = {**self.arguments, **given}
         if "negative_prompt" in arguments:
-            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(requests)
+            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(prompts)
         output = self.pipeline(
-            prompt=[r.prompt for r in requests],
-            generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
+            prompt=list(prompts),
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             output_type="pil",
             **arguments,
         )
         # A checker replaces what it takes for unsafe by a black image: that is no drawing to mark.
-        withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
+        withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(prompts)
         return [
             Unscorable("the pipeline's safety checker withheld the image") if hidden else image
             for image, hidden in zip(output.images, withheld, strict=True)

@@ -11,7 +11,7 @@ import pytest
 
 from harmon_eval import cli, registry
 from harmon_eval.adapters.diffusers import DiffusersResponder
-from harmon_eval.core import Draw, Unscorable, UserError
+from harmon_eval.core import Draw, Edit, Unscorable, UserError
 
 REQUESTS = [Draw("a dog", 1), Draw("two cats left of a bench", 2), Draw("a dog", 3)]
 
@@ -122,3 +122,30 @@ def test_a_whole_run(pipeline_folder: Path, tmp_path: Path) -> None:
     )
     assert code == 0
     assert len(list((tmp_path / "run/geneval/images").rglob("*.png"))) == 8
+
+
+def test_an_image_to_image_pipeline_edits_by_source_instruction_and_seed(
+    pipeline_folder: Path, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline
+    from PIL import Image
+
+    parts = opened(pipeline_folder).pipeline.components
+    model = DiffusersResponder("i2i", StableDiffusionImg2ImgPipeline(**parts), {"steps": 4})
+    assert model.can("edit") and not model.can("draw") and not model.can("ask")
+    assert not opened(pipeline_folder).can("edit")
+    for name, color in (("red", "red"), ("blue", "blue")):
+        Image.new("RGB", (16, 16), color).save(tmp_path / f"{name}.png")
+    red, blue = tmp_path / "red.png", tmp_path / "blue.png"
+    edits = [
+        Edit((red,), "a dog", seed=1),
+        Edit((red,), "a dog", seed=2),
+        Edit((blue,), "a dog", seed=1),
+        Edit((red,), "two cats", seed=1),
+    ]
+    found = [np.asarray(image) for image in model.edit(edits)]
+    assert all(image.shape == (16, 16, 3) for image in found)
+    assert all(not np.array_equal(found[0], other) for other in found[1:])
+    np.testing.assert_array_equal(np.asarray(model.edit(edits[:1])[0]), found[0])
+    (several,) = model.edit([Edit((red, blue), "join")])
+    assert isinstance(several, Unscorable) and "one source image, not 2" in str(several)
