@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,28 +86,6 @@ def bootstrap_intervals(
         if interval := _interval(value[name], drawn[name], own):
             found[name] = interval
     return found
-
-
-def scaled_intervals(
-    rows: pd.DataFrame,
-    summarize: Summarize,
-    maximum: Callable[[str], float | None],
-    columns: Sequence[str],
-    resamples: int = RESAMPLES,
-) -> dict[str, Interval]:
-    """``bootstrap_intervals`` of metrics that go from 0 to ``maximum(name)``.
-
-    A maximum of None means a count, which gets no interval. ``columns`` are those that
-    ``summarize`` reads; other columns, such as texts, are not resampled."""
-
-    def shares(rows: pd.DataFrame) -> dict[str, float]:
-        every = {name: (value, maximum(name)) for name, value in summarize(rows).items()}
-        return {name: value / top for name, (value, top) in every.items() if top is not None}
-
-    lean = rows[["group", "stratum", *columns]]
-    found = bootstrap_intervals(lean, shares, resamples)
-    tops = {name: maximum(name) or 1.0 for name in found}
-    return {name: (low * tops[name], high * tops[name]) for name, (low, high) in found.items()}
 
 
 def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Interval | None:
