@@ -1,12 +1,13 @@
-"""Check what the gate promises: few false alarms on equal checkpoints, enough power on worse ones.
+"""Check what the gate promises: few false verdicts, and enough power.
 
-    python -m benchmarks.gate_power                     # simulated marks and features
+    python -m benchmarks.gate_power                     # simulated marks and features, 4 minutes
     python -m benchmarks.gate_power --runs runs/gate    # also harmon-mini against a damaged copy
 
 Every case runs the gate's own tests, intervals and verdicts many times. For speed, it skips the
-reading of run folders. If a command is killed, run it again to resume: a case in
-``results/gate_power.json`` is measured again only with ``--again`` or if the model's weights
-changed. At the end, the table in docs/statistics.md is rewritten from that file.
+reading of run folders. ``gate_margins`` has the non-inferiority test at its margin in many
+settings, ``gate_streams`` the streams of checkpoints. If a command is killed, run it again to
+resume: a case in ``results/gate_power.json`` is measured again only with ``--again`` or if the
+model's weights changed. At the end, the tables in docs/statistics.md are rewritten from that file.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,44 +26,66 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks import record
+from benchmarks import gate_margins, gate_streams, record
 from harmon_eval import registry
 from harmon_eval.comparing.means import Mean
-from harmon_eval.comparing.paired import RESAMPLES, Difference, by_replicates, of_means
+from harmon_eval.comparing.paired import (
+    ALPHA,
+    GAFFKE,
+    JACKKNIFE,
+    Difference,
+    of_means,
+    of_replicates,
+)
 from harmon_eval.comparing.runs import TaskPair
-from harmon_eval.comparing.verdict import ALPHA, Settings, judge
+from harmon_eval.comparing.verdict import NO_WORSE, WORSE, Settings, judge
 from harmon_eval.core import Task
 from harmon_eval.metrics import fid_pairs
 from harmon_eval.metrics.kid import kid as paired_kid
 from harmon_eval.metrics.kid import kid_replicates
+from harmon_eval.metrics.statistics import Replicates
 
 IMAGES, STRATA, FEATURES = 4, 6, 16
-FOR_ALARMS, FOR_POWER = 400, 150  # trials
+FOR_ALARMS, FOR_POWER = 300, 120  # trials
 DOCS = Path(__file__).parents[1] / "docs/statistics.md"
 Family = list[tuple[TaskPair, str, Difference]]
 Trial = Callable[[np.random.Generator], Family]
 Measure = Callable[..., Difference]
 
 
+LESS = np.array([-1.0, 1.0])  # candidate less baseline
+
+
 @dataclass(frozen=True)
 class Case:
     """``trial`` returns a family of metrics. The first of them is worse, unless ``equal``.
 
-    With a ``tolerance``, the true loss equals the tolerance, so stopping is also a false alarm."""
+    With a ``tolerance``, the true loss equals the tolerance, so stopping is a false alarm. With
+    ``no_worse_than``, passing is counted, and it is false if the true loss is as large."""
 
     name: str
     trial: Trial
     equal: bool = False
     tolerance: float = 0.0
+    no_worse_than: float = 0.0
     weights: str = ""
 
     @property
+    def counted(self) -> str:
+        return NO_WORSE if self.no_worse_than else WORSE
+
+    @property
     def alarm(self) -> bool:
-        return self.equal or self.tolerance > 0
+        return self.equal != bool(self.no_worse_than) or self.tolerance > 0
 
     @property
     def trials(self) -> int:
         return FOR_ALARMS if self.alarm else FOR_POWER
+
+    @property
+    def settings(self) -> Settings:
+        margin = {"": self.no_worse_than} if self.no_worse_than else None
+        return Settings({"": self.tolerance}, {}, no_worse_than=margin)
 
 
 def member(task: Task, difference: Difference, name: str = "") -> tuple[TaskPair, str, Difference]:
@@ -71,17 +94,14 @@ def member(task: Task, difference: Difference, name: str = "") -> tuple[TaskPair
     return pair, "", difference
 
 
-def of_marks(marks: Sequence[np.ndarray], part: np.ndarray, rng: np.random.Generator) -> Difference:
+def of_marks(marks: Sequence[np.ndarray], part: np.ndarray) -> Difference:
     """The difference of the mean over the parts' means. ``marks`` holds (groups, samples per group)
     for each side; ``part`` (groups,) is the number of each group's part."""
     parts = tuple(np.flatnonzero(part == number) for number in np.unique(part))
     groups, each = marks[0].shape
     means = [Mean(m.sum(1).astype(float), np.full(groups, float(each)), parts) for m in marks]
-    picked = np.empty((RESAMPLES, groups), dtype=np.int64)
-    for own in parts:
-        picked[:, own] = rng.choice(own, (RESAMPLES, len(own)))
-    ours, theirs = means
-    return of_means(ours, theirs, picked, int(rng.integers(2**31)))
+    ours, theirs = (mean.value for mean in means)
+    return Difference(ours, theirs, groups, GAFFKE, of_means(means, LESS))
 
 
 def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
@@ -94,7 +114,7 @@ def geneval(prompts: int, drop: float, share: float = 1.0) -> Trial:
     def trial(rng: np.random.Generator) -> Family:
         chance = lost + (1 - lost) * rng.beta(1.5, 1, (prompts, 1))
         sides = [rng.random((prompts, IMAGES)) < c for c in (chance, chance - lost)]
-        return [member(task, of_marks(sides, part, rng))]
+        return [member(task, of_marks(sides, part))]
 
     return trial
 
@@ -109,7 +129,7 @@ def questions(count: int, drop: float) -> Trial:
         flip = np.where(before, 0.03 + drop / 0.7, 0.03 * 0.7 / 0.3)
         after = before ^ (rng.random((count, 1)) < flip)
         part = np.zeros(count, int)
-        return [member(task, of_marks((before, after), part, rng))]
+        return [member(task, of_marks((before, after), part))]
 
     return trial
 
@@ -131,15 +151,20 @@ def features(images: int, widening: float, measure: Measure) -> Trial:
 
 def fid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     """The FID difference from features (n, d) of the references and of each side."""
-    first, second = (fid_pairs.fid(side, reference) for side in sides)
+    values = [fid_pairs.fid(side, reference) for side in sides]
     parts = [fid_pairs.fid_replicates(side, reference) for side in sides]
-    return by_replicates(first, second, parts[0], parts[1], len(reference))
+    return jackknifed(values, parts, len(reference))
 
 
 def kid(reference: np.ndarray, *sides: np.ndarray) -> Difference:
     parts = [kid_replicates(side, reference) for side in sides]
-    first, second = (paired_kid(side, reference).mean for side in sides)
-    return by_replicates(first, second, parts[0], parts[1], len(reference))
+    values = [paired_kid(side, reference).mean for side in sides]
+    return jackknifed(values, parts, len(reference))
+
+
+def jackknifed(values: Sequence[float], parts: Sequence[Replicates], groups: int) -> Difference:
+    first, second = values
+    return Difference(first, second, groups, JACKKNIFE, of_replicates(values, parts, LESS))
 
 
 def together(*trials: Trial) -> Trial:
@@ -160,7 +185,19 @@ def simulated() -> Iterator[Case]:
     yield Case(
         "0.05 worse, tolerance 0.05: GenEval, 240 prompts", geneval(240, 0.05), tolerance=0.05
     )
-    for prompts in (120, 240, 393):
+    yield Case(
+        "0.05 worse, no worse than 0.05: GenEval, 240 prompts",
+        geneval(240, 0.05),
+        no_worse_than=0.05,
+    )
+    for prompts in (310, 553):
+        yield Case(
+            f"equal, no worse than 0.05: GenEval, {prompts} prompts",
+            geneval(prompts, 0),
+            equal=True,
+            no_worse_than=0.05,
+        )
+    for prompts in (120, 240, 310):
         yield Case(f"0.05 worse: GenEval, {prompts} prompts", geneval(prompts, 0.05))
     yield Case(
         "0.05 worse, by 0.25 on each fifth prompt: GenEval, 240 prompts", geneval(240, 0.05, 0.2)
@@ -198,46 +235,74 @@ def stored(folder: Path) -> Iterator[Case]:
 
 
 def measure(case: Case, trials: int) -> dict[str, Any]:
-    """How often the gate stops, and what it promises: at most ALPHA, or the planned power."""
-    stopped, errors, shifts, size = 0, [], [], 1
+    """How often the gate gives the counted verdict, and what it promises: at most ALPHA, or the
+    power that its own bounds give."""
+    counted, bounds, shifts = 0, [], []
     seed = zlib.crc32(case.name.encode())
     for number in range(trials):
         family = case.trial(np.random.default_rng([seed, number]))
-        lines = judge(family, True, Settings({"": case.tolerance}, {}))
-        stopped += any(line.fails for line in lines)
-        size = len(family)
-        errors.append(family[0][2].error)
-        shifts.append(family[0][2].value)
-    span = stats.binomtest(stopped, trials).proportion_ci(0.95)
-    loss = np.mean(shifts) * (-1 if family[0][0].higher_is_better else 1)
-    reach = loss / np.sqrt(np.mean(np.square(errors)))
-    planned = float(stats.norm.cdf(reach - stats.norm.ppf(1 - ALPHA / (2 * size))))
+        lines = judge(family, True, case.settings)
+        verdicts = [line.verdict == NO_WORSE for line in lines]
+        counted += all(verdicts) if case.no_worse_than else any(line.fails for line in lines)
+        low, high = lines[0].interval or (0.0, 0.0)
+        higher, value = family[0][0].higher_is_better, family[0][2].value
+        shifts.append(value if higher else -value)
+        up, down = (high - value, value - low) if higher else (value - low, high - value)
+        bounds.append(down if case.no_worse_than else up)
+    span = stats.binomtest(counted, trials).proportion_ci(0.95)
+    size = 1 if case.no_worse_than else len(family)
+    needed = float(stats.norm.isf(ALPHA / size))
+    distance = abs(float(np.mean(shifts)) + max(case.tolerance, case.no_worse_than))
+    planned = float(stats.norm.cdf(needed * (distance / np.mean(bounds) - 1)))
     return {
         "case": case.name,
         "weights": case.weights,
         "trials": trials,
-        "difference": float(np.mean(shifts)),
+        "difference": float(np.mean(shifts)) * (1 if family[0][0].higher_is_better else -1),
         "alarm": case.alarm,
+        "counted": case.counted,
         "promised": ALPHA if case.alarm else planned,
-        "stopped": stopped / trials,
+        "share": counted / trials,
         "interval": [span.low, span.high],
     }
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| case | trials | mean difference | promised | stopped | 95 % interval |",
-        "|---|---|---|---|---|---|",
+        "| case | trials | mean difference | verdict | promised | given | 95 % interval |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         sign = "at most" if row["alarm"] else "power"
         low, high = row["interval"]
         lines.append(
             f"| {row['case']} | {row['trials']} | {row['difference']:+.4f} "
-            f"| {sign} {row['promised']:.2f} | {row['stopped']:.3f} "
+            f"| {row['counted']} | {sign} {row['promised']:.2f} | {row['share']:.3f} "
             f"| [{low:.3f}, {high:.3f}] |"
         )
     return "\n".join(lines)
+
+
+def seeds(rows: list[dict[str, Any]]) -> str:
+    (found,) = rows
+    low, high = found["interval"]
+    return (
+        f"Measured on harmon-mini and a copy with 3 % of noise on its weights, {found['prompts']} "
+        "prompts of\nGenEval-mini with four images and two seeds "
+        "(`benchmarks.gate_runs.common_seeds`): the standard deviation of\na prompt's difference "
+        f"is {found['same seed']:.3f} with the same seed and {found['other seeds']:.3f} with other "
+        f"seeds. So other seeds need\n**{found['ratio']:.1f} times** as many prompts "
+        f"(95 % interval: {low:.1f} to {high:.1f})."
+    )
+
+
+TABLES = {
+    "cases": markdown,
+    "margins": gate_margins.markdown,
+    "streams": gate_streams.markdown,
+    "seeds": seeds,
+}
+Work = tuple[str, str, int, Callable[[], dict[str, Any]]]
 
 
 def main() -> None:
@@ -249,24 +314,40 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="measure known cases again")
     arguments = parser.parse_args()
     file = record.RESULTS / "gate_power.json"
-    known = (
-        {}
-        if not file.exists()
-        else {row["case"]: row for row in json.loads(file.read_text())["measured"]["cases"]}
-    )
+    stored_before = json.loads(file.read_text())["measured"] if file.exists() else {}
+    found: dict[str, list[dict[str, Any]]] = {}
     # statsmodels collects garbage at each correction; freezing spares it the imported objects.
     gc.freeze()
     cases = [*simulated(), *(stored(arguments.runs) if arguments.runs else ())]
-    for case in cases:
-        before = known.get(case.name, {})
-        same = (before.get("weights"), before.get("trials")) == (case.weights, case.trials)
-        if arguments.only in case.name and (arguments.again or not same):
-            known[case.name] = measure(case, case.trials)
-            print(markdown([known[case.name]]).splitlines()[-1], flush=True)
-            record.write("gate_power", {}, {"cases": list(known.values())})
-    text = f"\n{markdown(list(known.values()))}\n\n"
-    marks = r"(?<=<!-- gate -->\n).*(?=<!-- /gate -->)"
-    DOCS.write_text(re.sub(marks, lambda _: text, DOCS.read_text(), flags=re.DOTALL))
+    works: dict[str, list[Work]] = {
+        "cases": [(c.name, c.weights, c.trials, partial(measure, c, c.trials)) for c in cases],
+        "margins": [(c.name, "", c.trials, c.measure) for c in gate_margins.cells()],
+        "streams": [(c.name, "", c.trials, c.measure) for c in gate_streams.cases()],
+    }
+    for table, work in works.items():
+        known = {row["case"]: row for row in stored_before.get(table, ())}
+        found[table] = list(known.values())
+        for name, weights, trials, run in work:
+            before = known.get(name, {})
+            same = (before.get("weights", ""), before.get("trials")) == (weights, trials)
+            if arguments.only in name and (arguments.again or not same):
+                known[name] = run()
+                found[table] = list(known.values())
+                print(TABLES[table]([known[name]]).splitlines()[-1], flush=True)
+                record.write("gate_power", {}, {**stored_before, **found})
+    if arguments.runs:
+        from benchmarks.gate_runs import common_seeds, slightly_changed
+
+        found["seeds"] = [common_seeds(*slightly_changed(arguments.runs))]
+        record.write("gate_power", {}, {**stored_before, **found})
+    elif "seeds" in stored_before:
+        found["seeds"] = stored_before["seeds"]
+    text = DOCS.read_text()
+    for table, rows in found.items():
+        before, _, rest = text.partition(f"<!-- {table} -->\n")
+        _, mark, after = rest.partition(f"<!-- /{table} -->")
+        text = f"{before}<!-- {table} -->\n\n{TABLES[table](rows)}\n\n{mark}{after}"
+    DOCS.write_text(text)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ random: both sides from one checkpoint, or one side from each checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from harmon_eval.store.task_folder import ROWS
 
 MODEL = "harmon-mini"
 NOISE = 0.2  # in standard deviations of each matrix
+SLIGHT = 0.03  # the same, for a checkpoint that is about as good
 LIMITS = {"geneval": 80, "mjhq": 240}  # prompts
 QUICK = {"steps": 8, "solver": "dpm-solver++", "diffusion_steps": 10, "device": "cpu"}
 SHARE = 0.8  # the share of each part's prompts in a trial
@@ -38,16 +41,25 @@ class Pool:
 
 def pools(folder: Path) -> tuple[Pool, Pool]:
     """The pools of harmon-mini and of the damaged copy. Generates what is missing."""
-    damaged = folder / "damaged-model"
-    if not damaged.exists():
-        damage(damaged)
-    return _pool(folder, "good", MODEL), _pool(folder, "damaged", str(damaged.resolve()))
+    return _pool(folder, "good"), _pool(folder, "damaged", NOISE)
 
 
-def _pool(folder: Path, name: str, model: str) -> Pool:
+def slightly_changed(folder: Path) -> tuple[Pool, Pool]:
+    """The pools of harmon-mini and of a copy with little noise, on GenEval only."""
+    return _pool(folder, "good"), _pool(folder, "slight", SLIGHT, ("geneval",))
+
+
+def _pool(
+    folder: Path, name: str, noise: float = 0.0, tasks: Sequence[str] = tuple(LIMITS)
+) -> Pool:
+    copy = folder / f"{name}-model"
+    if noise and not copy.exists():
+        damage(copy, noise)
+    model = str(copy.resolve()) if noise else MODEL
     runs = []
     for seed in range(2):
-        for task, limit in LIMITS.items():
+        for task in tasks:
+            limit = LIMITS[task]
             runs.append(folder / f"{name}-{task}-{seed}")
             settings = RunSettings(seed, limit)
             code = run(Request(model, QUICK, task, "mini", settings, output=runs[-1])).code
@@ -56,7 +68,7 @@ def _pool(folder: Path, name: str, model: str) -> Pool:
     return Pool(RunFolder(runs[0]).manifest["identity"]["model"]["fingerprint"], tuple(runs))
 
 
-def damage(folder: Path) -> None:
+def damage(folder: Path, noise: float = NOISE) -> None:
     """Write a copy of harmon-mini with noise on every matrix outside the VAE. An interrupted write
     leaves no folder."""
     import shutil
@@ -75,8 +87,8 @@ def damage(folder: Path) -> None:
     for name in sorted(weights):
         weight = weights[name]
         if weight.ndim == 2 and not name.startswith("vae."):
-            noise = torch.randn(weight.shape, generator=random)
-            weights[name] = (weight + NOISE * weight.float().std() * noise).to(weight.dtype)
+            drawn = torch.randn(weight.shape, generator=random)
+            weights[name] = (weight + noise * weight.float().std() * drawn).to(weight.dtype)
     save_file(weights, part / "model.safetensors", metadata=metadata)
     part.rename(folder)
 
@@ -104,7 +116,7 @@ def pooled_geneval(good: Pool, other: Pool) -> Trial:
         first = rng.permuted(marks[chosen], axis=1)
         second = first[:, IMAGES:] if good == other else rng.permuted(others[chosen], axis=1)
         sides = [dealt[:, :IMAGES] for dealt in (first, second)]
-        return [member(task, of_marks(sides, strata[chosen], rng))]
+        return [member(task, of_marks(sides, strata[chosen]))]
 
     return trial
 
@@ -114,6 +126,30 @@ def _marks(frames: list[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
     grouped = pd.concat(frames).groupby("group", sort=True)
     marks = np.stack([own["correct"].to_numpy(bool) for _, own in grouped])
     return marks, pd.factorize(grouped["stratum"].first())[0]
+
+
+def common_seeds(good: Pool, other: Pool, resamples: int = 2000) -> dict[str, Any]:
+    """How the spread of a prompt's difference grows if the two sides have other seeds. So many
+    times more prompts does a comparison need. The interval is a bootstrap over prompts."""
+    marks = [
+        np.stack([_marks([rows])[0].mean(1) for rows in _rows(pool, "geneval")])
+        for pool in (good, other)
+    ]
+    same, swapped = marks[1] - marks[0], marks[1] - marks[0][::-1]  # (seeds, prompts)
+    rng = np.random.default_rng(0)
+    picked = rng.integers(0, same.shape[1], (resamples, same.shape[1]))
+
+    def ratio(chosen: np.ndarray) -> float:
+        return float(swapped[:, chosen].var(1).mean() / same[:, chosen].var(1).mean())
+
+    low, high = np.quantile([ratio(chosen) for chosen in picked], (0.025, 0.975))
+    return {
+        "prompts": same.shape[1],
+        "same seed": float(same.std(1).mean()),
+        "other seeds": float(swapped.std(1).mean()),
+        "ratio": ratio(np.arange(same.shape[1])),
+        "interval": [float(low), float(high)],
+    }
 
 
 def pooled_fid(good: Pool, other: Pool) -> Trial:

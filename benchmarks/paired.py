@@ -1,4 +1,4 @@
-"""Differences between two settings, paired sample by sample, and which settings lose nothing."""
+"""Differences between two settings, paired sample by sample, and which settings are no worse."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.comparing.paired import Difference, differences
+from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE, outcome
 from harmon_eval.running.results import headline
 
 FULL = "full"
@@ -47,12 +48,16 @@ def difference(name: str, full: pd.DataFrame, other: pd.DataFrame) -> Difference
     return differences(task, full, other, frozenset({metric}))[metric]
 
 
-def no_evidence_of_loss(row: Mapping[str, Any]) -> bool:
-    """Whether both intervals are within the margins: enough samples, and no loss beyond them."""
-    return row["setting"] == FULL or bool(
-        row["geneval_interval"][0] >= -GENEVAL_MARGIN
-        and row["fid_interval"][1] <= FID_MARGIN * row["full_fid"]
-    )
+def verdict(row: Mapping[str, Any]) -> str:
+    """What ``compare --no-worse-than`` says of both headlines, with the margins above."""
+    if row["setting"] == FULL:
+        return NO_WORSE
+    (low, high), (least, most) = row["geneval_interval"], row["fid_interval"]
+    found = {
+        outcome(low, high, GENEVAL_MARGIN),
+        outcome(-most, -least, FID_MARGIN * row["full_fid"]),
+    }
+    return next(word for word in (WORSE, CANNOT_TELL, NO_WORSE) if word in found)
 
 
 def candidates(screened: Sequence[Mapping[str, Any]]) -> list[str]:

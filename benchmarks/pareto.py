@@ -4,15 +4,14 @@
 
 There are two stages. The first screens all settings on a part of GenEval-mini and MJHQ-mini. The
 second takes those that lose no more than the margins and confirms them, fastest first, on all
-prompts with new seeds, until both intervals of one setting are within the margins. This is the
-cheapest setting with no evidence of loss, the preset ``--fast``. The second stage generates new
+prompts with new seeds, until one setting is shown to be no worse by both metrics. This is the
+cheapest setting that is no worse, the preset ``--fast``. The second stage generates new
 images, so its result is not biased by the selection in the first stage.
 
-Differences to the full setting come from ``compare``, paired sample by sample: GenEval by the
-bootstrap over prompts, FID by the jackknife over groups of images. Seconds per image are processor
-time on one thread; all settings run in turn, and medians are used. If the command is killed, run it
-again to resume: runs are normal runs of the harness, and timings are kept. Writes the tables and
-the plot in docs/speed.md.
+Differences to the full setting come from ``compare``, paired sample by sample. Seconds per image
+are processor time on one thread; all settings run in turn, and medians are used. If the command is
+killed, run it again to resume: runs are normal runs of the harness, and timings are kept. Writes
+the tables and the plot in docs/speed.md.
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ import pandas as pd
 import torch
 
 from benchmarks import pareto_page, record
-from benchmarks.paired import FULL, candidates, compared, no_evidence_of_loss
+from benchmarks.paired import FULL, candidates, compared, verdict
 from harmon_eval.adapters.harmon import Settings, draw_settings
+from harmon_eval.comparing.verdict import NO_WORSE
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.running.evaluate import Request, run
@@ -215,12 +215,11 @@ def measured(
 
 
 def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dict[str, Any]]:
-    """The table's rows for the full setting and for these, up to the first one without evidence of
-    a loss."""
+    """The table's rows for the full setting and for these, up to the first one that is no worse."""
     rows = table(stage, names=[FULL])
     for name in names:
         rows += table(stage, names=[name])
-        if no_evidence_of_loss(rows[-1]):
+        if verdict(rows[-1]) == NO_WORSE:
             break
     return rows
 
@@ -268,7 +267,7 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
         screened = table(screen, names=given)
         names = [name for name in candidates(screened) if name in settings]
         confirmed = until_one_passes(table, confirm, names[: arguments.confirm])
-    fast = confirmed[-1]["setting"] if no_evidence_of_loss(confirmed[-1]) else FULL
+    fast = confirmed[-1]["setting"] if verdict(confirmed[-1]) == NO_WORSE else FULL
     tables = {"screened": screened, "confirmed": confirmed}
     text = pareto_page.page(arguments.model, own, tables, fast)
     pareto_page.into_docs(text, docs / "speed.md")

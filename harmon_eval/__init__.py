@@ -101,14 +101,18 @@ def compare(
     tasks: Sequence[str] | str | None = None,
     tolerance: str = "",
     effect: str = "",
+    no_worse_than: str = "",
     every_metric: bool = False,
     any_settings: bool = False,
+    pool: Sequence[tuple[Run | Path | str, Run | Path | str]] = (),
 ) -> Comparison:
     """Run ``b`` against the baseline ``a``, sample by sample: ``frame`` has a row a metric,
     ``changed`` the samples with another mark, ``code`` the gate (0 passed, 1 worse, 2 cannot tell).
 
-    ``tolerance`` is the loss to put up with and ``effect`` the smallest difference that matters,
-    such as "0.02" or "geneval=0.02,pope=0.01". Raises UserError."""
+    ``tolerance`` is the loss to put up with and ``effect`` the loss that must not be missed, such
+    as "0.02" or "geneval=0.02,pope=0.01". With ``no_worse_than``, ``b`` passes only if such a loss
+    is ruled out. ``pool``: further pairs of runs, of the same two models with other seeds. Raises
+    UserError."""
     from harmon_eval.comparing.folders import compared
     from harmon_eval.report.results import path_of, tasks_of
 
@@ -118,8 +122,10 @@ def compare(
         tasks=[tasks] if isinstance(tasks, str) else tasks,
         tolerance=tolerance,
         effect=effect,
+        no_worse_than=no_worse_than,
         every_metric=every_metric,
         any_settings=any_settings,
+        pool=[(path_of(ours), path_of(theirs)) for ours, theirs in pool],
         known=tasks_of(a, b),
     )
 

@@ -1,14 +1,14 @@
-"""The checkpoints of a training: each new one is evaluated, noted in a history and gated.
+"""The checkpoints of a training: each new one is evaluated and gated against a fixed baseline.
 
 A checkpoint is a model folder (``config.json`` and ``*.safetensors``, ``pytorch_model*.bin``, or
 what DeepSpeed writes) or a ``.pth`` file in the tracked folder, or one of a training of ours, whose
 folder is tracked. Its run folder is ``OUTPUT/NAME``, so a tracking that was stopped goes on where
-it was. A trainer may call ``track`` itself after each checkpoint it has written.
+it was. A trainer may call ``track`` itself after each checkpoint it has written. The history is
+made from the run folders (``comparing.history``).
 """
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import time
@@ -16,11 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from harmon_eval.comparing.folders import compared
+from harmon_eval.comparing.history import HISTORY, Watch, finished, history, step_of, update
 from harmon_eval.comparing.verdict import Comparison
 from harmon_eval.core import UserError
 from harmon_eval.model.train.export import export_checkpoint
@@ -28,14 +25,11 @@ from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE
 from harmon_eval.running import evaluate
 from harmon_eval.running.progress import Progress
-from harmon_eval.store.durable import write_whole
 from harmon_eval.store.paths import segment
-from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import frame, stored_metrics
 
 # Hugging Face's older files, and DeepSpeed's.
 OTHER_WEIGHTS = r"pytorch_model(-\d+-of-\d+)?\.bin|mp_rank_00_model_states\.pt"
-HISTORY, PLOT = "history.parquet", "history.png"
+__all__ = ["Checkpoint", "Watch", "checkpoints", "history", "settled", "track"]
 Told = Callable[[evaluate.Outcome, Comparison | None], None]
 
 
@@ -66,9 +60,8 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
             continue
         if any(name.endswith((".tmp", ".part")) for name in names):
             continue
-        numbers = re.findall(r"\d+", path.stem if path.is_file() else path.name)
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        found.append(Checkpoint(path, int(numbers[-1]) if numbers else 0, tuple(stats)))
+        found.append(Checkpoint(path, step_of(path.name), tuple(stats)))
     return sorted(found, key=lambda checkpoint: (checkpoint.step, checkpoint.name))
 
 
@@ -80,54 +73,44 @@ def settled(folder: Path, seconds: float) -> list[Checkpoint]:
     return [checkpoint for checkpoint in before if after.get(checkpoint.path) == checkpoint.stamp]
 
 
-def history(output: Path) -> pd.DataFrame:
-    """A row a metric of a checkpoint; empty before the first one."""
-    file = output / HISTORY
-    return pd.read_parquet(file) if file.exists() else pd.DataFrame()
-
-
 def track(
     folder: Path,
     output: Path,
     request: evaluate.Request,
-    against: str,
-    tolerance: str = "",
+    watch: Watch | None = None,
     settle: float = 5.0,
     told: Told = lambda outcome, comparison: None,
 ) -> int:
     """Evaluate what is new. Returns the exit code of the newest checkpoint's gate, 0 if none.
 
-    ``told`` gets what each one came to, and its comparison with the one it is gated against.
-
-    ``request``: tasks, suite and settings; its model and output are set for each checkpoint. A
-    checkpoint that does not load is said and left for the next time."""
-    code = 0
+    ``told`` gets what each new one came to, and its comparison with the baseline. ``watch`` names
+    the baseline and says what a loss is. ``request``: tasks, suite and settings; its model and
+    output are set for each checkpoint. A checkpoint that does not load is said and left for the
+    next time. Raises UserError for a baseline that does not exist."""
     found = list(settled(folder, settle))
     if not found:
         Progress("track").say(
             f"no checkpoint in {folder} yet: folders with weights and config.json, .pth files and "
             "checkpoints of a training run are what it looks for"
         )
+    new: dict[str, evaluate.Outcome] = {}
     for checkpoint in found:
-        known = history(output)
-        if len(known) and checkpoint.name in set(known["checkpoint"]):
+        run = output / segment(checkpoint.name, str(output / HISTORY))
+        if finished(run):
             continue
-        run = output / checkpoint.name
         try:
             with _model_folder(checkpoint, output) as model:
                 outcome = evaluate.run(replace(request, model=str(model.resolve()), output=run))
         except UserError as error:
             Progress(checkpoint.name).say(f"left for the next time: {error}")
             continue
-        reference = _reference(known, against)
-        if reference:
-            segment(reference, str(output / HISTORY))
-        gate = compared(output / reference, run, tolerance=tolerance) if reference else None
-        code = gate.code if gate else 0
-        told(outcome, gate)
-        _append(output, checkpoint, run, reference, code)
-        draw_history(history(output), output / PLOT)
-    return code
+        new[checkpoint.name] = outcome
+    gates = update(output, watch or Watch())
+    for name, outcome in new.items():
+        told(outcome, gates.get(name))
+    newest = max(new, key=lambda name: (step_of(name), name), default="")
+    gate = gates.get(newest)
+    return gate.code if gate else 0
 
 
 @contextmanager
@@ -148,66 +131,3 @@ def _model_folder(checkpoint: Checkpoint, output: Path) -> Iterator[Path]:
         part.replace(exported)
     yield exported
     shutil.rmtree(exported)
-
-
-def _reference(known: pd.DataFrame, against: str) -> str | None:
-    """The checkpoint to compare with: the one before, or the best in the first task's headline."""
-    if known.empty or against == "none":
-        return None
-    if against == "previous":
-        return str(known.sort_values("step", kind="stable")["checkpoint"].iloc[-1])
-    heads = known[known["headline"]].dropna(subset=["value"])
-    heads = heads[heads["task"] == heads["task"].min()]
-    heads = heads[heads["n"] == heads["n"].max()]
-    if heads.empty:
-        return None
-    best = heads["value"].idxmax() if heads["higher_is_better"].iloc[0] else heads["value"].idxmin()
-    return str(heads.loc[best, "checkpoint"])
-
-
-def _append(
-    output: Path, checkpoint: Checkpoint, run: Path, reference: str | None, code: int
-) -> None:
-    results = stored_metrics(run)
-    rows = frame(results)
-    higher = {result["task"]: result["higher_is_better"] for result in results}
-    identity: dict[str, Any] = RunFolder(run).manifest["identity"]
-    rows = rows.assign(
-        checkpoint=checkpoint.name,
-        step=checkpoint.step,
-        fingerprint=identity["model"]["fingerprint"],
-        higher_is_better=rows["task"].map(higher).astype(bool),
-        against=reference or "",
-        gate=code,
-    ).astype({"value": float, "low": float, "high": float})
-    buffer = io.BytesIO()
-    pd.concat([history(output), rows], ignore_index=True).to_parquet(buffer, index=False)
-    write_whole(output / HISTORY, buffer.getvalue())
-
-
-def draw_history(known: pd.DataFrame, file: Path) -> None:
-    """Each task's headline over steps with its 95 % interval; red where the gate failed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    heads = known[known["headline"]]
-    panels = list(_panels(heads))
-    figure = Figure(figsize=(7, 2.6 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (title, own) in zip(
-        figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
-    ):
-        axes.plot(own["step"], own["value"], marker="o", color="tab:blue")
-        axes.fill_between(own["step"], own["low"], own["high"], alpha=0.25, color="tab:blue")
-        failed = own[own["gate"] == 1]
-        axes.plot(failed["step"], failed["value"], "o", color="tab:red")
-        axes.set(title=title, xlabel="step")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    write_whole(file, buffer.getvalue())
-
-
-def _panels(heads: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for task, own in heads.groupby("task"):
-        metric = str(own["metric"].iloc[-1]).replace("$", r"\$")
-        yield f"{task} {metric}", own.sort_values("step")

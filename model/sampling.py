@@ -126,7 +126,7 @@ class Cheaper:
         )
 
 
-# The cheapest settings for which ``benchmarks.pareto`` finds no evidence of a loss: docs/speed.md.
+# The cheapest settings that ``benchmarks.pareto`` shows to be no worse: docs/speed.md.
 FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, solver="ddim")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harmon_eval.commands import _settings, _workers, judging
-from harmon_eval.commands.compare import CHANGED, add_decision_arguments
+from harmon_eval.commands.compare import CHANGED, DECISIONS, add_decision_arguments
 from harmon_eval.core import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--gate",
         action="store_true",
-        help="exit code 1 if worse than the baseline, 2 if that cannot be told",
+        help="exit code 1 if shown to be worse than the baseline, 2 if that cannot be told",
     )
     add_decision_arguments(gate)
 
@@ -94,15 +94,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from harmon_eval.comparing.verdict import by_task
     from harmon_eval.report import tables
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
-    from harmon_eval.store.run_folder import RunFolder
-    from harmon_eval.store.tables import results_by_task
 
     request = Request(
         model=arguments.model,
@@ -119,19 +116,7 @@ def main(arguments: argparse.Namespace) -> int:
         predict_only=arguments.predict_only,
         pool=_workers.pool(arguments),
     )
-    if arguments.gate and not arguments.baseline:
-        raise UserError("--gate needs a run to compare with: add --baseline RUN")
-    if arguments.tolerance and not arguments.baseline:
-        raise UserError("--tolerance needs a run to compare with: add --baseline RUN")
-    if arguments.baseline and arguments.dry_run:
-        raise UserError("--dry-run gives no scores to compare: leave out --baseline")
-    if arguments.baseline:  # what is wrong with it is said before the first drawing
-        baseline = results_by_task(RunFolder(arguments.baseline))
-        if not baseline:
-            raise UserError(f"{arguments.baseline} has no results: finish that run first")
-        by_task(arguments.tolerance, "--tolerance")
-    if arguments.baseline and arguments.predict_only:
-        raise UserError("--predict-only gives no scores to compare: leave out --baseline")
+    _check_gate(arguments, request)
     console = open_console()
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
@@ -145,6 +130,29 @@ def main(arguments: argparse.Namespace) -> int:
     return _against_baseline(arguments, request, code, console)
 
 
+def _check_gate(arguments: argparse.Namespace, request: Request) -> None:
+    """What is wrong with the comparison is said before the first drawing. Raises UserError."""
+    from harmon_eval.comparing.folders import wanted
+    from harmon_eval.store.run_folder import RunFolder
+    from harmon_eval.store.tables import results_by_task
+
+    if not arguments.baseline:
+        for option in ("gate", *DECISIONS):
+            if getattr(arguments, option):
+                name = "--" + option.replace("_", "-")
+                raise UserError(f"{name} needs a run to compare with: add --baseline RUN")
+        return
+    for option in ("dry_run", "predict_only"):
+        if getattr(arguments, option):
+            name = "--" + option.replace("_", "-")
+            raise UserError(f"{name} gives no scores to compare: leave out --baseline")
+    baseline = results_by_task(RunFolder(arguments.baseline))
+    if not baseline:
+        raise UserError(f"{arguments.baseline} has no results: finish that run first")
+    compared = [name for name in baseline if request.every_task or name in request.chosen]
+    wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than).check(compared)
+
+
 def _against_baseline(
     arguments: argparse.Namespace, request: Request, code: int, console: Console
 ) -> int:
@@ -154,7 +162,13 @@ def _against_baseline(
 
     tasks = None if request.every_task else list(request.chosen)
     found = harmon_eval.compare(
-        arguments.baseline, request.folder.path, tasks=tasks, tolerance=arguments.tolerance
+        arguments.baseline,
+        request.folder.path,
+        tasks=tasks,
+        tolerance=arguments.tolerance,
+        effect=arguments.effect,
+        no_worse_than=arguments.no_worse_than,
+        any_settings=arguments.any_settings,
     )
     output.show(found, CHANGED, console)
     return (found.code or (2 if code else 0)) if arguments.gate else code

@@ -1,4 +1,4 @@
-"""Evaluate each new checkpoint of a training, note it in a history, gate it."""
+"""Evaluate each new checkpoint of a training and gate it against a fixed baseline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from harmon_eval.commands import _settings, _workers
 from harmon_eval.commands.compare import add_decision_arguments
+
+FIRST, PLANNED = "first", 100  # as in comparing.history, which is slow to import
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
     drawing = parser.add_argument_group("how to draw (default: the model's own settings)")
     _settings.add_arguments(drawing, _settings.HELP)
-    parser.add_argument(
-        "--against",
-        default="previous",
-        choices=("previous", "best", "none"),
-        help="checkpoint to gate against (default: %(default)s)",
+    gate = parser.add_argument_group("gate")
+    gate.add_argument(
+        "--baseline",
+        default=FIRST,
+        metavar="NAME|RUN",
+        help="checkpoint or run folder that all are compared with, or none. It stays until you "
+        "name another (default: the first checkpoint)",
     )
+    gate.add_argument(
+        "--planned",
+        type=int,
+        default=PLANNED,
+        metavar="N",
+        help="checkpoints to compare with one baseline, at most: in 5 %% of such streams a false "
+        "alarm (default: %(default)s)",
+    )
+    add_decision_arguments(gate)
     _workers.add_arguments(parser)
-    add_decision_arguments(parser)
     parser.add_argument(
         "--settle",
         type=float,
@@ -51,6 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     import time
 
     from harmon_eval.comparing import output
+    from harmon_eval.comparing.history import Watch
     from harmon_eval.comparing.verdict import Comparison
     from harmon_eval.report.tables import show_outcome
     from harmon_eval.running.evaluate import Outcome, Request
@@ -67,6 +80,15 @@ def main(arguments: argparse.Namespace) -> int:
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
         pool=_workers.pool(arguments),
     )
+    watch = Watch(
+        arguments.baseline,
+        arguments.tolerance,
+        arguments.effect,
+        arguments.no_worse_than,
+        arguments.any_settings,
+        arguments.planned,
+    )
+    watch.check()
     console = open_console()
 
     def told(outcome: Outcome, comparison: Comparison | None) -> None:
@@ -79,8 +101,7 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.folder,
             arguments.output,
             request,
-            arguments.against,
-            arguments.tolerance,
+            watch,
             arguments.settle,
             told,
         )

@@ -1,4 +1,4 @@
-"""Compare two run folders: verdicts and the samples that changed. Prints nothing."""
+"""Compare run folders: verdicts and the samples that changed. Prints nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from harmon_eval.comparing.changes import changes
-from harmon_eval.comparing.runs import pairs
-from harmon_eval.comparing.verdict import Comparison, Settings, by_task, compare
-from harmon_eval.core import Task
-from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.comparing.runs import pairs, pooled
+from harmon_eval.comparing.verdict import Comparison, Settings, by_task, check_options, compare
+from harmon_eval.core import Task, UserError
+from harmon_eval.store.run_folder import RunFolder, settings_of
+
+
+def wanted(
+    tolerance: str, effect: str, no_worse_than: str, every_metric: bool = False, looks: int = 1
+) -> Settings:
+    """What the caller's texts say. Raises UserError for what they cannot mean."""
+    found = Settings(
+        by_task(tolerance, "--tolerance"),
+        by_task(effect, "--effect"),
+        every_metric,
+        by_task(no_worse_than, "--no-worse-than"),
+        looks,
+    )
+    check_options(found.tolerance, found.effect, found.no_worse_than or {})
+    return found
 
 
 def compared(
@@ -20,20 +35,52 @@ def compared(
     tasks: Sequence[str] | None = None,
     tolerance: str = "",
     effect: str = "",
+    no_worse_than: str = "",
     every_metric: bool = False,
     any_settings: bool = False,
+    pool: Sequence[tuple[Path, Path]] = (),
     known: Mapping[str, Task] | None = None,
+    looks: int = 1,
 ) -> Comparison:
     """Compare the candidate with the baseline.
 
-    ``tolerance`` and ``effect`` are a number, or TASK=NUMBER,...; ``known`` holds tasks that are
-    not in the registry. Raises UserError if a path is not a run folder, or if neither run has one
-    of the ``tasks``."""
-    settings = Settings(
-        by_task(tolerance, "--tolerance"), by_task(effect, "--effect"), every_metric
-    )
-    ours, theirs = RunFolder(baseline), RunFolder(candidate)
-    chosen = list(pairs(ours, theirs, tasks, any_settings, known))
-    settings.check([pair.name for pair in chosen])
-    changed = [change for pair in chosen for change in changes(pair, ours, theirs)]
-    return replace(compare(chosen, settings), changed=tuple(changed))
+    ``tolerance``, ``effect`` and ``no_worse_than`` are a number, or TASK=NUMBER,...; ``pool`` holds
+    further pairs of runs, of the same two models with other seeds; ``known`` holds tasks that are
+    not in the registry; ``looks`` is how many candidates share the 5 %. Raises UserError if a path
+    is not a run folder, or if neither run has one of the ``tasks``."""
+    settings = wanted(tolerance, effect, no_worse_than, every_metric, looks)
+    folders = [(RunFolder(a), RunFolder(b)) for a, b in ((baseline, candidate), *pool)]
+    for side in zip(*folders, strict=True):
+        _check_same_model(side)
+    each = [list(pairs(*two, tasks, any_settings, known)) for two in folders]
+    by_name = [{pair.name: pair for pair in own} for own in each]
+    chosen = []
+    for name in by_name[0]:
+        if any(name not in own for own in by_name):
+            raise UserError(f"one of the pooled runs has no results of {name}: finish it first")
+        chosen.append([own[name] for own in by_name])
+    together = [pooled(parts) for parts in chosen]
+    settings.check([pair.name for pair in together])
+    changed = [
+        change
+        for parts in chosen
+        for pair, two in zip(parts, folders, strict=True)
+        for change in changes(pair, *two)
+    ]
+    return replace(compare(together, settings), changed=tuple(changed))
+
+
+def _check_same_model(side: Sequence[RunFolder]) -> None:
+    """Raises UserError if runs to be pooled differ in model or settings, or share a seed."""
+    first, *others = side
+    for other in others:
+        ours, theirs = first.model, other.model
+        same = ours["fingerprint"] == theirs["fingerprint"]
+        if not same or settings_of(ours) != settings_of(theirs):
+            raise UserError(
+                f"{first.path} and {other.path} are of different models or settings: only seeds "
+                "can be pooled"
+            )
+    seeds = [run.manifest["identity"]["seed"] for run in side]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"{first.path} and another pooled run have the same seed: pool new ones")

@@ -1,13 +1,13 @@
 """Metrics that are means of marks, and what each group of samples contributes to them.
 
-For these metrics, resampling is a sum over groups instead of a call of ``summarize``, and the exact
-tests for paired marks apply. Tasks need not declare which metrics are means: a formula is accepted
-only if it equals ``summarize`` on both runs and on resamples of them.
+For these metrics the test knows each group's difference and its weight exactly. Tasks need not
+declare which metrics are means: a formula is accepted only if it equals ``summarize`` on all runs
+and on resamples and mixtures of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,40 +108,44 @@ def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
 
 
 def means(
-    ours: Groups, theirs: Groups, summarize: Summarize, wanted: frozenset[str], seed: int = 0
-) -> dict[str, tuple[Mean, Mean]]:
-    """The wanted metrics that are means, each with its ``Mean`` in both runs.
+    runs: Sequence[Groups], summarize: Summarize, wanted: frozenset[str], seed: int = 0
+) -> dict[str, tuple[Mean, ...]]:
+    """The wanted metrics that are means, each with its ``Mean`` in every run.
 
-    Each is checked on resamples of both runs and on mixtures of the two runs. Mixtures differ even
-    if one run is constant."""
+    Each is checked on resamples of all runs and on mixtures of the first with each other one.
+    Mixtures differ even if one run is constant."""
     rng = np.random.default_rng(seed)
-    picks = np.concatenate([np.arange(len(ours))[None], ours.resampled(rng, CHECKS)])
-    known = [[summarize(side.take(p)) for p in picks] for side in (ours, theirs)]
-    swaps = rng.random((CHECKS, len(ours))) < 0.5
-    known.append([summarize(mixed(ours, theirs, swap)) for swap in swaps])
+    first, *others = runs
+    picks = np.concatenate([np.arange(len(first))[None], first.resampled(rng, CHECKS)])
+    swaps = rng.random((CHECKS, len(first))) < 0.5
+    known = [[summarize(side.take(p)) for p in picks] for side in runs]
+    known += [[summarize(mixed(first, other, swap)) for swap in swaps] for other in others]
 
-    def equal(name: str, pair: tuple[Mean, Mean]) -> bool:
-        if not np.isclose(pair[0].value, known[0][0].get(name, np.nan), rtol=1e-9):
+    def equal(name: str, forms: tuple[Mean, ...]) -> bool:
+        own, *rest = forms
+        if not np.isclose(own.value, known[0][0].get(name, np.nan), rtol=1e-9):
             return False
-        values = [mean.of(picks) for mean in pair]
-        totals = [np.where(swap, pair[1].total, pair[0].total) for swap in swaps]
-        values.append(np.array([replace(pair[0], total=total).value for total in totals]))
+        values = [mean.of(picks) for mean in forms]
+        for mean in rest:
+            totals = [np.where(swap, mean.total, own.total) for swap in swaps]
+            values.append(np.array([replace(own, total=total).value for total in totals]))
         return all(
             np.isclose(value, metrics.get(name, np.nan), rtol=1e-9)
             for found, expected in zip(values, known, strict=True)
             for value, metrics in zip(found, expected, strict=True)
         )
 
-    found: dict[str, tuple[Mean, Mean]] = {}
-    for column in sorted(set(mark_columns(ours.rows)) & set(mark_columns(theirs.rows))):
-        forms = zip(_forms(ours, column), _forms(theirs, column), strict=True)
-        for (stratum, mean), (_, other) in forms:
+    found: dict[str, tuple[Mean, ...]] = {}
+    columns = set.intersection(*(set(mark_columns(side.rows)) for side in runs))
+    for column in sorted(columns):
+        for forms in zip(*(_forms(side, column) for side in runs), strict=True):
+            stratum = forms[0][0]
             named = wanted if stratum is None else wanted & {stratum}
             for name in named - found.keys():
                 for scale in (1.0, 100.0):
-                    pair = replace(mean, scale=scale), replace(other, scale=scale)
-                    if name not in found and equal(name, pair):
-                        found[name] = pair
+                    scaled = tuple(replace(mean, scale=scale) for _, mean in forms)
+                    if name not in found and equal(name, scaled):
+                        found[name] = scaled
     return found
 
 

@@ -11,14 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.comparing.changes import Change
-from harmon_eval.comparing.verdict import (
-    BETTER,
-    NOT_COMPARABLE,
-    UNDERPOWERED,
-    WORSE,
-    Comparison,
-    Line,
-)
+from harmon_eval.comparing.verdict import BETTER, NO_WORSE, UNJUDGED, WORSE, Comparison, Line
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell
@@ -29,13 +22,17 @@ HEAD = (
     "baseline",
     "candidate",
     "difference",
-    "95 % interval",
+    "interval",
     "p",
     "detectable",
     "verdict",
 )
-COLOURS = {WORSE: "red", BETTER: "green", NOT_COMPARABLE: "yellow", UNDERPOWERED: "yellow"}
-ENDS = {0: "passed", 1: "worse than the baseline", 2: "cannot decide"}
+COLOURS = {WORSE: "red", BETTER: "green", NO_WORSE: "green"} | dict.fromkeys(UNJUDGED, "yellow")
+USAGE = "error"  # the result of a comparison that could not be made
+FOOTNOTE = (
+    "* decides; interval: from the one-sided 95 % bound below to the one above, and p: of being "
+    "worse; both corrected where more than one metric is tested"
+)
 
 
 def signed(value: float) -> str:
@@ -50,7 +47,7 @@ def cells(line: Line) -> list[str]:
     """The line as text, in the order of HEAD."""
     found, shown = line.difference, ["–"] * 6
     if found:
-        low, high = found.interval or (None, None)
+        low, high = line.interval or (None, None)
         shown = [
             number(found.baseline),
             number(found.candidate),
@@ -60,8 +57,14 @@ def cells(line: Line) -> list[str]:
             number(line.detectable),
         ]
     verdict = line.verdict + (": " + line.reason if line.reason else "")
-    beyond = " beyond the tolerance" if line.fails else ""
-    return [line.task, ("*" if line.decides else "") + line.metric, *shown, verdict + beyond]
+    return [line.task, ("*" if line.decides else "") + line.metric, *shown, verdict + beyond(line)]
+
+
+def beyond(line: Line) -> str:
+    """The margin that a verdict is about."""
+    if line.verdict == NO_WORSE:
+        return f" (than {line.margin:g})"
+    return f" by more than {line.margin:g}" if line.fails and line.margin else ""
 
 
 def show(comparison: Comparison, most: int, console: Console) -> None:
@@ -70,7 +73,7 @@ def show(comparison: Comparison, most: int, console: Console) -> None:
     for name in HEAD:
         view.add_column(name, overflow="fold")
     for line in comparison.lines:
-        shown = [*cells(line)[:-1], line.verdict + (" beyond tolerance" if line.fails else "")]
+        shown = [*cells(line)[:-1], line.verdict + beyond(line)]
         view.add_row(*map(printable, shown), style=COLOURS.get(line.verdict, ""))
     console.print(view)
     reasons = [
@@ -80,7 +83,7 @@ def show(comparison: Comparison, most: int, console: Console) -> None:
     ]
     for text in (*reasons, *comparison.notes, *_samples(comparison.changed, most)):
         console.print(printable(text), soft_wrap=True, highlight=False)
-    console.print(escape(f"{ENDS[comparison.code]} (* decides; p is corrected over metrics)"))
+    console.print(escape(f"{comparison.result} ({FOOTNOTE})"), soft_wrap=True, highlight=False)
 
 
 def _samples(changed: Sequence[Change], most: int) -> list[str]:
@@ -103,7 +106,7 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
 def markdown(comparison: Comparison, most: int) -> str:
     """Markdown for a GitHub Actions step summary or a comment."""
     changed = comparison.changed
-    lines = [f"### harmon_eval: {ENDS[comparison.code]}", "", _row(HEAD), "|" + "---|" * len(HEAD)]
+    lines = [f"### harmon_eval: {comparison.result}", "", _row(HEAD), "|" + "---|" * len(HEAD)]
     lines += [_row(cells(line)) for line in comparison.lines]
     lines += ["", *(f"- {cell(note)}" for note in comparison.notes)]
     if changed:
@@ -130,8 +133,9 @@ def _row(values: Sequence[object]) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """One test case per metric. A loss beyond the tolerance is a failure; a metric that decides
-    but cannot be judged is an error."""
+    """One test case per metric, with the gate's three outcomes: one that decides and is worse is
+    a failure, one that decides and cannot be judged is an error, all others passed. The verdict is
+    the failure's or error's type."""
     suite = ElementTree.Element("testsuite", name="harmon_eval")
     counts = {"tests": len(comparison.lines), "failures": 0, "errors": 0}
     for line in comparison.lines:
@@ -141,12 +145,24 @@ def junit(comparison: Comparison) -> str:
         text = _xml(", ".join(f"{k}: {v}" for k, v in zip(HEAD, cells(line), strict=True)))
         if line.fails:
             counts["failures"] += 1
-            ElementTree.SubElement(case, "failure", message=text)
-        elif line.decides and line.verdict in (NOT_COMPARABLE, UNDERPOWERED):
+            ElementTree.SubElement(case, "failure", type=line.verdict, message=text)
+        elif line.decides and line.verdict in UNJUDGED:
             counts["errors"] += 1
-            ElementTree.SubElement(case, "error", message=text)
+            ElementTree.SubElement(case, "error", type=line.verdict, message=text)
         else:
             ElementTree.SubElement(case, "system-out").text = text
+    return _whole(suite, counts)
+
+
+def junit_of_error(reason: str) -> str:
+    """For a comparison that could not be made."""
+    suite = ElementTree.Element("testsuite", name="harmon_eval")
+    case = ElementTree.SubElement(suite, "testcase", classname="harmon_eval", name="compare")
+    ElementTree.SubElement(case, "error", type=USAGE, message=_xml(reason))
+    return _whole(suite, {"tests": 1, "failures": 0, "errors": 1})
+
+
+def _whole(suite: ElementTree.Element, counts: dict[str, int]) -> str:
     suite.attrib.update({name: str(count) for name, count in counts.items()})
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -158,9 +174,14 @@ def _xml(text: str) -> str:
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
-        "result": ENDS[comparison.code],
+        "result": comparison.result,
         "code": comparison.code,
         "metrics": [line.values for line in comparison.lines],
         "notes": list(comparison.notes),
         "changed": [vars(change) for change in comparison.changed],
     }
+
+
+def json_of_error(reason: str) -> dict[str, Any]:
+    """For a comparison that could not be made."""
+    return {"result": USAGE, "code": 2, "reason": reason, "metrics": [], "notes": [], "changed": []}

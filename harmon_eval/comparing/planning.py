@@ -1,7 +1,9 @@
 """How many groups of samples are needed to see a difference, computed before any run.
 
-n = (z(1 - a/2) + z(power))^2 s^2 / effect^2 (Cohen 1988, 2.5), where s^2 is the variance of one
-group's difference. From one pilot run, s^2 is what two runs of this checkpoint with different seeds
+n = (z(1 - a) + z(power))^2 s^2 / d^2 (Cohen 1988, 2.5) for a one-sided test, where s^2 is the
+variance of one group's difference and d the distance between the truth and the margin: the effect
+minus the tolerance, or the whole margin if a candidate as good as the baseline is to be shown to be
+no worse. From one pilot run, s^2 is what two runs of this checkpoint with different seeds
 would show. From two pilots, it is what these two show. Without a pilot, it is the worst case for
 0/1 marks.
 """
@@ -15,8 +17,8 @@ from pathlib import Path
 
 from harmon_eval import registry
 from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.power import smallest_detectable
 from harmon_eval.comparing.runs import pairs
-from harmon_eval.comparing.verdict import smallest_detectable
 from harmon_eval.core import Sample, UserError
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.store.run_folder import RunFolder
@@ -30,11 +32,11 @@ NORMAL_REACH = 1.96
 @dataclass(frozen=True)
 class Plan:
     """``needed`` groups (prompts, or images with questions) out of ``available``, with ``each``
-    samples per group. ``detectable``: the smallest difference that all available groups show."""
+    samples per group. ``detectable``: the smallest distance that all available groups show."""
 
     task: str
     metric: str
-    effect: float
+    distance: float
     needed: int
     available: int
     each: float
@@ -42,11 +44,12 @@ class Plan:
     basis: str
 
 
-def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
-    """``size``: how many tasks the comparison will have. Raises UserError for a bad effect, or if
-    the metric is not a share of marks and there is no pilot."""
-    if not (math.isfinite(effect) and effect > 0):
-        raise UserError(f"--effect {effect:g}: must be more than 0")
+def plan(task: str, distance: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
+    """``distance``: how far the truth lies from the margin. ``size``: over how many tasks the test
+    is corrected. Raises UserError for a distance that is not above 0, or if the metric is not a
+    share of marks and there is no pilot."""
+    if not (math.isfinite(distance) and distance > 0):
+        raise UserError(f"a distance of {distance:g} between loss and margin: must be more than 0")
     job = prepare(task, registry.task(task), suite, RunSettings())
     available = len({sample.group for sample in job.everything})
     each = len(job.everything) / available
@@ -57,9 +60,9 @@ def plan(task: str, effect: float, size: int, suite: Suite, pilots: Sequence[Pat
         basis = "worst case of 0/1 marks, scored 0 to 1"
     else:
         raise UserError(f"{task}: {job.task.headline} is not a share of marks: give a --pilot RUN")
-    needed = math.ceil(groups * (smallest_detectable(error, size) / effect) ** 2)
+    needed = math.ceil(groups * (smallest_detectable(error, size) / distance) ** 2)
     reach = smallest_detectable(error * math.sqrt(groups / available), size)
-    return Plan(task, job.task.headline, effect, needed, available, each, reach, basis)
+    return Plan(task, job.task.headline, distance, needed, available, each, reach, basis)
 
 
 def _images(samples: Sequence[Sample]) -> float:
@@ -79,7 +82,7 @@ def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
         if pair.reasons or pair.task is None:
             raise UserError(f"the pilots cannot be compared: {'; '.join(pair.reasons)}")
         found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
-        if pair.headline not in found or not math.isfinite(found[pair.headline].error):
+        if pair.headline not in found or not found[pair.headline].error > 0:
             raise UserError(f"the pilots are too small for {task}: their spread is unknown")
         own = found[pair.headline]
         return own.error, own.groups, f"the difference of two runs on {own.groups} groups"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ class TaskPair:
 
     ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
     frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
+    ``more``: further pairs of frames, of the same two models with other seeds.
     """
 
     name: str
@@ -33,6 +34,35 @@ class TaskPair:
     metrics: frozenset[str]
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
+    more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
+
+    @property
+    def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
+        """All frames, and what each counts in the mean candidate minus the mean baseline."""
+        each = [(self.baseline, self.candidate), *self.more]
+        share = 1 / len(each)
+        return [frame for two in each for frame in two], [-share, share] * len(each)
+
+
+def pooled(parts: Sequence[TaskPair]) -> TaskPair:
+    """One task's pairs with different seeds, as one pair on the samples that all have."""
+    first = parts[0]
+    reasons = tuple(dict.fromkeys(reason for part in parts for reason in part.reasons))
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    if len(parts) == 1 or reasons:
+        return replace(first, reasons=reasons, notes=notes)
+    each = [(part.baseline, part.candidate) for part in parts]
+    common = set.intersection(*(set(ours["id"]) for ours, _ in each))
+    if not common:
+        return replace(first, reasons=("the pooled runs have no sample in common",))
+    kept = [tuple(f[f["id"].isin(common)].reset_index(drop=True) for f in two) for two in each]
+    if len(common) < max(len(ours) for ours, _ in each):
+        notes = (*notes, f"pooled on {len(common)} samples that all seeds have")
+    (baseline, candidate), *more = kept
+    notes = (*notes, f"the mean of {len(parts)} pairs of runs")
+    return replace(
+        first, baseline=baseline, candidate=candidate, notes=notes, reasons=(), more=tuple(more)
+    )
 
 
 def pairs(
@@ -128,7 +158,10 @@ def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
     prints = {ours["model"]["fingerprint"], theirs["model"]["fingerprint"]}
     same_weights = len(prints) == 1 and NOT_GIVEN not in prints
     if ours["seed"] != theirs["seed"]:
-        yield f"seeds {ours['seed']} and {theirs['seed']}"
+        yield (
+            f"seeds {ours['seed']} and {theirs['seed']}: with the same seed, fewer samples would "
+            "show as much (docs/ci.md)"
+        )
     elif same_weights and settings_of(ours["model"]) == settings_of(theirs["model"]):
         yield "same weights, settings and seed: nothing can differ"
 

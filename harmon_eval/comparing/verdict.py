@@ -1,61 +1,107 @@
 """From differences to verdicts, and from verdicts to an exit code.
 
-Holm's method (Holm 1979) corrects two families of metrics separately: the headlines, which decide,
-and the details, which explain. With ``every_metric``, all metrics form one family and all decide.
+Every verdict is read off the interval that is shown with it: both come from one test. A headline is
+*worse* if its interval lies below minus the margin. With ``no_worse_than``, it is *no worse* if its
+interval lies above minus the margin, and otherwise it cannot be told.
+
+Each test is one-sided at 5 %. That any of the headlines is called worse is corrected over them by
+Holm's method; that all are no worse needs no correction (Berger 1982). All other metrics explain
+and do not decide. They are corrected within their task by Benjamini and Hochberg's method, the same
+number under two names counting once. With ``every_metric``, all metrics decide like headlines.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scipy import stats
-
+from harmon_eval.comparing.bounds import BoundedMean, Evidence
 from harmon_eval.comparing.changes import Change
-from harmon_eval.comparing.paired import Difference, differences
+from harmon_eval.comparing.multiplicity import Corrected, benjamini_hochberg, holm
+from harmon_eval.comparing.paired import ALPHA, Difference, contrasts
+from harmon_eval.comparing.power import MOST_NEEDED, in_words, needed_for, seen
 from harmon_eval.comparing.runs import TaskPair
-from harmon_eval.core import UserError
+from harmon_eval.core import Interval, UserError
 from harmon_eval.settings import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALPHA, POWER = 0.05, 0.8
 WORSE, BETTER, NO_EVIDENCE = "worse", "better", "no evidence"
+NO_WORSE, CANNOT_TELL = "no worse", "cannot be told"
 NOT_COMPARABLE, UNDERPOWERED = "not comparable", "underpowered"
-UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or nothing changed)"
-
-
+UNJUDGED = (NOT_COMPARABLE, UNDERPOWERED, CANNOT_TELL)
+UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or no known range of marks)"
 FRAME = (
     *("task", "metric", "verdict", "baseline", "candidate", "difference", "low", "high", "p"),
-    *("test", "groups", "smallest_detectable", "groups_needed", "decides", "fails", "reason"),
+    *("p_no_worse", "test", "groups", "margin", "smallest_detectable", "groups_needed"),
+    *("decides", "fails", "reason"),
 )
+Measured = tuple[TaskPair, str, Difference]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the caller wants. ``tolerance`` and ``effect`` (the smallest difference that matters)
-    are in the metric's units, by task; the key "" applies to all tasks."""
+    """What the caller wants, in the metric's units, by task; the key "" applies to all tasks.
+
+    ``tolerance``: the loss beyond which a headline is worse. ``effect``: the loss that must not be
+    missed. ``no_worse_than``: the loss that must be ruled out. ``looks``: how many candidates share
+    the 5 % for calling any of them worse."""
 
     tolerance: Mapping[str, float]
     effect: Mapping[str, float]
     every_metric: bool = False
+    no_worse_than: Mapping[str, float] | None = None
+    looks: int = 1
 
     def check(self, tasks: Sequence[str]) -> None:
-        """Raises UserError if an option names a task that is not compared."""
-        for option, values in (("--tolerance", self.tolerance), ("--effect", self.effect)):
+        """Raises UserError for options that contradict each other, or that name a task which is
+        not compared."""
+        check_options(self.tolerance, self.effect, self.no_worse_than or {})
+        given = {"--tolerance": self.tolerance, "--effect": self.effect}
+        for option, values in {**given, "--no-worse-than": self.no_worse_than or {}}.items():
             for name in values.keys() - {"", *tasks}:
                 raise UserError(
                     f"{option} {name}: this task is not compared, {did_you_mean(name, tasks)}"
                 )
+        if self.no_worse_than and "" not in self.no_worse_than:
+            for name in tasks:
+                if name not in self.no_worse_than:
+                    raise UserError(
+                        f"--no-worse-than has no value for {name}: give {name}=T, or leave it out "
+                        "of --tasks"
+                    )
+        for name in tasks:
+            effect, least = self.wanted(name), self.margin(name)
+            if effect is not None and effect <= least:
+                more = f"its --tolerance, {least:g}" if least else "0"
+                raise UserError(f"--effect {effect:g} for {name}: must be more than {more}")
 
-    def tolerated(self, task: str) -> float:
-        return self.tolerance.get(task, self.tolerance.get("", 0.0))
+    def margin(self, task: str) -> float:
+        values = self.no_worse_than or self.tolerance
+        return values.get(task, values.get("", 0.0))
 
     def wanted(self, task: str) -> float | None:
         return self.effect.get(task, self.effect.get(""))
+
+
+def check_options(
+    tolerance: Mapping[str, float], effect: Mapping[str, float], no_worse_than: Mapping[str, float]
+) -> None:
+    """Raises UserError for options that exclude each other."""
+    for option, values in (("--tolerance", tolerance), ("--effect", effect)):
+        if no_worse_than and values:
+            raise UserError(
+                f"--no-worse-than and {option}: give one of them; --no-worse-than asks for proof "
+                f"that no such loss happened, {option} does not"
+            )
+    if any(value == 0 for value in no_worse_than.values()):
+        raise UserError(
+            "--no-worse-than 0: no number of samples could show it of two equal models; "
+            "give the loss that would matter"
+        )
 
 
 def by_task(text: str, option: str) -> dict[str, float]:
@@ -77,9 +123,12 @@ def by_task(text: str, option: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric's verdict. ``p`` is corrected. ``detectable`` is the smallest true difference that
-    is found with 80 % power. ``needed`` groups would find the wanted effect. ``fails``: the loss is
-    beyond the tolerance."""
+    """One metric's verdict, which is what ``interval`` says of minus the ``margin``.
+
+    ``p`` is that of being worse by more than the margin (of details: of any difference), corrected.
+    ``p_no_worse`` is that of not being worse by as much. ``detectable`` is the true loss that is
+    found with 80 % power; with ``no_worse_than``, the margin that is shown for an equal candidate
+    with 80 % power. ``needed`` groups would be enough. ``fails``: worse, and it decides."""
 
     task: str
     metric: str
@@ -91,6 +140,9 @@ class Line:
     detectable: float | None = None
     needed: int | None = None
     fails: bool = False
+    interval: Interval | None = None
+    p_no_worse: float | None = None
+    margin: float = 0.0
 
     @property
     def values(self) -> dict[str, Any]:
@@ -104,6 +156,8 @@ class Line:
             "reason": self.reason,
             "fails": self.fails,
             "p": self.p,
+            "p_no_worse": self.p_no_worse,
+            "margin": self.margin,
             "smallest_detectable": self.detectable,
             "groups_needed": self.needed,
         }
@@ -112,7 +166,7 @@ class Line:
                 "baseline": found.baseline,
                 "candidate": found.candidate,
                 "difference": found.value,
-                "interval": found.interval,
+                "interval": self.interval,
                 "test": found.test,
                 "groups": found.groups,
             }
@@ -124,11 +178,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``lines``: one verdict per metric. ``changed``: samples whose mark changed, losses first."""
+    """``lines``: one verdict per metric. ``changed``: samples whose mark changed, losses first.
+    ``proof``: whether the candidate had to be shown to be no worse."""
 
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     changed: tuple[Change, ...] = ()
+    proof: bool = False
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -144,24 +200,31 @@ class Comparison:
 
     @property
     def code(self) -> int:
-        """1: worse beyond the tolerance; 2: a deciding metric could not be judged; 0: passed."""
+        """1: a deciding metric is worse by more than the margin; 2: one could not be judged; 0:
+        all are shown to be no worse or, without ``proof``, none is shown to be worse."""
         deciding = [line for line in self.lines if line.decides]
         if any(line.fails for line in deciding):
             return 1
-        unjudged = (NOT_COMPARABLE, UNDERPOWERED)
-        return 2 if not deciding or any(line.verdict in unjudged for line in deciding) else 0
+        return 2 if not deciding or any(line.verdict in UNJUDGED for line in deciding) else 0
+
+    @property
+    def result(self) -> str:
+        """The exit code in words."""
+        passed = "shown to be no worse" if self.proof else "not shown to be worse"
+        return (f"passed: {passed}", "worse than the baseline", "cannot decide")[self.code]
 
 
 def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
     lines: list[Line] = []
-    measured: dict[bool, list[tuple[TaskPair, str, Difference]]] = {True: [], False: []}
+    heads: list[Measured] = []
+    details: list[Measured] = []
     for pair in pairs:
         headline = pair.headline
         reasons = pair.reasons
         found: Mapping[str, Difference] = {}
         if not reasons and pair.task:
             try:
-                found = differences(pair.task, pair.baseline, pair.candidate, pair.metrics)
+                found = contrasts(pair.task, *pair.contrast, pair.metrics)
             except UserError as error:
                 reasons = (str(error),)
             except (LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -175,80 +238,161 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
             lines.append(Line(pair.name, metric, decides, NOT_COMPARABLE, why))
         for metric, difference in found.items():
             decides = settings.every_metric or metric == headline
-            measured[decides].append((pair, metric, difference))
-    for decides, family in measured.items():
-        lines += judge(family, decides, settings, sum(line.decides for line in lines))
+            (heads if decides else details).append((pair, metric, difference))
+    lines += judge(heads, True, settings, sum(line.decides for line in lines))
+    for name in dict.fromkeys(pair.name for pair, _, _ in details):
+        own = [one for one in details if one[0].name == name]
+        lines += explain(own, [one for one in heads if one[0].name == name])
     order = {pair.name: number for number, pair in enumerate(pairs)}
     lines.sort(key=lambda line: (order[line.task], not line.decides))
     notes = tuple(f"{pair.name}: {note}" for pair in pairs for note in pair.notes)
-    return Comparison(tuple(lines), notes)
+    return Comparison(tuple(lines), notes, proof=bool(settings.no_worse_than))
 
 
 def judge(
-    family: Sequence[tuple[TaskPair, str, Difference]],
-    decides: bool,
-    settings: Settings,
-    lost: int = 0,
+    family: Sequence[Measured], decides: bool, settings: Settings, lost: int = 0
 ) -> list[Line]:
     """Verdicts of one family. ``lost`` counts its metrics that could not be compared."""
-    from statsmodels.stats.multitest import multipletests
-
-    if not family:
-        return []
-    raw = [difference.p for _, _, difference in family] + [1.0] * (lost if decides else 0)
-    corrected = multipletests(raw, ALPHA, "holm")[1][: len(family)]
+    alpha = ALPHA / settings.looks
+    once = list(dict.fromkeys(identity(one) for one in family))
+    where = [once.index(identity(one)) for one in family]
+    first = [where.index(number) for number in range(len(once))]
+    ways = []
+    for better in (False, True):
+        raw = [_p(family[n], settings.margin(family[n][0].name), better) for n in first]
+        corrected = holm([*raw, *[1.0] * lost], alpha) if raw else []
+        ways.append([corrected[number] for number in where])
+    judged = _proved if settings.no_worse_than else _found
     return [
-        _line(pair, metric, difference, float(p), len(raw), decides, settings)
-        for (pair, metric, difference), p in zip(family, corrected, strict=True)
+        judged(*one, worse, better, decides, settings)
+        for one, worse, better in zip(family, ways[0], ways[1], strict=True)
     ]
 
 
+def _p(one: Measured, margin: float, better: bool) -> float:
+    gain = _gain(*one)
+    if gain is None:
+        return 1.0
+    return gain.above(0) if better else gain.below(-margin)
+
+
+def identity(one: Measured) -> Hashable:
+    """The same for a number under two names, such as a share and its percentage."""
+    pair, metric, difference = one
+    known = difference.evidence
+    if isinstance(known, BoundedMean):
+        kept = known.weights.tobytes(), (known.values / known.most).round(9).tobytes()
+        ends = difference.baseline / known.most, difference.candidate / known.most
+        return pair.name, kept, known.counts.tobytes(), tuple(round(end, 9) for end in ends)
+    return pair.name, (metric if known is None else repr(known)), difference.candidate
+
+
+def explain(details: Sequence[Measured], heads: Sequence[Measured]) -> list[Line]:
+    """The details of one task. One that is its headline under another name is judged alone."""
+    head = {identity(one) for one in heads}
+    once = [name for name in dict.fromkeys(map(identity, details)) if name not in head]
+    first = [next(one for one in details if identity(one) == name) for name in once]
+    corrected = benjamini_hochberg([difference.p for _, _, difference in first], ALPHA)
+    lines = []
+    for one in details:
+        name = identity(one)
+        share = Corrected(one[2].p, ALPHA) if name in head else corrected[once.index(name)]
+        # Half of the level for each direction; a headline has all of it for each.
+        half = share if name in head else replace(share, level=share.level / 2)
+        lines.append(_found(*one, half, half, False, Settings({}, {})))
+    return lines
+
+
+def _gain(pair: TaskPair, metric: str, difference: Difference) -> Evidence | None:
+    """The evidence on how much better the candidate is."""
+    known = difference.evidence
+    return known if pair.higher_is_better or known is None else known.turned
+
+
 def _line(
+    one: Measured, low: float, high: float, worse: Corrected, decides: bool, margin: float
+) -> Line:
+    """``low`` and ``high``: bounds of the gain. The verdict is still open."""
+    pair, metric, difference = one
+    ends = (low, high) if pair.higher_is_better else (-high, -low)
+    line = Line(pair.name, metric, decides, NO_EVIDENCE, "", difference, worse.p, margin=margin)
+    return replace(line, interval=ends if difference.evidence else None)
+
+
+def _found(
     pair: TaskPair,
     metric: str,
     difference: Difference,
-    p: float,
-    size: int,
+    worse: Corrected,
+    better: Corrected,
     decides: bool,
     settings: Settings,
 ) -> Line:
-    line = Line(pair.name, metric, decides, NO_EVIDENCE, "", difference, p)
-    detectable = smallest_detectable(difference.error, size)
-    if math.isfinite(detectable):
-        line = replace(line, detectable=detectable)
-    gain = difference.value if pair.higher_is_better else -difference.value
-    if p <= ALPHA and gain > 0:
-        return replace(line, verdict=BETTER)
-    if p <= ALPHA and gain < 0:
-        return _worse(line, pair, size, settings)
-    if difference.finest > ALPHA / size:
-        least = 1 + math.ceil(math.log2(size / ALPHA))
-        reason = f"{difference.groups} groups are too few to show anything: use at least {least}"
-        return replace(line, verdict=UNDERPOWERED, reason=reason, needed=least)
+    """Whether the candidate was found to be worse by more than the tolerance, or better."""
+    known, margin = difference.evidence, settings.margin(pair.name)
     wanted = settings.wanted(pair.name)
-    if wanted and difference.interval is None:
-        return replace(line, verdict=UNDERPOWERED, reason=UNKNOWN_SPREAD)
+    gain = _gain(pair, metric, difference)
+    if gain is None or known is None:
+        line = _line((pair, metric, difference), 0, 0, worse, decides, margin)
+        unknown = replace(line, verdict=UNDERPOWERED, reason=UNKNOWN_SPREAD)
+        return unknown if decides else replace(line, reason=UNKNOWN_SPREAD)
+    low, high = gain.lower(better.level), gain.upper(worse.level)
+    line = _line((pair, metric, difference), low, high, worse, decides, margin)
+    detectable = margin + seen(difference.value, known, worse.level)
+    line = replace(line, detectable=detectable)
+    if high < 0:
+        return replace(line, verdict=WORSE, fails=decides and high < -margin)
+    if low > 0:
+        return replace(line, verdict=BETTER)
+    if (least := gain.least(-margin)) > worse.level:
+        needed = math.ceil(difference.groups * math.log(worse.level) / math.log(min(least, 0.99)))
+        reason = f"{difference.groups} groups are too few to show anything: use at least {needed}"
+        return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     if wanted and detectable > wanted:
-        needed = math.ceil(difference.groups * (detectable / wanted) ** 2)
-        reason = f"a difference of {wanted:g} needs {needed} groups, here are {difference.groups}"
+        needed = needed_for(wanted - margin, difference, worse.level)
+        reason = (
+            f"a loss of {wanted:g} needs {in_words(needed)} groups, here are {difference.groups}"
+        )
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     return line
 
 
-def smallest_detectable(error: float, size: int = 1) -> float:
-    """The true difference that a test at ALPHA / ``size`` finds with 80 % power; NaN if unknown."""
-    return float(stats.norm.ppf(1 - ALPHA / (2 * size)) + stats.norm.ppf(POWER)) * error
+def _proved(
+    pair: TaskPair,
+    metric: str,
+    difference: Difference,
+    worse: Corrected,
+    better: Corrected,
+    decides: bool,
+    settings: Settings,
+) -> Line:
+    """Whether the candidate is shown to be no worse than the margin, or worse than it."""
+    known, margin = difference.evidence, settings.margin(pair.name)
+    gain = _gain(pair, metric, difference)
+    if gain is None or known is None:
+        line = _line((pair, metric, difference), 0, 0, worse, decides, margin)
+        return replace(line, verdict=CANNOT_TELL, reason=UNKNOWN_SPREAD)
+    low, high = gain.lower(ALPHA), gain.upper(worse.level)
+    line = replace(
+        _line((pair, metric, difference), low, high, worse, decides, margin),
+        verdict=outcome(low, high, margin),
+        p_no_worse=gain.above(-margin),
+        detectable=seen(difference.value, known, ALPHA),
+    )
+    if line.verdict != CANNOT_TELL:
+        return replace(line, fails=decides and line.verdict == WORSE)
+    needed, how = needed_for(margin, difference, ALPHA), "if both are equally good"
+    if needed <= difference.groups:
+        value = difference.value if pair.higher_is_better else -difference.value
+        level = ALPHA if value > -margin else worse.level
+        needed = needed_for(abs(value + margin), difference, level)
+        how = f"if the true difference is the measured {difference.value:+.3g}"
+    reason = f"{difference.groups} groups; it takes about {in_words(needed)} {how}"
+    return replace(line, reason=reason, needed=needed if needed <= MOST_NEEDED else None)
 
 
-def _worse(line: Line, pair: TaskPair, size: int, settings: Settings) -> Line:
-    """Fails if the one-sided bound, simultaneous over the family, is beyond the tolerance."""
-    tolerance, found = settings.tolerated(pair.name), line.difference
-    assert found is not None
-    if not tolerance:
-        return replace(line, verdict=WORSE, fails=line.decides)
-    share = ALPHA / size
-    loss = -found.quantile(1 - share) if pair.higher_is_better else found.quantile(share)
-    if not math.isfinite(loss):
-        reason = f"worse, but it is unknown if by more than {tolerance:g}: {UNKNOWN_SPREAD}"
-        return replace(line, verdict=UNDERPOWERED, reason=reason)
-    return replace(line, verdict=WORSE, fails=line.decides and loss > tolerance)
+def outcome(low: float, high: float, margin: float) -> str:
+    """What an interval of the gain says of a loss as large as the ``margin``."""
+    if low > -margin:
+        return NO_WORSE
+    return WORSE if high < -margin else CANNOT_TELL

@@ -66,7 +66,7 @@ def _change(line: Line | None) -> dict[str, str]:
     told = {"difference": "", "span": "", "verdict": line.verdict, "remark": line.reason}
     told["sign"] = line.verdict if line.verdict in SIGNS else ""
     if line.difference and line.verdict != NOT_COMPARABLE:
-        low, high = line.difference.interval or (None, None)
+        low, high = line.interval or (None, None)
         told["difference"] = signed(line.difference.value)
         told["span"] = interval(low, high)
         told["remark"] = line.reason or f"p {probability(line.p or 0.0)}, {line.difference.test}"

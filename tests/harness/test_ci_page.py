@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -18,7 +20,7 @@ from harmon_eval import cli
 Call = Callable[..., Any]
 Made = Callable[..., Path]
 PAGE = (Path(__file__).parents[2] / "docs/ci.md").read_text()
-GOOD, BAD = [[1]] * 40, [[0]] * 12 + [[1]] * 28
+GOOD, BAD = [[1]] * 70, [[0]] * 20 + [[1]] * 50
 
 
 def block(language: str) -> str:
@@ -42,9 +44,14 @@ def test_the_workflow_hands_the_baseline_of_main_to_the_gate_of_a_pull_request()
         next(s["with"] for s in workflow["jobs"][job]["steps"] if "actions/cache/" in str(s))
         for job in ("baseline", "gate")
     )
-    (made,), (drawn, gate) = list(commands("baseline")), list(commands("gate"))
-    assert save["path"] == restore["path"] == made[made.index("--output") + 1] == gate[1]
-    assert gate[:3] == ["compare", gate[1], drawn[drawn.index("--output") + 1]]
+    made, (*drawn, gate) = list(commands("baseline")), list(commands("gate"))
+    folders = [[words[words.index("--output") + 1] for words in each] for each in (made, drawn)]
+    assert {folder.split("/")[0] for folder in folders[0]} == {save["path"]} == {restore["path"]}
+    compared = [gate[1:3], gate[gate.index("--pool") + 1 : gate.index("--pool") + 3]]
+    assert gate[0] == "compare" and compared == [list(two) for two in zip(*folders, strict=True)]
+    own = {*folders[0], *folders[1]}
+    plain = [[word for word in words if word not in own] for words in (*made, *drawn)]
+    assert plain[: len(made)] == plain[len(made) :], "the same seeds on both sides"
     assert save["key"].startswith(restore["restore-keys"]) and restore["fail-on-cache-miss"]
     kept = workflow["jobs"]["gate"]["steps"][-1]
     assert kept["if"] == "always()", "the report of a gate that stopped is wanted most"
@@ -53,21 +60,46 @@ def test_the_workflow_hands_the_baseline_of_main_to_the_gate_of_a_pull_request()
 
 
 def test_its_runs_draw(call: Call) -> None:
-    for job in ("baseline", "gate"):
-        words = next(commands(job))
+    for words in (*commands("baseline"), *list(commands("gate"))[:-1]):
         assert call(*words, "--limit", 1, "--steps", 1, "--diffusion-steps", 2).code == 0
         assert Path(words[-1], "geneval/metrics.json").exists()
 
 
-@pytest.mark.parametrize(("marks", "code"), [(GOOD, 0), (BAD, 1), ([*GOOD[1:], ["failed"]], 2)])
-def test_the_gate_stops_a_worse_one_and_one_that_cannot_be_judged(
-    call: Call, made_run: Made, marks: list[list[Any]], code: int
+@pytest.mark.parametrize(
+    ("marks", "code", "found"),
+    [
+        (GOOD, 0, {"passed: shown to be no worse"}),
+        (BAD, 1, {"worse", "worse than the baseline"}),
+        (GOOD[:12], 2, {"cannot be told", "cannot decide"}),
+        ([*GOOD[1:], ["failed"]], 2, {"not comparable", "cannot decide"}),
+    ],
+)
+def test_the_gate_has_three_outcomes(
+    call: Call, made_run: Made, marks: list[list[Any]], code: int, found: set[str]
 ) -> None:
-    made_run("baseline", GOOD)
-    made_run("candidate", marks, seed=1)
-    (_, gate) = commands("gate")
+    for seed in (0, 1):
+        made_run(f"baseline/{seed}", GOOD, seed=seed)
+        made_run(f"candidate/{seed}", marks, seed=seed)
+    (*_, gate) = commands("gate")
     assert call(*gate).code == code
-    assert all(Path(name).exists() for name in ("gate.xml", "gate.json", "$GITHUB_STEP_SUMMARY"))
+    assert Path("$GITHUB_STEP_SUMMARY").exists()
+    assert outcome() == found
+
+
+def outcome() -> set[str]:
+    """What the reports of the last gate say, and the type of its failure or error."""
+    written = json.loads(Path("gate.json").read_text())
+    case = ElementTree.parse("gate.xml").getroot().find("testcase")
+    assert case is not None
+    return {written["result"], *(own.get("type", "") for own in case if own.tag != "system-out")}
+
+
+def test_an_error_of_use_is_no_verdict(call: Call, made_run: Made) -> None:
+    (*_, gate) = commands("gate")
+    done = call(*gate)
+    assert done.code == 2 and done.err.startswith("error: ")
+    assert outcome() == {"error"}
+    assert json.loads(Path("gate.json").read_text())["reason"] in done.err
 
 
 def test_the_job_of_a_cluster_ends_in_the_code_of_its_gate(
@@ -97,7 +129,7 @@ def test_the_job_of_a_cluster_ends_in_the_code_of_its_gate(
             "HOME": str(Path.home()),
         },
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2 and "cannot be told" in done.stdout, "ten questions show nothing"
     assert (tmp_path / "runs/scripted/manifest.json").exists()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harmon_eval.store.run_folder import RunFolder
 
@@ -20,7 +21,7 @@ def test_a_run_is_gated_against_its_baseline(call: Call) -> None:
     call("--model", "toy_talker", "--tasks", "toy_ask", "--output", "a")
     again = ("--model", "toy_talker", "--tasks", "toy_ask", "--output", "b", "--baseline", "a")
     done = call(*again, "--gate", "--tolerance", "0.01")
-    assert done.code == 0 and "passed" in done.out
+    assert done.code == 0 and "passed: not shown to be worse" in done.out
     call("--model", "toy_flaky", "--tasks", "toy_draw", "--output", "c")
     call("--model", "scripted", "--tasks", "toy_draw", "--output", "d")
     worse = call(
@@ -85,3 +86,72 @@ def test_details_explain_and_only_headlines_decide_unless_asked(call: Call, made
     assert first.code == 0
     assert (lines["s0"]["verdict"], lines["s1"]["verdict"]) == ("worse", "better")
     assert call("compare", "a", "b", "--every-metric").code == 1
+
+
+def test_a_true_loss_does_not_pass_as_no_worse_on_few_samples(call: Call, made_run: Made) -> None:
+    """12 questions, none of which changed: a loss of 0.2 is not ruled out."""
+    made_run("a", GOOD[:12])
+    made_run("b", GOOD[:12], model="other")
+    assert call("compare", "a", "b").code == 0
+    asked = call("compare", "a", "b", "--no-worse-than", "0.1", "--json", "j.json")
+    assert asked.code == 2 and "cannot be told" in asked.out
+    line = json.loads(Path("j.json").read_text())["metrics"][0]
+    # 29 would do if nothing changes in them either (0.9 ** 29 < 0.05).
+    assert line["interval"][0] < -0.1 < line["interval"][1] and 29 <= line["groups_needed"] < 50
+    assert "12 groups; it takes about" in line["reason"]
+    made_run("a", [[1]] * line["groups_needed"])
+    made_run("b", [[1]] * line["groups_needed"], model="other")
+    assert call("compare", "a", "b", "--no-worse-than", "0.1").code == 0
+    made_run("c", [[0]] * 40 + [[1]] * (line["groups_needed"] - 40))
+    worse = call("compare", "a", "c", "--no-worse-than", "0.1")
+    assert worse.code == 1 and "worse than the baseline" in worse.out
+
+
+def test_every_gate_takes_the_same_options(call: Call, made_run: Made) -> None:
+    ask = ("--model", "toy_talker", "--tasks", "toy_ask")
+    call(*ask, "--output", "a")
+    gated = (*ask, "--output", "b", "--baseline", "a", "--gate")
+    assert call(*gated).code == 0
+    assert call(*gated, "--no-worse-than", "0.05").code == 2
+    assert call(*gated, "--effect", "0.05").code == 2
+    assert call(*gated, "--any-settings", "--tolerance", "0.05").code == 0
+    for option in ("--effect", "--no-worse-than", "--tolerance"):
+        alone = call(*ask, "--output", "c", option, "0.1")
+        assert alone.code == 2 and f"{option} needs a run to compare with" in alone.err
+        typo = call(*gated, option, "toy_aks=0.1")
+        assert typo.code == 2 and "did you mean 'toy_ask'?" in typo.err
+        assert "asking" not in typo.err, "before anything is asked"
+
+
+def test_options_that_contradict_each_other_are_refused(call: Call, made_run: Made) -> None:
+    made_run("a", GOOD)
+    margin = ("compare", "a", "a", "--no-worse-than")
+    for option in ("--effect", "--tolerance"):
+        both = call(*margin, "0.1", option, "0.1")
+        assert both.code == 2 and "give one of them" in both.err
+    assert "give the loss that would matter" in call(*margin, "0").err
+    assert "this task is not compared" in call(*margin, "toy_draw=0.1").err
+    less = call("compare", "a", "a", "--effect", "0.1", "--tolerance", "0.2")
+    assert less.code == 2 and "more than its --tolerance" in less.err
+
+
+def test_seeds_that_both_were_drawn_with_are_pooled(call: Call, made_run: Made) -> None:
+    rng = np.random.default_rng(3)
+    for seed in (0, 1):
+        before = (rng.random((60, 4)) < 0.7).astype(int)
+        made_run(f"a{seed}", before.tolist(), seed=seed)
+        lost = rng.random((60, 4)) < 0.25
+        made_run(f"b{seed}", (before * ~lost).astype(int).tolist(), seed=seed, model="other")
+    lines = []
+    for more in ((), ("--pool", "a1", "b1")):
+        call("compare", "a0", "b0", *more, "--json", "j.json")
+        lines.append(json.loads(Path("j.json").read_text())["metrics"][0])
+    one, two = lines
+    assert one["groups"] == two["groups"] == 60, "a prompt stays one group"
+    width = [line["interval"][1] - line["interval"][0] for line in lines]
+    assert width[1] < width[0]
+    call("compare", "a1", "b1", "--json", "j.json")
+    other = json.loads(Path("j.json").read_text())["metrics"][0]
+    assert two["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
+    assert "only seeds can be pooled" in call("compare", "a0", "b0", "--pool", "b1", "a1").err
+    assert "same seed" in call("compare", "a0", "b0", "--pool", "a0", "b0").err

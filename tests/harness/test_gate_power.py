@@ -4,39 +4,97 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from scipy import stats
 
-from benchmarks import gate_power, gate_runs, record
+from benchmarks import gate_margins, gate_power, gate_runs, gate_streams, record
 from benchmarks.gate_power import Case
 from harmon_eval.model.checkpoint import BUNDLED
 
-KEPT = json.loads((record.RESULTS / "gate_power.json").read_text())["measured"]["cases"]
+KEPT = json.loads((record.RESULTS / "gate_power.json").read_text())["measured"]
 
 
-@pytest.mark.parametrize("row", KEPT, ids=lambda row: row["case"])
-def test_the_gate_kept_its_word(row: dict) -> None:
+def case_of(row: dict[str, Any]) -> str:
+    return str(row["case"])
+
+
+@pytest.mark.parametrize("row", KEPT["cases"], ids=case_of)
+def test_the_gate_kept_its_word(row: dict[str, Any]) -> None:
     low, high = row["interval"]
     assert low <= 0.05 if row["alarm"] else high >= row["promised"] - 0.02
 
 
-def test_the_table_in_the_docs_is_what_was_measured() -> None:
-    assert gate_power.markdown(KEPT) in gate_power.DOCS.read_text()
-    measured = {row["case"] for row in KEPT}
-    assert {case.name for case in gate_power.simulated()} <= measured
+@pytest.mark.parametrize("row", KEPT["margins"], ids=case_of)
+def test_at_the_margin_no_verdict_is_false_in_more_than_5_percent(row: dict[str, Any]) -> None:
+    for verdict in ("no_worse", "worse"):
+        false = round(row[verdict] * row["trials"])
+        assert stats.binomtest(false, row["trials"]).proportion_ci(0.99).low <= 0.05
+
+
+def test_at_the_margin_the_t_test_is_not_valid_where_the_gate_is() -> None:
+    assert max(row["t"] for row in KEPT["margins"]) > 0.5
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in KEPT["streams"] if row["way"] == "track"], ids=case_of
+)
+def test_streams_have_few_false_alarms_and_slow_declines_are_found(row: dict[str, Any]) -> None:
+    assert row["interval"][1] <= 0.05 if row["equal"] else row["interval"][0] >= 0.95
+
+
+def test_the_previous_the_best_and_multiplied_evidence_mislead() -> None:
+    equal = {row["way"]: row["alarms"] for row in KEPT["streams"] if row["equal"]}
+    assert equal["against the previous at 5 %"] > 0.5
+    assert equal["against the best at 5 %"] > 0.9
+    assert equal["e-values multiplied"] > 0.05
+
+
+def test_the_tables_in_the_docs_are_what_was_measured() -> None:
+    text = gate_power.DOCS.read_text()
+    for table, rows in KEPT.items():
+        assert gate_power.TABLES[table](rows) in text
+    measured = {table: {row["case"] for row in rows} for table, rows in KEPT.items()}
+    assert {case.name for case in gate_power.simulated()} <= measured["cases"]
+    assert {cell.name for cell in gate_margins.cells()} == measured["margins"]
+    assert {case.name for case in gate_streams.cases()} == measured["streams"]
+
+
+def test_each_setting_loses_what_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for marks in gate_margins.KINDS:
+        lost = [marks.differences(500, marks.margin, rng).mean() for _ in range(20)]
+        assert np.mean(lost) == pytest.approx(-marks.margin, abs=0.01)
+    last = [gate_streams.stream(500, 0.1, 0.0, rng)[[0, -1]].mean(1) for _ in range(20)]
+    assert np.diff(np.mean(last, 0))[0] == pytest.approx(-0.1, abs=0.01)
 
 
 def test_a_loss_that_cannot_be_missed_is_stopped_each_time_and_equal_ones_are_not() -> None:
     worse = gate_power.measure(Case("worse", gate_power.geneval(120, 0.3)), 5)
-    assert worse["stopped"] == 1 and worse["promised"] > 0.99
+    assert worse["share"] == 1 and worse["promised"] > 0.99
     assert worse["difference"] == pytest.approx(-0.3, abs=0.05)
     spared = gate_power.measure(Case("spared", gate_power.geneval(120, 0.3), tolerance=0.5), 5)
-    assert spared["stopped"] == 0 and spared["promised"] == 0.05
+    assert spared["share"] == 0 and spared["promised"] == 0.05
     equal = gate_power.measure(Case("equal", gate_power.features(60, 0.0, gate_power.fid), True), 5)
-    assert equal["stopped"] <= 0.4
+    assert equal["share"] <= 0.4
+    proved = Case("proved", gate_power.geneval(120, 0), True, no_worse_than=0.5)
+    shown = gate_power.measure(proved, 5)
+    assert shown["share"] == 1 and shown["counted"] == "no worse" and not shown["alarm"]
+
+
+def test_common_random_numbers_make_differences_narrower(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    luck = rng.random((2, 200, 4))  # of each seed
+    good = pool(tmp_path / "good", luck < 0.6, 0.0)
+    near = pool(tmp_path / "near", luck < 0.58, 0.0)
+    found = gate_runs.common_seeds(good, near)
+    assert found["prompts"] == 200 and found["interval"][0] > 5
+    # Of independent drawings a prompt's difference has the variance 2 * 0.24 / 4.
+    assert found["other seeds"] == pytest.approx(0.12**0.5, rel=0.1)
 
 
 def pool(folder: Path, marks: np.ndarray, shift: float) -> gate_runs.Pool:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -63,24 +62,3 @@ def test_a_checkpoint_that_is_being_written_waits(
 
     monkeypatch.setattr("harmon_eval.track.time.sleep", grow)
     assert [c.step for c in settled(training, 1.0)] == [9, 12]
-
-
-def test_the_best_is_the_best_headline_of_equally_full_runs() -> None:
-    from harmon_eval.track import _reference
-
-    known = pd.DataFrame(
-        {
-            "checkpoint": ["a", "b", "c"],
-            "step": [1, 2, 3],
-            "task": "t",
-            "headline": True,
-            "value": [0.5, 0.7, 0.9],
-            "n": [9, 9, 8],
-            "total": 9,
-            "higher_is_better": True,
-        }
-    )
-    assert _reference(known, "best") == "b"
-    assert _reference(known.assign(higher_is_better=False), "best") == "a"
-    assert _reference(known, "previous") == "c"
-    assert _reference(known, "none") is None

@@ -32,18 +32,28 @@ RUN = {
         f"leaderboard {ROOT}/results/harmon-mini --baselines harmon,janus --tasks geneval,mjhq"
     ),
     "python -m harmon_eval --help": "--help",
-    "python -m harmon_eval plan --effect 0.05 --tasks geneval": (
-        "plan --effect 0.05 --tasks geneval"
+    "python -m harmon_eval plan --no-worse-than 0.05 --tasks geneval": (
+        "plan --no-worse-than 0.05 --tasks geneval"
     ),
-    "python -m harmon_eval --tasks geneval --output baseline": (
-        f"--tasks geneval --output baseline {QUICK}"
+    "python -m harmon_eval plan --effect 0.05 --tolerance 0.01 --tasks geneval": (
+        "plan --effect 0.05 --tolerance 0.01 --tasks geneval"
     ),
-    "python -m harmon_eval --tasks geneval --seed 1 --output candidate": (
-        f"--tasks geneval --seed 1 --output candidate {QUICK}"
+    "python -m harmon_eval --tasks geneval --output baseline/0": (
+        f"--tasks geneval --output baseline/0 {QUICK}"
     ),
-    "python -m harmon_eval compare baseline candidate --tolerance 0.01 --junit gate.xml "
-    '--json gate.json --summary "$GITHUB_STEP_SUMMARY"': (
-        "compare A B --tolerance 0.01 --junit gate.xml --json gate.json --summary summary.md"
+    "python -m harmon_eval --tasks geneval --seed 1 --output baseline/1": (
+        f"--tasks geneval --seed 1 --output baseline/1 {QUICK}"
+    ),
+    "python -m harmon_eval --tasks geneval --output candidate/0": (
+        f"--tasks geneval --output candidate/0 {QUICK}"
+    ),
+    "python -m harmon_eval --tasks geneval --seed 1 --output candidate/1": (
+        f"--tasks geneval --seed 1 --output candidate/1 {QUICK}"
+    ),
+    "python -m harmon_eval compare baseline/0 candidate/0 --pool baseline/1 candidate/1 "
+    '--no-worse-than 0.05 --junit gate.xml --json gate.json --summary "$GITHUB_STEP_SUMMARY"': (
+        "compare A A --pool B B --no-worse-than 0.05 --junit gate.xml --json gate.json "
+        "--summary summary.md"
     ),
     "python -m harmon_eval compare A B": "compare A B",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
@@ -82,7 +92,7 @@ WHY = {
     "python -m harmon_eval --model openai:NAME@http://localhost:8000/v1 --suite official "
     "--tasks pope": "needs a server; run in tests/journeys/test_endpoint.py",
     'srun python -m harmon_eval --model "$MODEL" --suite official --tasks geneval --device cuda '
-    '--output "$OUTPUT" --baseline "$BASELINE" --gate --tolerance 0.01': LARGE,
+    '--output "$OUTPUT" --baseline "$BASELINE" --gate --no-worse-than 0.03': LARGE,
     "python -m harmon_eval track CHECKPOINTS --output tracked --tasks geneval --limit 100 "
     "--every 600": JOURNEY,
     "python -m harmon_eval convert checklist points.csv points/checklist.jsonl": (

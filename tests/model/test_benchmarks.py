@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import compare, pareto, pareto_page
-from benchmarks.paired import FULL, candidates, difference, no_evidence_of_loss
+from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters.harmon import Settings, draw_settings
+from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
 from harmon_eval.store.task_folder import ROWS
 
@@ -93,10 +94,12 @@ def row(name: str, **changed: object) -> dict[str, object]:
     return same | changed
 
 
-def test_no_evidence_of_loss_needs_both_intervals_within_the_margins() -> None:
-    assert no_evidence_of_loss(row("a"))
-    assert not no_evidence_of_loss(row("a", geneval_interval=(-0.04, 0.05)))
-    assert not no_evidence_of_loss(row("a", fid_interval=(-0.1, 0.3)))
+def test_no_worse_needs_both_intervals_within_the_margins() -> None:
+    assert verdict(row("a")) == NO_WORSE
+    assert verdict(row("a", geneval_interval=(-0.04, 0.05))) == CANNOT_TELL
+    assert verdict(row("a", fid_interval=(-0.1, 0.3))) == CANNOT_TELL
+    assert verdict(row("a", geneval_interval=(-0.08, -0.04))) == WORSE
+    assert verdict(row("a", geneval_interval=(-0.04, 0.05), fid_interval=(0.3, 0.4))) == WORSE
 
 
 def test_what_lost_too_much_on_the_part_is_not_confirmed_and_the_fastest_comes_first() -> None:
@@ -124,7 +127,7 @@ def test_a_new_setting_is_timed_beside_the_full_one_and_known_seconds_are_kept(
     assert (seconds[FULL], seconds["8 iterations"]) == (1000.0, 500.0) and seconds["new"] > 10
 
 
-def test_a_stage_ends_with_the_first_setting_without_evidence_of_loss() -> None:
+def test_a_stage_ends_with_the_first_setting_that_is_no_worse() -> None:
     found = {
         "lost": row("lost", geneval_interval=(-0.2, 0.2)),
         "kept": row("kept"),
@@ -192,7 +195,7 @@ def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Pa
     assert full["drawings"] == half["drawings"] == {"geneval": 16, "mjhq": 120}
     assert (full["geneval_change"], half["geneval_change"]) == pytest.approx((0, -1 / 8))
     assert half["speed"] == 4.0 and half["fid_change"] == pytest.approx(0)
-    assert no_evidence_of_loss(full) and not no_evidence_of_loss(half)
+    assert verdict(full) == NO_WORSE and verdict(half) == CANNOT_TELL
     tables = {"screened": [full, half], "confirmed": [full, half]}
     text = pareto_page.page("a model", DrawSettings(), tables, FULL)
     assert "**full**" in text and "| 8 iterations | 4.00× |" in text

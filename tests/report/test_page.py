@@ -88,8 +88,9 @@ def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Pa
     text = report("--against", runs / "second")
     told = re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1].split("</tbody>")[0])
     told = " ".join(told.split())
-    # One prompt a colour: its spread is unknown, and 4 groups are too few for any p.
-    assert "12 of 12 +0.2500 underpowered 4 groups are too few to show anything: use" in told
+    # Four prompts: too few for any p.
+    assert "12 of 12 +0.2500 [-0." in told
+    assert "underpowered 4 groups are too few to show anything: use" in told
     assert "not comparable 1 of 3 samples of" in told, "the quiz has an unscored reply"
     assert "A − B" not in report() and "compare B A" not in report()
 

@@ -85,13 +85,13 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
 def test_the_checkpoints_of_a_training_are_tracked_by_its_folder(
     tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is evaluated and gated against the one before; no copy of the weights stays."""
+    """Each is evaluated and gated against the first; no copy of the weights stays."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     run, out = tmp_path / "run", tmp_path / "tracked"
     train_harmon(replace(tiny, steps=4), run)
     given = {"device": "cpu", "steps": 1, "diffusion_steps": 2}
     request = Request("", given, "geneval", "mini", RunSettings(limit=2))
-    track(run, out, request, "previous", settle=0)
+    track(run, out, request, settle=0)
     heads = history(out)
     heads = heads[heads["headline"]]
     assert list(heads["step"]) == [2, 4] and list(heads["against"]) == ["", "step-0000002"]
