@@ -144,6 +144,7 @@ WHY = {
     "python -m benchmarks.fid --images 16 --cores 1": LONG,
     "python -m benchmarks.pareto --model harmon-mini --output runs/pareto": LONG,
     "python -m benchmarks.gate_power": LONG,
+    "python -m benchmarks.gate_power --runs runs/gate": LONG,
     "python -m harmon_eval.model.train RECIPE --output DIR [--set key=value ...] [--dry-run]": FORM,
     "accelerate launch -m harmon_eval.model.train RECIPE --output DIR": FORM,
     "python -m harmon_eval.model.train mini-vae --output runs/vae": JOURNEY,
