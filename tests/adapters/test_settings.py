@@ -50,7 +50,7 @@ UNKNOWN = {
     "folder:X": ("cfg", r"\(the images are drawn already\): known: grid"),
     "harmon-mini": ("stepps", "did you mean 'steps'"),
     "janus:X": ("steps", "known: cfg, device"),
-    "openai:X": ("guidance", r"\(the server sets it\): known: body, .*temperature"),
+    "openai:X": ("guidance", r"\(the server sets it\): known: any_host, body, .*temperature"),
     "pixels": ("side", "leave it out"),
     "scripted": ("delay", "leave it out"),
     "timm:X": ("image_size", "known: device, dtype, pool"),

@@ -68,6 +68,7 @@ RUN = {
     "python -m harmon_eval list --pages docs/tasks.md": "list --pages tasks.md",
     "python -m harmon_eval --tasks checklist:points/checklist.jsonl "
     "--instrument judge=openai:MODEL@URL": f"--tasks checklist {QUICK}",
+    "python -m harmon_eval --tasks gedit,imgedit": f"--tasks gedit {QUICK}",
     "python -m harmon_eval --tasks seed:likelihood --limit 20": f"--tasks seed:likelihood {QUICK}",
     "python -m harmon_eval --tasks geneval2 --limit 8": f"--tasks geneval2 {QUICK}",
     "python -m harmon_eval.model.train stage1 --dry-run": "train stage1 --dry-run",
@@ -100,6 +101,15 @@ WHY = {
     ),
     "python -m benchmarks.option_scores": LONG,
     "python -m benchmarks.coverage_fid": LONG,
+    "python -m benchmarks.coverage": LONG,
+    "python -m harmon_eval --model folder:RESULTS --tasks gedit --suite official --data DIR": (
+        "run in tests/tasks/test_gedit.py on folders of its own"
+    ),
+    "python -m harmon_eval export RUN gedit FOLDER": "run in tests/tasks/test_gedit.py",
+    "python -m harmon_eval.model.train mini-edit --output runs/edit": (
+        "run in tests/train/test_mini_edit.py, with a network of a few thousand weights"
+    ),
+    "python -m harmon_eval.model.train export runs/edit runs/harmon-mini-edit": JOURNEY,
     "python -m harmon_eval mark RUN --judge-url URL --budget MORE": (
         "needs a judge; run in tests/judges/test_judge.py"
     ),
