@@ -20,6 +20,8 @@ SUITES: dict[str, dict[str, str]] = {
         "detector": "shapes",
         "color": "palette",
         "features": "mini",
+        "clip": "mini",
+        "dino": "mini",
         "judge": "rules",
         "probe": "probes",
     },

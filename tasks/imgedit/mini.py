@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from harmon_eval.suites.mini import instructions
 from harmon_eval.suites.mini.edit_images import png, write_floor
-from harmon_eval.suites.mini.edits import MiniEdit, apply, sample_edit
+from harmon_eval.suites.mini.edits import MiniEdit, sample_edit, turns
 
 SEED = 4_000
 PER_TYPE, HARD, SESSIONS = 20, 20, 12
@@ -53,14 +52,7 @@ def sessions() -> Iterator[tuple[str, list[MiniEdit]]]:
     """Two turns each: the demands of a hybrid edit, one after the other."""
     for number in range(SESSIONS):
         rng = np.random.default_rng([SEED, 60, number])
-        whole = sample_edit(rng, "hybrid")
-        turns, scene = [], whole.source
-        for demand in whole.demands:
-            after = apply(demand, scene, rng)
-            text = instructions.word((demand,), rng)
-            turns.append(replace(whole, instruction=text, source=scene, target=after))
-            scene = after
-        yield str(number + 1), turns
+        yield str(number + 1), turns(sample_edit(rng, "hybrid"), rng)
 
 
 def make(folder: Path) -> None:
@@ -86,8 +78,8 @@ def make(folder: Path) -> None:
     place = folder / "multiturn" / "content_memory"
     place.mkdir(parents=True)
     lines = []
-    for key, turns in sessions():
-        (place / f"{key}.png").write_bytes(png(turns[0].source))
-        texts = {f"turn{n}": turn.instruction for n, turn in enumerate(turns, 1)}
+    for key, session in sessions():
+        (place / f"{key}.png").write_bytes(png(session[0].source))
+        texts = {f"turn{n}": turn.instruction for n, turn in enumerate(session, 1)}
         lines.append(json.dumps({"key": key, "id": f"{key}.png", **texts}))
     (place / "annotation.json").write_text("\n".join(lines), encoding="utf-8")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harmon_eval.suites.mini.edit_images import png, write_floor
+from harmon_eval.suites.mini.edit_images import caption, png, write_floor
 from harmon_eval.suites.mini.edits import MiniEdit, sample_edit
-from harmon_eval.suites.mini.language import article, enumeration
-from harmon_eval.suites.mini.scenes import Scene, render
+from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.pie.rules import encode_mask
 
 SEED, PER_TYPE = 5_000, 10
@@ -45,8 +44,8 @@ def make(folder: Path) -> None:
         changed = (render(item.edit.source) != render(item.edit.target)).any(axis=2)
         found[item.key] = {
             "image_path": place,
-            "original_prompt": _caption(item.edit.source),
-            "editing_prompt": _caption(item.edit.target),
+            "original_prompt": caption(item.edit.source),
+            "editing_prompt": caption(item.edit.target),
             "editing_instruction": item.edit.instruction,
             "editing_type_id": item.type_id,
             "blended_word": "",
@@ -54,8 +53,3 @@ def make(folder: Path) -> None:
         }
         write_floor(folder, place.removesuffix(".png"), item.edit, rng)
     (folder / "mapping_file.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-
-
-def _caption(scene: Scene) -> str:
-    names = [article(f"{item.color} {item.shape}") for item in scene.items]
-    return enumeration(names) if names else "a grey picture"

@@ -61,6 +61,8 @@ PERFECT = {
     "kris": "test_kris.py::test_exact_edits_get_the_most_and_copies_only_what_they_keep",
     "linear_probe": "test_linear_probe_runs.py::"
     "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
+    "magicbrush": "test_magicbrush.py::"
+    "test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not",
     "pie": "test_pie.py::test_exact_edits_keep_everything_and_so_do_copies",
     **dict.fromkeys(
         ("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"),

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from harmon_eval.suites.mini.edits import MiniEdit, scene_of
+from harmon_eval.suites.mini.language import article, enumeration
 from harmon_eval.suites.mini.scenes import Scene, render
 
 COPY, IGNORED = "copy_source", "ignore_source"
@@ -19,6 +20,12 @@ def png(scene: Scene) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(render(scene)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def caption(scene: Scene) -> str:
+    """The objects of a scene, one by one."""
+    names = [article(f"{item.color} {item.shape}") for item in scene.items]
+    return enumeration(names) if names else "a grey picture"
 
 
 def drawn_anew(edit: MiniEdit, rng: np.random.Generator) -> Scene:

@@ -82,6 +82,17 @@ def sample_edit(
             return edit
 
 
+def turns(whole: MiniEdit, rng: np.random.Generator) -> list[MiniEdit]:
+    """The demands of an edit as edits of their own, each of what the one before makes."""
+    found, scene = [], whole.source
+    for demand in whole.demands:
+        after = apply(demand, scene, rng)
+        text = instructions.word((demand,), rng)
+        found.append(replace(whole, instruction=text, source=scene, target=after))
+        scene = after
+    return found
+
+
 # -- scenes ----------------------------------------------------------------------------------
 
 

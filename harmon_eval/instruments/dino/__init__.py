@@ -1,0 +1,1 @@
+"""Networks that see what an image shows without any text, for DINO-I."""
