@@ -105,7 +105,11 @@ def trials(world: World, count: int, trials: int = TRIALS) -> pd.DataFrame:
     for number in range(trials):
         rows = world.rows(np.random.default_rng((count, number)), count)
         values = task.summarize(rows)
-        for name, (low, high) in task.intervals(rows, lambda _, known=values: known).items():
+
+        def summarize(_: pd.DataFrame, known: dict[str, float] = values) -> dict[str, float]:
+            return known
+
+        for name, (low, high) in task.intervals(rows, summarize).items():
             if "/" not in name:
                 found.append((name.partition("[")[0], values[name], low, high))
     return pd.DataFrame(found, columns=["metric", "value", "low", "high"])

@@ -38,8 +38,8 @@ class Lpips:
         if not self.there or min(pair[0].shape[-2:]) < 64:  # AlexNet's pooling needs as many
             return {}
         with torch.inference_mode():
-            images = (image.float() for image in pair)
-            return {"lpips": float(learned_similarity(*images, net_type="alex", normalize=True))}
+            made, given = (image.float() for image in pair)
+            return {"lpips": float(learned_similarity(made, given, "alex", normalize=True))}
 
 
 def tensors(source: Path, result: Path) -> tuple[Tensor, Tensor]:
@@ -70,4 +70,6 @@ def alike(pair: tuple[Tensor, Tensor]) -> Row:
     psnr = float(signal_to_noise(*pair, data_range=1.0))
     if min(pair[0].shape[-2:]) < SMALLEST:
         return {"unscored": f"a picture with a side below {SMALLEST} pixels has no SSIM"}
-    return {"psnr": min(MOST, psnr), "ssim": float(similarity(*pair, data_range=1.0))}
+    ssim = similarity(*pair, data_range=1.0)
+    assert isinstance(ssim, Tensor)  # more only if more is asked for
+    return {"psnr": min(MOST, psnr), "ssim": float(ssim)}

@@ -107,7 +107,7 @@ WHY = {
     ),
     "python -m harmon_eval export RUN gedit FOLDER": "run in tests/tasks/test_gedit.py",
     "python -m harmon_eval.model.train mini-edit --output runs/edit": (
-        "run in tests/train/test_mini_edit.py, with a network of a few thousand weights"
+        "an hour; tests/train/test_edits.py trains on edits in small"
     ),
     "python -m harmon_eval.model.train export runs/edit runs/harmon-mini-edit": JOURNEY,
     "python -m harmon_eval mark RUN --judge-url URL --budget MORE": (
