@@ -50,6 +50,8 @@ PERFECT = {
         "test_perfect_pictures_score_100_and_empty_ones_only_for_their_background",
     ),
     "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
+    "emu_edit": "test_emu_edit.py::"
+    "test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
     "geneval2": "test_geneval2.py::"
