@@ -162,6 +162,26 @@ def original(reply: str, last_try: bool = False) -> Any:
         return Unread.AGAIN
 
 
+def original_omnicontext(reply: str) -> Any:
+    """What OmniContext's copy of the reader gives: a JSON value, or ``Unread.RATE_LIMIT``.
+
+    It knows no lists and no guesses, keeps a single number as it is, and puts a number into a list
+    only where it repairs the object. Raises ValueError where the original does."""
+    if reply == "rate_limit_exceeded":
+        return Unread.RATE_LIMIT
+    start, end = reply.find("{"), reply.rfind("}") + 1
+    if start == -1 or end == 0:
+        number = int(reply)
+        if not 0 <= number <= 10:
+            raise ValueError(f"{number} is not from 0 to 10")
+        return {"score": number}
+    text = reply[start:end].strip().replace("\n", "")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json.loads(_repaired(text))
+
+
 def _without_object(reply: str) -> Any:
     inside = reply[reply.find("[") : reply.rfind("]") + 1] if "[" in reply else ""
     if re.fullmatch(r"\[\d+, ?\d+\]", inside):

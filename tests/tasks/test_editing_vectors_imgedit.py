@@ -32,6 +32,21 @@ def torchumm(reply: str) -> Any:
     return found
 
 
+def lmms_eval(reply: Any) -> list[float]:
+    """The last three numbers behind colons, else at the ends of lines, else three zeros."""
+    text = reply if isinstance(reply, str) else ""
+    lines = (re.search(r"(\d+)\s*$", line.strip()) for line in text.strip().split("\n"))
+    for found in (re.findall(r":\s*(\d+)", text), [line[1] for line in lines if line]):
+        if len(found) >= 3:
+            return [float(number) for number in found[-3:]]
+    return [0.0] * 3
+
+
+def test_what_lmms_eval_reads_and_gives_zeros_for(imgedit_parse: Any) -> None:
+    if "lmms_eval" in imgedit_parse:
+        assert lmms_eval(imgedit_parse["reply"]) == imgedit_parse["lmms_eval"]
+
+
 def test_the_original_reader(imgedit_parse: Any) -> None:
     assert official(imgedit_parse["reply"]) == imgedit_parse["official"]
     if "torchumm" in imgedit_parse:
@@ -84,6 +99,8 @@ def test_types_and_the_totals_of_each_toolkit(imgedit_aggregate: Any) -> None:
     fallback = [torchumm(item["reply"]) for item in items if item["key"] in kinds]
     known = [score for score in fallback if isinstance(score, float)]
     assert np.mean(known) == pytest.approx(imgedit_aggregate["torchumm_overall"], abs=0.0051)
+    zeros_too = [sum(lmms_eval(item["reply"])) / 3 for item in items]
+    assert np.mean(zeros_too) == pytest.approx(imgedit_aggregate["lmms_eval_overall"], abs=1e-5)
 
 
 def test_the_task_reports_the_originals_figure_for_the_same_replies(imgedit_aggregate: Any) -> None:
