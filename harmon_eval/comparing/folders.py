@@ -70,6 +70,15 @@ def compared(
     return replace(compare(together, settings), changed=tuple(changed))
 
 
+def _seed(run: RunFolder) -> int:
+    """Raises UserError for a manifest without a seed."""
+    identity = run.manifest.get("identity")
+    seed = identity.get("seed") if isinstance(identity, Mapping) else None
+    if type(seed) is not int:
+        raise UserError(f"{run.path}: its manifest.json holds no seed: it cannot be pooled")
+    return seed
+
+
 def _check_same_model(side: Sequence[RunFolder]) -> None:
     """Raises UserError if runs to be pooled differ in model or settings, or share a seed."""
     first, *others = side
@@ -81,6 +90,8 @@ def _check_same_model(side: Sequence[RunFolder]) -> None:
                 f"{first.path} and {other.path} are of different models or settings: only seeds "
                 "can be pooled"
             )
-    seeds = [run.manifest["identity"]["seed"] for run in side]
+    if not others:
+        return
+    seeds = [_seed(run) for run in side]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"{first.path} and another pooled run have the same seed: pool new ones")

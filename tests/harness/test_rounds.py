@@ -334,12 +334,12 @@ def test_the_order_of_samples_is_part_of_the_data() -> None:
 
 
 @dataclass(frozen=True)
-class Score:
+class Choose:
     """Which of the options is right, by likelihood."""
 
-    verb: ClassVar[str] = "score"
+    verb: ClassVar[str] = "choose"
     gives: ClassVar[str] = "text"
-    deed: ClassVar[str] = "score options"
+    deed: ClassVar[str] = "choose options"
 
     question: str
     options: tuple[str, ...] = ()
@@ -356,11 +356,11 @@ class Score:
 
 def options(data: Data) -> Iterator[Sample]:
     for color in COLORS:
-        request = Score(f"Which is {color}?", ("sky", color))
+        request = Choose(f"Which is {color}?", ("sky", color))
         yield Sample(color, request, {"color": color}, color)
 
 
-SCORING = replace(
+CHOOSING = replace(
     TASK,
     samples=options,
     mark=lambda answers, instruments: [
@@ -373,7 +373,7 @@ SCORING = replace(
 class Longest:
     """No Responder: an object with the verb as its method."""
 
-    def score(self, requests: list[Score]) -> list[str]:
+    def choose(self, requests: list[Choose]) -> list[str]:
         return [request.options[-1] for request in requests]
 
 
@@ -384,12 +384,12 @@ class LongestResponder(Longest, Responder):
 
 @pytest.mark.parametrize("model", [Longest(), LongestResponder()])
 def test_a_new_kind_of_request_needs_no_change_of_the_runner(tmp_path: Path, model: object) -> None:
-    run = harmon_eval.evaluate(model, {"options": SCORING}, output=tmp_path / "run")
+    run = harmon_eval.evaluate(model, {"options": CHOOSING}, output=tmp_path / "run")
     assert run["options"].score == 1.0
     assert run["options"].rows["question"][0] == "Which is red? sky / red"
     assert "Which is red? sky / red" in run["options"].show()
 
 
 def test_a_model_without_the_verb_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="painter cannot do: score options"):
-        harmon_eval.evaluate(Painter(), {"options": SCORING}, output=tmp_path / "run")
+    with pytest.raises(UserError, match="painter cannot do: choose options"):
+        harmon_eval.evaluate(Painter(), {"options": CHOOSING}, output=tmp_path / "run")
