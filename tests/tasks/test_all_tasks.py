@@ -66,6 +66,7 @@ PERFECT = {
     "magicbrush": "test_magicbrush.py::"
     "test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not",
     "pie": "test_pie.py::test_exact_edits_keep_everything_and_so_do_copies",
+    "rise": "test_rise.py::test_exact_edits_are_complete_and_copies_are_not",
     **dict.fromkeys(
         ("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid"),
         "test_mjhq.py::test_drawing_the_references_themselves_scores_zero",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import pytest
+
 from harmon_eval.replies import final_score, viescore
+from harmon_eval.tasks.rise import rules
 
 
 def test_the_final_scores_of_risebench(rise_parse: Any) -> None:
@@ -22,6 +26,17 @@ def test_the_last_final_score_counts_and_nothing_off_the_scale() -> None:
     assert final_score.parse("Final Score: 4/5") == 4
     for reply in ("Final Score: 5.5", "Final Score: 6", "Final Score: 0", "Score: 5", "five"):
         assert final_score.parse(reply) is None
+
+
+def test_the_scores_of_risebench_as_published_and_as_meant(rise_scores: Any) -> None:
+    names = ("ApprConsistency", "Reasoning", "VisualPlausibility")
+    given = [math.nan if rise_scores[name] is None else float(rise_scores[name]) for name in names]
+    category, free = rise_scores["category"], bool(rise_scores.get("consistency_free"))
+    found = rules.original_score(category, *given)
+    assert found == pytest.approx(rise_scores["official_score"], abs=1e-6)
+    assert rules.complete(*given) == bool(rise_scores["complete"])
+    meant = [math.nan if free else given[0], *given[1:]]
+    assert rules.score(category, *meant) == pytest.approx(rise_scores["meant_score"], abs=1e-6)
 
 
 def omnicontext(reply: str) -> Any:

@@ -14,6 +14,7 @@ BEYOND = "That is beyond my rules."
 _INSTRUCTION = re.compile(r"^Editing instruction: (.+)$", re.MULTILINE)
 _LABEL = re.compile(r"^([A-Z][^:\n]{2,60}): <1-5>$", re.MULTILINE)
 _ONE = "Score"  # the label of a rubric with one score, which is at most 3 if anything else changed
+_ASPECT = re.compile(r"^Aspect: (consistency|reasoning|plausibility)$", re.MULTILINE)
 _KEYS = re.compile(r'"(\w+_score)": <1-5>')
 
 
@@ -31,6 +32,8 @@ def reply(text: str, images: Sequence[np.ndarray]) -> str:
         points = _quality(images[0])
         if keys:
             return _object(keys, [max(1, round(points / 2))])
+        if _ASPECT.search(text):
+            return f"Shapes that are clear.\nFinal Score: {max(1, round(points / 2))}"
         return json.dumps({"score": [points, points], "reasoning": "shapes that are clear"})
     if len(images) != 2:
         return BEYOND
@@ -40,6 +43,10 @@ def reply(text: str, images: Sequence[np.ndarray]) -> str:
         verdict = judge_edit(source, result, told[-1] if told else "")
     except NotJudged as error:
         return f"{BEYOND} {error}"
+    if aspect := _ASPECT.findall(text):
+        followed, kept = verdict.semantic
+        value = round(1 + 0.4 * (kept if aspect == ["consistency"] else followed))
+        return f"Facts of the instruction and of the source.\nFinal Score: {value}"
     if labels := _LABEL.findall(text):
         first, second, third = verdict.scores
         scores = (
