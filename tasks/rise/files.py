@@ -38,7 +38,8 @@ class Item:
 
 def read_items(folder: Path) -> Iterator[Item]:
     """Raises UserError for an unknown category, a missing image, or a file with a flaw."""
-    file = next(found for p in PATTERNS for found in sorted(folder.glob(p)))
+    listed = (found for p in PATTERNS for found in sorted(folder.glob(p)))
+    file = next(listed, folder / "data_total.json")
     try:
         content = json.loads(read_text(file))
     except ValueError as error:

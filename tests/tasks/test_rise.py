@@ -73,6 +73,8 @@ def test_a_puzzle_is_right_or_wrong() -> None:
 
 
 def test_flaws_are_named_and_results_are_found(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data_total\.json"):
+        list(task("rise").samples(Data.at(tmp_path)))
     with pytest.raises(UserError, match="'odd' is no category"):
         list(task("rise").samples(at(tmp_path, category="odd")))
     with pytest.raises(UserError, match=r"the image 'c.png' is missing"):
