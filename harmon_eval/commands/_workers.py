@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from harmon_eval.core import UserError
+
 if TYPE_CHECKING:
     from harmon_eval.running.engine import Pool
 
@@ -33,6 +35,8 @@ def pool(arguments: argparse.Namespace) -> Pool:
     """Raises UserError."""
     from harmon_eval.running.engine import Pool
 
+    if arguments.ray == "":
+        raise UserError("--ray is empty: give ADDRESS or auto, or leave it out")
     return Pool(
         arguments.workers, arguments.ray, arguments.cpus_per_worker, arguments.batch_timeout
     )

@@ -72,7 +72,7 @@ def main(arguments: argparse.Namespace) -> int:
             short += sources_of_spread.lines(arguments.pilot[0], only=(name,))
         if found.needed > found.available:
             short.append(
-                f"{name} has only {found.available} prompts: pool more seeds, or accept "
+                f"{name} has only {found.available} prompts: bring more, or accept "
                 f"{'an' if kind[0] == 'e' else 'a'} {kind} of {beside:.3g}"
             )
     console = open_console()

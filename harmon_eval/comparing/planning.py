@@ -56,8 +56,9 @@ def plan(task: str, distance: float, size: int, suite: Suite, pilots: Sequence[P
     if pilots:
         error, groups, basis = _piloted(task, pilots)
     elif job.task.higher_is_better and not job.task.replicates:
-        error, groups = math.sqrt(WORST_VARIANCE / _images(job.everything)), 1
-        basis = "worst case of 0/1 marks, scored 0 to 1"
+        top = job.task.main.maximum or 1.0
+        error, groups = top * math.sqrt(WORST_VARIANCE / _images(job.everything)), 1
+        basis = f"worst case of right or wrong marks, scored 0 to {top:g}"
     else:
         raise UserError(f"{task}: {job.task.headline} is not a share of marks: give a --pilot RUN")
     needed = math.ceil(groups * (smallest_detectable(error, size) / distance) ** 2)

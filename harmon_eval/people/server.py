@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != "application/json" or place != ["mark"]:
             return self._refuse(404, "marks are posted as JSON to mark")
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LONGEST:
+        if not (length.isascii() and length.isdecimal()) or int(length) > LONGEST:
             return self._refuse(413, f"a mark has at most {LONGEST} bytes")
         try:
             told = json.loads(self.rfile.read(int(length)))
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self.server.names:
             self._refuse(403, "this page has another address")
             return None
-        _, token, *place = (self.path + "/").split("/")[:-1]
+        token, *place = (self.path.removeprefix("/") + "/").split("/")[:-1] or [""]
         if not place or not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self._refuse(403, "open the address that the command printed")
             return None

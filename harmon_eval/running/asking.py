@@ -214,7 +214,7 @@ class _Round:
         for batch in self._missing():
             counts[batch[0].request.verb] += len(batch)
         verb = next(iter(counts), "ask")
-        bar = self.progress.bar(f"{verb}ing", counts.total())
+        bar = self.progress.bar(f"{verb.removesuffix('e')}ing", counts.total())
         with bar as advance, stopping.finishing_batches(), _storing() as store:
 
             def ready() -> Iterator[list[Sample]]:

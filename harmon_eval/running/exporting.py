@@ -31,7 +31,8 @@ def export(run: Path, name: str, to: Path, data: Path | None = None) -> int:
     task = registry.task(name)
     if task.published is None:
         raise UserError(
-            f"{name} has no layout to export to: its images lie in {folder.task(name).path}/images"
+            f"{name} has no published layout to export to: what was answered lies in "
+            f"{folder.task(name).path}"
         )
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not an empty folder: choose another")

@@ -37,12 +37,20 @@ def convert(table: Path, target: Path) -> str:
         key = (row.get("id") or row.get("prompt") or "").strip()
         if not key or not (row.get("point") or "").strip():
             raise UserError(f"{table}, row {number}: it needs an id or a prompt, and a point")
-        own.setdefault(key, []).append(row)
+        rows_of = own.setdefault(key, [])
+        if rows_of and (row.get("prompt") or "").strip() not in ("", _prompt(rows_of)):
+            raise UserError(f"{table}, row {number}: item {key[:60]!r} has another prompt above")
+        rows_of.append(row)
     items = [_item(key, n, points, table) for n, (key, points) in enumerate(own.items())]
     check_items(items, str(table))
     target.write_text("".join(line(item) + "\n" for item in items), encoding="utf-8")
     count = sum(len(item.points) for item in items)
     return f"{target}: {len(items)} items, {count} points"
+
+
+def _prompt(rows: list[Mapping[str, str]]) -> str:
+    """The first prompt that rows of an item give."""
+    return next((p for row in rows if (p := (row.get("prompt") or "").strip())), "")
 
 
 def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> Item:
@@ -71,7 +79,7 @@ def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> 
     return Item(
         id=re.sub(r"[^\w .=+-]", "-", name),
         points=tuple(points),
-        prompt=(first.get("prompt") or "").strip(),
+        prompt=_prompt(rows),
         group={c.removeprefix(GROUP): str(v) for c, v in first.items() if c.startswith(GROUP)},
         note=(first.get(NOTE) or "").strip(),
     )

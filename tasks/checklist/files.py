@@ -20,6 +20,7 @@ from harmon_eval.settings import did_you_mean
 
 ITEMS, PROTOCOL = "checklist.jsonl", "checklist.toml"
 YES, NO = "yes", "no"
+MOST_IMAGES = 1000  # of a prompt
 ITEM_KEYS = ("id", "prompt", "group", "images", "points", "note")
 POINT_KEYS = ("id", "text", "expect", "forms", "parents", "weight", "kind")
 
@@ -128,8 +129,10 @@ def _item(row: Mapping[str, Any], where: str) -> Item:
         raise UserError(f"{where}: 'points' must be a list of objects")
     if not isinstance(group, dict):
         raise UserError(f'{where}: \'group\' must be an object, such as {{"length": "short"}}')
-    if images is not None and (type(images) is not int or images < 1):
-        raise UserError(f"{where}: 'images' must be a whole number of at least 1")
+    if images is not None and (type(images) is not int or not 1 <= images <= MOST_IMAGES):
+        raise UserError(f"{where}: 'images' must be a whole number from 1 to {MOST_IMAGES}")
+    if odd := [n for n, v in group.items() if not isinstance(v, str | int | float)]:
+        raise UserError(f"{where}: the group {odd[0]!r} must be a text or a number")
     return Item(
         id=str(row["id"]),
         points=tuple(_point(p, f"{where}, point {n}") for n, p in enumerate(points, start=1)),
@@ -161,6 +164,8 @@ def _point(row: Mapping[str, Any], where: str) -> Point:
     expect = _text({"expect": YES, **row}, "expect", where).strip()
     if not expect:
         raise UserError(f"{where}: 'expect' is empty: leave it out for yes")
+    if forms and expect.lower() in (YES, NO):
+        raise UserError(f"{where}: 'forms' are for an expected word, not for {expect}")
     return Point(
         id=str(row["id"]),
         text=text,

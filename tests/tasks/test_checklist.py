@@ -217,7 +217,10 @@ ONE = {"id": "a", "prompt": "p", "points": [{"id": 1, "text": "Is there a dog?"}
      ({"points": [{"id": 1, "text": "?", "weight": True}]}, "must be a number above 0"),
      ({"points": [{"id": 1, "text": ""}]}, "needs an 'id' and a 'text'"),
      ({"points": ["?"]}, "list of objects"), ({"group": "short"}, "must be an object"),
-     ({"images": 0}, "at least 1"), ({"prompt": 3}, "'prompt' must be a text")],
+     ({"images": 0}, "from 1 to 1000"), ({"images": 10**9}, "from 1 to 1000"),
+     ({"group": {"length": ["x"]}}, "the group 'length' must be a text"),
+     ({"points": [{"id": 1, "text": "?", "expect": "no", "forms": ["nope"]}]}, "'forms' are for"),
+     ({"prompt": 3}, "'prompt' must be a text")],
 )  # fmt: skip
 def test_a_flaw_in_a_checklist_is_named(tmp_path: Path, change: Any, words: str) -> None:
     with pytest.raises(UserError, match=re.escape(words)):
