@@ -319,6 +319,8 @@ def _with_judge(ratings: np.ndarray, judge: np.ndarray, groups: Sequence[str]) -
     _, threshold = agreement.pairwise_accuracy(human.tolist(), judge.tolist())
     found[f"judge: pairs ordered as by people (ties up to {threshold:.3g}, fitted)"] = lambda p: (
         agreement.pairwise_accuracy(human[p].tolist(), judge[p].tolist())[0]
+        if np.ptp(human[p]) or np.ptp(judge[p])
+        else None  # all pairs are ties: nothing was ordered
     )
     return _measured(found, groups, len(human))
 
@@ -359,7 +361,8 @@ def _measured(found: Mapping[str, Measure], groups: Sequence[str], n: int) -> li
         again = [v for v in (measure(picked) for picked in drawn) if v is not None]
         interval = None
         if value is not None and len(again) > RESAMPLES / 2:
-            low, high = np.quantile(again, [0.025, 0.975])
-            interval = float(low), float(high)
+            low, high = map(float, np.quantile(again, [0.025, 0.975]))
+            # Where no resample differs, the spread is unknown, not zero.
+            interval = (low, high) if high > low else None
         rows.append(Found(name, value, interval, n))
     return rows
