@@ -6,18 +6,7 @@ import csv
 from pathlib import Path
 
 from harmon_eval.tasks.checklist.mini import items
-
-COLUMNS = (
-    "item_id",
-    "text",
-    "keywords",
-    "proposition_id",
-    "dependency",
-    "category_broad",
-    "category_detailed",
-    "tuple",
-    "question_natural_language",
-)
+from harmon_eval.tasks.dpg.mini import COLUMNS
 
 
 def make(folder: Path) -> None:

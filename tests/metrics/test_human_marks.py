@@ -1,15 +1,8 @@
 """Agreement with people and corrected means: against ppi_py, krippendorff, scikit-learn and data.
 
-The numbers of the shipped vectors (``SCORING_VECTORS``) are checked where they are at hand; the
-worked examples always."""
+Worked examples; the originals' numbers are in test_scoring_vectors_calibration.py."""
 
 from __future__ import annotations
-
-import gzip
-import json
-import os
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,15 +19,6 @@ from harmon_eval.metrics.agreement import (
     share_equal,
 )
 from harmon_eval.metrics.corrected import prediction_powered, right_or_wrong, rogan_gladen
-
-
-@pytest.fixture(scope="module")
-def vectors() -> Any:
-    if "SCORING_VECTORS" not in os.environ:
-        pytest.skip("SCORING_VECTORS names no file")
-    path = Path(os.environ["SCORING_VECTORS"])
-    data = path.read_bytes()
-    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
 
 
 def two(both: int, first: int, second: int, neither: int) -> tuple[list[float], list[float]]:
@@ -139,19 +123,6 @@ def test_ten_equal_marks_of_a_prompt_are_one() -> None:
     assert np.ptp(prediction_powered(*tenfold, 0.5).interval) < 0.5 * np.ptp(once.interval)
 
 
-def covered(human: np.ndarray, judge: np.ndarray, marked: int, draws: int = 400) -> float:
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(draws):
-        order = rng.permutation(len(human))
-        own, rest = order[:marked], order[marked:]
-        low, high = prediction_powered(
-            human[own], judge[own], judge[rest], None, own.tolist(), rest.tolist()
-        ).interval
-        hits += low <= human.mean() <= high
-    return hits / draws
-
-
 @pytest.mark.parametrize(
     ("right", "missed", "forgiven"),
     [(0.6, 0.05, 0.3), (0.5, 0.15, 0.15), (0.9, 0.02, 0.3), (0.97, 0.02, 0.5), (0.8, 0.25, 0.02)],
@@ -191,85 +162,3 @@ def test_pairs_with_ties_and_the_fitted_threshold() -> None:
 
 def test_constant_judges_order_nothing_but_ties() -> None:
     assert pairwise_accuracy([1, 1, 2], [3, 3, 3]) == pytest.approx((1 / 3, 0.0))
-
-
-# -- shipped vectors -----------------------------------------------------------------------------
-
-
-def test_two_raters_equal_the_vectors(vectors: Any) -> None:
-    for known in vectors["calibration"]["two_raters"]:
-        cells = (known[name] for name in ("both_yes", "first_only", "second_only", "both_no"))
-        a, b = two(*cells)
-        assert share_equal(a, b) == pytest.approx(known["agreement"], abs=1e-9)
-        assert gwet_ac1(a, b) == pytest.approx(known["ac1"], abs=1e-9)
-        assert alpha_of_two(a, b) == pytest.approx(known["alpha"], abs=1e-9)
-        if len({*a}) > 1 and len({*b}) > 1:
-            assert cohen_kappa(a, b) == pytest.approx(known["kappa"], abs=1e-9)
-
-
-def test_alpha_and_ordinal_measures_equal_the_vectors(vectors: Any) -> None:
-    known = vectors["calibration"]["alpha"]
-    ratings = np.array(known["ratings"], dtype=float).T
-    for level in ("nominal", "ordinal", "interval"):
-        assert krippendorff_alpha(ratings, level) == pytest.approx(known[level], abs=1e-9)
-    pair = vectors["calibration"]["ordinal_pair"]
-    a, b = pair["a"], pair["b"]
-    assert cohen_kappa(a, b) == pytest.approx(pair["kappa"], abs=1e-9)
-    assert cohen_kappa(a, b, "linear") == pytest.approx(pair["linear"], abs=1e-9)
-    assert cohen_kappa(a, b, "quadratic") == pytest.approx(pair["quadratic"], abs=1e-9)
-    assert rank_correlations(a, b) == pytest.approx((pair["spearman"], pair["tau_b"]), abs=1e-9)
-    for case in vectors["vqascore"]["correlation"]:
-        found = pairwise_accuracy(case["human"], case["metric"])
-        assert found == pytest.approx((case["pairwise_accuracy"], case["epsilon"]), abs=1e-9)
-
-
-def test_corrections_equal_ppi_py_and_lang_reiczigel(vectors: Any) -> None:
-    for known in vectors["calibration"]["prediction_powered"]:
-        data = known["gold"], known["judge"], known["judge_only"]
-        for name, weight in (("classical", 0.0), ("ppi", 1.0), ("tuned", None)):
-            found = prediction_powered(*data, weight)
-            assert found.value == pytest.approx(known[name]["point"], abs=1e-9)
-            assert found.interval == pytest.approx(known[name]["ci95"], abs=1e-9)
-        assert prediction_powered(*data).weight == pytest.approx(known["lambda"], abs=1e-9)
-    for known in vectors["calibration"]["rogan_gladen"]:
-        names = ("apparent", "n", "sensitivity", "n_positive", "specificity", "n_negative")
-        found = rogan_gladen(*(known[name] for name in names))
-        assert found.uncut == pytest.approx(known["point"], abs=1e-9)
-        assert found.interval == pytest.approx(known["ci95"], abs=1e-9)
-
-
-def dsg(vectors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Ratings (800, 5) with gaps, and the score of each judge."""
-    rows = vectors["human_dsg"]["rows"]
-    ratings = np.full((len(rows), 5), np.nan)
-    for place, row in enumerate(rows):
-        ratings[place, : len(row[4])] = [int(digit) for digit in row[4]]
-    return ratings, {
-        "pali17b": np.array([r[2] for r in rows]),
-        "mplug": np.array([r[3] for r in rows]),
-    }
-
-
-def test_the_human_data_of_dsg_is_reproduced(vectors: Any) -> None:
-    ratings, judges = dsg(vectors)
-    expected = vectors["human_dsg"]["expected"]
-    human = np.nanmean(ratings, axis=1)
-    for name, scores in judges.items():
-        found = rank_correlations(human.tolist(), scores.tolist())
-        wanted = expected[name]["spearman"], expected[name]["kendall"]
-        assert found == pytest.approx(wanted, abs=5e-5)
-    for level in ("ordinal", "interval"):
-        alpha = krippendorff_alpha(ratings, level)
-        assert alpha == pytest.approx(expected[f"alpha_{level}"], abs=5e-5)
-    # 60 marks of 800 correct PaLI's mean, which is far off.
-    assert 0.92 <= covered((human - 1) / 4, judges["pali17b"], 60) <= 0.97
-
-
-def test_the_human_data_of_geneval_is_reproduced(vectors: Any) -> None:
-    known = vectors["human_geneval"]
-    ratings = np.array([[int(d) for d in row[2]] for row in known["rows"]], dtype=float)
-    expected = known["expected"]
-    assert pairwise_agreement(ratings) == pytest.approx(expected["pairwise_agreement"], abs=5e-5)
-    assert krippendorff_alpha(ratings) == pytest.approx(expected["alpha_nominal"], abs=5e-5)
-    unanimous = (ratings == ratings[:, :1]).all(axis=1).mean()
-    assert unanimous == pytest.approx(expected["unanimous"], abs=5e-5)

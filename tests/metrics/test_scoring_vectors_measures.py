@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harmon_eval.metrics import likelihood, rendered_text, sets
+from harmon_eval.metrics.fid_pairs import at_infinity, infinity_sizes
 
 Vectors = dict[str, Any]
 
@@ -106,6 +107,13 @@ def test_measures_of_sets(scoring_vectors: Vectors) -> None:
         ):
             assert sets.vendi(own) == pytest.approx(plain, abs=1e-6)
             assert sets.vendi(own, math.inf) == pytest.approx(largest, abs=1e-6)
+
+
+def test_fid_infinity(scoring_vectors: Vectors) -> None:
+    known = part(scoring_vectors, "image", "infinity")
+    assert at_infinity(known["n"], known["values"]) == pytest.approx(known["intercept"], abs=1e-9)
+    for count, sizes in known["grid"].items():
+        assert infinity_sizes(int(count)) == sizes
 
 
 def test_oneig_text(scoring_vectors: Vectors) -> None:
