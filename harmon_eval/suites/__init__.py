@@ -24,6 +24,7 @@ SUITES: dict[str, dict[str, str]] = {
         "dino": "mini",
         "judge": "rules",
         "probe": "probes",
+        "reader": "mini",
     },
     "official": {},
 }
