@@ -9,7 +9,8 @@ Plug-ins are not registered; the file name is the plug-in's name.
   ``harmon_eval.models``, an entry point loads to such a function.
 - An instrument is a file in ``instruments/ROLE/`` with ``open_instrument(argument, settings,
   find)``. In the group ``harmon_eval.instruments``, an entry point named ``ROLE.NAME`` loads to
-  such a function. A task may also use its own function as the default for a role.
+  such a function; in the group ``harmon_eval.measures``, one named ``NAME`` is ``measure.NAME``. A
+  task may also use its own function as the default for a role.
 
 All parameters of these functions are optional. The annotation of ``settings`` is the dataclass that
 declares the settings (``harmon_eval.settings``).
@@ -34,6 +35,7 @@ from harmon_eval.settings import did_you_mean
 
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
 INSTRUMENT_GROUP = "harmon_eval.instruments"
+MEASURE_GROUP = "harmon_eval.measures"  # instruments of the role ``measure``, by their bare names
 BUNDLED_MODEL = "harmon-mini"
 # The modules loaded by ``include``, by plug-in name.
 _included: dict[str, ModuleType] = {}
@@ -308,7 +310,7 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
 def instrument_names(role: str) -> list[str]:
     """Names of the instruments for a role. Imports none of our own."""
     own = _role_files(role)
-    points = (name.partition(".") for name in _plugins(INSTRUMENT_GROUP))
+    points = (name.partition(".") for name in _instrument_points())
     included = {n for n, m in _includes("open_instrument").items() if _serves(m, role)}
     return sorted(own | {name for head, _, name in points if head == role} | included)
 
@@ -364,7 +366,7 @@ def _fallback(role: str) -> str | None:
 
 def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..., Any], str]:
     included = {n: m for n, m in _includes("open_instrument").items() if _serves(m, role)}
-    points = _plugins(INSTRUMENT_GROUP)
+    points = _instrument_points()
     if name in included:
         return included[name].open_instrument, argument
     if (module := instrument_module(role, name)) is not None:
@@ -377,6 +379,11 @@ def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..
     if not (known := instrument_names(role)):
         raise InstrumentMissing(f"there is no instrument for the role {role!r}")
     raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
+
+
+def _instrument_points() -> dict[str, EntryPoint]:
+    measures = {f"measure.{name}": point for name, point in _plugins(MEASURE_GROUP).items()}
+    return {**measures, **_plugins(INSTRUMENT_GROUP)}
 
 
 def _serves(module: ModuleType, role: str) -> bool:

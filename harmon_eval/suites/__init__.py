@@ -22,6 +22,7 @@ SUITES: dict[str, dict[str, str]] = {
         "features": "mini",
         "clip": "mini",
         "dino": "mini",
+        "measure": "mini",
         "judge": "rules",
         "probe": "probes",
         "reader": "mini",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,51 +10,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
+from transformers import CLIPModel, ViTConfig, ViTModel
 
 from harmon_eval import registry
 from harmon_eval.core import InstrumentMissing, UserError
 from harmon_eval.instruments.clip.hf import DEVIATION, MEAN
 from harmon_eval.instruments.likeness import cosine, prepared
-from harmon_eval.instruments.weights import Weights
 from harmon_eval.suites.mini.edit_images import caption
 from harmon_eval.suites.mini.edits import sample_edit
 from harmon_eval.suites.mini.scenes import render
 
-LAYER: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-}
-VISION: dict[str, Any] = {**LAYER, "image_size": 32, "patch_size": 8}
-
-
-def nowhere(weights: Weights) -> Path:
-    raise InstrumentMissing(weights.names[0])
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    pixels = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
-    return Image.fromarray(pixels)
-
-
-@pytest.fixture(scope="module")
-def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small CLIP with a tokenizer of letters."""
-    folder = tmp_path_factory.mktemp("models") / "small-clip"
-    torch.manual_seed(0)
-    text = {**LAYER, "vocab_size": 32, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    config = CLIPConfig(projection_dim=8, text_config=text, vision_config=VISION)
-    CLIPModel(config).save_pretrained(folder)
-    letters = {f"{letter}</w>": n for n, letter in enumerate("abcdefghij", 2)}
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, **letters}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    kind = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
-    (folder / "tokenizer_config.json").write_text(json.dumps(kind))
-    return folder
+Find = Callable[..., Path]
 
 
 def test_the_transform_is_torchvisions(picture: Image.Image) -> None:
@@ -71,7 +37,7 @@ def test_the_transform_is_torchvisions(picture: Image.Image) -> None:
 
 
 def test_clip_gives_what_transformers_gives_for_images_and_texts(
-    clip_folder: Path, picture: Image.Image
+    clip_folder: Path, picture: Image.Image, nowhere: Find
 ) -> None:
     clip = registry.instrument("clip", f"hf:{clip_folder}", nowhere)
     assert clip.name == "small-clip" and "sha256:" in clip.identity
@@ -87,10 +53,10 @@ def test_clip_gives_what_transformers_gives_for_images_and_texts(
 
 
 def test_dino_gives_the_class_token_after_the_last_norm(
-    tmp_path: Path, picture: Image.Image
+    tmp_path: Path, picture: Image.Image, vision: dict[str, Any], nowhere: Find
 ) -> None:
     torch.manual_seed(0)
-    model = ViTModel(ViTConfig(**VISION), add_pooling_layer=False).eval()
+    model = ViTModel(ViTConfig(**vision), add_pooling_layer=False).eval()
     model.save_pretrained(tmp_path / "small-dino")
     dino = registry.instrument("dino", f"hf:{tmp_path / 'small-dino'}", nowhere)
     imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -99,14 +65,14 @@ def test_dino_gives_the_class_token_after_the_last_norm(
     assert dino.images([picture])[0] == pytest.approx(expected[0, 0].numpy(), abs=1e-5)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named(tmp_path: Path, nowhere: Find) -> None:
     with pytest.raises(InstrumentMissing, match="clip-vit-base-patch32"):
         registry.instrument("clip", "hf", nowhere)
     with pytest.raises(UserError, match=r"has no config\.json"):
         registry.instrument("dino", f"hf:{tmp_path}", nowhere)
 
 
-def test_an_image_of_the_mini_world_has_its_captions_vector() -> None:
+def test_an_image_of_the_mini_world_has_its_captions_vector(nowhere: Find) -> None:
     clip = registry.instrument("clip", "mini", nowhere)
     scenes = [sample_edit(np.random.default_rng(n)).source for n in range(12)]
     seen = clip.images([Image.fromarray(render(scene)) for scene in scenes])
