@@ -150,6 +150,19 @@ Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class Reward:
+    """What one image is worth by itself, for trainers that ask for it (the command ``serve``).
+
+    ``scores(row)`` are the numbers of a marked row, the headline first. ``target(prompt,
+    metadata)`` makes the target of a sample from what a trainer sends with its prompt, or gives
+    None for metadata that do not hold it; then the prompt is looked up among the task's samples.
+    It raises Unscorable, naming the field, for metadata with a flaw."""
+
+    scores: Callable[[Row], Mapping[str, float]]
+    target: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None] | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """A benchmark: what to ask, how to mark a batch of answers, how to compute the metrics.
 
@@ -170,6 +183,9 @@ class Task:
     images.
     ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
     responses or instruments.
+
+    ``reward`` says what one image is worth to a trainer. Without it the column ``correct`` or
+    ``score`` of a row does, if there is one.
 
     ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
     columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
@@ -204,6 +220,7 @@ class Task:
     contrast: str = ""
     intervals: Intervals | None = None
     replicates: Replicate | None = None
+    reward: Reward | None = None
 
     def metric(self, name: str) -> Metric:
         """The declaration of the metric ``name``. Raises KeyError if there is none."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import Drawn, UserError
+import pandas as pd
+
+from harmon_eval.core import Drawn, Sample, UserError
 from harmon_eval.files.found import check_one
 from harmon_eval.files.images import SUFFIXES
 from harmon_eval.files.question_files import read_text
@@ -164,3 +167,19 @@ def _is_text(value: str) -> bool:
 def _brief(value: Any) -> str:
     text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+# -- what a run writes ---------------------------------------------------------------------------
+
+
+def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
+    """The metadata files of the official image folder."""
+    return {f"images/{s.group}/metadata.jsonl": json.dumps(dict(s.target)) for s in drawn}
+
+
+def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
+    """``results.jsonl`` as the official scorer writes it."""
+    official = pd.DataFrame({"filename": [f"images/{name}.png" for name in rows["id"]]})
+    for column in ("tag", "prompt", "correct", "reason", "metadata", "details"):
+        official[column] = rows[column].to_numpy()
+    return {"results.jsonl": official.to_json(orient="records", lines=True)}

@@ -47,6 +47,15 @@ def mark_image(
     }
 
 
+def unknown_class(metadata: Mapping[str, Any], detector: Any) -> str:
+    """The first class that the prompt asks for and the detector cannot find; empty: none.
+
+    A detector that does not say its ``classes`` is taken to know all."""
+    known = getattr(detector, "classes", None)
+    asked = [c["class"] for c in (*metadata["include"], *metadata.get("exclude", []))]
+    return next((name for name in asked if known is not None and name not in known), "")
+
+
 def judge(
     metadata: Mapping[str, Any],
     boxes: Mapping[str, np.ndarray],

@@ -132,12 +132,31 @@ def verdict(
     ``color_of(class_name, i)`` names the colour of row i. It is called only if a clause requires a
     colour and enough objects were found.
     """
-    objects = {
+    objects = counted(metadata, detections, protocol)
+    included, excluded = failures(metadata, objects, color_of, protocol)
+    reasons = [reason for reason in (*included, *excluded) if reason is not None]
+    return not reasons, "\n".join(reasons)
+
+
+def counted(
+    metadata: Mapping[str, Any], detections: Mapping[str, np.ndarray], protocol: Protocol
+) -> dict[str, list[Found]]:
+    """The objects that count, by class; classes without any are left out."""
+    return {
         name: survivors
         for name, boxes in detections.items()
         if (survivors := surviving(boxes, metadata["tag"], protocol))
     }
-    reasons: list[str] = []
+
+
+def failures(
+    metadata: Mapping[str, Any],
+    objects: Mapping[str, Sequence[Found]],
+    color_of: ColorOf,
+    protocol: Protocol,
+) -> tuple[list[str | None], list[str | None]]:
+    """Why each clause of ``include`` and of ``exclude`` fails; None for one that holds."""
+    included: list[str | None] = []
     matched: list[Sequence[Found] | None] = []
     for clause in metadata["include"]:
         name, count = clause["class"], clause["count"]
@@ -150,12 +169,11 @@ def verdict(
         if failure is None and "position" in clause:
             targets = matched[clause["position"][1]]
             failure = _position_failure(clause, found, targets, protocol)
-        if failure is not None:
-            reasons.append(failure)
+        included.append(failure)
         matched.append(found if failure is None else None)
+    excluded: list[str | None] = []
     for clause in metadata.get("exclude", []):
         name, count = clause["class"], clause["count"]
         number = len(objects.get(name, []))
-        if number >= count:
-            reasons.append(f"expected {name}<{count}, found {number}")
-    return not reasons, "\n".join(reasons)
+        excluded.append(f"expected {name}<{count}, found {number}" if number >= count else None)
+    return included, excluded

@@ -14,11 +14,13 @@ for the published thresholds.
 ``geneval:rewritten`` marks a GenEval folder of images that were generated from rewritten prompts
 (``--model folder:IMAGES``). As in the original scorer, only what a prompt asks for counts:
 ``tag``, ``include`` and ``exclude`` must be those of the published prompt with the same number.
+
+``geneval:share`` and ``geneval:flow_grpo`` are graded numbers for training (docs/serve.md), made
+from the same stored detections: the share of clauses that hold, and Flow-GRPO's reward.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -39,9 +41,9 @@ from harmon_eval.core import (
 from harmon_eval.files.images import portions, read_rgb
 from harmon_eval.metrics.rows import of
 from harmon_eval.metrics.shares import groups_with, mean_of, share
-from harmon_eval.tasks.geneval import mini, prompts, thresholds
-from harmon_eval.tasks.geneval.layout import read_images, read_metadata
-from harmon_eval.tasks.geneval.marks import mark_image
+from harmon_eval.tasks.geneval import graded, mini, prompts, thresholds
+from harmon_eval.tasks.geneval.layout import files_after, files_before, read_images, read_metadata
+from harmon_eval.tasks.geneval.marks import mark_image, unknown_class
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
 
@@ -77,6 +79,9 @@ def mark(
         found = instruments["detector"](images)
         for answer, image, detections in zip(batch, images, found, strict=True):
             target, color = answer.sample.target, instruments["color"]
+            if stranger := unknown_class(target, instruments["detector"]):
+                rows.append({"unscored": f"the detector knows no {stranger!r}"})
+                continue
             rows.append(mark_image(target, image, detections, color, protocol))
     return rows
 
@@ -96,25 +101,13 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
-    """The metadata files of the official image folder."""
-    return {f"images/{s.group}/metadata.jsonl": json.dumps(dict(s.target)) for s in drawn}
-
-
-def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
-    """``results.jsonl`` as the official scorer writes it."""
-    official = pd.DataFrame({"filename": [f"images/{name}.png" for name in rows["id"]]})
-    for column in ("tag", "prompt", "correct", "reason", "metadata", "details"):
-        official[column] = rows[column].to_numpy()
-    return {"results.jsonl": official.to_json(orient="records", lines=True)}
-
-
 def bounds(sample: Sample) -> tuple[Row, Row]:
     return {"tag": sample.stratum, "correct": False}, {"tag": sample.stratum, "correct": True}
 
 
 def open_task(argument: str = "") -> Task:
-    """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus; or ``rewritten``."""
+    """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus; ``rewritten``, ``share``
+    or ``flow_grpo``."""
     return thresholds.variant(TASK, argument)
 
 
@@ -157,4 +150,5 @@ TASK = Task(
     rewritten="rewritten",
     columns=("tag", "correct"),
     census=prompts.CENSUS,
+    reward=graded.OFFICIAL,
 )

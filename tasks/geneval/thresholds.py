@@ -1,4 +1,4 @@
-"""GenEval with other thresholds, ``geneval:threshold=0.4+counting=0.95``, or rewritten prompts.
+"""GenEval's variants: other thresholds (``threshold=0.4+counting=0.95``), prompts, rewards.
 
 A variant is marked from the detections that the published task stored with its marks.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from harmon_eval.core import Task, UserError
 from harmon_eval.settings import did_you_mean
+from harmon_eval.tasks.geneval import graded
 from harmon_eval.tasks.geneval.layout import read_rewritten
 from harmon_eval.tasks.geneval.marks import check_stored, verdicts
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
@@ -24,6 +25,8 @@ def variant(task: Task, argument: str) -> Task:
     Raises UserError if ``argument`` does not hold valid thresholds."""
     if argument == task.rewritten != "":
         return _rewritten(task)
+    if argument in graded.VARIANTS:
+        return graded.VARIANTS[argument](task)
     rules = protocol(argument)
     if rules == PUBLISHED:
         return task
@@ -40,6 +43,7 @@ def variant(task: Task, argument: str) -> Task:
         mark=partial(mark, protocol=rules),
         about=about,
         from_marks=partial(verdicts, protocol=rules),
+        reward=graded.official(rules),
     )
 
 
@@ -63,7 +67,8 @@ def protocol(argument: str) -> Protocol:
     for part in filter(None, argument.split("+")):
         name, _, text = part.partition("=")
         if name not in FIELDS:
-            raise UserError(f"unknown GenEval threshold {name!r}: {did_you_mean(name, FIELDS)}")
+            known = did_you_mean(name, [*FIELDS, *graded.VARIANTS])
+            raise UserError(f"unknown GenEval threshold {name!r}: {known}")
         if FIELDS[name] in given:
             raise UserError(f"the GenEval threshold {name!r} is given twice")
         try:

@@ -58,6 +58,8 @@ class Mask2FormerDetector:
     ``network`` takes (1, 3, H, W) pixels and returns class and mask logits. Images are processed
     one at a time, because padding to the size of another image would change the network's input."""
 
+    classes = frozenset(OBJECT_NAMES)
+
     def __init__(
         self,
         network: Any,

@@ -39,6 +39,7 @@ class ShapeDetector:
     """
 
     identity = "shape-detector-3"
+    classes = frozenset(SHAPES)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """For each image: class name -> boxes (n, 5) float32 [x0, y0, x1, y1, score], best first,
