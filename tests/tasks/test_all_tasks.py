@@ -63,6 +63,10 @@ PERFECT = {
     "kris": "test_kris.py::test_exact_edits_get_the_most_and_copies_only_what_they_keep",
     "linear_probe": "test_linear_probe_runs.py::"
     "test_the_mini_suite_gives_100_to_labels_and_chance_to_a_blind_model",
+    **dict.fromkeys(
+        ("longtext", "ocr"),
+        "test_longtext.py::test_perfect_pages_score_1_empty_ones_0_and_one_page_for_all_little",
+    ),
     "magicbrush": "test_magicbrush.py::"
     "test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not",
     "pie": "test_pie.py::test_exact_edits_keep_everything_and_so_do_copies",

@@ -1,0 +1,127 @@
+"""OCR reward: does the image show the text that its prompt has in quotation marks?
+
+Paper: Liu et al. 2025, arXiv 2505.05470 (Flow-GRPO). Protocol: yifan123/flow_grpo @ ac4c86e; UniRL
+and Flow-Factory have the same formula. The reward of an image is 1 if the text read contains the
+wanted one, else 1 - edit distance / length of the wanted one, at least 0; spaces and case are of no
+account. Wanted is the first text in double quotes, else in single quotes, else the whole prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import (
+    About,
+    Answer,
+    Data,
+    Draw,
+    Instruments,
+    Metric,
+    Remote,
+    Row,
+    Sample,
+    Source,
+    Task,
+    UserError,
+)
+from harmon_eval.files.question_files import read_text
+from harmon_eval.instruments import reading
+from harmon_eval.metrics import rendered_text
+from harmon_eval.metrics.shares import share
+
+FILE = "test.txt"
+COLUMNS = ("ocr_reward", "text_accuracy", "exact")
+MINI = ("OPEN", "Exit", "Gate 12", "Hello", "Stop", "Mind the step", "café", "June 30")
+
+
+def samples(data: Data) -> Iterator[Sample]:
+    """A prompt a line. Raises UserError for a file without prompts."""
+    lines = read_text(data.folder / FILE).splitlines()
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"{data.folder / FILE} holds no prompts: give one a line")
+    for number, prompt in enumerate(prompts):
+        target = {"text": rendered_text.reward_target(prompt)}
+        group = f"{number:04d}"
+        for index in range(data.images_per_prompt):
+            yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), target, group)
+
+
+def image_row(sample: Sample, read: str) -> Row:
+    wanted = sample.target["text"]
+    accuracy = rendered_text.accuracy(wanted, read)
+    return {
+        "ocr_reward": rendered_text.reward(wanted, read),
+        "text_accuracy": accuracy,
+        "exact": float(accuracy == 1),
+    }
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+    return reading.marked(answers, instruments["reader"], image_row)
+
+
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    def row(read: str) -> Row:
+        return {"reader": None, **image_row(sample, read)}
+
+    return row(""), row(sample.target["text"])
+
+
+def summarize(rows: pd.DataFrame) -> dict[str, float]:
+    """Means over images, from 0 to 1."""
+    reader = reading.reader_of(rows)
+    return {f"{name}[{reader}]": float(rows[name].mean()) for name in COLUMNS}
+
+
+def make(folder: Path) -> None:
+    rng = np.random.default_rng(2_505)
+    kinds = rng.choice(["sign", "poster", "label"], size=3 * len(MINI))
+    prompts = [f'A {kind} that says "{MINI[n % len(MINI)]}".' for n, kind in enumerate(kinds)]
+    (folder / FILE).write_text("".join(f"{prompt}\n" for prompt in prompts), encoding="utf-8")
+
+
+TASK = Task(
+    samples=samples,
+    mark=mark,
+    summarize=summarize,
+    metrics=tuple(
+        Metric(f"{name}[*]", headline=number == 0, of=share(name))
+        for number, name in enumerate(COLUMNS)
+    ),
+    about=About(
+        paper="arXiv 2505.05470",
+        version="1",
+        protocol="yifan123/flow_grpo @ ac4c86e, flow_grpo/ocr.py",
+        differs="A prompt without double quotes ends the original's batch; here single quotes, "
+        "then the whole prompt are taken, as in UniRL. An image that the reader fails on is "
+        "unscored with bounds; the original gives it 0. `text_accuracy` and `exact` are ours: 1 - edit "
+        "distance / the longer text, in lower case with single spaces.",
+        compares="Published rewards are PaddleOCR's (UniRL: GOT-OCR); the reader is part of the "
+        "metric's name.",
+        licence="MIT (yifan123/flow_grpo)",
+        size="as many prompts as the file has, 4 images each",
+        cost="one drawing an image; rapidocr reads one in 1 to 3 s on one core",
+    ),
+    sources={
+        "official": Source(
+            files=(FILE,),
+            text="dataset/ocr/test.txt of yifan123/flow_grpo, or your own prompts, one a line",
+            downloads=(
+                Remote(
+                    "https://raw.githubusercontent.com/yifan123/flow_grpo/ac4c86e/dataset/ocr/"
+                    + FILE,
+                    FILE,
+                ),
+            ),
+        ),
+        "mini": Source(make=make),
+    },
+    instruments={"reader": "rapidocr"},
+    bounds=bounds,
+    columns=("reader", *COLUMNS),
+)
