@@ -99,8 +99,8 @@ TASK = Task(
         protocol="yifan123/flow_grpo @ ac4c86e, flow_grpo/ocr.py",
         differs="A prompt without double quotes ends the original's batch; here single quotes, "
         "then the whole prompt are taken, as in UniRL. An image that the reader fails on is "
-        "unscored with bounds; the original gives it 0. `text_accuracy` and `exact` are ours: 1 - edit "
-        "distance / the longer text, in lower case with single spaces.",
+        "unscored with bounds; the original gives it 0. `text_accuracy` and `exact` are ours: "
+        "1 - edit distance / the longer text, in lower case with single spaces.",
         compares="Published rewards are PaddleOCR's (UniRL: GOT-OCR); the reader is part of the "
         "metric's name.",
         licence="MIT (yifan123/flow_grpo)",
