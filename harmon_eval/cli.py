@@ -23,7 +23,7 @@ COMMANDS = {
     "convert": "write a task's own file, such as a checklist, from a table",
     "mark": "mark stored responses again and compute the metrics, without the model",
     "show": "print the results of a run as a table",
-    "export": "write the images of a run in the layout that their benchmark publishes",
+    "export": "write results for lm-eval, lmms-eval, inspect, the hub or CSV; or published layouts",
     "leaderboard": "show runs beside published results, in tables",
     "compare": "compare two runs sample by sample; exit code 1 if the second is worse",
     "probe": "compare encoders with linear probes, layer by layer, in a table and a plot",

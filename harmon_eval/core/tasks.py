@@ -41,7 +41,8 @@ class Source:
     ``files``: file patterns. One match identifies the task's folder; list the published form first.
     ``text`` tells people what to put there. ``prepare`` fetches the ``downloads``. ``make`` writes
     the files into an empty folder; raise ``version`` when they change. ``folder`` is the folder's
-    name if it differs from the task's (several tasks may share one)."""
+    name if it differs from the task's (several tasks may share one). ``hub`` is the id of the
+    dataset with these samples on the Hugging Face hub, where there is one."""
 
     files: tuple[str, ...] = ()
     text: str = ""
@@ -49,6 +50,7 @@ class Source:
     make: Callable[[Path], None] | None = None
     folder: str = ""
     version: str = "1"
+    hub: str = ""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
         if other is not None:
             outcomes = (own, other.outcomes.get(sample_id, Outcome(MISSING)))
         row, sample = view.rows[sample_id], view.samples.get(sample_id)
-        text, asked = _request(sample, row)
+        text, asked = request_of(sample, row)
         key = str(row.get("group") or sample_id), text, asked
         found.setdefault(key, []).append(Item(sample_id, outcomes))
         columns = [row.get("stratum"), row.get("tag"), row.get("category")]
@@ -254,7 +254,7 @@ def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card
     ]
 
 
-def _request(sample: Sample | None, row: Mapping[str, Any]) -> tuple[str, tuple[Path, ...]]:
+def request_of(sample: Sample | None, row: Mapping[str, Any]) -> tuple[str, tuple[Path, ...]]:
     """What the model was told, and the images it was shown."""
     if sample is not None:
         return text_of(sample), sample.request.files

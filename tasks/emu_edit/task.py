@@ -89,7 +89,9 @@ TASK = Task(
     ),
     sources={
         "official": Source(
-            files=PATTERNS, text="the Parquet files of facebook/emu_edit_test_set (split test)"
+            files=PATTERNS,
+            text="the Parquet files of facebook/emu_edit_test_set (split test)",
+            hub="facebook/emu_edit_test_set",
         ),
         "mini": Source(make=mini.make),
     },

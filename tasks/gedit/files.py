@@ -35,6 +35,7 @@ COLUMNS = ("task_type", "key", "instruction", "instruction_language", "Intersect
 OFFICIAL = Source(
     files=PATTERNS,
     text="the Parquet files of the dataset stepfun-ai/GEdit-Bench (split train)",
+    hub="stepfun-ai/GEdit-Bench",
 )
 OTHER_NAMES = {"zh": "cn"}  # of the language, in the folders that some scripts write
 BESIDE = "_SRCIMG"  # what the source's file has behind the key

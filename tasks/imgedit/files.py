@@ -25,6 +25,7 @@ OFFICIAL = Source(
     files=(*BASIC, *HARD, "multiturn/*/annotation.json", "Benchmark/multiturn/*/annotation.json"),
     text="the folders singleturn, hard and multiturn of Benchmark.tar in the dataset "
     "sysuyy/ImgEdit",
+    hub="sysuyy/ImgEdit",
     downloads=(
         Remote(
             "https://huggingface.co/datasets/sysuyy/ImgEdit/resolve/main/Benchmark.tar",

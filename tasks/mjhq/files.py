@@ -18,6 +18,7 @@ CATEGORIES = (
 HUB = "https://huggingface.co/datasets/playgroundai/MJHQ-30K/resolve/main"
 OFFICIAL = Source(
     files=(METADATA,),
+    hub="playgroundai/MJHQ-30K",
     text="the dataset playgroundai/MJHQ-30K (meta_data.json, and mjhq30k_imgs.zip unpacked beside "
     "it to mjhq30k_imgs/CATEGORY/KEY.jpg)",
     downloads=(

@@ -51,6 +51,7 @@ OFFICIAL = Source(
     PATTERNS,
     "the dataset MMMU/MMMU (a folder of Parquet files for each subject)",
     (vlmevalkit_table("VLMEval/MMMU_DEV_VAL.tsv", "585e8ad75e73f75dcad265dfd0417d64"),),
+    hub="MMMU/MMMU",
 )
 OTHER_ANSWERS = "Other Answers"
 NO_ANSWER = ("", "?")

@@ -56,6 +56,7 @@ RUN = {
         "--summary summary.md"
     ),
     "python -m harmon_eval compare A B": "compare A B",
+    "python -m harmon_eval export RUN --format inspect": "export A --format inspect",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
     "python -m harmon_eval report RUN": "report A",
     "python -m harmon_eval report RUN --against OTHER --output report.html": (

@@ -18,7 +18,7 @@ FLOORS = (
     ("store", "metrics", "files", "replies"),
     ("instruments", "adapters", "suites"),
     ("running",),
-    ("comparing", "people", "ranking", "report", "track"),
+    ("comparing", "exchange", "people", "ranking", "report", "track", "trackers"),
     ("",),  # the API: harmon_eval itself
     ("commands", "cli", "__main__"),
 )
