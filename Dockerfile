@@ -1,16 +1,30 @@
-# docker build -t harmon-eval . && mkdir -p runs
-# docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/runs:/home/eval/runs" harmon-eval
-# Another build of PyTorch: docker build --build-arg PIP_FLAGS="--extra-index-url ..." -t harmon-eval .
-FROM python:3.11-slim
+# docker build --target cpu -t harmon-eval . && mkdir -p runs
+# docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/runs:/home/eval/runs" harmon-eval --help
+# For NVIDIA GPUs: --target cuda, and run it with --gpus all.
+# PIP_FLAGS are further options of pip, such as an index of yours.
+FROM python:3.12-slim AS base
 ARG PIP_FLAGS=""
-RUN useradd --create-home eval
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --create-home --uid 1000 eval
 WORKDIR /source
 COPY . .
-RUN pip install --no-cache-dir $PIP_FLAGS . && rm -rf /source
-USER eval
-WORKDIR /home/eval
 # Whoever runs it owns what it writes into the mounted folder; the cache lies in the home.
 ENV HOME=/home/eval
-RUN mkdir runs && chmod 1777 . runs
+RUN mkdir /home/eval/runs && chmod 1777 /home/eval /home/eval/runs
 VOLUME /home/eval/runs
 ENTRYPOINT ["harmon-eval"]
+
+# The package index's PyTorch brings CUDA; the driver comes from the host.
+FROM base AS cuda
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# hadolint ignore=DL3013 -- what is installed is this source
+RUN pip install ${PIP_FLAGS} ".[official,vlm,vision]"
+USER 1000:1000
+WORKDIR /home/eval
+
+# The last stage is the one that is built without --target.
+FROM base AS cpu
+# hadolint ignore=DL3013 -- what is installed is this source
+RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu ${PIP_FLAGS} ".[official,vlm,vision]"
+USER 1000:1000
+WORKDIR /home/eval

@@ -1,7 +1,5 @@
 """Benchmarks for models that both understand and generate images.
 
-::
-
     import harmon_eval
 
     run = harmon_eval.evaluate(my_model, tasks=["pope", "geneval"], limit=20)

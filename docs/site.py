@@ -1,0 +1,52 @@
+"""What the documentation site needs beside the pages in docs/: pages that live elsewhere in the
+repository, and links between them. MkDocs calls the functions by their names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+# Page of the site -> file of the repository.
+ELSEWHERE = {
+    "readme.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+    "changelog.md": "CHANGELOG.md",
+    "leaderboard.md": "results/LEADERBOARD.md",
+    "harmon-mini.md": "model/bundled/harmon-mini/README.md",
+}
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for page, path in ELSEWHERE.items():
+        files.append(File.generated(config, page, content=(ROOT / path).read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links between files of the repository become links between pages of the site.
+
+    A link to what is no page, such as a folder of runs, becomes its text."""
+    own = page.file.src_uri
+    source = PurePosixPath(ELSEWHERE.get(own, f"docs/{own}"))
+    pages = {path: page for page, path in ELSEWHERE.items()}
+
+    def moved(match: re.Match[str]) -> str:
+        picture, text, target, anchor = match.groups()
+        path = os.path.normpath(source.parent / target)
+        if not (ROOT / path).exists():
+            return match[0]  # MkDocs warns of it
+        place = pages.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else "")
+        if not place:
+            return text
+        link = os.path.relpath(place, PurePosixPath(own).parent)
+        return f"{picture}[{text}]({link}{anchor or ''})"
+
+    return LINK.sub(moved, markdown)
