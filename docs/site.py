@@ -24,6 +24,20 @@ ELSEWHERE = {
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """The navigation is the index: a section a heading, and the pages that it links to."""
+    sections = re.split(r"^## (.*)$", (ROOT / "docs" / "index.md").read_text(), flags=re.MULTILINE)
+    pages = {path: page for page, path in ELSEWHERE.items()}
+    seen: set[str] = set()
+    config.nav = [{"Overview": "index.md"}]
+    for title, text in zip(sections[1::2], sections[2::2], strict=True):
+        links = (match[3] for match in LINK.finditer(text))
+        found = [pages.get(link.removeprefix("../"), link) for link in links]
+        config.nav.append({title: [page for page in dict.fromkeys(found) if page not in seen]})
+        seen.update(found)
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, path in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / path).read_text()))

@@ -39,9 +39,12 @@ class LastingConsole(Console):
 
 
 def open_console(stderr: bool = False) -> Console:
-    """A console; where its output is piped, wide enough for a table."""
-    made = LastingConsole(stderr=stderr)
-    return made if made.is_terminal else LastingConsole(stderr=stderr, width=120)
+    """A console; where its output is piped, wide enough for a table. In a notebook it writes plain
+    lines, as a pipe does."""
+    made = LastingConsole(stderr=stderr, force_jupyter=False)
+    if made.is_terminal:
+        return made
+    return LastingConsole(stderr=stderr, width=120, force_jupyter=False)
 
 
 class Rate(ProgressColumn):
