@@ -26,6 +26,7 @@ Pipeline = Any
 # Setting -> arguments of the pipeline that it sets.
 ARGUMENTS = {
     "cfg": ("guidance_scale",),
+    "image_cfg": ("image_guidance_scale",),  # InstructPix2Pix's second scale, towards the source
     "steps": ("num_inference_steps",),
     "image_size": ("height", "width"),
     "negative_prompt": ("negative_prompt",),
@@ -138,6 +139,7 @@ class Settings:
     device: str | None = None
     dtype: Dtype = "float32"
     cfg: float | None = None
+    image_cfg: float | None = None
     steps: int | None = None
     image_size: int | None = None
     negative_prompt: str | None = None
@@ -145,6 +147,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_range("cfg", self.cfg, 0)
+        check_range("image_cfg", self.image_cfg, 0)
         check_range("steps", self.steps, 1)
         check_range("image_size", self.image_size, 1)
 

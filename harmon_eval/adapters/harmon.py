@@ -200,17 +200,26 @@ class HarmonResponder(Responder):
         return self._fitting_edits.run(self._edit, requests)
 
     def _edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
-        for count in (len(request.images) for request in requests):
-            if count != 1:
-                raise Unscorable(f"{self.name} edits one image, not {count}")
-        opened = {r.images[0]: read_picture(r.images[0]) for r in requests}
-        return self.pipeline.edit(
-            [opened[r.images[0]] for r in requests],
-            [r.instruction for r in requests],
-            [r.seed for r in requests],
-            self.draw_settings,
-            self._passes,
+        """UniPic-1 takes one source; a request with several does not spoil the others."""
+        able = [r for r in requests if len(r.images) == 1]
+        opened = {r.images[0]: read_picture(r.images[0]) for r in able}
+        made = iter(
+            self.pipeline.edit(
+                [opened[r.images[0]] for r in able],
+                [r.instruction for r in able],
+                [r.seed for r in able],
+                self.draw_settings,
+                self._passes,
+            )
+            if able
+            else ()
         )
+        return [
+            next(made)
+            if len(r.images) == 1
+            else Unscorable(f"{self.name} edits one image, not {len(r.images)}")
+            for r in requests
+        ]
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         return self._fitting.run(self._ask, requests)

@@ -51,3 +51,19 @@ def check_one(files: Sequence[Path]) -> None:
         # A file system that ignores case shows one file under two names.
         if file != files[0] and not (file.exists() and file.samefile(files[0])):
             raise UserError(f"{files[0]} and {file.name} are one picture twice: remove one")
+
+
+def whole_set(folder: Path) -> Path | None:
+    """The folder ``fullset``: this one, below it, or below the one folder (a model's) that has it.
+
+    None where there is none. Raises UserError where there are several models."""
+    if folder.name == "fullset":
+        return folder
+    places = [folder / "fullset"] if (folder / "fullset").is_dir() else []
+    places = places or sorted(place for place in folder.glob("*/fullset") if place.is_dir())
+    if len(places) > 1:
+        raise UserError(
+            f"{folder} holds the results of several models: give the folder of one, such as "
+            f"{places[0].parent}"
+        )
+    return places[0] if places else None

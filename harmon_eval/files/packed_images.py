@@ -18,7 +18,8 @@ BATCH = 64  # rows in memory at a time
 def read_rows(
     files: Sequence[Path], texts: Sequence[str], images: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Rows of Parquet files: the columns ``texts`` as they are, ``images`` as files (None: empty).
+    """Rows of Parquet files: the columns ``texts`` as they are, ``images`` as files (None: empty; a
+    tuple of files where the cell is a list).
 
     Images are unpacked once, under the digest of their bytes. ``optional`` columns may be missing
     and are None then. Raises UserError for a file that cannot be read or lacks a column."""
@@ -31,7 +32,7 @@ def read_rows(
         index = json.loads((folder / INDEX).read_text())
         named = [name for name in texts if name in known]
         for row, names in zip(_rows(file, named), index, strict=True):
-            found = {k: folder / v if v else None for k, v in zip(pictures, names, strict=True)}
+            found = {k: _placed(folder, v) for k, v in zip(pictures, names, strict=True)}
             yield {**dict.fromkeys((*texts, *images)), **row, **found}
 
 
@@ -65,15 +66,30 @@ def _unpacked(file: Path, columns: Sequence[str]) -> Path:
         for row in _rows(file, columns):
             names = []
             for column in columns:
-                data = _bytes(row[column])
-                names.append(f"{sha256_of(data)[:32]}.png" if data else "")
-                if data:
-                    (folder / names[-1]).write_bytes(data)
+                cell = row[column]
+                several = isinstance(cell, list)
+                own = [_written(folder, one) for one in (cell if several else [cell])]
+                names.append(own if several else own[0])
             index.append(names)
         (folder / INDEX).write_text(json.dumps(index))
 
     key = sha256_of(file)[:32] + "-" + sha256_of(" ".join(columns))[:8]
     return made_once(cache_folder() / "tables" / key, make)
+
+
+def _written(folder: Path, cell: Any) -> str:
+    """The name of the file with a cell's image; empty without one."""
+    if not (data := _bytes(cell)):
+        return ""
+    name = f"{sha256_of(data)[:32]}.png"
+    (folder / name).write_bytes(data)
+    return name
+
+
+def _placed(folder: Path, name: str | list[str]) -> Any:
+    if isinstance(name, list):
+        return tuple(_placed(folder, one) for one in name)
+    return folder / name if name else None
 
 
 def _bytes(cell: Any) -> bytes:

@@ -111,7 +111,10 @@ class Source:
     instruction is "Edit this image.". A reconstruction is asked for by one of ``questions``.
 
     Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``lettered`` of
-    those with wrong answers offering options; a share ``crowded`` shows three or four objects of
+    those with wrong answers offering options. In a share ``drilled`` of the rows all questions do,
+    and letters are the only answers; half of such rows of text only ask which option a hint is.
+    Of edits, only ``kinds`` are asked for, in turn (none: all, the hardest twice). A share
+    ``crowded`` shows three or four objects of
     different kinds; ``open_pairs`` of the captions of two shapes leave
     their places open, ``full_captions`` of the others name everything; ``split`` is train, seen or
     unseen.
@@ -140,6 +143,8 @@ class Source:
     scenes: int = 40_000
     turns: int = 3
     lettered: float = 0.25
+    drilled: float = 0.0
+    kinds: tuple[str, ...] = ()
     crowded: float = 0.0
     full_captions: float = 0.5
     open_pairs: float = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -29,12 +31,20 @@ SPLITS: dict[str, tuple[int, bool]] = {
 EDITS = (*edits.KINDS, "move", "resize", "replace", "hybrid")
 
 
-def split_edit(seed: int, split: str, index: int) -> MiniEdit:
-    """Edit ``index`` of a split, which shows held-out combinations as ``split_scene`` does."""
+def split_edit(seed: int, split: str, index: int, kinds: Sequence[str] = ()) -> MiniEdit:
+    """Edit ``index`` of a split, which shows held-out combinations as ``split_scene`` does.
+
+    ``kinds`` come in turn (none: EDITS). Raises RecipeError for an unknown one."""
     _, unseen = _split(split)
     stream = EDIT_STREAM if split == "train" else HELD_OUT_EDIT_STREAM
     rng = np.random.default_rng((seed, stream, index))
-    return edits.sample_edit(rng, EDITS[index % len(EDITS)], unseen=unseen)
+    if unknown := set(kinds) - set(edits.KINDS):
+        known = ", ".join(edits.KINDS)
+        raise RecipeError(f"kinds must be some of {known}, not {sorted(unknown)[0]!r}")
+    turn = kinds or EDITS
+    # Other kinds than usual are edits of their own, not the same scenes again.
+    rng = np.random.default_rng((seed, stream, index, len(kinds))) if kinds else rng
+    return edits.sample_edit(rng, turn[index % len(turn)], unseen=unseen)
 
 
 def _split(name: str) -> tuple[int, bool]:
@@ -91,10 +101,9 @@ class SceneRows:
     def row(self, index: int, rng: np.random.Generator) -> Row:
         source = self.source
         if source.task == "text":
-            scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
-            return Row(turns=tuple(questions.told(scene, rng, source.turns, source.lettered)))
+            return Row(turns=tuple(self._text(index, rng)))
         if source.task == "edit":
-            edit = split_edit(self.seed, source.split, index)
+            edit = split_edit(self.seed, source.split, index, source.kinds)
             return Row(
                 instructions.word(edit.demands, rng),  # other words every time
                 picture=lambda: Image.fromarray(scenes.render(edit.target)),
@@ -106,8 +115,19 @@ class SceneRows:
         if source.task == "text2image":
             caption = language.caption(scene, rng, source.full_captions, source.open_pairs)
             return Row(caption, picture=lambda: self.picture(index))
-        turns = questions.questions(scene, rng, source.turns, lettered=source.lettered)
+        if source.drilled > 0 and rng.random() < source.drilled:
+            turns = questions.lettered_only(scene, rng, source.turns)
+        else:
+            turns = questions.questions(scene, rng, source.turns, lettered=source.lettered)
         return Row(turns=tuple(turns), picture=lambda: self.picture(index))
+
+    def _text(self, index: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+        source = self.source
+        drilled = source.drilled > 0 and rng.random() < source.drilled
+        if drilled and rng.random() < 0.5:
+            return questions.matched(rng, source.turns)
+        scene = split_scene(self.seed, "told" if source.split == "train" else "unseen", index)
+        return questions.told(scene, rng, source.turns, source.lettered, drilled)
 
     def picture(self, index: int) -> Image.Image:
         source = self.source

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import Answer, Drawn, Source, UserError
-from harmon_eval.files.found import pictures
+from harmon_eval.files.found import pictures, whole_set
 from harmon_eval.files.packed_images import read_rows
 from harmon_eval.files.packed_questions import find_files
 
@@ -71,17 +71,8 @@ def read_images(folder: Path) -> list[Drawn] | None:
 
     ``KEY_1.png`` is the second sample with a key. None for any other folder. Raises UserError
     where there are several models."""
-    places = [folder] if folder.name == "fullset" else [folder / "fullset"]
-    if not places[0].is_dir():
-        places = sorted(folder.glob("*/fullset"))
-    if not places:
-        return None
-    if len(places) > 1:
-        raise UserError(
-            f"{folder} holds the results of several models: give the folder of one, such as "
-            f"{places[0].parent}"
-        )
-    return list(_named(places[0])) or None
+    place = whole_set(folder)
+    return (list(_named(place)) or None) if place else None
 
 
 def _named(place: Path) -> Iterator[Drawn]:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Ask, Row, UserError
+from harmon_eval.core import Ask, Row
 from harmon_eval.files.images import size_of
 from harmon_eval.files.judged_images import as_jpeg
-from harmon_eval.files.question_files import read_text
 from harmon_eval.replies.viescore import Unread, fate
-from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.gedit.files import GROUPS
 
 MAX_TOKENS = 1400
@@ -27,34 +24,7 @@ PLACEHOLDER = "<instruction>"
 SCORES = ("SC", "PQ", "O")
 
 
-@dataclass(frozen=True)
-class Rubric:
-    """What the judge is told. ``kind`` is "ours", or "given" for the user's files."""
-
-    semantic: str
-    quality: str
-    kind: str
-
-    @property
-    def digest(self) -> str:
-        return sha256_of(f"{self.semantic}\0{self.quality}")[:12]
-
-
-def read_rubric(folder: Path) -> Rubric:
-    """``rubric_semantic.txt`` and ``rubric_quality.txt`` of the data folder, or our own wording.
-
-    Raises UserError where one of the two is missing, or the first lacks its placeholder."""
-    files = [folder / f"rubric_{part}.txt" for part in ("semantic", "quality")]
-    there = [file for file in files if file.is_file()]
-    if len(there) == 1:
-        (lacking,) = set(files) - set(there)
-        raise UserError(f"{lacking} is missing: put it beside {there[0].name}, or take that away")
-    if not there:
-        files = [Path(__file__).with_name(f"{part}.txt") for part in ("semantic", "quality")]
-    semantic, quality = (read_text(file).strip() for file in files)
-    if PLACEHOLDER not in semantic:
-        raise UserError(f"{files[0]} lacks {PLACEHOLDER}: the judge could not see the instruction")
-    return Rubric(semantic, quality, "given" if there else "ours")
+RUBRICS = {"semantic": PLACEHOLDER, "quality": ""}
 
 
 def asks(target: Row, source: Path, result: Path | None) -> list[Ask]:

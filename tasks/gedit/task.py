@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -26,6 +27,7 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.instruments.editing import label_of
+from harmon_eval.instruments.rubrics import read_rubric
 from harmon_eval.metrics.rows import Mask, both, having
 from harmon_eval.metrics.shares import Share, mean_over, share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
@@ -37,7 +39,7 @@ VARIANTS = {"": ("en",), "en": ("en",), "cn": ("cn",), "full": ("en", "cn")}
 def samples(data: Data, languages: Sequence[str]) -> Iterator[Sample]:
     """Raises UserError for files with a flaw, or without instructions in these languages."""
     folder = data.folder
-    rubric, found = rules.read_rubric(folder), 0
+    rubric, found = read_rubric(folder, Path(__file__).parent, rules.RUBRICS), 0
     for row in files.read_table(folder):
         language, group, key = row["instruction_language"], row["task_type"], row["key"]
         if language not in languages:
@@ -48,8 +50,8 @@ def samples(data: Data, languages: Sequence[str]) -> Iterator[Sample]:
             **{"task_type": group, "key": key, "occurrence": row["occurrence"]},
             **{"language": language, "instruction": row["instruction"]},
             "intersection": bool(row["Intersection_exist"]),
-            **{"semantic": rubric.semantic, "quality": rubric.quality},
-            **{"rubric": rubric.digest, "rubric_kind": rubric.kind},
+            **rubric.texts,
+            **{"rubric": rubric.digest(), "rubric_kind": rubric.kind},
             "floors": floors(folder, name, row["input_image"]),
         }
         request = Edit((row["input_image"],), row["instruction"], language)

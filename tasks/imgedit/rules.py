@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harmon_eval.core import UserError
 from harmon_eval.files.question_files import read_text
+from harmon_eval.instruments.rubrics import Rubric
 from harmon_eval.replies.numbers import labelled
-from harmon_eval.store.digests import sha256_of
 
 LOW, HIGH = 1, 5
 MAX_TOKENS = 2048  # the original sets no limit
@@ -141,20 +141,6 @@ def type_means(scores: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 # -- rubrics -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Rubric:
-    """``kind`` is "ours", or "given" for the user's files."""
-
-    texts: Mapping[str, str]
-    kind: str
-
-    def digest(self, name: str) -> str:
-        return sha256_of(self.texts[name])[:12]
-
-    def filled(self, name: str, instruction: str) -> str:
-        return self.texts[name].replace(PLACEHOLDER, instruction)
 
 
 def read_rubric(folder: Path, names: Iterable[str]) -> Rubric:

@@ -57,9 +57,9 @@ def samples(data: Data, name: str) -> Iterator[Sample]:
         own = f"{item.key}/turn{item.turn}" if item.turn else item.key
         target = {
             **{"edit_type": item.kind, "instruction": item.prompt, "turn": item.turn},
-            "question": rubric.filled(which, item.prompt),
+            "question": rubric.filled(which, {rules.PLACEHOLDER: item.prompt}),
             "labels": rules.TYPES[which].labels if which in rules.TYPES else ("Score",),
-            **{"rubric": rubric.digest(which), "rubric_kind": rubric.kind},
+            **{"rubric": rubric.digest((which,)), "rubric_kind": rubric.kind},
             "data_file": digest[:12],
             "floors": {} if item.turn else floors(folder, floor_id, item.source),
         }

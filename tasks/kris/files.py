@@ -14,11 +14,15 @@ from harmon_eval.core import Answer, Drawn, UserError
 from harmon_eval.files.drawn import inside
 from harmon_eval.files.found import pictures
 from harmon_eval.files.question_files import read_text
-from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.kris.rules import GROUP_OF, SCORES, WITH_KNOWLEDGE
 
 PATTERNS = ("KRIS_Bench/*/annotation.json", "*/annotation.json")
-RUBRICS = ("consistency", "quality", "instruction", "knowledge")
+RUBRICS = {
+    "consistency": "{instruction}",
+    "quality": "",
+    "instruction": "{instruction}",
+    "knowledge": "{instruction}",
+}
 
 
 @dataclass(frozen=True)
@@ -63,37 +67,6 @@ def _source(folder: Path, name: object, where: str) -> Path:
     if not isinstance(name, str) or not file.is_file():
         raise UserError(f"{where}: the source image {name!r} is missing: put it beside the file")
     return inside(folder, file)
-
-
-@dataclass(frozen=True)
-class Rubric:
-    """``kind`` is "ours", or "given" for the user's files."""
-
-    texts: Mapping[str, str]
-    kind: str
-
-    @property
-    def digest(self) -> str:
-        return sha256_of("\0".join(self.texts[name] for name in RUBRICS))[:12]
-
-    def filled(self, name: str, item: Item) -> str:
-        text = self.texts[name].replace("{explanation}", item.explanation)
-        return text.replace("{instruction}", item.instruction)
-
-
-def read_rubric(folder: Path) -> Rubric:
-    """``rubric_consistency.txt`` and three more in the data folder, all or none; else ours."""
-    own = {name: folder / f"rubric_{name}.txt" for name in RUBRICS}
-    lacking = [file for file in own.values() if not file.is_file()]
-    if lacking and len(lacking) < len(own):
-        raise UserError(f"{lacking[0]} is missing: give all of {', '.join(RUBRICS)}, or none")
-    here = Path(__file__).parent
-    files = {name: here / f"rubric_{name}.txt" for name in RUBRICS} if lacking else own
-    texts = {name: read_text(file).strip() for name, file in files.items()}
-    for name in ("consistency", "instruction", "knowledge"):
-        if "{instruction}" not in texts[name]:
-            raise UserError(f"{files[name]} lacks {{instruction}}: the judge could not see it")
-    return Rubric(texts, "ours" if lacking else "given")
 
 
 # -- results -------------------------------------------------------------------------------------

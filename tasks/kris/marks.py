@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Unscorable
-from harmon_eval.instruments.editing import unscored
+from harmon_eval.instruments.editing import Verdicts, mark_aspects, unscored
 from harmon_eval.tasks.kris import rules
 
 
@@ -30,44 +29,28 @@ def judged(sample: Sample, image: Path | None) -> list[Ask]:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """One row a result; floors are judged in the same way where the data hold their images."""
-    judge = instruments["judge"]
-    images = [
-        (answer.sample, name, image)
-        for answer in answers
-        for name, image in {"": answer.image, **answer.sample.target["floors"]}.items()
-    ]
-    by_names: dict[tuple[str, ...], list[tuple[tuple[str, str], Ask]]] = {}
-    for sample, floor, image in images:
-        for names, ask in asked(sample, image).items():
-            by_names.setdefault(names, []).append(((sample.id, floor), ask))
-    said: dict[tuple[str, str], dict[tuple[str, ...], Any]] = {}
-    for names, own in by_names.items():
-        found = judge.verdicts([ask for _, ask in own], partial(rules.parse, names=names))
-        for (key, _), verdict in zip(own, found, strict=True):
-            said.setdefault(key, {})[names] = verdict
-    rows = []
-    for answer in answers:
-        row = _row(answer.sample, said[answer.sample.id, ""], judge.name)
-        for name in answer.sample.target["floors"]:
-            for column, value in _scores(said[answer.sample.id, name]).items():
-                row[f"{name}:{column}"] = value
-        rows.append(row)
-    return rows
+    return mark_aspects(
+        instruments["judge"], answers, asked, lambda sample, names: _reader(names), _row, _scores
+    )
 
 
-def _row(sample: Sample, verdicts: Mapping[tuple[str, ...], Any], judge: str) -> Row:
+@cache
+def _reader(names: tuple[str, ...]) -> Callable[[str], dict[str, int] | None]:
+    return partial(rules.parse, names=names)
+
+
+def _row(sample: Sample, verdicts: Verdicts, judge: str) -> Row:
     told = {**about(sample), "judge": judge, "rubric": sample.target["rubric"]}
     for verdict in verdicts.values():
         if isinstance(verdict, Unscorable):
             return {**told, **unscored(verdict, lambda reply: "may take any digit of it")}
     replies = {f"{names[-1]}_reply": verdict.reply for names, verdict in verdicts.items()}
-    return {**told, **_scores(verdicts), **replies}
+    return {**told, **_scores(sample, verdicts), **replies}
 
 
-def _scores(verdicts: Mapping[tuple[str, ...], Any]) -> dict[str, float]:
+def _scores(sample: Sample, verdicts: Verdicts) -> Row:
     """By name; NaN for knowledge where it is not judged, and for what has no verdict."""
-    found = dict.fromkeys(rules.SCORES, float("nan"))
+    found: Row = dict.fromkeys(rules.SCORES, float("nan"))
     for verdict in verdicts.values():
         if not isinstance(verdict, Unscorable):
             found |= {name: float(value) for name, value in verdict.value.items()}

@@ -9,6 +9,7 @@ more; the headline is the mean over all scores, beside it Factual, Conceptual an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from harmon_eval.core import (
     Task,
 )
 from harmon_eval.instruments.editing import label_of
+from harmon_eval.instruments.rubrics import read_rubric
 from harmon_eval.metrics.rows import having
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.kris import files, marks, mini, rules
@@ -32,15 +34,16 @@ from harmon_eval.tasks.kris import files, marks, mini, rules
 def samples(data: Data) -> Iterator[Sample]:
     """Raises UserError for files with a flaw."""
     folder = data.folder
-    rubric = files.read_rubric(folder)
+    rubric = read_rubric(folder, Path(__file__).parent, files.RUBRICS)
     for item in files.read_items(folder):
         name, group = f"{item.category}/{item.key}", rules.GROUP_OF[item.category]
         last = "knowledge" if item.category in rules.WITH_KNOWLEDGE else "instruction"
+        texts = {"{instruction}": item.instruction, "{explanation}": item.explanation}
         target = {
             **{"category": item.category, "kris_group": group, "kind": rules.KIND_OF[group]},
             **{"instruction_text": item.instruction, "last": last},
-            "questions": {n: rubric.filled(n, item) for n in ("consistency", "quality", last)},
-            **{"rubric": rubric.digest, "rubric_kind": rubric.kind},
+            "questions": {n: rubric.filled(n, texts) for n in ("consistency", "quality", last)},
+            **{"rubric": rubric.digest(), "rubric_kind": rubric.kind},
             "floors": floors(folder, name, item.sources[0]),
         }
         yield Sample(name, Edit(item.sources, item.instruction), target, name, item.category)

@@ -12,11 +12,16 @@ from harmon_eval.core import Answer, Drawn, UserError
 from harmon_eval.files.drawn import inside
 from harmon_eval.files.found import pictures
 from harmon_eval.files.question_files import read_text
-from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.rise.rules import CATEGORIES
 
 PATTERNS = ("datav2_total*.json", "data_total*.json")
-RUBRICS = ("consistency", "reasoning", "plausibility", "logical_consistency", "logical_reasoning")
+RUBRICS = {
+    "consistency": "{instruct}",
+    "reasoning": "{instruct}",
+    "plausibility": "",
+    "logical_consistency": "{instruct}",
+    "logical_reasoning": "{instruct}",
+}
 
 
 @dataclass(frozen=True)
@@ -78,37 +83,6 @@ def _image(folder: Path, name: object, where: str) -> Path:
     if not isinstance(name, str) or not file.is_file():
         raise UserError(f"{where}: the image {name!r} is missing: put it beside the list")
     return inside(folder, file)
-
-
-@dataclass(frozen=True)
-class Rubric:
-    """``kind`` is "ours", or "given" for the user's files."""
-
-    texts: Mapping[str, str]
-    kind: str
-
-    @property
-    def digest(self) -> str:
-        return sha256_of("\0".join(self.texts[name] for name in RUBRICS))[:12]
-
-    def filled(self, name: str, item: Item) -> str:
-        text = self.texts[name].replace("{reference}", item.reference)
-        return text.replace("{instruct}", item.instruction)
-
-
-def read_rubric(folder: Path) -> Rubric:
-    """``rubric_consistency.txt`` and four more in the data folder, all or none; else ours."""
-    own = {name: folder / f"rubric_{name}.txt" for name in RUBRICS}
-    lacking = [file for file in own.values() if not file.is_file()]
-    if lacking and len(lacking) < len(own):
-        raise UserError(f"{lacking[0]} is missing: give all of {', '.join(RUBRICS)}, or none")
-    here = Path(__file__).parent
-    files = {name: here / f"rubric_{name}.txt" for name in RUBRICS} if lacking else own
-    texts = {name: read_text(file).strip() for name, file in files.items()}
-    for name, text in texts.items():
-        if name != "plausibility" and "{instruct}" not in text:
-            raise UserError(f"{files[name]} lacks {{instruct}}: the judge could not see it")
-    return Rubric(texts, "ours" if lacking else "given")
 
 
 def read_images(folder: Path) -> list[Drawn] | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from harmon_eval.core import Answer, Ask, Instruments, Row, Sample, Unscorable
-from harmon_eval.instruments.editing import unscored
+from harmon_eval.instruments.editing import Verdicts, mark_aspects, unscored
 from harmon_eval.replies import final_score
 from harmon_eval.tasks.rise import rules
 
@@ -40,39 +39,25 @@ def judged(sample: Sample, image: Path | None) -> list[Ask]:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """One row a result; floors are judged in the same way where the data hold their images."""
-    judge = instruments["judge"]
-    requests: dict[Any, list[tuple[tuple[str, str, str], Ask]]] = {parse: [], parse_logical: []}
-    for answer in answers:
-        sample = answer.sample
-        read = parse_logical if sample.target["category"] == rules.LOGICAL else parse
-        for name, image in {"": answer.image, **sample.target["floors"]}.items():
-            for aspect, ask in asked(sample, image).items():
-                requests[read].append(((sample.id, name, aspect), ask))
-    said: dict[tuple[str, str], dict[str, Any]] = {}
-    for read, own in requests.items():
-        found = judge.verdicts([ask for _, ask in own], read) if own else []
-        for ((key, name, aspect), _), verdict in zip(own, found, strict=True):
-            said.setdefault((key, name), {})[aspect] = verdict
-    rows = []
-    for answer in answers:
-        row = _row(answer.sample, said[answer.sample.id, ""], judge.name)
-        for name in answer.sample.target["floors"]:
-            verdicts = said[answer.sample.id, name]
-            if not any(isinstance(verdict, Unscorable) for verdict in verdicts.values()):
-                scores = _scores(answer.sample, {a: v.value for a, v in verdicts.items()})
-                row |= {f"{name}:{column}": value for column, value in scores.items()}
-        rows.append(row)
-    return rows
+    def reader(sample: Sample, aspect: str) -> Callable[[str], int | None]:
+        return parse_logical if sample.target["category"] == rules.LOGICAL else parse
+
+    return mark_aspects(instruments["judge"], answers, asked, reader, _row, _floor)
 
 
-def _row(sample: Sample, verdicts: Mapping[str, Any], judge: str) -> Row:
+def _row(sample: Sample, verdicts: Verdicts, judge: str) -> Row:
     told = {**about(sample), "judge": judge, "rubric": sample.target["rubric"]}
     for verdict in verdicts.values():
         if isinstance(verdict, Unscorable):
             return {**told, **unscored(verdict, lambda reply: "leaves the edit out")}
     replies = {f"{aspect}_reply": verdict.reply for aspect, verdict in verdicts.items()}
     return {**told, **_scores(sample, {a: v.value for a, v in verdicts.items()}), **replies}
+
+
+def _floor(sample: Sample, verdicts: Verdicts) -> Row:
+    if any(isinstance(verdict, Unscorable) for verdict in verdicts.values()):
+        return {}
+    return _scores(sample, {aspect: v.value for aspect, v in verdicts.items()})
 
 
 def _scores(sample: Sample, values: Mapping[str, float]) -> Row:

@@ -8,11 +8,13 @@ scores everywhere; ``score`` is their weighted mean in points.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 
 from harmon_eval.core import About, Data, Edit, Metric, Sample, Source, Task
 from harmon_eval.instruments.editing import label_of
+from harmon_eval.instruments.rubrics import read_rubric
 from harmon_eval.metrics.rows import having, known
 from harmon_eval.metrics.shares import share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
@@ -22,18 +24,19 @@ from harmon_eval.tasks.rise import files, marks, mini, rules
 def samples(data: Data) -> Iterator[Sample]:
     """Raises UserError for files with a flaw."""
     folder = data.folder
-    rubric = files.read_rubric(folder)
+    rubric = read_rubric(folder, Path(__file__).parent, files.RUBRICS)
     for item in files.read_items(folder):
         name = f"{item.category}/{item.key}"
         logical = "logical_" if item.category == rules.LOGICAL else ""
+        texts = {"{instruct}": item.instruction, "{reference}": item.reference}
         target = {
             **{"category": item.category, "subtask": item.subtask},
             **{"instruction": item.instruction, "before": item.before, "shown": item.shown},
             "questions": {
-                aspect: rubric.filled(logical + aspect, item)
+                aspect: rubric.filled(logical + aspect, texts)
                 for aspect in rules.judged_aspects(item.category, item.consistency_free)
             },
-            **{"rubric": rubric.digest, "rubric_kind": rubric.kind},
+            **{"rubric": rubric.digest(), "rubric_kind": rubric.kind},
             "floors": floors(folder, name, item.source),
         }
         request = Edit((item.source,), item.instruction)

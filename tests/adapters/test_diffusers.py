@@ -149,3 +149,37 @@ def test_an_image_to_image_pipeline_edits_by_source_instruction_and_seed(
     np.testing.assert_array_equal(np.asarray(model.edit(edits[:1])[0]), found[0])
     (several,) = model.edit([Edit((red, blue), "join")])
     assert isinstance(several, Unscorable) and "one source image, not 2" in str(several)
+
+
+def test_instruct_pix2pix_follows_both_of_its_scales(pipeline_folder: Path, tmp_path: Path) -> None:
+    """Its network reads the source beside the noise, and the second scale pulls towards it."""
+    import torch
+    from diffusers import StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
+    from PIL import Image
+
+    parts = opened(pipeline_folder).pipeline.components
+    torch.manual_seed(0)
+    config = {**parts["unet"].config, "in_channels": 8}
+    unet = UNet2DConditionModel.from_config(config)
+    pipeline = StableDiffusionInstructPix2PixPipeline(**{**parts, "unet": unet})
+    pipeline.save_pretrained(tmp_path / "pix2pix")
+    source = tmp_path / "source.png"
+    Image.new("RGB", (16, 16), "red").save(source)
+    edit = Edit((source,), "make it blue", seed=3)
+
+    def made(**given: float) -> tuple[DiffusersResponder, bytes]:
+        chosen = {"device": "cpu", "steps": 2, **given}
+        model = registry.model(f"diffusers:{tmp_path / 'pix2pix'}", chosen)
+        assert isinstance(model, DiffusersResponder)
+        (image,) = model.edit([edit])
+        assert isinstance(image, Image.Image) and image.size == (16, 16)
+        return model, image.tobytes()
+
+    plain, result = made()
+    assert plain.can("edit") and not plain.can("draw")
+    assert plain.settings["image_guidance_scale"] == 1.5
+    closer, other = made(image_cfg=3.0)
+    assert closer.settings["image_guidance_scale"] == 3.0
+    assert result == made()[1] != other
+    with pytest.raises(UserError, match="takes no image_guidance_scale: leave out image_cfg"):
+        opened(pipeline_folder, image_cfg=2.0)

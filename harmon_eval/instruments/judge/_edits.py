@@ -9,25 +9,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from harmon_eval.suites.mini.edit_judge import CLEAR, COUNTS, NotJudged, judge_edit, see
+from harmon_eval.suites.mini.references import judge_references
 
 BEYOND = "That is beyond my rules."
 _INSTRUCTION = re.compile(r"^Editing instruction: (.+)$", re.MULTILINE)
 _LABEL = re.compile(r"^([A-Z][^:\n]{2,60}): <1-5>$", re.MULTILINE)
 _ONE = "Score"  # the label of a rubric with one score, which is at most 3 if anything else changed
 _ASPECT = re.compile(r"^Aspect: (consistency|reasoning|plausibility)$", re.MULTILINE)
+_REFERENCE = re.compile(r"^Aspect: (following|subjects)$", re.MULTILINE)
 _KEYS = re.compile(r'"(\w+_score)": <1-5>')
 
 
 def is_about_edits(text: str) -> bool:
     """Whether a request is one that ``reply`` answers."""
-    return '{"score": [' in text or bool(_LABEL.search(text) or _KEYS.search(text))
+    if _REFERENCE.search(text) or '{"score": [' in text:
+        return True
+    return bool(_LABEL.search(text) or _KEYS.search(text))
 
 
 def reply(text: str, images: Sequence[np.ndarray]) -> str:
-    """The reply about a result (H, W, 3) uint8, or about a source and its result.
+    """The reply about a result (H, W, 3) uint8, or about its sources and it.
 
     VIEScore's object where the request shows one, KRIS-Bench's keys, or ImgEdit's lines."""
     keys = _KEYS.findall(text)
+    if reference := _REFERENCE.findall(text):
+        return _of_references(text, images, reference == ["following"])
     if len(images) == 1:
         points = _quality(images[0])
         if keys:
@@ -61,6 +67,19 @@ def reply(text: str, images: Sequence[np.ndarray]) -> str:
         followed, kept = (round(1 + 0.4 * value) for value in semantic)
         return _object(keys, [kept if key.startswith("consistency") else followed for key in keys])
     return json.dumps({"score": semantic, "reasoning": "facts demanded, facts kept"})
+
+
+def _of_references(text: str, images: Sequence[np.ndarray], following: bool) -> str:
+    """About several sources and a result: the instruction followed, or the objects alike."""
+    told = _INSTRUCTION.findall(text)
+    if len(images) < 2 or not told:
+        return BEYOND
+    try:
+        followed, alike = judge_references(images[:-1], images[-1], told[-1])
+    except NotJudged as error:
+        return f"{BEYOND} {error}"
+    score = round(followed if following else alike, 2)
+    return json.dumps({"score": score, "reasoning": "objects, places and colours"})
 
 
 def _object(keys: Sequence[str], scores: Sequence[int]) -> str:

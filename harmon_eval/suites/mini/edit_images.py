@@ -35,16 +35,17 @@ def drawn_anew(edit: MiniEdit, rng: np.random.Generator) -> Scene:
 
 def write_floor(folder: Path, sample_id: str, edit: MiniEdit, rng: np.random.Generator) -> None:
     """Store what a model that ignores the source gives for a sample, below ``floors/``."""
-    file = _ignored(folder, sample_id)
+    file = ignored(folder, sample_id)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(png(drawn_anew(edit, rng)))
 
 
 def floors(folder: Path, sample_id: str, source: Path) -> dict[str, Path]:
     """Images of trivial models for a sample by name; none in a folder without ``floors/``."""
-    file = _ignored(folder, sample_id)
+    file = ignored(folder, sample_id)
     return {COPY: source, IGNORED: file} if file.is_file() else {}
 
 
-def _ignored(folder: Path, sample_id: str) -> Path:
+def ignored(folder: Path, sample_id: str) -> Path:
+    """Where the image for a sample lies that a model gives which ignores the source."""
     return folder / "floors" / IGNORED / f"{sample_id}.png"

@@ -188,6 +188,13 @@ def _match(old: Sequence[Found], new: Sequence[Found]) -> tuple[list[bool], list
     return kept, left
 
 
+def background_change(
+    source: np.ndarray, result: np.ndarray, seen: Sequence[Found], drawn: Sequence[Found]
+) -> float:
+    """Mean absolute difference in levels outside all objects of both images (H, W, 3) uint8."""
+    return _Change(source, result, seen, drawn).mae
+
+
 class _Change:
     """What happened to the background between two images, outside all objects of both."""
 

@@ -212,6 +212,8 @@ MAKERS: dict[Maker, float] = {
     count_holds: 0.06,
     color_holds: 0.06,
 }
+CHOICES: tuple[Maker, ...] = (color, shape, count, beside, place)  # answers with alternatives
+COLORED = [article(f"{color} {shape}") for color in COLORS for shape in SHAPES]
 ABOUT_PLACES: tuple[Maker, ...] = (relation, beside, place)
 
 
@@ -223,9 +225,15 @@ def multiple_choice(
     wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), number - 1, replace=False)]
     right = int(rng.integers(number))
     options = [*wrong[:right], question.answer, *wrong[right:]]
+    return _listed(question.text, LETTERS[:number], options, right, parentheses)
+
+
+def _listed(
+    text: str, letters: Sequence[str], options: Sequence[str], right: int, parentheses: bool
+) -> tuple[str, str]:
     mark = "({})" if parentheses else "{}."
-    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(LETTERS, options, strict=False)]
-    return "\n".join([question.text, *lines, LETTER_ANSWER]), LETTERS[right]
+    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(letters, options, strict=True)]
+    return "\n".join([text, *lines, LETTER_ANSWER]), letters[right]
 
 
 def phrased(
@@ -266,17 +274,58 @@ def questions(
     return turns[:number]
 
 
+def lettered_only(
+    scene: Scene, rng: np.random.Generator, number: int = 3, without: Sequence[Maker] = ()
+) -> list[tuple[str, str]]:
+    """``number`` turns about the scene, all multiple choice, as MMBench asks: a letter is the only
+    answer, and no turn before gives it away in words."""
+    makers = [maker for maker in CHOICES if maker not in without]
+    weights = np.array([MAKERS[maker] for maker in makers])
+    turns: list[tuple[str, str]] = []
+    while len(turns) < number:
+        question = makers[rng.choice(len(makers), p=weights / weights.sum())](scene, rng)
+        if question and len(question.wrong) >= 3:
+            turns.append(multiple_choice(question, rng, parentheses=bool(rng.random() < 0.25)))
+    return turns
+
+
+def matched(rng: np.random.Generator, number: int = 3) -> list[tuple[str, str]]:
+    """``number`` turns that need neither scene nor image: a hint is one of two to four options, and
+    the answer is its letter. Half of them list any letters in any order, so that a place in the
+    list does not give the letter away."""
+    turns = []
+    for _ in range(number):
+        words = _pick((list(COLORS), list(SHAPES), list(NUMBERS), COLORED), rng)
+        count = int(rng.integers(2, 5))
+        options = [words[i] for i in rng.permutation(len(words))[:count]]
+        letters = [LETTERS[i] for i in rng.permutation(4)[:count]]
+        if rng.random() < 0.5:
+            letters = list(LETTERS[:count])
+        right = int(rng.integers(count))
+        turns.append(
+            _listed(f"Hint: {options[right]}", letters, options, right, rng.random() < 0.25)
+        )
+    return turns
+
+
 def told(
-    scene: Scene, rng: np.random.Generator, number: int = 3, lettered: float = 0.25
+    scene: Scene,
+    rng: np.random.Generator,
+    number: int = 3,
+    lettered: float = 0.25,
+    drilled: bool = False,
 ) -> list[tuple[str, str]]:
     """Turns that need no image: words describe the scene, as a prompt or before a question.
 
-    The questions ask only about what the words say."""
+    The questions ask only about what the words say. ``drilled``: only multiple choice."""
     caption = full_caption(scene, rng)
     kinds = {(item.shape, item.color) for item in scene.items}
     ordered = len(kinds) == 1 or any(relation in caption for relation in RELATIONS)
     hidden: tuple[Maker, ...] = () if any(r in caption for r in RELATIONS) else ABOUT_PLACES
     without = hidden if ordered else (*hidden, describe)
+    if drilled:
+        (first, answer), *turns = lettered_only(scene, rng, number, without)
+        return [(f"{caption}\n{first}", answer), *turns]
     turns = questions(scene, rng, number, without, lettered)
     if ordered and rng.random() < 0.4:
         return [(f"Generate an image: {caption}", description(scene)), *turns[1:]]
