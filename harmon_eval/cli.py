@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NoReturn
 
 import harmon_eval
+from harmon_eval.commands import _options, _terminal
 from harmon_eval.core import UserError
 
 PROGRAM = "python -m harmon_eval"
@@ -32,6 +35,7 @@ COMMANDS = {
     "plan": "compute how many samples are needed to see a difference",
     "track": "evaluate each new checkpoint of a training run and gate it",
     "report": "write one HTML file about a run: scores, plots, images, replies, provenance",
+    "completion": "print what completes commands and options in your shell",
 }
 WORKING = ("run", "mark", "track", "probe")  # that have workers
 EPILOG = (
@@ -53,8 +57,40 @@ exit codes of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 )
 
 
-def run_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """Errors in one line that names the option, as every other error is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Raises UserError, which for an unknown option says which one is meant."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise UserError(self._unknown(unknown[0].partition("=")[0]))
+        return found
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} is one argument too many (see `{self.prog} --help`)"
+        close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.6)
+        others = [] if close else [name for name in COMMANDS if word in options_of(name)]
+        if close:
+            hint = f"did you mean {close[0]!r}?"
+        elif others:
+            hint = f"it belongs to {', '.join(others)}"
+        else:
+            hint = f"`{self.prog} --help` lists the options"
+        return f"unknown option {word}: {hint}"
+
+
+def options_of(command: str) -> set[str]:
+    """The options of a command, with their dashes."""
+    return {*parser_of(command)._option_string_actions}
+
+
+def run_parser() -> Parser:
+    parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [run] [options]  |  {PROGRAM} COMMAND --help",
         description="Benchmarks for models that both understand and generate images.",
@@ -75,6 +111,23 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
         from harmon_eval.settings import did_you_mean
 
         raise UserError(f"unknown command {command!r}: {did_you_mean(command, COMMANDS)}")
+    parser = parser_of(command)
+    if command in WORKING:
+        rest = _options.with_file(parser, rest)
+    arguments = parser.parse_args(rest)
+    if command in WORKING:
+        arguments.options = _options.chosen(parser, arguments)
+        arguments.printed = _options.as_toml(parser, arguments) if arguments.print_config else ""
+    if arguments.include:
+        from harmon_eval import registry
+
+        for path in arguments.include:
+            registry.include(path)
+    return command, arguments
+
+
+def parser_of(command: str) -> Parser:
+    """The parser of a command with all its options."""
     parser = run_parser() if command == "run" else command_parser(command)
     parser.add_argument(
         "--include",
@@ -86,32 +139,39 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
         "times (docs/new-task.md)",
     )
     _module(command).add_arguments(parser)
-    arguments = parser.parse_args(rest)
-    if arguments.include:
-        from harmon_eval import registry
-
-        for path in arguments.include:
-            registry.include(path)
-    return command, arguments
+    if command in WORKING:
+        _terminal.add_arguments(parser)
+        _options.add_arguments(parser)
+    return parser
 
 
-def command_parser(command: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"{PROGRAM} {command}", description=COMMANDS[command])
+def command_parser(command: str) -> Parser:
+    return Parser(prog=f"{PROGRAM} {command}", description=COMMANDS[command], allow_abbrev=False)
 
 
 def _module(command: str) -> ModuleType:
     return import_module(f"harmon_eval.commands.{command}")
 
 
-def dispatch(command: str, arguments: argparse.Namespace) -> int:
+def dispatch(command: str, arguments: argparse.Namespace, own_process: bool = False) -> int:
+    """``own_process``: somebody waits for what the process says."""
+    if command not in WORKING:
+        return int(_module(command).main(arguments))
+    if arguments.print_config:
+        print(arguments.printed, end="")
+        return 0
     _refuse_launchers(command)
-    return int(_module(command).main(arguments))
+    module = _module(command)
+    if own_process:
+        _terminal.announce(arguments, module.first_words(arguments))
+    with _terminal.speaking(arguments):
+        return int(module.main(arguments))
 
 
 def _refuse_launchers(command: str) -> None:
     """Raises UserError under torchrun and ``accelerate launch``: one process writes a run."""
     world = os.environ.get("WORLD_SIZE", "1")
-    if command in WORKING and world.isdigit() and int(world) > 1:
+    if world.isdigit() and int(world) > 1:
         one_machine = os.environ.get("LOCAL_WORLD_SIZE", world) == world
         instead = f"--workers {world}" if one_machine else "--ray auto"
         raise UserError(
@@ -156,7 +216,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with stopping.listening():
             check_links()
-            return dispatch(*parse(sys.argv[1:] if argv is None else argv))
+            command, arguments = parse(sys.argv[1:] if argv is None else argv)
+            return dispatch(command, arguments, own_process=argv is None)
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt as signal:

@@ -102,7 +102,7 @@ def track(
             with _model_folder(checkpoint, output) as model:
                 outcome = evaluate.run(replace(request, model=str(model.resolve()), output=run))
         except UserError as error:
-            Progress(checkpoint.name).say(f"left for the next time: {error}")
+            Progress(checkpoint.name).warn(f"left for the next time: {error}")
             continue
         new[checkpoint.name] = outcome
     gates = update(output, watch or Watch())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import httpx2
 from harmon_eval.core import UserError
 
 KEY = "OPENAI_API_KEY"
+CONNECTING = 5.0  # seconds that a server may take to accept a connection, when looked for
 
 
 class EndpointError(RuntimeError):
@@ -83,6 +85,17 @@ class Connection:
                 f"{self._proxy or 'a proxy in the environment'} cannot be used ({error}): mend or "
                 "unset the variable"
             ) from None
+
+    def reach(self) -> None:
+        """Raises UserError where nobody listens at the address. No request is sent; what is behind
+        a proxy is not looked for."""
+        if self._proxy:
+            return
+        try:
+            socket.create_connection(_origin(self.url), CONNECTING).close()
+        except OSError as error:
+            reason = f"{type(error).__name__}: {error.strerror or error}"
+            raise UserError(self.unreachable(reason)) from None
 
     def post(self, path: str, body: Mapping[str, Any]) -> Received:
         """Raises Transient where no reply came, or it was too long in coming, and EndpointError

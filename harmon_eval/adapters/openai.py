@@ -117,6 +117,9 @@ class OpenAIResponder(Responder):
         # Another server may serve other weights under the same name.
         self.fingerprint = f"served at {self.url}"
 
+    def reach(self) -> None:
+        self._connection.reach()
+
     def ask(self, requests: Sequence[Ask]) -> list[str | Exception]:
         """Replies in order, with an exception where one failed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _workers, judging
+from harmon_eval.commands import _terminal, _workers, judging
 from harmon_eval.core import UserError
 
 
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     judging.add_arguments(parser)
     _workers.add_arguments(parser)
+    _terminal.add_all_metrics(parser)
     again = parser.add_argument_group("GenEval by other thresholds")
     again.add_argument(
         "--geneval-threshold",
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SCORE",
         help="the same for prompts that count (published: 0.9): geneval:counting=SCORE",
     )
+
+
+def first_words(arguments: argparse.Namespace) -> str:
+    return f"marking the responses in {arguments.run}"
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -54,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
         judging.instruments(arguments, of_run=True),
         _workers.pool(arguments),
     )
-    show_outcome(outcome, open_console())
+    show_outcome(outcome, open_console(), arguments.all_metrics)
     return outcome.code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _settings, _workers
+from harmon_eval.commands import _settings, _terminal, _workers
 
 MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="B")
     _settings.add_arguments(parser, ("device", "dtype"))
     _workers.add_arguments(parser)
+    _terminal.add_all_metrics(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a run folder per encoder, probe.csv, probe.md and probe.png "
         "(default: %(default)s); run it again to resume",
     )
+
+
+def first_words(arguments: argparse.Namespace) -> str:
+    return f"loading the encoders {arguments.models}, suite {arguments.suite}"
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -78,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
                 pool=_workers.pool(arguments),
             )
         )
-        tables.show_outcome(outcome, console)
+        tables.show_outcome(outcome, console, arguments.all_metrics)
         outcomes.append(outcome)
     study = probe_study.study(outcomes, task)
     probe_study.write(study, arguments.output)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harmon_eval.commands import _settings, _workers, judging
+from harmon_eval.commands import _options, _settings, _terminal, _workers, judging
 from harmon_eval.commands.compare import CHANGED, DECISIONS, add_decision_arguments
 from harmon_eval.core import UserError
 
@@ -91,6 +91,29 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="say what would be asked, what is stored and what is missing, and leave",
     )
+    _terminal.add_all_metrics(output)
+
+
+def first_words(arguments: argparse.Namespace) -> str:
+    return f"{_source(arguments.model)}, suite {arguments.suite}, tasks {arguments.tasks}"
+
+
+def _source(model: str) -> str:
+    """What is loaded, and from where, as far as its name says."""
+    name = model.partition("?")[0]
+    head, _, place = name.partition(":")
+    if name == "harmon-mini":
+        return "loading harmon-mini, bundled with this package"
+    if head == "folder":
+        return f"reading the images in {place}"
+    if head == "openai":
+        served, at, url = place.rpartition("@http")
+        return f"asking {served} at http{url}" if at else f"asking {place}"
+    if Path(name).exists():
+        return f"loading the weights in {name}"
+    if "/" in name and not place:
+        return f"loading {name} from the hub or its cache"
+    return f"loading {name}"
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -115,19 +138,30 @@ def main(arguments: argparse.Namespace) -> int:
         instruments=judging.instruments(arguments, arguments.device),
         predict_only=arguments.predict_only,
         pool=_workers.pool(arguments),
+        command=_command(arguments),
     )
     _check_gate(arguments, request)
     console = open_console()
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
-        tables.print_rows(dry_run(request), title, console)
+        planned = dry_run(request)
+        tables.print_rows(planned.rows, title, console)
+        if planned.unreachable:
+            raise UserError("; ".join(planned.unreachable))
         return 0
     outcome = run(request)
-    tables.show_outcome(outcome, console)
+    tables.show_outcome(outcome, console, arguments.all_metrics)
     code = outcome.code
     if arguments.baseline is None:
         return code
     return _against_baseline(arguments, request, code, console)
+
+
+def _command(arguments: argparse.Namespace) -> dict[str, Any]:
+    bare = argparse.ArgumentParser()
+    add_arguments(bare)
+    defaults = _options.chosen(bare, bare.parse_args([]))
+    return _options.for_manifest("run", arguments.options, defaults)
 
 
 def _check_gate(arguments: argparse.Namespace, request: Request) -> None:

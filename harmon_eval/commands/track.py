@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _settings, _workers
+from harmon_eval.commands import _settings, _terminal, _workers
 from harmon_eval.commands.compare import add_decision_arguments
 
 FIRST, PLANNED = "first", 100  # as in comparing.history, which is slow to import
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_decision_arguments(gate)
     _workers.add_arguments(parser)
+    _terminal.add_all_metrics(parser)
     parser.add_argument(
         "--settle",
         type=float,
@@ -56,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, metavar="SECONDS", help="look again and again, until Ctrl-C"
     )
+
+
+def first_words(arguments: argparse.Namespace) -> str:
+    return f"looking for checkpoints in {arguments.folder}"
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -92,7 +97,7 @@ def main(arguments: argparse.Namespace) -> int:
     console = open_console()
 
     def told(outcome: Outcome, comparison: Comparison | None) -> None:
-        show_outcome(outcome, console)
+        show_outcome(outcome, console, arguments.all_metrics)
         if comparison is not None:
             output.show(comparison, 0, console)
 

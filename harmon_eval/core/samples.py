@@ -100,6 +100,10 @@ class Responder:
                 f"{name} marks images that were made elsewhere: give --model folder:IMAGES"
             )
 
+    def reach(self) -> None:
+        """Called before the first request. Raises UserError if what answers is not there, such as a
+        server."""
+
     def reads(self, request: Request) -> Sequence[Path]:
         """The image files opened to answer ``request``, to find how many requests fit in memory."""
         return request.files

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import pandas as pd
 
 
@@ -18,3 +21,18 @@ def interval(low: float | None, high: float | None) -> str:
     if low is None or pd.isna(low):
         return ""
     return f"[{number(low)}, {'∞' if high is None or pd.isna(high) else number(high)}]"
+
+
+def same_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Counts of reasons, the most frequent first. Those that differ only in numbers, paths or
+    quoted words are counted together, under the first of them."""
+    found: dict[str, list[str]] = {}
+    for reason in reasons:
+        found.setdefault(kind_of(reason), []).append(reason)
+    counts = {same[0]: sum(reasons[reason] for reason in same) for same in found.values()}
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def kind_of(reason: str) -> str:
+    """The reason without what belongs to one sample."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|[^\s:;,]*[/\d][^\s:;,]*", "#", reason[:1000])

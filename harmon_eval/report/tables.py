@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.comparing import contrast
+from harmon_eval.report import headlines
+from harmon_eval.running.progress import hints
 from harmon_eval.store.redact import printable
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import (
     FIGURES,
     LEGEND,
@@ -19,6 +23,7 @@ from harmon_eval.store.tables import (
     figures,
     frame,
     records,
+    results_by_task,
     stored_metrics,
 )
 
@@ -26,9 +31,10 @@ if TYPE_CHECKING:
     from harmon_eval.running.evaluate import Outcome
 
 
-def show(run: Path, console: Console) -> None:
-    """Print the table of a run folder; ``*`` marks the headline of a task."""
-    table = frame(stored_metrics(run))
+def show(run: Path, console: Console, tasks: Sequence[str] = ()) -> None:
+    """Print every metric of a run folder, or of these tasks; ``*`` marks the headline of a task."""
+    stored = stored_metrics(run)
+    table = frame([result for result in stored if not tasks or result["task"] in tasks])
     if table.empty:
         console.print("nothing has been scored in this run yet")
         return
@@ -57,25 +63,44 @@ def show(run: Path, console: Console) -> None:
         console.print(LEGEND, soft_wrap=True, highlight=False)
 
 
-def show_outcome(outcome: Outcome, console: Console) -> None:
-    """Print what a run came to: its table, where things are, and what is left to do."""
+def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) -> None:
+    """Print what a run came to: its headlines or all metrics, what is left to do, and where to look
+    next."""
     folder = outcome.folder
-    show(folder.path, console)
     path = printable(folder.path)
-    say = [f"run folder: {path}"]
-    images = [folder.task(name).path / "images" for name in folder.manifest["tasks"]]
-    say += [f"images: {printable(drawn)}" for drawn in images if drawn.exists()]
+    if all_metrics:
+        show(folder.path, console)
+    else:
+        headlines.show(folder, console)
+    say = headlines.unscored(results_by_task(folder))
     say += [*bounds(folder.path), *contrast.lines(folder.path)]
-    if outcome.unscored:
-        say.append(f"{outcome.unscored} samples are unscored: TASK/metrics.json counts the reasons")
     if outcome.unmarked:
         say.append(
             f"{', '.join(outcome.unmarked)} {'is' if len(outcome.unmarked) == 1 else 'are'} not "
             f"marked; all responses are stored, and `python -m harmon_eval mark {path}` continues "
             "from them"
         )
+    if hints():
+        say += ["", *_next(folder, outcome, all_metrics)]
     for line in say:
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _next(folder: RunFolder, outcome: Outcome, all_metrics: bool) -> list[str]:
+    """Where to look next."""
+    path = printable(folder.path)
+    lines = [f"run folder: {path}"]
+    drawn = [name for name in outcome.results if (folder.task(name).path / "images").exists()]
+    if drawn:
+        lines.append(f"images: {printable(folder.task(drawn[0]).path / 'images')}")
+        if len(drawn) > 1:
+            lines[-1] += f", and of {len(drawn) - 1} more tasks"
+    if outcome.results:
+        first = printable(shlex.quote(next(iter(outcome.results))))
+        if not all_metrics:
+            lines.append(f"all metrics: python -m harmon_eval show {path} --tasks {first}")
+        lines.append(f"every sample: python -m harmon_eval report {path}")
+    return lines
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str, console: Console) -> None:

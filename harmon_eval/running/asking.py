@@ -156,7 +156,7 @@ def ask_missing(
     stored = (recorded[sample.id] for sample in samples if sample.id in known)
     answering = Answering({str(entry["model"]) for entry in stored if entry.get("model")})
     if damaged:
-        progress.say(f"{damaged} stored responses were damaged and are made again")
+        progress.warn(f"{damaged} stored responses were damaged and are made again")
     if known:
         progress.say(f"reused {len(known)} of {len(samples)} stored responses")
     earlier = known

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harmon_eval import registry, suites
-from harmon_eval.core import InstrumentMissing
-from harmon_eval.instruments.judging import planned
+from harmon_eval.core import InstrumentMissing, Responder, UserError
+from harmon_eval.instruments.judging import Judge, planned
 from harmon_eval.running.asking import Stored, stored_answers
 from harmon_eval.running.evaluate import (
     Request,
@@ -20,12 +20,21 @@ from harmon_eval.running.evaluate import (
     with_instruments,
 )
 from harmon_eval.running.jobs import Job
+from harmon_eval.running.preflight import served
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.suites import Suite
 
 
-def dry_run(request: Request) -> list[dict[str, Any]]:
-    """A row a task: samples, stored, what is left to ask by verb, and about how long.
+class Plan(NamedTuple):
+    """``rows``: one a task: samples, stored, what is left to ask by verb, and about how long.
+    ``unreachable``: servers that would be asked and cannot be reached, with the reason."""
+
+    rows: list[dict[str, Any]]
+    unreachable: tuple[str, ...]
+
+
+def dry_run(request: Request) -> Plan:
+    """What a run would do.
 
     Loads no weights of a model and writes nothing into the run folder. Raises UserError for
     whatever a run would need and is not here: data, instruments, a model of that name."""
@@ -33,10 +42,11 @@ def dry_run(request: Request) -> list[dict[str, Any]]:
     folder = request.folder
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
     jobs = plan(request.chosen, suite, request.settings, request.every_task)
-    jobs = _that_light_models_can(request, jobs)
+    model, jobs = _that_light_models_can(request, jobs)
     jobs = with_instruments(jobs, suite, request, dry=True)
     verbs = dict.fromkeys(sample.request.verb for job in jobs for sample in job.samples)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    asked = [model] if model is not None else []
     for job in jobs:
         task_folder = folder.task(job.name)
         recorded: Mapping[str, Any] = task_folder.recorded() if job.name in before else {}
@@ -44,6 +54,9 @@ def dry_run(request: Request) -> list[dict[str, Any]]:
         stored, _ = stored_answers(task_folder, recorded, job.samples, rounds=rounds)
         left = Counter(s.request.verb for s in job.samples if s.id not in stored)
         seconds = task_folder.seconds_asking() if recorded else 0.0
+        judge = _judge(job, suite, task_folder.path)
+        if judge is not None and not request.predict_only:
+            asked.append(judge.responder)
         rate = seconds / len(recorded) if seconds and recorded else None
         rows.append(
             {
@@ -52,33 +65,51 @@ def dry_run(request: Request) -> list[dict[str, Any]]:
                 "stored": len(stored),
                 **{f"to {verb}": left[verb] for verb in verbs},
                 "about": f"{rate * left.total():.0f} s" if rate is not None else "?",
-                **_judging(job, suite, stored, task_folder.path),
+                **_judging(job, stored, judge),
             }
         )
-    return rows
+    missing = any(row["stored"] != row["samples"] for row in rows)
+    return Plan(rows, _unreachable(asked) if missing else ())
 
 
-def _that_light_models_can(request: Request, jobs: list[Job]) -> list[Job]:
-    """The jobs of a model that runs no network here. Of others only name and settings are checked.
+def _unreachable(asked: Sequence[Responder]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for responder in {r.fingerprint: r for r in asked if served(r)}.values():
+        try:
+            responder.reach()
+        except UserError as error:
+            found[str(error)] = None
+    return tuple(found)
+
+
+def _that_light_models_can(request: Request, jobs: list[Job]) -> tuple[Responder | None, list[Job]]:
+    """A model that runs no network here, and its jobs. Of others name and settings are checked.
 
     Raises UserError for an unknown model, one that is not there, or one that can do none of it."""
     if isinstance(request.model, str) and registry.check_model(request.model, request.given):
-        return jobs
-    return that_it_can(opened(request), jobs, request.every_task)
+        return None, jobs
+    model = opened(request)
+    return model, that_it_can(model, jobs, request.every_task)
 
 
-def _judging(job: Job, suite: Suite, stored: Stored, folder: Path) -> dict[str, str]:
-    """What is left to ask the judge; a local model is not loaded for that."""
-    judge = None
+def _judge(job: Job, suite: Suite, folder: Path) -> Judge | None:
+    """The judge with its replies, if the task has one; a local model is not loaded."""
     spec = suite.instrument_name("judge", job.task)
-    served = isinstance(spec, str) and spec.startswith("openai:")
-    if job.task.judged and (served or spec == suite.defaults.get("judge")):
+    is_served = isinstance(spec, str) and spec.startswith("openai:")
+    if job.task.judged and (is_served or spec == suite.defaults.get("judge")):
         with suppress(InstrumentMissing):
-            judge = suite.instrument("judge", job.task).bound_to(folder)
+            judge: Judge = suite.instrument("judge", job.task).bound_to(folder)
+            return judge
+    return None
+
+
+def _judging(job: Job, stored: Stored, judge: Judge | None) -> dict[str, str]:
+    """What is left to ask the judge."""
     found = {s.id: stored.answer(s) for s in job.samples if job.task.judged}
     drawn = {name: answer for name, answer in found.items() if answer is not None}
     estimate = planned(job.task, job.samples, drawn, judge)
-    cost = "?" if estimate.dollars is None or not served else f"{estimate.dollars:.2f} USD"
+    free = estimate.dollars is None or judge is None or not judge.at_writer
+    cost = "?" if free else f"{estimate.dollars:.2f} USD"
     tokens = f"{estimate.tokens_in:,}, {estimate.tokens_out:,}"
     return {
         "to judge": str(estimate.requests),

@@ -15,6 +15,7 @@ from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import Able, Answered, unable
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
+from harmon_eval.running.overall import Overall
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.runner import ASKED, go_on, start_job
@@ -36,7 +37,8 @@ class Request:
     ``tasks``: names, in one text with commas between them or in a list; ``all``; or tasks by the
     names they shall have. ``instruments``: role -> name and settings of an instrument other
     than the default. ``predict_only``: responses are stored and not marked, so no instruments are
-    needed; ``mark`` goes on from them. ``pool``: the workers."""
+    needed; ``mark`` goes on from them. ``pool``: the workers. ``command``: the command line and its
+    options, for the manifest."""
 
     model: str | Responder = registry.BUNDLED_MODEL
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Request:
     instruments: Mapping[str, str] = field(default_factory=dict)
     predict_only: bool = False
     pool: Pool = field(default_factory=Pool)
+    command: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises UserError for values of another type, which come from Python."""
@@ -146,7 +149,7 @@ def plan(
         except UserError as error:
             if not skip:
                 raise
-            Progress(name).say(f"left out: {error}")
+            Progress(name).warn(f"left out: {error}")
     if not jobs:
         raise UserError(f"none of the tasks can run on suite {suite.name!r}")
     return jobs
@@ -166,6 +169,12 @@ def run(request: Request) -> Outcome:
         able = asking.responder if isinstance(asking, Asking) else model
         jobs = that_it_can(able, jobs, request.every_task)
         jobs = with_instruments(jobs, suite, request, engine=engine)
+        preflight.reach(
+            jobs,
+            able if isinstance(able, Responder) else None,
+            None if request.predict_only else suite,
+            None if request.fresh else folder,
+        )
         folder.start(_identity(model, suite, settings), request.fresh)
         folder.update(
             state="running",
@@ -177,11 +186,29 @@ def run(request: Request) -> Outcome:
             batch_size=settings.batch_size,
             workers=None if request.pool.local else request.pool.workers or "cluster",
             device=request.given.get("device"),
+            **({"command": dict(request.command)} if request.command else {}),
         )
         for job in jobs:
             start_job(job, folder)
+        _say_what_runs(jobs, model, suite, folder)
         only = request.predict_only
         return run_jobs(jobs, asking, suite, folder, settings, engine, predict_only=only)
+
+
+def _say_what_runs(jobs: Sequence[Job], model: Model, suite: Suite, folder: RunFolder) -> None:
+    """What was found, before the first request."""
+    progress = Progress("run")
+    samples = sum(len(job.samples) for job in jobs)
+    tasks = f"{len(jobs)} task{'s' * (len(jobs) > 1)}"
+    progress.say(f"{model.name}, {tasks} of suite {suite.name}, {samples:,} samples")
+    progress.detail(f"weights {model.fingerprint}, on {model.accelerator or 'the processor'}")
+    progress.detail(f"settings {dict(model.settings)}")
+    for job in jobs:
+        roles = job.task.instruments
+        told = ", ".join(f"{role} {suite.instrument_name(role, job.task)}" for role in roles)
+        asked = f"{len(job.samples):,} of {len(job.everything):,} samples"
+        about = f"version {job.task.version}, {asked}" + (f", {told}" if told else "")
+        progress.detail(f"{job.name}: {about}, into {folder.task(job.name).path}")
 
 
 def _asking(request: Request, engine: Engine) -> tuple[Asking | AskingByName, Model]:
@@ -256,14 +283,14 @@ def that_it_can(model: Able, jobs: Sequence[Job], skip: bool) -> list[Job]:
         if lack := unable(model, job.samples):
             if not skip:
                 raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
-            Progress(job.name).say(f"left out: {model.name} cannot {lack}")
+            Progress(job.name).warn(f"left out: {model.name} cannot {lack}")
             continue
         try:
             model.expect(job.name, job.task, job.samples)
         except UserError as error:
             if not skip:
                 raise
-            Progress(job.name).say(f"left out: {error}")
+            Progress(job.name).warn(f"left out: {error}")
         else:
             able.append(job)
     if not able:
@@ -281,14 +308,19 @@ def run_jobs(
     predict_only: bool = False,
 ) -> Outcome:
     names, results = [job.name for job in jobs], {}
+    overall = Overall(_planned(jobs, folder, asking is not None, predict_only))
     for job in jobs:
+        overall.begin(job.name)
+        progress = Progress(job.name, overall=overall)
+        if len(jobs) > 1 and not progress.live:
+            progress.say(str(overall))
         result = go_on(
             job,
             asking,
             suite,
             folder,
             settings.batch_size,
-            Progress(job.name),
+            progress,
             engine,
             settings.exact,
             predict_only,
@@ -296,6 +328,19 @@ def run_jobs(
         if result is not None:
             results[job.name] = result
     return finish(names, folder, results, predict_only)
+
+
+def _planned(
+    jobs: Sequence[Job], folder: RunFolder, asked: bool, predict_only: bool
+) -> dict[str, dict[str, int]]:
+    """By task and what is done: how many samples, but for tasks that were finished before."""
+    before, found = folder.manifest["tasks"], {}
+    for job in jobs:
+        left = 0 if before[job.name].get("n") == len(job.samples) else len(job.samples)
+        verb = job.samples[0].request.verb.removesuffix("e") + "ing"
+        counts = {verb: left} if asked else {}
+        found[job.name] = counts if predict_only else {**counts, "marking": left}
+    return found
 
 
 def finish(

@@ -261,7 +261,7 @@ class OnRay:
             return None
         if first.late:  # another would take as long
             return first.batch.items, Lost(f"no answer within {self.pool.timeout:g} s")
-        self.progress.say(f"a worker on {actor.node} died ({reason}); another takes its batch")
+        self.progress.warn(f"a worker on {actor.node} died ({reason}); another takes its batch")
         first.batch.tries += 1
         if first.batch.tries >= TRIES:
             return first.batch.items, Lost(f"the worker died {TRIES} times over this: {reason}")

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harmon_eval import registry, settings
-from harmon_eval.core import Task, UserError
+from harmon_eval.core import Responder, Task, UserError
+from harmon_eval.instruments.judging import Judge
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.progress import Progress
+from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite
 
 WAY_OUT = "; or draw now with --predict-only, and mark later with `python -m harmon_eval mark RUN`"
@@ -33,11 +35,42 @@ def check(
         reasons = [f"{name}: {reason}" for name, found in lacking.items() for reason in found]
         raise UserError("; ".join(dict.fromkeys(reasons)) + WAY_OUT)
     for name, found in lacking.items():
-        Progress(name).say(f"left out: {'; '.join(found)}")
+        Progress(name).warn(f"left out: {'; '.join(found)}")
     able = [job for job in jobs if job.name not in lacking]
     if not able:
         raise UserError(f"none of the tasks has its instruments here{WAY_OUT}")
     return able
+
+
+def reach(
+    jobs: Sequence[Job], model: Responder | None, suite: Suite | None, folder: RunFolder | None
+) -> None:
+    """Raises UserError where the model, or the judge of what it will give, cannot be reached.
+
+    Only for tasks with something left to ask: stored responses and verdicts need no server.
+    ``model``: None where workers ask. ``suite``: None where nothing is marked. ``folder``: None
+    where nothing that is stored counts."""
+    asked = model if model is not None and served(model) else None
+    for job in jobs:
+        judge = suite.instrument("judge", job.task) if suite and job.task.judged else None
+        judging = judge.responder if isinstance(judge, Judge) and served(judge.responder) else None
+        found = [responder for responder in (asked, judging) if responder is not None]
+        if found and (folder is None or unasked(job, folder)):
+            for responder in found:
+                responder.reach()
+
+
+def served(model: Responder) -> bool:
+    """Whether there is something to reach, such as a server."""
+    return type(model).reach is not Responder.reach
+
+
+def unasked(job: Job, folder: RunFolder) -> bool:
+    """Whether a sample of the job has no stored response."""
+    if not folder.exists or job.name not in folder.manifest["tasks"]:
+        return True
+    recorded = folder.task(job.name).recorded()
+    return any("error" in recorded.get(s.id, {"error": ""}) for s in job.samples)
 
 
 def missing(task: Task, suite: Suite, dry: bool = False) -> list[str]:

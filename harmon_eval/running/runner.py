@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserError
+from harmon_eval.metrics.text import interval, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.engine import Engine, Local, Work
 from harmon_eval.running.jobs import Job, data_hash
@@ -78,6 +79,7 @@ def go_on(
             job.task, marking, marker, facts.key, folder, job.samples, checked, progress, size
         )
         result = add_up(job, facts.key, folder, run, stamps)
+        progress.say(scored(result))
         say_unscored(result, progress)
         if result.n and not math.isfinite(result.metrics.get(result.headline, math.nan)):
             progress.say(f"{result.headline} cannot be computed from these {result.n} samples")
@@ -87,7 +89,7 @@ def go_on(
     except UnsafePath:
         raise  # nothing more is done with a folder that leads elsewhere
     except UserError as error:
-        progress.say(str(error))
+        progress.warn(str(error))
         missing = isinstance(error, InstrumentMissing)
         state = f"{'asked, not marked' if missing else 'marked'}: {error}"
         run.update_task(job.name, state=state)
@@ -126,15 +128,28 @@ def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
     return {role: models for role, models in found.items() if models}
 
 
+def scored(result: Result) -> str:
+    """The headline in one line, with its interval, its floors and how many samples it counts."""
+    low, high = result.interval or (None, None)
+    told = [f"{result.headline} {number(result.score)} {interval(low, high)}".rstrip()]
+    if result.floor:
+        told.append(f"floor {number(result.floor.score)}")
+    of = result.floors.get(result.headline, {})
+    told += [f"{name} {number(value)}" for name, value in of.items()]
+    count = result.counts.get(result.headline)
+    told.append(f"n {count.n if count else result.n} of {result.total}")
+    return ", ".join(told)
+
+
 def say_unscored(result: Result, progress: Progress) -> None:
     """How many samples have no score, and why, the most frequent reasons first."""
     if not (count := sum(result.unscored.values())):
         return
-    frequent = sorted(result.unscored.items(), key=lambda item: -item[1])
+    frequent = list(same_reasons(result.unscored).items())
     reasons = [f"{number} x {reason[:300]}" for reason, number in frequent[:REASONS]]
     if len(frequent) > REASONS:
         reasons.append(f"{len(frequent) - REASONS} other reasons (rows.parquet)")
-    progress.say(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
+    progress.warn(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
 
 
 def say_several_models(result: Result, progress: Progress) -> None:

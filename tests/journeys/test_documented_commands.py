@@ -56,6 +56,14 @@ RUN = {
         "--summary summary.md"
     ),
     "python -m harmon_eval compare A B": "compare A B",
+    "python -m harmon_eval show RUN": "show A",
+    "python -m harmon_eval show RUN --tasks geneval": "show A --tasks geneval",
+    "python -m harmon_eval show RUN --all-metrics": "show A --all-metrics",
+    "python -m harmon_eval --config run.toml": "--config run.toml --print-config",
+    "python -m harmon_eval --config run.toml --limit 100": (
+        "--config run.toml --limit 100 --print-config"
+    ),
+    "python -m harmon_eval --tasks geneval --print-config": "--tasks geneval --print-config",
     "python -m harmon_eval export RUN --format inspect": "export A --format inspect",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
     "python -m harmon_eval report RUN": "report A",
@@ -209,6 +217,8 @@ def ready(call: Call, tmp_path: Path, cache: Path) -> Call:
             more = ("--output", made / name, "--seed", seed)
             assert call("--tasks", "geneval", *QUICK.split(), *more).code == 0
         shutil.copytree(made / name, tmp_path / name)
+    page = (ROOT / "docs" / "running.md").read_text()
+    (tmp_path / "run.toml").write_text(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0])
     return call
 
 

@@ -34,10 +34,11 @@ def test_the_scores_of_a_file_stand_wherever_scores_stand(call: Call, tmp_path: 
     own = ("--include", "answering.py", "--model", "answering", "--tasks", name)
     for output in ("a", "b"):
         done = call(*own, "--output", output)
-        assert done.code == 0 and "accuracy_open" in done.out
+        assert done.code == 0 and "accuracy" in done.out and "all metrics: " in done.out
         (stored,) = (tmp_path / output).glob("*/metrics.json")
         assert json.loads(stored.read_text())["metrics"]["accuracy"] == 100
     assert "accuracy_choice" in call("show", "a").out
+    assert "accuracy_open" in call(*own, "--output", "a", "--all-metrics").out
     assert call("report", "a", "--against", "b").code == 0
     page = (tmp_path / "a/report.html").read_text()
     assert "accuracy_choice" in page and "is not finished" not in page

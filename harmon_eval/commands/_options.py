@@ -1,0 +1,178 @@
+"""Options in a TOML file, and back (``--config``, ``--print-config``); no command of its own.
+
+A key is an option without its dashes, such as ``batch-size = 16``. What the command line gives wins
+over the file. A file holds options only: what a command works on, such as a run folder, stands on
+the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harmon_eval.core import UserError
+from harmon_eval.settings import did_you_mean
+
+OWN = ("config", "print-config", "help", "version")
+SHOWN = 88  # characters of a line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("options in a file")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="options from a file, such as limit = 10; those given here win over it",
+    )
+    group.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print all options as such a file, and leave",
+    )
+
+
+def with_file(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
+    """The arguments with those of the ``--config`` among them, if there is one, before them.
+
+    Raises UserError for a file that cannot be read, an unknown option, or a value that is none."""
+    file = _file(given)
+    if file is None:
+        return list(given)
+    known = dict(options(parser))
+    named = {word.partition("=")[0] for word in given if word.startswith("--")}
+    words: list[str] = []
+    for key, value in _read(file).items():
+        name = key.replace("_", "-")
+        if name not in known:
+            raise UserError(f"{file}: unknown option {key!r}: {did_you_mean(name, known)}")
+        if f"--{name}" not in named:
+            words += _words(file, name, known[name], value)
+    return words + list(given)
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    """The options of a command by their names without dashes."""
+    for action in parser._actions:
+        if action.option_strings and (name := action.option_strings[-1][2:]) not in OWN:
+            yield name, action
+
+
+def _file(given: Sequence[str]) -> Path | None:
+    for place, word in enumerate(given):
+        if word.startswith("--config="):
+            return Path(word.partition("=")[2])
+        if word == "--config" and place + 1 < len(given):
+            return Path(given[place + 1])
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {file}: {error.strerror}") from None
+    except ValueError as error:  # of TOML and of UTF-8
+        raise UserError(f"--config {file} is not valid TOML ({error})") from None
+
+
+def _words(file: Path, name: str, action: argparse.Action, value: Any) -> list[str]:
+    """The words of the command line that say the same. Raises UserError."""
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise UserError(f"{file}: {name} = {value!r}: give true or false")
+        return [f"--{name}"] if value else []
+    values = value if isinstance(value, list) else [value]
+    if wrong := [v for v in values if isinstance(v, bool) or not isinstance(v, str | int | float)]:
+        raise UserError(f"{file}: {name} = {wrong[0]!r}: give text or a number")
+    texts = [str(v) for v in values]
+    if isinstance(action.nargs, int):
+        if len(texts) != action.nargs:
+            raise UserError(f"{file}: {name}: give a list of {action.nargs}")
+        return [f"--{name}", *texts]
+    if isinstance(action, argparse._AppendAction):
+        return [f"--{name}={text}" for text in texts]
+    if isinstance(value, list) and action.metavar != "A,B":
+        raise UserError(f"{file}: {name} takes one value, not a list")
+    return [f"--{name}={','.join(texts)}"]
+
+
+def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All options that have a value, as plain ones. Nothing is hidden yet."""
+    found = {name: _plain(getattr(arguments, a.dest)) for name, a in options(parser)}
+    return {n: value for n, value in found.items() if value or type(value) in (int, float)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def as_toml(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
+    """All options as a file: those without a value as comments that say what they are."""
+    values, formatter = chosen(parser, arguments), parser._get_formatter()
+    groups: dict[str, list[str]] = {}
+    titles = {a.dest: g.title or "" for g in parser._action_groups for a in g._group_actions}
+    for name, action in options(parser):
+        lines = groups.setdefault(titles.get(action.dest, ""), [])
+        if name in values:
+            lines.append(f"{name} = {_toml(values[name])}")
+        else:
+            text = formatter._expand_help(action).partition(" (default")[0]
+            value = "false" if action.nargs == 0 else _placeholder(action)
+            lines.append(f"# {name} = {value}  # {text}"[:SHOWN].rstrip())
+    parts = [f"# {title}\n" + "\n".join(lines) for title, lines in groups.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _placeholder(action: argparse.Action) -> str:
+    named = action.metavar
+    return " ".join(named) if isinstance(named, tuple) else named or "VALUE"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    # A text in JSON is one in TOML, but for the character DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def for_manifest(
+    command: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The command line and its options as a run folder keeps them: without keys."""
+    from harmon_eval.running.provenance import written
+    from harmon_eval.store.redact import redacted, shown
+
+    def hidden(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [hidden(name, item) for item in value]
+        if name == "judge-body":
+            try:
+                return json.dumps(shown(json.loads(value)))
+            except (ValueError, AttributeError):
+                return "{}"
+        if name in ("model", "instrument") and "?" in str(value):
+            return written(str(value))
+        return redacted(value)
+
+    known = {name: hidden(name, value) for name, value in values.items()}
+    words: list[str] = []
+    for name, value in known.items():
+        if values[name] == defaults.get(name):
+            continue
+        if value is True:
+            words.append(f"--{name}")
+        elif name == "judge-price":
+            words += [f"--{name}", *value]
+        else:
+            every = value if isinstance(value, list) else [value]
+            words += [word for one in every for word in (f"--{name}", str(one))]
+    line = shlex.join(["python", "-m", "harmon_eval", command, *words])
+    return {"line": line, "options": known}

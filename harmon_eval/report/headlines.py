@@ -1,0 +1,116 @@
+"""What a run came to in one line a task, fitted to the width of the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harmon_eval.metrics.text import interval, kind_of, number, same_reasons
+from harmon_eval.store.redact import plain
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import results_by_task
+
+NAMES = ("task", "metric")
+FIGURES = ("score", "95 % interval", "n of N", "floor")
+GAP = 2  # spaces between columns
+SHORTEST = 10  # characters of a name that still tell it
+REASONS = 5  # of unscored samples that are printed
+
+
+class Headline(NamedTuple):
+    """One line, as text. ``n`` is such as "24 of 1,108"."""
+
+    task: str
+    metric: str
+    score: str
+    interval: str
+    n: str
+    floor: str
+
+
+def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
+    """``results``: what ``metrics.json`` holds, by task.
+
+    The floor is the best score that takes no look at the sample: of a constant reply, or of a
+    trivial model, whichever is higher."""
+    found = []
+    for task, result in results.items():
+        name = result["headline"]
+        n = (result.get("counts") or {}).get(name, (result["n"], 0))[0]
+        low, high = result["intervals"].get(name, (None, None))
+        shown = f"{n:,} of {result['total']:,}"
+        floor = _floor(result, name)
+        texts = (task, name, number(result["metrics"].get(name)), interval(low, high), shown, floor)
+        found.append(Headline(*map(plain, texts)))
+    return found
+
+
+def _floor(result: Mapping[str, Any], name: str) -> str:
+    scores = [(result.get("floor") or {}).get("score")]
+    scores += ((result.get("floors") or {}).get(name) or {}).values()
+    known = [score for score in scores if score is not None]
+    best = max if result["higher_is_better"] else min
+    return number(best(known)) if known else ""
+
+
+def table(lines: Sequence[Headline], width: int) -> Table:
+    """Figures are never cut; names are, and where both do not fit the metric's is left out."""
+    columns = [name for name in FIGURES if any(_cell(line, name) for line in lines)]
+    sizes = {name: max(len(name), *(len(_cell(line, name)) for line in lines)) for name in columns}
+    room = width - sum(sizes.values()) - GAP * len(columns)
+    task, metric = (max(len(name), *(len(getattr(line, name)) for line in lines)) for name in NAMES)
+    both = room - GAP
+    if both >= min(task, SHORTEST) + min(metric, SHORTEST):
+        # What does not fit is cut from the longer name.
+        task = min(task, max(both - metric, both // 2))
+        names = {"task": task, "metric": min(metric, both - task)}
+    else:
+        names = {"task": max(min(task, room), SHORTEST)}
+    view = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for name, size in names.items():
+        view.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
+    for name in columns:
+        side = "left" if name == "95 % interval" else "right"
+        view.add_column(name, width=sizes[name], no_wrap=True, justify=side)  # type: ignore[arg-type]
+    for line in lines:
+        view.add_row(*(escape(_cell(line, name)) for name in (*names, *columns)))
+    return view
+
+
+def _cell(line: Headline, column: str) -> str:
+    return str(getattr(line, {"95 % interval": "interval", "n of N": "n"}.get(column, column)))
+
+
+def show(run: RunFolder, console: Console, tasks: Sequence[str] = ()) -> None:
+    """Print the headlines of a run, or of these tasks of it."""
+    results = results_by_task(run)
+    chosen = {name: results[name] for name in results if not tasks or name in tasks}
+    if not chosen:
+        console.print("nothing has been scored in this run yet")
+        return
+    console.print(table(headlines(chosen), console.width))
+
+
+def unscored(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Reasons of unscored samples over all tasks, the most frequent first."""
+    where: dict[str, Counter[str]] = {}
+    every: Counter[str] = Counter()
+    for task, result in results.items():
+        every.update(result["unscored"])
+        for reason, count in result["unscored"].items():
+            where.setdefault(kind_of(reason), Counter())[task] += count
+    if not (total := every.total()):
+        return []
+    counts = same_reasons(every)
+    lines = [f"{total:,} sample{'s are' if total > 1 else ' is'} unscored:"]
+    for reason, count in list(counts.items())[:REASONS]:
+        tasks = ", ".join(f"{task} {n:,}" for task, n in where[kind_of(reason)].most_common())
+        lines.append(f"  {count:,} x {plain(reason)[:300]} ({plain(tasks)})")
+    if len(counts) > REASONS:
+        lines.append(f"  and {len(counts) - REASONS} more reasons, in TASK/metrics.json")
+    return lines

@@ -1,0 +1,305 @@
+"""What people see of a run: terminals of 60, 80 and 120 columns, a pipe, no colour."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harmon_eval import cli
+from harmon_eval.running.overall import Overall, duration
+
+ROOT = Path(__file__).resolve().parents[2]
+Call = Callable[..., Any]
+LONG = "questions-with-a-rather-long-name-that-no-narrow-terminal-can-hold"
+MODEL = """
+import re, time
+from harmon_eval.core import Responder
+
+class Model(Responder):
+    name, fingerprint = "counting", "1"
+    def ask(self, requests):
+        time.sleep(0.05)
+        return [
+            ValueError(f"no digits in '{r.question}'") if "Which" in r.question
+            else re.search("[0-9]+", r.question)[0]
+            for r in requests
+        ]
+
+def open_model():
+    return Model()
+"""
+
+
+@pytest.fixture(autouse=True)
+def questions(tmp_path: Path) -> list[str]:
+    (tmp_path / "counting.py").write_text(MODEL)
+    for name in ("a", LONG):
+        rows = [{"question": f"What is {n} in digits?", "answer": str(n)} for n in range(40)]
+        rows += [{"question": f"Which word is {c}?", "answer": "1"} for c in "xyz"]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = f"vqa:a.jsonl,vqa:{LONG}.jsonl"
+    return ["--include", "counting.py", "--model", "counting", "--tasks", tasks, "--output", "run"]
+
+
+def on_a_terminal(columns: int, arguments: list[str], folder: Path, **environment: str) -> str:
+    """What a terminal of so many columns receives."""
+    writer, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    own = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
+    own |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment}
+    command = [sys.executable, "-m", "harmon_eval", *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, env=own, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    received = b""
+    while True:
+        try:
+            part = os.read(writer, 65536)
+        except OSError:  # Linux says so where the other end is closed
+            break
+        if not part:
+            break
+        received += part
+    os.close(writer)
+    assert process.wait(timeout=60) in (0, 1)
+    return received.decode()
+
+
+def plain(received: str) -> str:
+    """Without what moves the cursor and colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def table(text: str) -> list[str]:
+    """The lines of the headlines."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("task ") and "score" in line)
+    return lines[start : start + 3]
+
+
+def test_a_narrow_terminal_gets_bars_a_line_for_the_whole_run_and_one_line_a_task(
+    questions: list[str], tmp_path: Path
+) -> None:
+    received = on_a_terminal(60, [*questions, "--batch-size", "10"], tmp_path)
+    said = plain(received)
+    assert said.startswith("harmon_eval ") and "loading counting" in said.splitlines()[0]
+    assert "task 1 of 2" in said and "task 2 of 2" in said and "━" in said
+    assert "vqa:a.jsonl: accuracy 100 [" in said, "scores as soon as a task ends"
+    lines = table(said)
+    assert all(len(line) <= 60 for line in lines), lines
+    assert "vqa:a.jsonl" in lines[1] and "vqa:questi" in lines[2] and "…" in lines[2]
+    for line in lines[1:]:
+        assert "100" in line and "[" in line and "40 of 43" in line and "9.302" in line
+    assert "6 samples are unscored:" in said
+    assert "6 x" in said and "no digits in" in said, "equal but for a quoted word: one reason"
+    assert "show run --tasks vqa:a.jsonl" in said and "report run" in said
+
+
+def test_a_dumb_terminal_gets_plain_lines(questions: list[str], tmp_path: Path) -> None:
+    received = on_a_terminal(80, questions, tmp_path, TERM="dumb")
+    assert "\x1b" not in received
+    said = plain(received)
+    assert "vqa:a.jsonl: task 1 of 2" in said and "asking 43/43" in said
+    assert all(len(line) <= 80 for line in table(said))
+
+
+def test_without_colour_and_quietly(questions: list[str], tmp_path: Path) -> None:
+    rest = ["--quiet", "--log", "said.log"]
+    received = on_a_terminal(120, [*questions, *rest], tmp_path, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[;m]", received)
+    said = plain(received)
+    assert "loading" not in said and "asking" not in said and "run folder" not in said
+    assert "3 of 43 samples are unscored" in said, "a warning"
+    lines = table(said)
+    assert "metric" in lines[0] and "accuracy" in lines[1] and max(map(len, lines)) <= 120
+    log = (tmp_path / "said.log").read_text()
+    assert "INFO vqa:a.jsonl: accuracy 100" in log and "WARNING vqa:a.jsonl: 3 of 43" in log
+    assert said.count("no row has a picture") == log.count("no row has a picture") == 2
+
+
+def test_a_pipe_is_as_wide_as_columns_say(
+    questions: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = call(*questions, "--verbose")
+    assert "\x1b" not in done.out + done.err and done.code == 1
+    assert "run: settings {}" in done.err and "version" in done.err
+    for columns in (60, 80, 120, 160):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = table(call("show", "run").out)
+        assert max(map(len, lines)) <= columns and ("…" in lines[2]) == (columns < 160)
+    whole = call("show", "run", "--tasks", "vqa:a.jsonl").out
+    assert "accuracy_open" in whole and LONG not in whole
+    assert LONG[:9] in call("show", "run", "--all-metrics").out
+    wrong = call("show", "run", "--tasks", "vqa:a.json")
+    assert wrong.code == 2 and "did you mean 'vqa:a.jsonl'?" in wrong.err
+
+
+def test_the_first_line_comes_before_anything_heavy_is_loaded() -> None:
+    script = (
+        "import sys, harmon_eval.cli as cli\n"
+        "class Watched:\n"
+        "    def __getattr__(self, name): return getattr(sys.__stderr__, name)\n"
+        "    def write(self, text):\n"
+        "        heavy = [n for n in ('torch', 'pandas', 'numpy') if n in sys.modules]\n"
+        "        print(heavy, text); raise SystemExit\n"
+        "sys.stderr = Watched()\n"
+        "sys.argv = ['harmon-eval', '--tasks', 'pope']\n"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("[] harmon_eval"), done.stderr
+    assert "loading harmon-mini, bundled with this package, suite mini, tasks pope" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--taks", "pope"), "unknown option --taks: did you mean '--tasks'?"),
+        (("--judge-modle=x",), "did you mean '--judge-model'?"),
+        (("show", "run", "--gate"), "unknown option --gate: it belongs to run"),
+        (("show", "run", "--zzzz"), "show --help` lists the options"),
+        (("show", "run", "other"), "'other' is one argument too many"),
+        (("show",), "required: RUN"),
+        (("--limit", "many"), "--limit: invalid int value: 'many'"),
+        (("--quiet", "--verbose"), "not allowed with argument"),
+        (("--log", "no/such/folder/x", "--tasks", "pope"), "--log no/such/folder/x: No such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_names_the_right_one(
+    call: Call, arguments: tuple[str, ...], words: str
+) -> None:
+    refused = call(*arguments)
+    error = refused.err.splitlines()[-1]
+    assert refused.code == 2 and error.startswith("error: ") and words in error
+
+
+# -- options in a file -----------------------------------------------------------------------------
+
+
+def test_options_from_a_file_are_those_of_the_command_line(
+    questions: list[str], call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "run.toml").write_text(
+        'include = ["counting.py"]\nmodel = "counting"\ntasks = ["vqa:a.jsonl"]\n'
+        'output = "run"\nlimit = 3\nbatch_size = 2\npredict-only = true\nfresh = false\n'
+    )
+    assert call("--config", "run.toml", "--limit", "5").code != 2
+    command = json.loads((tmp_path / "run" / "manifest.json").read_text())["command"]
+    assert command["options"]["limit"] == 5 and command["options"]["predict-only"] is True
+    assert "--batch-size 2" in command["line"] and "--seed" not in command["line"]
+    words = command["line"].split()
+    assert words[:4] == ["python", "-m", "harmon_eval", "run"]
+    assert cli.parse(words[3:])[1].options == command["options"]
+
+
+def test_what_is_printed_as_a_file_says_the_same_again(call: Call, tmp_path: Path) -> None:
+    given = ["--tasks", 'a,"b"', "--judge-price", "1.5", "6", "--fast", "--seed", "0"]
+    given += ["--instrument", "judge=x", "--instrument", "detector=y?z=ü", "--limit", "3"]
+    printed = call(*given, "--print-config")
+    assert printed.code == 0 and not (tmp_path / "runs").exists()
+    assert "# workers = N" in printed.out and "# gate = false" in printed.out
+    (tmp_path / "again.toml").write_text(printed.out)
+    again = cli.parse(["--config", str(tmp_path / "again.toml")])[1]
+    assert again.options == cli.parse(given)[1].options
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("limt = 3", "run.toml: unknown option 'limt': did you mean 'limit'?"),
+        ("limit = [3, 4]", "limit takes one value"),
+        ("limit = true", "give text or a number"),
+        ("gate = 1", "gate = 1: give true or false"),
+        ("[limit]\na = 1", "give text or a number"),
+        ("judge-price = [1]", "give a list of 2"),
+        ("limit =", "is not valid TOML"),
+        ('limit = "many"', "--limit: invalid int value"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(
+    call: Call, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    refused = call("--config", "run.toml")
+    assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
+    assert "no/such.toml: No such file" in call("--config", "no/such.toml").err
+
+
+def test_no_key_reaches_the_manifest(questions: list[str], call: Call, tmp_path: Path) -> None:
+    body = json.dumps({"private": "5f3a9c77", "temperature": 0})
+    judge = ["--judge-model", "gpt", "--judge-url", "http://localhost:9/v1", "--judge-body", body]
+    assert call(*questions, *judge, "--predict-only").code in (1, 2)
+    assert call(*questions, "--log", "sk-abcdefghijklmnop1234", "--predict-only").code == 1
+    text = (tmp_path / "run" / "manifest.json").read_text()
+    assert "5f3a9c77" not in text and "sk-abcdefgh" not in text
+
+
+# -- before the first request ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_server_that_is_not_there_is_said_before_anything_is_asked(
+    call: Call, tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    model = ("--model", "openai:m@http://127.0.0.1:9/v1", "--tasks", "vqa:a.jsonl")
+    refused = call(*model, *dry, "--output", "run")
+    assert refused.code == 2 and "cannot reach http://127.0.0.1:9/v1" in refused.err
+    assert not (tmp_path / "run").exists()
+    judge = ("--judge-model", "j", "--judge-url", "http://127.0.0.1:9/v1")
+    drawn = ("--model", "scripted", "--tasks", "wise", "--limit", "1", "--output", "drawn")
+    refused = call(*drawn, *judge, *dry)
+    assert refused.code == 2 and "cannot reach http://127.0.0.1:9/v1" in refused.err
+    assert not (tmp_path / "drawn").exists()
+
+
+# -- completion ------------------------------------------------------------------------------------
+
+
+def test_bash_completes_commands_options_and_names(call: Call, tmp_path: Path) -> None:
+    script = tmp_path / "completion.bash"
+    script.write_text(call("completion", "bash").out)
+    words = ["harmon-eval lea", "harmon-eval show --all", "harmon-eval --tasks gene"]
+    asked = [f"source {script}"]
+    for typed in words:
+        asked.append(f"COMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()")
+        asked.append('_shtab_harmon_eval x "${COMP_WORDS[COMP_CWORD]}"; echo "${COMPREPLY[@]}"')
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(asked)], capture_output=True, text=True, check=True
+    )
+    commands, options, tasks = done.stdout.splitlines()
+    assert "leaderboard" in commands and "--all-metrics" in options and "geneval" in tasks
+    assert "#compdef harmon-eval" in call("completion", "zsh").out
+
+
+# -- how long it still takes -----------------------------------------------------------------------
+
+
+def test_the_time_that_is_left_comes_from_what_was_measured() -> None:
+    overall = Overall({"a": {"drawing": 10, "marking": 10}, "b": {"asking": 20, "marking": 20}})
+    overall.begin("a")
+    assert str(overall) == "task 1 of 2"
+    overall.note("drawing", 5, 50.0)
+    # Nothing but drawing is known: 5 + 10 + 40 samples at 10 s.
+    assert overall.seconds_left() == 550
+    overall.note("drawing", 5, 50.0)
+    overall.note("marking", 10, 10.0)
+    # 20 to mark at 1 s; 20 questions as the average of 20 samples in 110 s.
+    assert overall.seconds_left() == 20 + 20 * 5.5
+    overall.begin("b")
+    overall.expect("asking", 0)  # all stored
+    assert str(overall) == "task 2 of 2, 20 s left"
+    assert [duration(s) for s in (0.2, 99, 720, 7800)] == ["1 s", "99 s", "12 min", "2 h 10 min"]
