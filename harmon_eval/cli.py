@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import harmon_eval
 from harmon_eval.commands import _options, _terminal
@@ -61,14 +61,11 @@ class Parser(argparse.ArgumentParser):
     """Errors in one line that names the option, as every other error is."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see `{self.prog} --help`)")
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Raises UserError, which for an unknown option says which one is meant."""
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            raise UserError(self._unknown(unknown[0].partition("=")[0]))
-        return found
+        _, unrecognized, words = message.partition("unrecognized arguments: ")
+        if unrecognized:
+            raise UserError(self._unknown(words.split(" ")[0].partition("=")[0]))
+        raise UserError(f"{message} (see `{self.prog} --help`)")
 
     def _unknown(self, word: str) -> str:
         if not word.startswith("-"):

@@ -59,9 +59,9 @@ RUN = {
     "python -m harmon_eval show RUN": "show A",
     "python -m harmon_eval show RUN --tasks geneval": "show A --tasks geneval",
     "python -m harmon_eval show RUN --all-metrics": "show A --all-metrics",
-    "python -m harmon_eval --config run.toml": "--config run.toml --print-config",
-    "python -m harmon_eval --config run.toml --limit 100": (
-        "--config run.toml --limit 100 --print-config"
+    "python -m harmon_eval --config docs/run.toml": f"--config {ROOT}/docs/run.toml --print-config",
+    "python -m harmon_eval --config docs/run.toml --limit 100": (
+        f"--config {ROOT}/docs/run.toml --limit 100 --print-config"
     ),
     "python -m harmon_eval --tasks geneval --print-config": "--tasks geneval --print-config",
     "python -m harmon_eval export RUN --format inspect": "export A --format inspect",
@@ -217,8 +217,6 @@ def ready(call: Call, tmp_path: Path, cache: Path) -> Call:
             more = ("--output", made / name, "--seed", seed)
             assert call("--tasks", "geneval", *QUICK.split(), *more).code == 0
         shutil.copytree(made / name, tmp_path / name)
-    page = (ROOT / "docs" / "running.md").read_text()
-    (tmp_path / "run.toml").write_text(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0])
     return call
 
 

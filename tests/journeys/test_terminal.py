@@ -206,6 +206,14 @@ def test_options_from_a_file_are_those_of_the_command_line(
     assert cli.parse(words[3:])[1].options == command["options"]
 
 
+def test_the_example_of_the_documentation_is_what_the_page_shows() -> None:
+    page = (ROOT / "docs" / "running.md").read_text()
+    example = (ROOT / "docs" / "run.toml").read_text()
+    assert re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0] in example
+    chosen = cli.parse(["--config", str(ROOT / "docs" / "run.toml"), "--limit", "100"])[1]
+    assert (chosen.model, chosen.tasks, chosen.limit) == ("harmon-mini?cfg=3", "geneval,pope", 100)
+
+
 def test_what_is_printed_as_a_file_says_the_same_again(call: Call, tmp_path: Path) -> None:
     given = ["--tasks", 'a,"b"', "--judge-price", "1.5", "6", "--fast", "--seed", "0"]
     given += ["--instrument", "judge=x", "--instrument", "detector=y?z=ü", "--limit", "3"]
