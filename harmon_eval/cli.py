@@ -33,11 +33,12 @@ COMMANDS = {
     "label": "mark samples of a run yourself, in a page on this machine",
     "calibrate": "compare marks with people's, and correct a mean by them",
     "plan": "compute how many samples are needed to see a difference",
+    "serve": "mark images that a training sends over HTTP: rewards for RL",
     "track": "evaluate each new checkpoint of a training run and gate it",
     "report": "write one HTML file about a run: scores, plots, images, replies, provenance",
     "completion": "print what completes commands and options in your shell",
 }
-WORKING = ("run", "mark", "track", "probe")  # that have workers
+WORKING = ("run", "mark", "track", "probe", "serve")  # that have workers
 EPILOG = (
     "commands:\n"
     + "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())

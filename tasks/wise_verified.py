@@ -14,7 +14,7 @@ from functools import partial
 
 import pandas as pd
 
-from harmon_eval.core import Data, Row, Sample, Source, Task
+from harmon_eval.core import Data, Reward, Row, Sample, Source, Task
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.layout import read_images
@@ -78,4 +78,5 @@ TASK = Task(
     files_after=files_after,
     layout=read_images,
     columns=("category", "total", "judge", "score"),
+    reward=Reward.of_columns("score", target=partial(wise.target, release=wise.VERIFIED)),
 )

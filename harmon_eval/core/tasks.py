@@ -163,6 +163,15 @@ class Reward:
     scores: Callable[[Row], Mapping[str, float]]
     target: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None] | None = None
 
+    @classmethod
+    def of_columns(
+        cls,
+        *names: str,
+        target: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None] | None = None,
+    ) -> Reward:
+        """Columns of the row, as they are."""
+        return cls(lambda row: {name: float(row[name]) for name in names}, target)
+
 
 @dataclass(frozen=True)
 class Task:

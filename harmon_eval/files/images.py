@@ -39,6 +39,10 @@ TABLES = (".parquet", ".arrow")  # FILE.parquet/17 is the image of a row, not a 
 ORIENTATION = 0x0112  # the EXIF tag
 
 
+class TooLarge(Unscorable):
+    """A picture of more pixels than are read."""
+
+
 def open_image(path: Path) -> Image.Image:
     """Decode an image file completely, or the image of a table's row (``image_tables``).
 
@@ -47,14 +51,16 @@ def open_image(path: Path) -> Image.Image:
     return _loaded(_begun(path), path.name)
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
-    """Decode the bytes of an image file, as ``open_image`` does. Raises Unscorable."""
-    return _loaded(_opened(io.BytesIO(data), name), name)
+def decode_image(data: bytes, name: str, most: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of an image file, as ``open_image`` does, if it has at most ``most`` pixels.
+
+    Raises Unscorable, and TooLarge for more."""
+    return _loaded(_opened(io.BytesIO(data), name), name, most)
 
 
-def _loaded(image: Image.Image, name: str) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        raise Unscorable(f"{name} has {image.width} x {image.height} pixels: refused")
+def _loaded(image: Image.Image, name: str, most: int = MAX_PIXELS) -> Image.Image:
+    if image.width * image.height > most:
+        raise TooLarge(f"{name} has {image.width} x {image.height} pixels: refused")
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:
@@ -85,7 +91,7 @@ def _opened(source: Path | io.BytesIO, name: str) -> Image.Image:
     except (OSError, SyntaxError, ValueError) as error:
         raise Unscorable(f"{name} cannot be read as an image: {error}") from None
     except Image.DecompressionBombError as error:
-        raise Unscorable(f"{name} is refused: {error}") from None
+        raise TooLarge(f"{name} is refused: {error}") from None
 
 
 def _of_row(path: Path) -> io.BytesIO:

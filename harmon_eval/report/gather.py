@@ -16,7 +16,7 @@ from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
-from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.run_folder import SERVED, RunFolder
 from harmon_eval.store.task_folder import TaskFolder
 
 RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored", "missing"
@@ -150,6 +150,8 @@ def _samples(
     """The task's samples by id, as they were asked, or why they cannot be shown."""
     manifest = run.manifest
     entry, identity = manifest["tasks"][name], manifest["identity"]
+    if entry["data"].startswith(SERVED):
+        return {}, ""
     before = Path(manifest["data"]) if manifest.get("data") else None
     try:
         suite = suites.load(identity["suite"], data or before, fetching=False)

@@ -39,6 +39,7 @@ from harmon_eval.store.redact import plain, redacted
 from harmon_eval.store.schema import flaw
 from harmon_eval.store.task_folder import LOG, ROWS, TaskFolder
 
+SERVED = "served"  # begins what a task's data are called where requests brought them (``serve``)
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
 OWN = (LOG, ROWS, "images", "vectors.f32")  # what shows a task's folder
 MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more

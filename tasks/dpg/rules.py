@@ -77,6 +77,13 @@ def mark_image(questions: Sequence[Point], said: dict[str, bool], first: bool) -
     }
 
 
+def reward(row: Row) -> dict[str, float]:
+    """An image's score, and the share of yes in each broad category that it was asked about."""
+    kinds = sorted(name.removeprefix("of:") for name in row if name.startswith("of:"))
+    shares = {kind: row[f"yes:{kind}"] / row[f"of:{kind}"] for kind in kinds if " - " not in kind}
+    return {"score": float(row["score"]), **shares}
+
+
 def categories(rows: pd.DataFrame, prefix: str, name: str) -> dict[str, float]:
     """Percent of yes in each category, from the sums of ``category_counts``."""
     sums = rows[[c for c in rows.columns if c.startswith((f"{prefix}yes:", f"{prefix}of:"))]].sum()

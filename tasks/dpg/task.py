@@ -22,6 +22,7 @@ from harmon_eval.core import (
     Data,
     Draw,
     Instruments,
+    Reward,
     Row,
     Sample,
     Source,
@@ -142,6 +143,7 @@ TASK = Task(
     judged=judged,
     bounds=bounds,
     layout=read_images,
+    reward=Reward(dpg.reward),
     # The yes and no of each question (``answers``) are not added up.
     columns=("judge", "last", "score", "published", "*yes:*", "*of:*"),
 )

@@ -22,6 +22,7 @@ from harmon_eval.core import (
     Draw,
     Instruments,
     Metric,
+    Reward,
     Row,
     Sample,
     Score,
@@ -134,6 +135,7 @@ def open_task(argument: str = "") -> Task:
         judged=partial(judged, space=space),
         bounds=bounds,
         columns=("judge", "am", "gm", "tifa", "vqascore", "atoms", f"{SUM}*", f"{OF}*"),
+        reward=Reward.of_columns("gm", "am", "tifa", "vqascore"),
     )
 
 

@@ -40,6 +40,7 @@ from harmon_eval.store.digests import sha256_of
 
 T = TypeVar("T")
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
+OWN = "own"  # in place of a category: prompts that trainers send
 CATEGORIES = ("culture", "time", "space", "biology", "physics", "chemistry")
 
 
@@ -162,6 +163,24 @@ def samples(folder: Path, release: Release) -> Iterator[Sample]:
         yield Sample(name, Draw(prompt), target, group=name, stratum=category)
 
 
+def target(prompt: str, metadata: Mapping[str, Any], release: Release) -> Mapping[str, Any] | None:
+    """What an image is marked by where a trainer sends an ``explanation`` with its prompt; it is
+    asked with our wording of the rubric. Raises Unscorable for an explanation that is no text."""
+    if "explanation" not in metadata:
+        return None
+    explanation = metadata["explanation"]
+    if not isinstance(explanation, str) or not explanation.strip():
+        raise Unscorable("metadata.explanation is no text: the judge cannot do without")
+    system, text = rubric(Path(__file__).parent, release.rubric)
+    return {
+        **{"prompt_id": 0, "Prompt": prompt, "Explanation": explanation, "Subcategory": ""},
+        **{"category": OWN, "system": system, "question": filled(text, prompt, explanation)},
+        "rubric": sha256_of(f"{system}\0{text}")[:12],
+        "max_new_tokens": release.max_new_tokens,
+        "total": 0,
+    }
+
+
 def judged(sample: Sample, image: Path | None) -> list[Ask]:
     """The one request about a sample's image."""
     target = sample.target
@@ -256,7 +275,7 @@ def metrics(name: str, column: str, release: Release) -> tuple[Metric, ...]:
         Metric(f"{name}[*]", headline=True, mean_of=lambda present, name: release.weights),
         Metric("unweighted_mean[*]", mean_of=mean_of(CATEGORIES)),
         Metric("as_zero[*]", interval=False),  # a bound of its own
-        *(Metric(category, rows=of("category"), of=own) for category in CATEGORIES),
+        *(Metric(category, rows=of("category"), of=own) for category in (*CATEGORIES, OWN)),
     )
 
 
@@ -271,11 +290,16 @@ def totals(rows: pd.DataFrame, column: str, release: Release, name: str) -> dict
     ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
     ``as_zero[judge]``, the lower bound with 0 for what has no score."""
     judge = judge_of(rows)
+    found: dict[str, float] = {}
+    if (own := rows["category"] == OWN).any():
+        found[OWN] = float(rows.loc[own, column].mean())
+        rows = rows[~own]
+    if rows.empty:
+        return found
     places = pd.Index(CATEGORIES).get_indexer(rows["category"])
     sizes = np.bincount(places, minlength=len(CATEGORIES))
     sums = np.bincount(places, weights=rows[column], minlength=len(CATEGORIES))
     means = {c: sums[i] / sizes[i] for i, c in enumerate(CATEGORIES) if sizes[i]}
-    found: dict[str, float] = {}
     if len(means) == len(CATEGORIES):
         found[f"{name}[{judge}]"] = float(sum(w * means[c] for c, w in release.weights.items()))
         found[f"unweighted_mean[{judge}]"] = float(np.mean(list(means.values())))

@@ -15,7 +15,7 @@ from functools import partial
 
 import pandas as pd
 
-from harmon_eval.core import Data, Metric, Row, Sample, Source, Task
+from harmon_eval.core import Data, Metric, Reward, Row, Sample, Source, Task
 from harmon_eval.metrics.shares import share
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
@@ -91,4 +91,7 @@ TASK = Task(
     files_after=files_after,
     layout=read_images,
     columns=("category", "total", "judge", "wiscore", *wise.SCORES),
+    reward=Reward.of_columns(
+        "wiscore", *wise.SCORES, target=partial(wise.target, release=wise.LEGACY)
+    ),
 )

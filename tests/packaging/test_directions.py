@@ -18,7 +18,10 @@ FLOORS = (
     ("store", "metrics", "files", "replies"),
     ("instruments", "adapters", "suites"),
     ("running",),
-    ("comparing", "exchange", "people", "ranking", "report", "track", "trackers"),
+    (
+        *("comparing", "exchange", "people", "ranking", "report", "serving", "track"),
+        "trackers",
+    ),
     ("",),  # the API: harmon_eval itself
     ("commands", "cli", "__main__"),
 )
