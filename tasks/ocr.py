@@ -8,8 +8,9 @@ account. Wanted is the first text in double quotes, else in single quotes, else 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,12 @@ from harmon_eval.core import (
     Instruments,
     Metric,
     Remote,
+    Reward,
     Row,
     Sample,
     Source,
     Task,
+    Unscorable,
     UserError,
 )
 from harmon_eval.files.question_files import read_text
@@ -49,6 +52,14 @@ def samples(data: Data) -> Iterator[Sample]:
         group = f"{number:04d}"
         for index in range(data.images_per_prompt):
             yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), target, group)
+
+
+def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an image is marked by where a trainer sends a prompt of its own. Raises Unscorable."""
+    wanted = rendered_text.reward_target(prompt)
+    if not wanted.strip():
+        raise Unscorable("the prompt is empty: it has to say the text to be drawn")
+    return {"text": wanted}
 
 
 def image_row(sample: Sample, read: str) -> Row:
@@ -124,4 +135,5 @@ TASK = Task(
     instruments={"reader": "rapidocr"},
     bounds=bounds,
     columns=("reader", *COLUMNS),
+    reward=Reward.of_columns(*COLUMNS, target=target),
 )

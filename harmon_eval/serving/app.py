@@ -17,9 +17,9 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-import harmon_eval
 from harmon_eval.core import Row, Unscorable
 from harmon_eval.files.images import TooLarge
+from harmon_eval.running.provenance import package_versions
 from harmon_eval.serving import forms, pickled
 from harmon_eval.serving.outcomes import Failure, Found, Outcome, first
 from harmon_eval.serving.pictures import Picture, from_base64
@@ -41,7 +41,7 @@ def application(service: Service, pickles: bool = False) -> FastAPI:
 
     app = FastAPI(
         title="harmon_eval serve",
-        version=harmon_eval.__version__,
+        version=package_versions().get("harmon-eval", "0"),
         description="Marks of images for training: "
         + ", ".join(f"`{name}`" for name in service.rewards),
         lifespan=lifespan,

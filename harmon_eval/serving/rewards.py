@@ -90,8 +90,8 @@ def served(names: Sequence[str], suite: Suite) -> list[Served]:
     number for one image."""
     found = []
     for name in names:
-        if name in measures.NAMES:
-            task = measures.task(name)
+        if measures.head_of(name) in measures.names():
+            task = measures.task(name, suite.name)
             assert task.reward is not None
             found.append(Served(name, name, task, task, task.reward, {}, {}, nameless=True))
         else:
@@ -101,7 +101,7 @@ def served(names: Sequence[str], suite: Suite) -> list[Served]:
 
 def _of_task(name: str, suite: Suite) -> Served:
     head = name.partition(":")[0]
-    known = [*registry.task_names(), *measures.NAMES]
+    known = [*registry.task_names(), *measures.names()]
     if head not in known:
         raise UserError(f"unknown reward {head!r}: {did_you_mean(head, known)}")
     task = registry.task(name)
@@ -155,7 +155,7 @@ def _tells(right: object, wrong: object) -> bool:
 def known_rewards() -> list[str]:
     """Tasks that say what an image is worth, and measures."""
     tasks = {name: registry.task(name) for name in registry.bundled_task_names()}
-    return sorted([*measures.NAMES, *(name for name, t in tasks.items() if t.reward is not None)])
+    return sorted([*measures.names(), *(name for name, t in tasks.items() if t.reward is not None)])
 
 
 # -- what a client may send ----------------------------------------------------------------------

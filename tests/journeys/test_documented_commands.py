@@ -86,6 +86,7 @@ JOURNEY = "run in tests/journeys/test_training.py, with a network of a few thous
 HUB = "needs weights of the hub, which tests do not fetch"
 LONG = "a measurement of minutes to hours; tests/model/test_benchmarks.py runs it in small"
 LARGE = "needs several GPUs or machines"
+SERVES = "serves until Ctrl-C; run in tests/serving"
 FORM = "shows the form of a command, not one"
 WHY = {
     "python -m harmon_eval --model NAME:ARGUMENT?key=value&key=value": FORM,
@@ -126,6 +127,10 @@ WHY = {
     "python -m harmon_eval label RUN --task dpg --samples 60": (
         "serves a page until Ctrl-C; run in tests/harness/test_label.py"
     ),
+    "python -m harmon_eval serve geneval,geneval:share --store runs/rewards": SERVES,
+    "python -m harmon_eval serve geneval:share,geneval,geneval:flow_grpo --suite official "
+    "--data DIR": SERVES,
+    "python -m harmon_eval serve geneval,geneval:flow_grpo --pickle --port 18085": SERVES,
     "python -m harmon_eval calibrate RUN --task dpg": (
         "needs marks by people; run in tests/harness/test_label.py"
     ),

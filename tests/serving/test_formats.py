@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from harmon_eval import registry, suites
 from harmon_eval.files.images import decode_image
 from harmon_eval.suites.mini.detector import ShapeDetector
 from harmon_eval.tasks.geneval import prompts
 
-from .servers import Running, b64, circle, picture
+from .servers import Running, b64, circle, of_mini, picture, running
 
 RED = picture(circle())
 PAIR = picture(circle("red", 16), circle("blue", 48, "square"))
@@ -128,10 +133,6 @@ def test_served_marks_are_those_of_a_run(mini: Running) -> None:
     """The detector alone, on the same pixels, finds what the stored row holds."""
     body = {"samples": [{"image": b64(PAIR), "metadata": TWO}], "rewards": ["geneval"]}
     (mark,) = mini.post("/mark", {**body, "rows": True}).json()["marks"]
-    import json
-
-    import numpy as np
-
     (found,) = ShapeDetector()([np.asarray(decode_image(PAIR, "x"))])
     stored = json.loads(mark["rows"]["geneval"]["detections"])
     assert stored == {name: boxes.tolist() for name, (boxes, _) in found.items()}
@@ -176,3 +177,29 @@ def test_what_can_be_asked_of_the_server_itself(mini: Running, path: str) -> Non
     found = mini.get(path)
     assert found.status_code == 200 and "geneval" in found.text
     assert mini.post(path, {}).status_code == 405 and mini.get("/nothing").status_code == 404
+
+
+def test_ocr_takes_any_prompt_with_the_text_in_quotes(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr", reason="pip install 'harmon-eval[ocr]'")
+    page = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(page).text((16, 16), "Gate 12", "black", ImageFont.load_default(24))
+    data = io.BytesIO()
+    page.save(data, "PNG")
+    own = of_mini("ocr", tmp_path, {"reader": "rapidocr"})
+    with running(own, tmp_path / "images") as server:
+        body = {"prompt": ['a sign that says "Gate 12"', ""], "image": [b64(data.getvalue())] * 2}
+        lost = server.post("/compute", body)
+        assert lost.status_code == 400 and "sample 1: the prompt is empty" in lost.text
+        found = server.post("/compute", {k: v[:1] for k, v in body.items()})
+        assert found.json() == {"rewards": [1.0]}
+
+
+def test_clipscore_needs_the_prompt_alone(tmp_path: Path) -> None:
+    """The mini suite's stand-in counts shapes in image and caption."""
+    with running(of_mini("clipscore", tmp_path), tmp_path / "images") as server:
+        body = {"prompt": ["a red circle", "a blue square"], "image": [b64(RED)] * 2}
+        right, wrong = server.post("/compute", body).json()["rewards"]
+        assert right > wrong
+        body = {"samples": [{"prompt": " ", "image": b64(RED)}]}
+        (mark,) = server.post("/mark", body).json()["marks"]
+        assert mark["scores"] == {} and "no text" in mark["errors"]["clipscore"]
