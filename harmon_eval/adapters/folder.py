@@ -25,7 +25,7 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.files.drawn import folded, inside, read_drawn
-from harmon_eval.files.found import check_one, in_order, pictures
+from harmon_eval.files.found import check_one, in_order, pictures, say_others
 from harmon_eval.files.grids import SIDE, are_grids, cell
 from harmon_eval.files.images import open_image, read_picture
 from harmon_eval.store.digests import sha256_of
@@ -100,6 +100,17 @@ class FolderResponder(Responder):
         self._by_prompt = _by_prompt(self.drawn, 1)
         self._edited = Edited(self.drawn)
 
+    def holds(self, task: Task) -> Sequence[str]:
+        if not task.any_images:
+            return ()
+        say_others(self.folder)
+        return [drawn.sample for drawn in self._any(task)]
+
+    def _any(self, task: Task) -> list[Drawn]:
+        """All pictures, as a task that marks ``any_images`` numbers them."""
+        found = (task.layout(self.folder) if task.layout else None) or ()
+        return [replace(drawn, file=inside(self.folder, drawn.file)) for drawn in found]
+
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
         """Find the picture of each sample. Raises UserError where the folder has none of them."""
         if edits := [sample for sample in samples if sample.request.verb == Edit.verb]:
@@ -146,6 +157,8 @@ class FolderResponder(Responder):
 
     def _found(self, name: str, task: Task) -> list[Drawn]:
         """What the folder holds for this task. Raises UserError where that is nothing."""
+        if task.any_images:
+            return self._any(task)
         folder, of_task = _images_of_run(self.folder, name)
         listed = self.drawn if folder == self.folder else read_drawn(folder)
         if of_task is not None and not listed:

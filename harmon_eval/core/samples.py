@@ -104,6 +104,11 @@ class Responder:
         """Called before the first request. Raises UserError if what answers is not there, such as a
         server."""
 
+    def holds(self, task: Task) -> Sequence[str]:
+        """Ids of the finished images that it has for a task that marks ``any_images``; none for a
+        model that makes its images when it is asked."""
+        return ()
+
     def reads(self, request: Request) -> Sequence[Path]:
         """The image files opened to answer ``request``, to find how many requests fit in memory."""
         return request.files

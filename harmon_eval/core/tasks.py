@@ -58,12 +58,14 @@ class Data:
     """A task's data in one suite, passed to ``Task.samples``.
 
     ``fetching``: the user has named the task, so what its argument names may be downloaded. False
-    where only a run folder names it, which anybody may have made."""
+    where only a run folder names it, which anybody may have made. ``held``: for a task that marks
+    ``any_images``, the ids of the finished images that the model has (``Responder.holds``)."""
 
     suite: str
     find: Callable[[], Path]
     images_per_prompt: int = 4
     fetching: bool = True
+    held: Callable[[], Sequence[str]] = tuple
 
     @property
     def folder(self) -> Path:
@@ -191,7 +193,8 @@ class Task:
     other layout. ``published`` is the way back: the place of each image in that layout, for the
     command ``export``. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same
     samples that were generated from other prompts. With ``images_only``, no model is asked for
-    images.
+    images. With ``any_images``, finished images are marked whatever they show: each picture that
+    ``layout`` finds is a sample (``Data.held``).
     ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
     responses or instruments.
 
@@ -224,6 +227,7 @@ class Task:
     published: Published | None = None
     rewritten: str = ""
     images_only: bool = False
+    any_images: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)

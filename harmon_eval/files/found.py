@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harmon_eval.core import UserError
 from harmon_eval.files.images import SUFFIXES
+
+logger = logging.getLogger(__name__)
+# Beside pictures these are lists, captions and notes.
+_TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".parquet", ".html", "")
 
 
 def is_picture(file: Path) -> bool:
@@ -18,6 +24,18 @@ def is_picture(file: Path) -> bool:
 def pictures(folder: Path, deep: bool = True) -> list[Path]:
     """Picture files below ``folder`` (or in it alone), in natural order."""
     return in_order(filter(is_picture, folder.rglob("*") if deep else folder.iterdir()))
+
+
+def say_others(folder: Path) -> None:
+    """Log how many files below ``folder`` may be meant as pictures and are none that is read."""
+    found = Counter(
+        file.suffix.lower()
+        for file in folder.rglob("*")
+        if file.is_file() and not file.name.startswith(".") and not is_picture(file)
+    )
+    if kinds := {suffix: n for suffix, n in found.items() if suffix not in _TEXTS}:
+        said = ", ".join(f"{n} {suffix}" for suffix, n in sorted(kinds.items()))
+        logger.warning("%s: left out as no pictures that are read: %s", folder, said)
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:

@@ -6,6 +6,11 @@ A protocol turns an image (H, W, 3) uint8 into (side, side, 3) float32 pixels in
   as a float image, antialiased bicubic, clipped, never rounded. The MJHQ-30K card uses it.
 - ``gigagan256``: centre crop, Lanczos to 256 in 8 bit, then as above (which enlarges it to 299).
 - ``pytorch-fid``: bilinear without antialiasing, and a network input of 2x/255 - 1.
+- ``clean``, ``legacy_pytorch``: clean-fid's names of ``playground`` and ``pytorch-fid``.
+- ``legacy_tensorflow``: TensorFlow 1's bilinear, whose pixels begin at their corner, as in the
+  first FID, ADM's evaluator and torch-fidelity.
+- ``squash``: bicubic in Pillow to the network's square, in 8 bit (dgm-eval's FD-DINOv2).
+- ``square``: the middle square, then as ``squash`` (cmmd-pytorch).
 
 Scores from different protocols are not comparable.
 """
@@ -37,13 +42,16 @@ SUFFIXES = {
 class FeatureNet(Protocol):
     """A feature network: (N, 3, side, side) float32 pixels in 0..255 -> (N, d) float32.
 
-    ``name`` becomes part of the metric's name; ``identity`` holds the hash of the weights."""
+    ``name`` becomes part of the metric's name; ``identity`` holds the hash of the weights. A
+    network that is always fed in the same way says so in ``protocol``, otherwise it is empty."""
 
     name: str
     identity: str
     side: int
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
+
+    def __hash__(self) -> int: ...
 
 
 def clean_resize(image: np.ndarray, side: int) -> np.ndarray:
@@ -63,20 +71,25 @@ def centre_crop_256(image: np.ndarray) -> np.ndarray:
     return np.asarray(square.resize((256, 256), Image.Resampling.LANCZOS))
 
 
-def _bilinear_weights(size: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper source index, and the upper one's weight. Pixel centres are at i + 1/2."""
-    source = ((np.arange(side, dtype=np.float32) + 0.5) * np.float32(size / side) - 0.5).clip(0)
+def _bilinear_weights(
+    size: int, side: int, centre: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper source index, and the upper one's weight. A pixel's place is i + centre."""
+    at = np.arange(side, dtype=np.float32) + np.float32(centre)
+    source = (at * np.float32(size / side) - np.float32(centre)).clip(0)
     low = source.astype(np.int64)
     high = np.minimum(low + 1, size - 1)
     return low, high, source - low
 
 
-def bilinear_resize(image: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, 3) -> (side, side, 3) float32, clipped: two taps per axis, however much it shrinks."""
-    low, high, weight = _bilinear_weights(image.shape[0], side)
+def bilinear_resize(image: np.ndarray, side: int, centre: float = 0.5) -> np.ndarray:
+    """(H, W, 3) -> (side, side, 3) float32, clipped: two taps per axis, however much it shrinks.
+
+    ``centre`` 0 is TensorFlow 1's: output pixel i is at i times the scale."""
+    low, high, weight = _bilinear_weights(image.shape[0], side, centre)
     weight = weight[:, None, None]
     rows = image[low] * (1 - weight) + image[high] * weight
-    low, high, weight = _bilinear_weights(image.shape[1], side)
+    low, high, weight = _bilinear_weights(image.shape[1], side, centre)
     weight = weight[:, None]
     return (rows[:, low] * (1 - weight) + rows[:, high] * weight).clip(0, 255).astype(np.float32)
 
@@ -91,10 +104,31 @@ def _pytorch_fid(image: np.ndarray, side: int) -> np.ndarray:
     return bilinear_resize(image, side) * np.float32(256 / 255)
 
 
+def _tensorflow(image: np.ndarray, side: int) -> np.ndarray:
+    return bilinear_resize(image, side, 0.0)
+
+
+def _squash(image: np.ndarray, side: int) -> np.ndarray:
+    resized = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(resized, np.float32)
+
+
+def _square(image: np.ndarray, side: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return _squash(np.ascontiguousarray(image[top : top + short, left : left + short]), side)
+
+
 PROTOCOLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "playground": clean_resize,
     "gigagan256": _gigagan,
     "pytorch-fid": _pytorch_fid,
+    "clean": clean_resize,
+    "legacy_pytorch": _pytorch_fid,
+    "legacy_tensorflow": _tensorflow,
+    "squash": _squash,
+    "square": _square,
 }
 
 

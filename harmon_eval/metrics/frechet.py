@@ -47,6 +47,17 @@ class FrechetStatistics:
         statistics.update(features)
         return statistics
 
+    @classmethod
+    def given(
+        cls, mean: np.ndarray, covariance: np.ndarray, count: int | None = None, identity: str = ""
+    ) -> FrechetStatistics:
+        """Statistics from a mean (d,) and an unbiased covariance (d, d), to be compared only.
+
+        Without the ``count`` of vectors behind them, they are taken to be enough."""
+        known = max(2, len(mean) + 1) if count is None else count
+        shift, outer = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        return cls(identity, known, shift, np.zeros(len(shift)), outer * (known - 1))
+
     def update(self, features: np.ndarray) -> None:
         """Add a batch of vectors (n, d) of any float precision.
 

@@ -155,7 +155,8 @@ def _samples(
     before = Path(manifest["data"]) if manifest.get("data") else None
     try:
         suite = suites.load(identity["suite"], data or before, fetching=False)
-        job = prepare(name, task or registry.task(name), suite, RunSettings(identity["seed"]))
+        found, settings = task or registry.task(name), RunSettings(identity["seed"])
+        job = prepare(name, found, suite, settings, run.task(name).held)
         same = data_hash(job.everything) == entry["data"]
     except UserError as error:
         return {}, f"prompts, questions and their images are not at hand: {error}"

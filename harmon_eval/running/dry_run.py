@@ -41,8 +41,10 @@ def dry_run(request: Request) -> Plan:
     suite = suites.load(request.suite, request.data, request.instruments)
     folder = request.folder
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
-    jobs = plan(request.chosen, suite, request.settings, request.every_task)
-    model, jobs = _that_light_models_can(request, jobs)
+    model = _light_model(request)
+    jobs = plan(request.chosen, suite, request.settings, request.every_task, model)
+    if model is not None:
+        jobs = that_it_can(model, jobs, request.every_task)
     jobs = with_instruments(jobs, suite, request, dry=True)
     verbs = dict.fromkeys(sample.request.verb for job in jobs for sample in job.samples)
     rows: list[dict[str, Any]] = []
@@ -82,14 +84,13 @@ def _unreachable(asked: Sequence[Responder]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _that_light_models_can(request: Request, jobs: list[Job]) -> tuple[Responder | None, list[Job]]:
-    """A model that runs no network here, and its jobs. Of others name and settings are checked.
+def _light_model(request: Request) -> Responder | None:
+    """A model that runs no network here. Of others only name and settings are checked.
 
-    Raises UserError for an unknown model, one that is not there, or one that can do none of it."""
+    Raises UserError for an unknown model, or one that is not there."""
     if isinstance(request.model, str) and registry.check_model(request.model, request.given):
-        return None, jobs
-    model = opened(request)
-    return model, that_it_can(model, jobs, request.every_task)
+        return None
+    return opened(request)
 
 
 def _judge(job: Job, suite: Suite, folder: Path) -> Judge | None:

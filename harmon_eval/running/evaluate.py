@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,15 +137,21 @@ def task_list(given: str | Sequence[str]) -> list[str]:
 
 
 def plan(
-    chosen: Mapping[str, Task | None], suite: Suite, settings: RunSettings, skip: bool
+    chosen: Mapping[str, Task | None],
+    suite: Suite,
+    settings: RunSettings,
+    skip: bool,
+    model: Responder | None = None,
 ) -> list[Job]:
-    """Every task with its samples, before anything is asked.
+    """Every task with its samples, before anything is asked. ``model``: one that is open here.
 
     Raises UserError for a task that cannot be; with ``skip`` it is left out and said instead."""
     jobs = []
     for name, task in chosen.items():
         try:
-            job = prepare(name, task or registry.task(name), suite, settings)
+            found = task or registry.task(name)
+            holds = partial(model.holds, found) if model else tuple
+            job = prepare(name, found, suite, settings, holds)
             jobs.append(replace(job, nameless=task is not None))
         except UserError as error:
             if not skip:
@@ -165,8 +172,9 @@ def run(request: Request) -> Outcome:
         if settings.exact:
             machine.deterministic_kernels()
         asking, model = _asking(request, engine)
-        jobs = plan(chosen, suite, settings, request.every_task)
-        able = asking.responder if isinstance(asking, Asking) else model
+        here = asking.responder if isinstance(asking, Asking) else None
+        jobs = plan(chosen, suite, settings, request.every_task, here)
+        able = here or model
         jobs = that_it_can(able, jobs, request.every_task)
         jobs = with_instruments(jobs, suite, request, engine=engine)
         preflight.reach(

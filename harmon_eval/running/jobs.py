@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -49,7 +49,8 @@ class RunSettings:
 class Job:
     """A task with all its samples, and those of them that this run is about (see ``limit``).
 
-    ``nameless``: the task came as an object, so that ``name`` does not lead to it."""
+    ``nameless``: the task came as an object, so that ``name`` does not lead to it. ``held``: the
+    finished images that the samples are (``core.Data``)."""
 
     name: str
     task: Task
@@ -57,14 +58,22 @@ class Job:
     samples: Sequence[Sample]
     limit: int | None
     nameless: bool = False
+    held: tuple[str, ...] = ()
 
 
-def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
-    """The task's samples with their seeds.
+def prepare(
+    name: str,
+    task: Task,
+    suite: Suite,
+    settings: RunSettings,
+    holds: Callable[[], Sequence[str]] = tuple,
+) -> Job:
+    """The task's samples with their seeds. ``holds``: the finished images that the model has.
 
     Raises UserError on unsafe or repeated ids, and on a sample that comes after one that is not
     before it in the list, or of another group."""
-    data = suite.data(name, task)
+    finished = tuple(holds()) if task.any_images else ()
+    data = replace(suite.data(name, task), held=lambda: finished)
 
     def seeded() -> Iterator[Sample]:
         drawings: dict[object, set[int]] = {}
@@ -97,7 +106,8 @@ def prepare(name: str, task: Task, suite: Suite, settings: RunSettings) -> Job:
         raise UserError(f"task {name!r} has two samples with the id {twice!r}")
     _check_order(name, task, make())
     everything = MadeAgain(make, count) if count > HELD else held
-    return Job(name, task, everything, select(everything, settings.limit), settings.limit)
+    chosen = select(everything, settings.limit)
+    return Job(name, task, everything, chosen, settings.limit, held=finished)
 
 
 def _numbered(request: Any, known: dict[object, set[int]]) -> Any:

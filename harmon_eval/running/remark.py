@@ -75,7 +75,13 @@ def _mark_stored(
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
     jobs = [
-        prepare(name, registry.task(name), suite, RunSettings(seed, known[name]["limit"]))
+        prepare(
+            name,
+            registry.task(name),
+            suite,
+            RunSettings(seed, known[name]["limit"]),
+            folder.task(name).held,
+        )
         for name in names
     ]
     for job in jobs:

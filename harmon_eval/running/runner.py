@@ -117,6 +117,7 @@ def _without_response(job: Job, folder: TaskFolder) -> int:
 def start_job(job: Job, run: RunFolder) -> None:
     """Raises UserError where the folder holds other data of the task, or a larger run."""
     run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
+    run.task(job.name).keep_held(job.held)
 
 
 def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG, ROWS, METRICS, MARKS = "responses.jsonl", "rows.parquet", "metrics.json", "marks.json"
+HELD = "held.json"
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
@@ -90,6 +91,18 @@ class TaskFolder:
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
         return Recorded(self.logs(), self.root)
+
+    def keep_held(self, ids: Sequence[str]) -> None:
+        """Note the finished images that a model had, which were the samples (``core.Data``)."""
+        if ids and self.held() != list(ids):
+            write_json(self.path / HELD, {"ids": list(ids)}, self.root)
+
+    def held(self) -> list[str]:
+        """The same, read again; empty where samples came from the task. Raises UserError."""
+        try:
+            return [str(name) for name in read_json(self.path / HELD, self.root)["ids"]]
+        except FileNotFoundError:
+            return []
 
     def seconds_asking(self) -> float:
         """Of all batches together, whoever answered them."""

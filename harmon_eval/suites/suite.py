@@ -90,11 +90,15 @@ class Suite:
         return self._opened[key]
 
     def instrument_name(self, role: str, task: Task) -> str | Callable[..., Any]:
-        """What was chosen for a role, or the default of the suite or of the task; empty: none."""
-        for names in (self.chosen, self.defaults):
-            if role in names:
-                return names[role]
-        return task.instruments.get(role, "")
+        """What was chosen for a role, or the default of the suite or of the task; empty: none.
+
+        The suite's own are for its own data: a task that is given other data takes its own."""
+        own = task.instruments.get(role, "")
+        if role in self.chosen:
+            return self.chosen[role]
+        if own and self.name not in task.sources:
+            return own
+        return self.defaults.get(role, own)
 
     def find_weights(self, wanted: weights.Weights) -> Path:
         """Raises InstrumentMissing: which file goes where."""

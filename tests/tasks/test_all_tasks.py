@@ -52,6 +52,8 @@ PERFECT = {
     "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
     "emu_edit": "test_emu_edit.py::"
     "test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source",
+    "fidelity": "test_fidelity.py::"
+    "test_drawing_the_references_themselves_is_at_no_distance",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
     "geneval2": "test_geneval2.py::"
@@ -86,11 +88,12 @@ PERFECT = {
     ),
 }
 MAX_LINES = 160
-ONLY_MINI = {"checklist", "vqa"}  # its questions are the user's
+ONLY_MINI = {"checklist", "fidelity", "vqa"}  # otherwise their data are the user's
 # Groups in a trial run, where 24 are too few: FID needs more images than features, of each category
 # where it is given by category, and a probe needs whole classes.
 TRIED = {
     "coco_fid": 96,
+    "fidelity": None,
     "linear_probe": None,
     "mjhq": None,
     "mjhq_gigagan256": 96,

@@ -1,0 +1,392 @@
+"""Two folders, or a folder and a file of statistics: numbers of clean-fid and dgm-eval's formulas
+through the command line, and what becomes of pictures of every kind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cleanfid import fid as clean_fid
+from PIL import Image
+
+import harmon_eval
+from harmon_eval import cli, registry
+from harmon_eval.core import Draw, Responder, UserError
+from harmon_eval.metrics import fid_sets, sets
+from harmon_eval.metrics.fid_images import bilinear_resize, find_images
+from harmon_eval.metrics.fid_pairs import at_infinity, infinity_sizes
+from harmon_eval.metrics.frechet import FrechetStatistics
+from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.suites.mini.scenes import render, sample_scene
+from harmon_eval.tasks.fidelity import files, mini, references
+
+WIDTH = 24
+# A file for --include: a random projection of averages in place of Inception.
+NETWORK = """
+import numpy as np
+import torch
+
+ROLE = "features"
+
+
+class Projection:
+    name = identity = "projection"
+    side = 299
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        self.matrix = torch.randn(3 * 13 * 13, 24, generator=generator) / 20
+
+    def of_tensor(self, pixels):
+        x = torch.nn.functional.avg_pool2d((pixels - 128) / 128, 23)
+        return x.flatten(1) @ self.matrix
+
+    def __call__(self, pixels):
+        return self.of_tensor(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+
+
+def open_instrument():
+    return Projection()
+"""
+
+
+def write(folder: Path, seed: int, count: int) -> None:
+    """Soft random blobs of several sizes, modes and formats, in sub-folders."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        size = [(96, 80), (64, 64), (120, 90), (200, 310)][i % 4]
+        small = rng.integers(0, 256, size=(6, 5, 3)).astype(np.uint8)
+        image = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
+        noisy = (image + rng.normal(0, 6 + 9 * seed, size=image.shape)).clip(0, 255)
+        mode, suffix = [("RGB", "png"), ("RGBA", "png"), ("L", "PNG"), ("RGB", "jpg")][i // 3 % 4]
+        file = folder / ("art" if i % 2 else "logo") / f"{i:03d}.{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noisy.astype(np.uint8)).convert(mode).save(file)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``refs`` with 90 pictures, ``drawn`` with 70, and the network to include."""
+    root = tmp_path_factory.mktemp("fidelity")
+    write(root / "refs", 0, 90)
+    write(root / "drawn", 1, 70)
+    (root / "projection.py").write_text(NETWORK)
+    return root
+
+
+@pytest.fixture
+def compared(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Metrics of the command with this argument, or exit code and what was said."""
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(registry, "_included", {})
+
+    def run(argument: str, *more: str, drawn: str = "drawn", code: int = 0) -> dict[str, float]:
+        monkeypatch.chdir(place)
+        out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        command = ["--include", "projection.py", "--tasks", f"fidelity:{argument}"]
+        model = ["--model", f"folder:{drawn}", "--instrument", "features=projection"]
+        assert cli.main([*command, *model, "--output", str(out), *more]) == code
+        run.out = out  # type: ignore[attr-defined]
+        found = list(out.glob("*/metrics.json"))
+        return json.loads(found[0].read_text())["metrics"] if found else {}
+
+    return run
+
+
+def network(place: Path) -> Any:
+    space: dict[str, Any] = {}
+    exec((place / "projection.py").read_text(), space)
+    return space["Projection"]()
+
+
+def by_clean_fid(place: Path, mode: str, scale: float) -> float:
+    net = network(place)
+    return float(
+        clean_fid.compare_folders(
+            str(place / "refs"),
+            str(place / "drawn"),
+            lambda x: net.of_tensor(x * scale),
+            mode,
+            device=torch.device("cpu"),
+            verbose=False,
+        )
+    )
+
+
+def test_two_folders_get_the_fid_that_clean_fid_gives(
+    place: Path, compared: Any, clean_fid_scipy: None
+) -> None:
+    """In both modes whose resizing is clean-fid's own; ids are the names of the files."""
+    for mode, scale in (("clean", 1.0), ("legacy_pytorch", 256 / 255)):
+        metrics = compared(f"refs?mode={mode}")
+        expected = by_clean_fid(place, mode, scale)
+        assert metrics[f"fid[{mode},projection]"] == pytest.approx(expected, rel=1e-4)
+        assert (metrics["images"], metrics["references"], metrics["compared"]) == (70, 90, 70)
+    rows = harmon_eval.load(compared.out)[f"fidelity:refs?mode={mode}"].rows
+    assert set(rows["id"]) == {
+        str(f.relative_to(place / "drawn").with_suffix("")) for f in find_images(place / "drawn")
+    }
+
+
+def test_the_measures_of_one_pass_are_those_of_its_features(place: Path, compared: Any) -> None:
+    metrics = compared("refs")
+    rows = RunFolder(compared.out).task("fidelity:refs").rows()
+    assert rows is not None
+    drawn = np.stack(rows.sort_values("id")["features"].to_list())
+    (file,) = compared.out.parent.glob("cache/fidelity/*/features.npy")
+    reference = np.load(file)
+    assert reference.shape == (90, WIDTH)
+    assert metrics["kid[clean,projection]"] == pytest.approx(
+        sets.kernel_distance(reference, drawn), rel=1e-6
+    )
+    part = reference[np.random.default_rng(0).choice(90, 70, False)]
+    for name, value in vars(sets.manifold(part, drawn, 5)).items():
+        assert metrics[f"{name}[k=5,clean,projection]"] == value
+    assert metrics["vendi[clean,projection]"] == pytest.approx(sets.vendi(drawn), rel=1e-6)
+    assert metrics["fid_infinity[clean,projection]"] < metrics["fid[clean,projection]"]
+
+
+def saved(place: Path, name: str, mode: str = "clean", **more: Any) -> None:
+    """Statistics of the references as the tools write them."""
+    scale = 256 / 255 if mode == "legacy_pytorch" else 1.0
+    net = network(place)
+    features = clean_fid.get_folder_features(
+        str(place / "refs"),
+        lambda x: net.of_tensor(x * scale),
+        num_workers=0,
+        device=torch.device("cpu"),
+        mode=mode,
+        verbose=False,
+    )
+    content = {"mu": features.mean(0), "sigma": np.cov(features, rowvar=False), **more}
+    if name.endswith(".pt"):
+        torch.save(content, place / name)
+    else:
+        np.savez(place / name, **content)
+
+
+def test_files_of_statistics_give_the_fid_of_their_folder(place: Path, compared: Any) -> None:
+    """clean-fid's by its name, pytorch-fid's by what it lacks; a run's own statistics go in too."""
+    folder = {
+        m: compared(f"refs?mode={m}")[f"fid[{m},projection]"] for m in ("clean", "legacy_pytorch")
+    }
+    saved(place, "refs_clean_custom_na.npz")
+    saved(place, "pytorch.npz", "legacy_pytorch")
+    for name, mode in (("refs_clean_custom_na.npz", "clean"), ("pytorch.npz", "legacy_pytorch")):
+        metrics = compared(name)
+        assert metrics[f"fid[{mode},projection]"] == pytest.approx(folder[mode], rel=1e-5)
+        assert "references" not in metrics and f"kid[{mode},projection]" not in metrics
+    own = compared("refs", drawn="refs")
+    assert own["fid[clean,projection]"] == pytest.approx(0, abs=1e-6)
+    (written,) = compared.out.glob("*/statistics.npz")
+    again = compared(str(written))
+    assert again["fid[clean,projection]"] == pytest.approx(folder["clean"], rel=1e-5)
+    assert again["references"] == 90
+
+
+def test_a_file_says_how_its_pictures_were_resized(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ADM's reference batches and torch-fidelity's cache resize as TensorFlow 1 does."""
+    few = {"mu": np.zeros(3), "sigma": np.eye(3)}
+    np.savez(place / "adm.npz", **few, mu_s=np.zeros(2), sigma_s=np.eye(2))
+    torch.save(few, place / "x-inception-v3-compat-features-stat-fid-2048.pt")
+    np.savez(place / "x_legacy_tensorflow_custom_na.npz", **few)
+    for name in (
+        "adm.npz",
+        "x-inception-v3-compat-features-stat-fid-2048.pt",
+        "x_legacy_tensorflow_custom_na.npz",
+    ):
+        assert files.read_statistics(place / name).mode == "legacy_tensorflow"
+    assert not caplog.text
+    np.savez(place / "plain.npz", **few)
+    assert files.read_statistics(place / "plain.npz").mode == "legacy_pytorch"
+    assert "does not say how its pictures were resized" in caplog.text
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("opened",)
+
+
+def test_a_file_that_is_no_statistics_is_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "objects.npz", mu=np.array([{}], object), sigma=np.eye(1))
+    np.savez(tmp_path / "lacks.npz", mu=np.zeros(3))
+    np.savez(tmp_path / "shapes.npz", mu=np.zeros(3), sigma=np.eye(4))
+    np.savez(tmp_path / "nan.npz", mu=np.full(2, np.nan), sigma=np.eye(2))
+    (tmp_path / "text.npz").write_text("nothing")
+    torch.save({"mu": Evil(), "sigma": 1}, tmp_path / "evil.pt")
+    for file in sorted(tmp_path.iterdir()):
+        with pytest.raises(UserError, match=file.name):
+            files.read_statistics(file)
+    assert "opened" not in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_said(
+    place: Path, compared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(argument: str, code: int, *more: str) -> str:
+        compared(argument, *more, code=code)
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "give a folder of pictures, or a file of statistics" in said("nowhere", 2)
+    assert "mode=cleanly" in said("refs?mode=cleanly", 2)
+    np.savez(place / "wide_clean_x.npz", mu=np.zeros(30), sigma=np.eye(30))
+    assert "has 30 features, but projection gives 24" in said("wide_clean_x.npz", 1)
+    with pytest.raises(UserError, match="holds no pictures"):
+        files.found(place / "refs" / "nothing")
+
+
+def test_broken_and_strange_pictures_are_named_counted_or_refused(
+    place: Path,
+    compared: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    strange = tmp_path / "strange"
+    write(strange, 2, 30)
+    Image.new("RGB", (9, 9)).save(strange / "a b, c#1.png")
+    Image.new("RGB", (9, 9)).save(strange / "a b, c#1.jpg")
+    (strange / "broken.png").write_bytes(b"no picture")
+    (strange / "array.npy").write_bytes(b"")
+    metrics = compared("refs", drawn=str(strange), code=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert metrics["images"] == 32 and "broken.png cannot be read" in said
+    assert "left out as no pictures that are read: 1 .npy" in caplog.text
+    stored = json.loads(next(compared.out.glob("*/metrics.json")).read_text())
+    assert (stored["n"], stored["total"]) == (32, 33)
+    compared(str(strange), code=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 33 reference pictures are damaged: broken.png" in said
+
+
+def test_a_run_is_marked_again_without_the_model(
+    place: Path, compared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reference from the cache; where that is lost, it says how to make it again."""
+    before = compared("refs", "--limit", "40")
+    assert before["images"] == 40
+    command = ["mark", str(compared.out)]
+    assert cli.main(command) == 0
+    (file,) = compared.out.glob("*/metrics.json")
+    found = json.loads(file.read_text())
+    assert found["metrics"] == before and found["total"] == 70
+    shutil.rmtree(compared.out.parent / "cache")
+    for known in (references.load, references._prepared):
+        known.cache_clear()
+    assert cli.main(command) == 1
+    assert "delete the task's rows.parquet" in " ".join(capsys.readouterr().err.split())
+    file.with_name("rows.parquet").unlink()
+    assert cli.main(command) == 0
+    assert json.loads(file.read_text())["metrics"] == before
+
+
+def test_statistics_of_a_folder_are_written_and_read(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    find = registry.instrument
+    monkeypatch.setattr(
+        registry,
+        "instrument",
+        lambda role, name, *more: (
+            network(place) if name == "inception" else find(role, name, *more)
+        ),
+    )
+    target = tmp_path / "refs.npz"
+    assert cli.main(["convert", "fidelity", f"{place / 'refs'}?mode=clean", str(target)]) == 0
+    told = files.read_statistics(target)
+    assert (told.count, told.mode, told.network) == (90, "clean", "projection")
+    assert cli.main(["convert", "fidelity", str(place / "refs"), str(tmp_path / "x.csv")]) == 2
+
+
+class Copies(Responder):
+    """Draws the reference of each prompt."""
+
+    name, fingerprint = "copies", "1"
+
+    def draw(self, requests: Sequence[Draw]) -> list[Image.Image]:
+        from harmon_eval.suites.mini.language import description
+
+        known = {}
+        for index in range(mini.COUNT):
+            scene = sample_scene(np.random.default_rng((mini.SEED, index)))
+            known[f"a photo of {description(scene)}"] = Image.fromarray(render(scene))
+        return [known[request.prompt] for request in requests]
+
+
+def test_drawing_the_references_themselves_is_at_no_distance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
+    found = harmon_eval.evaluate(Copies(), tasks="fidelity", output=tmp_path / "run")["fidelity"]
+    metrics = found.metrics
+    assert found.headline == "fid[clean,mini]" and found.n == mini.COUNT
+    assert metrics["fid[clean,mini]"] < 0.3
+    assert metrics["precision[k=5,clean,mini]"] > 0.95
+    assert metrics["vendi[clean,mini]"] == pytest.approx(
+        metrics["vendi_reference[clean,mini]"], rel=0.05
+    )
+
+
+def test_a_model_cannot_draw_from_a_folder_without_prompts(place: Path) -> None:
+    with pytest.raises(UserError, match="no prompts to draw from"):
+        harmon_eval.evaluate(Copies(), tasks=f"fidelity:{place / 'refs'}", output=place / "none")
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+
+def test_tensorflows_resizing_of_two_pixels_to_four() -> None:
+    """Output pixel i lies at i / 2: 0, 5, 10 and, at the edge, 10; centred it would be 0, 2.5..."""
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[:, 1] = 10
+    assert bilinear_resize(image, 4, 0.0)[0, :, 0].tolist() == [0, 5, 10, 10]
+    assert bilinear_resize(image, 4)[0, :, 0].tolist() == [0, 2.5, 7.5, 10]
+
+
+def test_kid_of_three_numbers_a_side_by_hand() -> None:
+    """x = 0, 1, 1; y = 0, 0, 1. The kernel (xy + 1)³ is 8 of two ones, else 1: within x
+    (1 + 1 + 8) / 3, within y 1, across two pairs of 8 and seven of 1."""
+    x, y = np.array([[0.0], [1], [1]]), np.array([[0.0], [0], [1]])
+    value, parts = fid_sets.kid(x, y)
+    assert value == pytest.approx(10 / 3 + 1 - 2 * (2 * 8 + 7) / 9)
+    # Without the first x: within 8, across two of 8 and four of 1.
+    assert parts.values[0] == pytest.approx(8 + 1 - 2 * (2 * 8 + 4) / 6)
+
+
+def test_kid_without_a_group_is_that_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(47, 5)), rng.normal(size=(30, 5)) + 0.3
+    monkeypatch.setattr(fid_sets, "BLOCK", 8)
+    value, parts = fid_sets.kid(x, y)
+    assert value == pytest.approx(sets.kernel_distance(y, x))
+    rest = x[np.arange(47) % 20 != 4]
+    assert parts.values[4] == pytest.approx(sets.kernel_distance(y, rest))
+
+
+def test_a_set_is_at_no_distance_from_itself() -> None:
+    x = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32)
+    own = FrechetStatistics.of(x)
+    given = FrechetStatistics.given(own.mean, own.covariance)
+    assert fid_sets.fid(x, given) == pytest.approx(0, abs=1e-9)
+    near = fid_sets.neighbours(x, x)
+    assert near.compared == 80 and near.measures.precision == near.measures.recall == 1
+
+
+def test_fid_at_infinity_is_the_line_through_its_subsets() -> None:
+    """Of a set without bias to lose: subsets of a symmetric set have the mean FID of their size."""
+    rng = np.random.default_rng(1)
+    drawn, real = rng.normal(size=(200, 3)), rng.normal(size=(300, 3)) + 1
+    found = fid_sets.fid_infinity(drawn, FrechetStatistics.of(real))
+    assert found.value == pytest.approx(3, abs=0.8) and 0 < found.spread < 0.5
+    sizes = infinity_sizes(200)
+    assert at_infinity(sizes, [2 + 5 / n for n in sizes]) == pytest.approx(2)
