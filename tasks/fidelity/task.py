@@ -32,7 +32,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harmon_eval import registry
 from harmon_eval.core import (
     About,
     Answer,
@@ -45,12 +44,10 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
-from harmon_eval.files.cache import cache_folder
 from harmon_eval.files.drawn import read_drawn
-from harmon_eval.instruments import weights
 from harmon_eval.metrics.fid_images import FeatureNet, feature_batches
-from harmon_eval.metrics.frechet import FrechetStatistics
 from harmon_eval.tasks.fidelity import files, mini, references
+from harmon_eval.tasks.fidelity.convert import convert
 from harmon_eval.tasks.fidelity.summary import (
     METRICS,
     files_after,
@@ -58,6 +55,8 @@ from harmon_eval.tasks.fidelity.summary import (
     replicates,
     summarize,
 )
+
+__all__ = ["TASK", "convert", "open_task"]
 
 
 @dataclass(frozen=True)
@@ -104,26 +103,6 @@ def mark(answers: Sequence[Answer], instruments: Instruments, mode: str | None) 
     references.check_width(key, place, own.shape[1], net.name)
     setting = f"{protocol},{net.name}"
     return [{"setting": setting, "reference": key, "features": features} for features in own]
-
-
-def convert(folder: Path, target: Path) -> str:
-    """Write the statistics of a folder of pictures; ``FOLDER?mode=MODE`` as for the task.
-
-    Raises UserError for what is no folder of pictures, and without the network's weights."""
-    place, chosen = files.parse(str(folder))
-    if not place.is_dir() or target.suffix != ".npz":
-        raise UserError("give a folder of pictures and a file to write: FOLDER FILE.npz")
-    net = registry.instrument("features", "inception", _in_cache)
-    protocol = references.protocol_of(place, chosen.mode, net)
-    own = FrechetStatistics.of(references.features_of(files.found(place), protocol, net))
-    setting = f"{protocol},{net.name}"
-    content = files.statistics_file(own.mean, own.covariance, own.count, setting)
-    target.write_bytes(content)
-    return f"{target}: {own.count} pictures, {setting}"
-
-
-def _in_cache(wanted: weights.Weights) -> Path:
-    return weights.find(wanted, [cache_folder() / weights.FOLDER, cache_folder()])
 
 
 ABOUT = About(

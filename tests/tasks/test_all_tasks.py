@@ -52,8 +52,7 @@ PERFECT = {
     "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
     "emu_edit": "test_emu_edit.py::"
     "test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source",
-    "fidelity": "test_fidelity.py::"
-    "test_drawing_the_references_themselves_is_at_no_distance",
+    "fidelity": "test_fidelity.py::test_drawing_the_references_themselves_is_at_no_distance",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
     "geneval2": "test_geneval2.py::"
@@ -336,8 +335,8 @@ def test_always_a_at_seed_and_mmmu_gets_the_share_of_a(mini: Any, tmp_path: Path
 
 
 def test_all_tasks_of_the_mini_suite_together_take_minutes(mini: Any) -> None:
-    """Some ten drawings a second on two cores: 5,000 are nine minutes, and all else is less."""
+    """Some ten drawings a second on two cores: 5,500 are ten minutes, and all else is less."""
     tasks = {name: registry.task(name) for name in TASKS}
     samples = [s for name, task in tasks.items() for s in task.samples(mini.data(name, task))]
-    assert sum(s.request.gives == "image" for s in samples) < 5_000
+    assert sum(s.request.gives == "image" for s in samples) < 5_500
     assert sum(s.request.gives == "text" for s in samples) < 2_600
