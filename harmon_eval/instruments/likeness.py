@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from harmon_eval.core import UserError
 from harmon_eval.files.images import read_picture
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 
 class ImageNetwork(Protocol):
@@ -97,6 +97,23 @@ def prepared(
     return ((pixels - shift) / scale)[None]
 
 
+def rows(
+    net: Callable[[Tensor], Tensor],
+    pixels: np.ndarray,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    device: device,
+) -> np.ndarray:
+    """(N, 3, side, side) float32 pixels in 0..255 -> (N, d) float32: what a network gives for them,
+    normalised. On a CPU each goes alone, so that no row depends on what else is in the batch."""
+    import torch
+
+    shift, scale = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
+    x = ((torch.from_numpy(np.ascontiguousarray(pixels)) / 255 - shift) / scale).to(device)
+    parts = x.split(1) if device.type == "cpu" else (x,)
+    return torch.cat([net(part) for part in parts]).float().cpu().numpy()
+
+
 def model_folder(argument: str, weights: Path | None) -> Path:
     """The folder of a model: the one that the user names, or that of the weights that were found.
 
@@ -108,6 +125,36 @@ def model_folder(argument: str, weights: Path | None) -> Path:
                 f"{folder} has no {name}: save the model there with transformers' save_pretrained"
             )
     return folder
+
+
+def loaded(kind: Any, folder: Path, what: str, optional: str = "") -> Any:
+    """The model of a transformers class in float32, frozen, from a folder.
+
+    Raises UserError for a folder of something else. transformers would fill in what lacks at
+    random; here that is refused, but for names that begin with ``optional``."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # the table of other weights that a whole checkpoint has
+    try:
+        model, told = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype="float32",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder} holds no {what} model ({error})") from None
+    finally:
+        logging.set_verbosity(before)
+    wrong = [str(name) for part in ("missing_keys", "mismatched_keys") for name in told[part]]
+    if lacks := sorted(name for name in wrong if not (optional and name.startswith(optional))):
+        raise UserError(
+            f"{folder} holds no whole {what} model: {len(lacks)} weights are missing or of another "
+            f"shape, such as {lacks[0]}; get it again"
+        )
+    return model.eval().requires_grad_(False)
 
 
 def self_test(network: ImageNetwork) -> None:

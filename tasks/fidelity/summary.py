@@ -78,12 +78,12 @@ def _by_features(drawn: np.ndarray, reference: np.ndarray, setting: str) -> dict
         names = {name: f"{name}[{K},{setting}]" for name in vars(near.measures)}
         found |= {names[name]: value for name, value in vars(near.measures).items()}
         found["compared"] = float(near.compared)
-    if setting.endswith(f",{CMMD}"):
+    if setting.startswith(CMMD):
         found[f"cmmd[{setting}]"] = sets.cmmd(reference, drawn)
     return found
 
 
-CMMD = "cmmd"  # the network whose unit vectors CMMD's kernel is made for
+CMMD = "square,"  # how CMMD's network is fed, whose unit vectors its kernel is made for
 
 
 def replicates(rows: pd.DataFrame) -> Mapping[str, Replicates]:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.likeness import model_folder, prepared, self_test
+from harmon_eval.instruments.likeness import loaded, model_folder, prepared, self_test
 from harmon_eval.instruments.weights import Weights
 from harmon_eval.store.digests import sha256_of
 
@@ -36,15 +36,12 @@ class Clip:
         from transformers import AutoTokenizer, CLIPModel
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = loaded(CLIPModel, folder, "CLIP").to(self.device)
         try:
-            model = CLIPModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder} holds no CLIP model ({error})") from None
-        self.model = model.eval().requires_grad_(False).to(self.device)
-        config: Any = model.config
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} has no tokenizer of CLIP ({error})") from None
+        config: Any = self.model.config
         self.side = int(config.vision_config.image_size)
         self.length = int(config.text_config.max_position_embeddings)
         self.name = folder.resolve().name

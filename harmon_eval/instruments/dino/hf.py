@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harmon_eval.core import UserError
-from harmon_eval.instruments.likeness import model_folder, prepared, self_test
+from harmon_eval.instruments.likeness import loaded, model_folder, prepared, self_test
 from harmon_eval.instruments.weights import Weights
 from harmon_eval.store.digests import sha256_of
 
@@ -36,18 +35,9 @@ class Dino:
         from transformers import ViTModel
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            model = ViTModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                add_pooling_layer=False,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder} holds no DINO model ({error})") from None
-        self.model = model.eval().requires_grad_(False).to(self.device)
-        config: Any = model.config
+        # Its pooling layer is not used, and the published weights have none.
+        self.model = loaded(ViTModel, folder, "DINO", optional="pooler.").to(self.device)
+        config: Any = self.model.config
         self.side = int(config.image_size)
         self.name = folder.resolve().name
         self.identity = f"{self.name} sha256:{sha256_of(folder / 'model.safetensors')[:16]}"

@@ -19,6 +19,7 @@ from torch import nn
 
 from harmon_eval.core import UserError
 from harmon_eval.instruments.weights import Weights, read_program
+from harmon_eval.metrics.fid_images import FeatureNet
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 # NVIDIA publishes no digest; k-diffusion and other tools check the file with this one.
@@ -98,7 +99,7 @@ def alike(net: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch
     return net(nn.functional.pad(x, (0, 0, 0, 0, 0, 0, 0, lacking)) if lacking else x)[: len(x)]
 
 
-def self_test(features: InceptionFeatures) -> None:
+def self_test(features: FeatureNet) -> None:
     """Refuse a network whose features of a photograph are not finite, equal those of its negative,
     or differ within one batch, as on a faulty device. Raises UserError."""
     from harmon_eval.instruments.mask2former.detector import known_photograph
