@@ -24,6 +24,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -108,7 +109,13 @@ def _includes(*offered: str) -> dict[str, ModuleType]:
 
 def _files(package: ModuleType) -> set[str]:
     """Names of a package's plug-in files. Files with a leading underscore are not plug-ins."""
-    return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    return {name for name in _modules(*package.__path__) if not name.startswith("_")}
+
+
+@lru_cache
+def _modules(*places: str) -> dict[str, bool]:
+    """The modules in folders of ours, and whether each is a folder."""
+    return {module.name: module.ispkg for module in pkgutil.iter_modules(places)}
 
 
 def _plugins(group: str) -> dict[str, EntryPoint]:
@@ -184,7 +191,7 @@ def task_module(name: str) -> ModuleType:
     Raises UserError if a package that it needs is missing."""
     from harmon_eval import tasks
 
-    folder = any(m.ispkg for m in pkgutil.iter_modules(tasks.__path__) if m.name == name)
+    folder = _modules(*tasks.__path__).get(name, False)
     return _import(f"harmon_eval.tasks.{name}" + (".task" if folder else ""))
 
 
@@ -192,7 +199,6 @@ def task(name: str) -> Task:
     """The task called ``name``: ``TASK``, or ``TASK:ARGUMENT`` if its file has ``open_task``.
 
     Raises UserError for an unknown name, a broken plug-in, or an argument that the task refuses."""
-    check_task_name(name)
     head, colon, argument = name.partition(":")
     included = _includes("TASK", "open_task")
     if head in included or head in bundled_task_names():
@@ -200,6 +206,7 @@ def task(name: str) -> Task:
         wanted = "open_task" if colon or not hasattr(module, "TASK") else "TASK"
         found = getattr(module, wanted, None)
     else:
+        check_task_name(name)
         found = _load(_plugins(TASK_GROUP)[head])
     if colon and (found is None or isinstance(found, Task)):
         raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")

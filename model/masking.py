@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from scipy.stats import truncnorm
-from scipy.stats.distributions import rv_frozen
 from torch import Tensor
 
 from harmon_eval.model.config import MARConfig
+
+if TYPE_CHECKING:
+    from scipy.stats.distributions import rv_frozen
 
 
 def mask_ratios(config: MARConfig) -> rv_frozen:
     """Distribution of the share of hidden tokens in training: a normal truncated to [min, 1].
 
     Each batch uses one draw (MAR, section 4; Harmon: mean 1, std 0.25, min 0.7)."""
+    from scipy.stats import truncnorm  # in training only: it takes half a second
+
     mean, std = config.mask_ratio_mean, config.mask_ratio_std
     return truncnorm((config.mask_ratio_min - mean) / std, (1 - mean) / std, loc=mean, scale=std)
 

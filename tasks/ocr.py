@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -35,6 +34,9 @@ from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments import reading
 from harmon_eval.metrics import rendered_text
 from harmon_eval.metrics.shares import share
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "test.txt"
 COLUMNS = ("ocr_reward", "text_accuracy", "exact")

@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for a run without marks by people."""
     from harmon_eval.metrics.text import interval, number
     from harmon_eval.people.calibration import FILE, calibrate
-    from harmon_eval.report import tables
+    from harmon_eval.report.listing import print_rows
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
 
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
         for row in found.agreement
     ]
     raters = ", ".join(found.raters)
-    tables.print_rows(agreed, f"{found.task}: {found.marked} samples marked by {raters}", console)
+    print_rows(agreed, f"{found.task}: {found.marked} samples marked by {raters}", console)
     numbers = [
         {
             "metric": row.metric,
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         for row in found.numbers
     ]
     if numbers:
-        tables.print_rows(numbers, "corrected by people's marks", console)
+        print_rows(numbers, "corrected by people's marks", console)
     for remark in found.remarks:
         console.print(printable(remark), soft_wrap=True, highlight=False)
     where = f"{arguments.run}/{found.task}/{FILE}"

@@ -19,7 +19,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print all tasks. A broken plug-in is reported, but the others are still listed."""
     from harmon_eval import registry
     from harmon_eval.core import UserError
-    from harmon_eval.report import tables
+    from harmon_eval.report.listing import print_rows
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
 
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
                 "version": task.version,
             }
         )
-    tables.print_rows(rows, "tasks", console)
+    print_rows(rows, "tasks", console)
     models = ", ".join(registry.model_names())
     console.print(
         f"models: {printable(models)}; a folder, a .pth file, a hub id such as "

@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval import suites
     from harmon_eval.comparing import sources_of_spread
     from harmon_eval.comparing.planning import plan
-    from harmon_eval.report import tables
+    from harmon_eval.report.listing import print_rows
     from harmon_eval.running.evaluate import task_list
     from harmon_eval.running.progress import open_console
 
@@ -77,7 +77,7 @@ def main(arguments: argparse.Namespace) -> int:
             )
     console = open_console()
     title = f"for 80 % power of one-sided tests at 5 %{' over all these tasks' if size > 1 else ''}"
-    tables.print_rows(rows, title, console)
+    print_rows(rows, title, console)
     for line in short:
         console.print(line, soft_wrap=True, highlight=False)
     return 0

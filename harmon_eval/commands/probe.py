@@ -55,6 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval import registry
     from harmon_eval.core import UserError
     from harmon_eval.report import probe_study, tables
+    from harmon_eval.report.listing import print_rows
     from harmon_eval.running import evaluate
     from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.progress import open_console
@@ -87,6 +88,6 @@ def main(arguments: argparse.Namespace) -> int:
         outcomes.append(outcome)
     study = probe_study.study(outcomes, task)
     probe_study.write(study, arguments.output)
-    tables.print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
+    print_rows(probe_study.table(study), "top-1 in percent, mean over sets", console)
     console.print(f"plot: {printable(arguments.output / 'probe.png')}", soft_wrap=True)
     return max(outcome.code for outcome in outcomes)

@@ -118,6 +118,7 @@ def _source(model: str) -> str:
 
 def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.report import tables
+    from harmon_eval.report.listing import print_rows
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
@@ -145,7 +146,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
         planned = dry_run(request)
-        tables.print_rows(planned.rows, title, console)
+        print_rows(planned.rows, title, console)
         if planned.unreachable:
             raise UserError("; ".join(planned.unreachable))
         return 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 FAR = 12.0  # standard deviations: beyond, Chernoff's bound is enough
 DEAD = 30.0  # the integrand is below exp(-DEAD)
@@ -62,13 +62,13 @@ class Student:
     def above(self, x: float) -> float:
         if not self.error:
             return float(self.value <= x)
-        return float(stats.t.sf((self.value - x) / self.error, self.degrees))
+        return float(special.stdtr(self.degrees, (x - self.value) / self.error))
 
     def below(self, x: float) -> float:
         return self.turned.above(-x)
 
     def lower(self, level: float) -> float:
-        return self.value + float(stats.t.ppf(level, self.degrees)) * self.error
+        return self.value + float(special.stdtrit(self.degrees, level)) * self.error
 
     def upper(self, level: float) -> float:
         return -self.turned.lower(level)

@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.comparing.means import BOOKKEEPING, mark_columns
 from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.core import UserError
 from harmon_eval.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROMPT_COLUMNS = ("prompt", "question")
 LONGEST = 2000

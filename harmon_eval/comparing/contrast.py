@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harmon_eval import registry
 from harmon_eval.core import Interval, UserError
@@ -80,8 +80,8 @@ def _between(task: str, fresh: str, metric: str, values: list[Any], ends: list[A
     above = float(np.hypot(high - one, two - other_low))
     value = one - two
     reach = below if value > 0 else above
-    z = abs(value) / reach * stats.norm.ppf(1 - ALPHA / 2) if reach else 0.0
-    p = float(2 * stats.norm.sf(z))
+    z = abs(value) / reach * special.ndtri(1 - ALPHA / 2) if reach else 0.0
+    p = float(2 * special.ndtr(-z))
     return Contrast(task, fresh, metric, value, (value - below, value + above), p)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from harmon_eval.comparing.bounds import Evidence
 from harmon_eval.comparing.paired import ALPHA, Difference
@@ -16,14 +16,14 @@ MOST_NEEDED = 10**7  # groups: nobody has more
 def smallest_detectable(error: float, size: int = 1) -> float:
     """The distance from the margin that a one-sided test at ALPHA / ``size`` sees with 80 % power,
     for estimates with this standard ``error``."""
-    return float(stats.norm.isf(ALPHA / size) + stats.norm.ppf(POWER)) * error
+    return float(special.ndtri(POWER) - special.ndtri(ALPHA / size)) * error
 
 
 def seen(value: float, evidence: Evidence, level: float) -> float:
     """The same for the test of ``evidence`` around the estimate ``value``: as for a normal one
     whose bound at ``level`` is as far away."""
     half = max(value - evidence.lower(level), evidence.upper(level) - value)
-    return half * float(1 + stats.norm.ppf(POWER) / stats.norm.isf(level))
+    return half * float(1 - special.ndtri(POWER) / special.ndtri(level))
 
 
 def needed_for(distance: float, difference: Difference, level: float) -> int:

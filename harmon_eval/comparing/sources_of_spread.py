@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval import registry
 from harmon_eval.core import Task, UserError
@@ -15,6 +14,9 @@ from harmon_eval.metrics.text import number
 from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWINGS = (1, 2, 4, 8)
 

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.comparing.paired import Difference, contrasts
 from harmon_eval.comparing.runs import TaskPair
 from harmon_eval.comparing.verdict import CANNOT_TELL, Comparison, Line, Settings, compare, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PLANNED = 100
 LOOKS = 2  # at each checkpoint: its level and the trend

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Answer, Ask, Row, Sample, Unscorable
 from harmon_eval.instruments.judging import Judge, judge_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Aspect = Hashable
 Verdicts = Mapping[Any, Any]  # aspect -> Verdict, or Unscorable

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harmon_eval.core import Interval, UserError
 
@@ -61,11 +61,11 @@ def prediction_powered(
     variance = _variance_of_mean(y - lam * h, clusters)
     if others and lam:
         variance += lam**2 * _variance_of_mean(rest, clusters_alone)
-    quantile = float(stats.norm.ppf((1 + LEVEL) / 2))
+    quantile = float(special.ndtri((1 + LEVEL) / 2))
     if clusters is not None:
         if (count := len({*clusters})) < 3:
             raise UserError("a correction needs human marks of at least three prompts")
-        quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 2)) * np.sqrt(count / (count - 2))
+        quantile = float(special.stdtrit(count - 2, (1 + LEVEL) / 2)) * np.sqrt(count / (count - 2))
     reach = float(quantile * np.sqrt(variance))
     if clusters is not None and not np.ptp(y - lam * h):
         # No spread was seen: the exact bound on the share of clusters that could differ.
@@ -121,7 +121,7 @@ def right_or_wrong(
 
 
 def _wilson(right: float, n: float) -> Interval:
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    z = float(special.ndtri((1 + LEVEL) / 2))
     centre = (right + z * z / 2) / (n + z * z)
     share = right * (n - right) / n if n else 0.0
     reach = z / (n + z * z) * float(np.sqrt(share + z * z / 4))
@@ -157,7 +157,7 @@ def rogan_gladen(
     if min(n, positives, negatives) < 1:
         raise UserError("Rogan and Gladen's correction needs marks of both kinds")
     uncut = (apparent + specificity - 1) / (sensitivity + specificity - 1)
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    z = float(special.ndtri((1 + LEVEL) / 2))
     se = (positives * sensitivity + 1) / (positives + 2)
     sp = (negatives * specificity + 1) / (negatives + 2)
     q = (n * apparent + z * z / 2) / (n + z * z)

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     Answer,
@@ -37,6 +37,9 @@ from harmon_eval.metrics.frechet import TooFewSamples
 from harmon_eval.metrics.kid import MINIMUM, kid, kid_replicates
 from harmon_eval.metrics.rows import after
 from harmon_eval.metrics.statistics import Replicates, jackknife_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_CATEGORY_KID = 50  # images; with fewer, the interval of a category says nothing
 # The brackets hold protocol and network. The category (a row's stratum) follows after a slash.

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from harmon_eval.core import UserError
 
@@ -168,6 +167,8 @@ def frechet_distances(
     vectors than features, UserError if identities differ or values are not finite. Distances are
     never negative or NaN."""
     require_enough(reference)
+    from scipy import linalg  # here, so that listing the tasks does not wait for scipy
+
     mean, covariance = reference.mean, reference.covariance
     _require_finite(mean, covariance)
     root = _root(covariance)
@@ -188,6 +189,8 @@ def frechet_distances(
 def _root(covariance: np.ndarray) -> np.ndarray:
     """A matrix R with R Rᵀ = ``covariance``: the Cholesky factor, or if that is singular the
     symmetric root. S1 S2 and Rᵀ S2 R have the same eigenvalues for any such R of S1."""
+    from scipy import linalg
+
     try:
         return np.asarray(linalg.cholesky(covariance, lower=True))
     except linalg.LinAlgError:

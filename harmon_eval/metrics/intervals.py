@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from harmon_eval.core import Count, Interval, Metric, Task, UserError
 from harmon_eval.metrics.proportions import LEVEL, Marks, Part, size, wilson
@@ -235,6 +234,8 @@ def _left_out(table: Table, names: Sequence[str], most: int) -> dict[str, Interv
 def _jackknifed(
     value: float, held: np.ndarray, stratum: np.ndarray, groups: int, top: float | None
 ) -> Interval | None:
+    from scipy import special
+
     if not math.isfinite(value) or not groups:
         return None
     variance = degrees = 0.0
@@ -244,8 +245,10 @@ def _jackknifed(
             variance += (len(own) - 1) / len(own) * float(((own - own.mean()) ** 2).sum())
             degrees += len(own) - 1
     if top is None:
-        reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * variance**0.5 if variance else 0.0
-        return (value - reach, value + reach) if reach else None
+        if not variance:
+            return None
+        reach = float(special.stdtrit(degrees, (1 + LEVEL) / 2)) * variance**0.5
+        return value - reach, value + reach
     share = value / top
     if not 0 <= share <= 1:
         return None

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 LIMIT = 20_000  # characters of a text that are still compared
 ENGLISH, CHINESE = "en", "zh"
@@ -90,6 +89,8 @@ def tiif(words: Sequence[str], lines: Sequence[str]) -> tuple[float, float]:
     costs = np.array([[_normalised(a, b) for b in found] for a in wanted]).reshape(
         len(wanted), len(found)
     )
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(costs)
     longer = max(len(wanted), len(found))
     unmatched = longer - len(rows)

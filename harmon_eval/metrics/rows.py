@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-Mask = Callable[[pd.DataFrame, str], pd.Series]
+
+Mask = Callable[["pd.DataFrame", str], "pd.Series"]
 
 
 def of(column: str, part: Callable[[str], Any] = str) -> Mask:
@@ -39,6 +41,8 @@ def both(*masks: Mask) -> Mask:
     """Rows that all of these masks select."""
 
     def mask(rows: pd.DataFrame, name: str) -> pd.Series:
+        import pandas as pd
+
         found = pd.Series(True, index=rows.index)
         for own in masks:
             found &= own(rows, name)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from harmon_eval.core import Interval, Summarize
 
@@ -96,8 +95,10 @@ def _interval(value: float, drawn: Sequence[float], sizes: Sequence[int]) -> Int
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     if low == high and value in (0.0, 1.0):
+        from scipy.stats import binomtest
+
         groups = sum(sizes)
-        exact = stats.binomtest(round(value * groups), groups).proportion_ci(LEVEL, "exact")
+        exact = binomtest(round(value * groups), groups).proportion_ci(LEVEL, "exact")
         return float(exact.low), float(exact.high)
     return (float(low), float(high)) if low < high and min(sizes) > 1 else None
 
@@ -109,6 +110,9 @@ def jackknife_interval(value: float, leave_out: Sequence[float], other: float = 
     deviations, with g - 1 degrees of freedom. It suits smooth functions of moments, such as FID,
     where resampling with replacement would add its own bias. ``other``: standard error from another
     source, to be added. Raises ValueError for fewer than two values."""
+    from scipy import special
+
     parts = Replicates.without_groups(leave_out)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, parts.degrees) * np.hypot(parts.error, other))
+    quantile = special.stdtrit(parts.degrees, (1 + LEVEL) / 2)
+    reach = float(quantile * np.hypot(parts.error, other))
     return value - reach, value + reach

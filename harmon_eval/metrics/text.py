@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
-import pandas as pd
-
 
 def number(value: float | None) -> str:
-    if value is None or pd.isna(value):
+    if value is None or math.isnan(value):
         return "–"
     if abs(value) >= 10:
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
@@ -18,9 +17,9 @@ def number(value: float | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """An end that is not stored has no limit."""
-    if low is None or pd.isna(low):
+    if low is None or math.isnan(low):
         return ""
-    return f"[{number(low)}, {'∞' if high is None or pd.isna(high) else number(high)}]"
+    return f"[{number(low)}, {'∞' if high is None or math.isnan(high) else number(high)}]"
 
 
 def same_reasons(reasons: Mapping[str, int]) -> dict[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import Interval, Task, UserError
@@ -25,6 +25,9 @@ from harmon_eval.people.marks import PAIR, RIGHT_OR_WRONG, HumanMarks, kinds, ta
 from harmon_eval.store.durable import write_json
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "calibration.json"
 RESAMPLES = 300

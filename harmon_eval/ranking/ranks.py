@@ -11,10 +11,13 @@ differ less than their intervals suggest, so this claims too little rather than 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy import special
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA = 0.05
 
@@ -46,7 +49,7 @@ def ranks(column: pd.DataFrame) -> dict[str, Rank]:
     if not known["higher_is_better"].iloc[0]:
         value, low, high = -value, -high, -low
     pairs = len(known) * (len(known) - 1) / 2
-    wider = stats.norm.ppf(1 - ALPHA / 2 / pairs) / stats.norm.ppf(1 - ALPHA / 2)
+    wider = special.ndtri(1 - ALPHA / 2 / pairs) / special.ndtri(1 - ALPHA / 2)
     below, above = wider * (value - low), wider * (high - value)
     reach = np.sqrt(below[:, None] ** 2 + above[None] ** 2)
     beats = value[:, None] - value[None] > reach  # (models, models)

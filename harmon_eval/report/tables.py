@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -101,14 +101,3 @@ def _next(folder: RunFolder, outcome: Outcome, all_metrics: bool) -> list[str]:
             lines.append(f"all metrics: python -m harmon_eval show {path} --tasks {first}")
         lines.append(f"every sample: python -m harmon_eval report {path}")
     return lines
-
-
-def print_rows(rows: Sequence[dict[str, Any]], title: str, console: Console) -> None:
-    """Print any rows of equal keys."""
-    view = Table(title=title, title_justify="left")
-    for column in rows[0] if rows else ():
-        kind = isinstance(rows[0][column], int)
-        view.add_column(column, justify="right" if kind else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*(printable(value) for value in row.values()))
-    console.print(view)

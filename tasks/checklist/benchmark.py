@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -37,6 +36,9 @@ from harmon_eval.metrics.shares import group_means
 from harmon_eval.tasks.checklist import asking, rules
 from harmon_eval.tasks.checklist.files import Item, Point
 from harmon_eval.tasks.checklist.replies import TOGETHER, Right, word
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

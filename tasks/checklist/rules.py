@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.tasks.checklist.files import Point
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RIGHT, OF, BY = "right:", "of:", "by:"  # columns of a row: sums by kind, and the item's groups
 ALL = ""  # the kind of all points
@@ -147,6 +149,8 @@ def totals(rows: pd.DataFrame, protocol: Protocol) -> dict[tuple[str, ...], floa
     """The values of the last step, by its groups; the empty tuple where it has none.
 
     ``rows``: one an image, with ``group`` (the item), ``score``, ``by:NAME`` and ``sums``."""
+    import pandas as pd
+
     labels = {name: rows[BY + name] for name in _names(rows)}
     for name, family in protocol.families.items():
         labels[name] = labels[family.of].map(lambda value, f=family: f.names.get(value, value))
@@ -174,6 +178,8 @@ def _points(
     rows: pd.DataFrame, table: pd.DataFrame, by_kind: bool
 ) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
     """A row for each image, or for each image and kind: sum of right points, number of points."""
+    import pandas as pd
+
     parts = []
     for kind in kinds(rows) if by_kind else [ALL]:
         right, of = (_exactly(rows, start, kind) for start in (RIGHT, OF))
@@ -200,6 +206,8 @@ def _averaged(
     families: Mapping[str, Family],
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Means for each combination of ``by``, or one of all; sums of points are micro-averaged."""
+    import pandas as pd
+
     weights = pd.Series(1.0, index=value.index) if weight is None else weight
     if not by:
         return pd.DataFrame(index=[0]), pd.Series([float(value.sum() / weights.sum())])

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Metric, Row
 from harmon_eval.metrics.rows import Mask, both, having, known
@@ -18,6 +18,9 @@ from harmon_eval.metrics.shares import Share, group_means
 from harmon_eval.tasks.checklist import rules as checklist
 from harmon_eval.tasks.checklist.files import Point
 from harmon_eval.tasks.dpg.files import broad
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def score(questions: Sequence[Point], answers: Mapping[str, bool]) -> float:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -38,6 +37,9 @@ from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
 from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, questions_of, read_questions
 from harmon_eval.tasks.dpg.layout import read_images
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
 logger = logging.getLogger(__name__)
@@ -110,6 +112,8 @@ def _assumed(sample: Sample, right: bool) -> Row:
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """All in percent. ``dpg``: mean over prompts of the mean over images; categories: share of yes
     before dependencies, so that ``dpg`` is not their mean."""
+    import pandas as pd
+
     judge = judge_of(rows)
     items = rows.groupby("group")[["score", "published"]].mean().mean()
     found = {f"dpg[{judge}]": 100 * float(items["score"])}

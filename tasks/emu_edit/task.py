@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import About, Data, Edit, Metric, Sample, Source, Task, UserError
 from harmon_eval.files.packed_images import read_rows
@@ -22,6 +21,9 @@ from harmon_eval.metrics.rows import known
 from harmon_eval.metrics.shares import share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.emu_edit import marks, mini
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATTERNS = ("data/test-*.parquet", "test-*.parquet")
 COLUMNS = ("instruction", "task", "idx", "input_caption", "output_caption")

@@ -7,14 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Answer, Drawn, Source, UserError
 from harmon_eval.files.found import pictures, whole_set
 from harmon_eval.files.packed_images import read_rows
 from harmon_eval.files.packed_questions import find_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUPS = (
     "background_change",
@@ -111,6 +112,8 @@ def score_tables(rows: pd.DataFrame) -> dict[str, str]:
     """The original's CSV files, for its statistics script: one a group, and all together.
 
     It takes the model's name from their names; here it is ``model``."""
+    import pandas as pd
+
     lines = pd.DataFrame(
         {
             "source_image": rows["place"] + f"{BESIDE}.png",

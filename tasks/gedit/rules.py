@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Ask, Row
 from harmon_eval.files.images import size_of
 from harmon_eval.files.judged_images import as_jpeg
 from harmon_eval.replies.viescore import Unread, fate
 from harmon_eval.tasks.gedit.files import GROUPS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_TOKENS = 1400
 PLACEHOLDER = "<instruction>"
@@ -66,6 +69,8 @@ def original_fates(replies: Sequence[str]) -> Row:
 
 def group_means(rows: pd.DataFrame, score: str) -> dict[str, float]:
     """Mean of a score in each of GROUPS; NaN for a group without a row."""
+    import pandas as pd
+
     places = pd.Index(GROUPS).get_indexer(rows["task_type"])
     sizes = np.bincount(places, minlength=len(GROUPS))
     sums = np.bincount(places, weights=rows[score].to_numpy(float), minlength=len(GROUPS))
@@ -84,6 +89,8 @@ def totals(rows: pd.DataFrame, name: str, label: str) -> dict[str, float]:
     """The averages over groups, as ``NAME[LABEL]`` (O), ``NAME_SC`` and ``NAME_PQ``.
 
     Groups without rows are left out, and then the label says how many are there."""
+    import pandas as pd
+
     if rows.empty:
         return {}
     means = {score: group_means(rows, score) for score in SCORES}

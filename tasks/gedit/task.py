@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -32,6 +31,9 @@ from harmon_eval.metrics.rows import Mask, both, having
 from harmon_eval.metrics.shares import Share, mean_over, share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.gedit import files, marks, mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VARIANTS = {"": ("en",), "en": ("en",), "cn": ("cn",), "full": ("en", "cn")}
 

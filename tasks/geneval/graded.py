@@ -17,10 +17,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Answer, Instruments, Metric, Reward, Row, Sample, Task, Unscorable
 from harmon_eval.metrics.rows import of
@@ -36,6 +35,9 @@ from harmon_eval.tasks.geneval.rules import (
     failures,
     relative_position,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIELDS = ("tag", "include", "exclude")
 
@@ -137,6 +139,8 @@ def _mark(
 
 
 def _from_marks(rows: pd.DataFrame, added: Columns) -> pd.DataFrame:
+    import pandas as pd
+
     own = [added(row) for row in rows.to_dict("records")]
     return rows.assign(**pd.DataFrame(own, index=rows.index))
 

@@ -11,9 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Drawn, Sample, UserError
 from harmon_eval.files.found import check_one
@@ -21,6 +19,9 @@ from harmon_eval.files.images import SUFFIXES
 from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.vocabulary import PALETTE
 from harmon_eval.tasks.geneval.prompts import RELATIONS, TAGS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ORIGINAL = r"\d+\.png"
 ANY_FORMAT = rf"(?i)\d+({'|'.join(map(re.escape, SUFFIXES))})"
@@ -179,6 +180,8 @@ def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
 
 def files_after(drawn: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """``results.jsonl`` as the official scorer writes it."""
+    import pandas as pd
+
     official = pd.DataFrame({"filename": [f"images/{name}.png" for name in rows["id"]]})
     for column in ("tag", "prompt", "correct", "reason", "metadata", "details"):
         official[column] = rows[column].to_numpy()

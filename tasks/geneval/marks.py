@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Row, UserError
 from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol, surviving, verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Objects above this score are stored with each mark. No useful threshold is lower.
 LOWEST_SCORE = 0.05
@@ -86,6 +88,8 @@ def verdicts(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
     """Stored rows, marked again with other thresholds. Needs no detector and no images.
 
     Raises UserError for a threshold below the lowest stored score, or if rows hold no objects."""
+    import pandas as pd
+
     check_stored(protocol)
     if "detections" not in rows:
         raise UserError("these rows hold no objects: mark the run again")

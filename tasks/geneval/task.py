@@ -1,9 +1,8 @@
 """GenEval: does the image show the objects, counts, colours and positions that the prompt names?
 
 Paper: Ghosh et al. 2023, arXiv 2310.11513. Protocol: djghosh13/geneval @ af4902f, the scorer's
-rules and file formats. A detector finds the objects, a colour classifier names their colours where
-the prompt asks for them, and fixed rules decide whether the image is right. The score is the
-unweighted mean over six kinds of prompts.
+rules and file formats. A detector finds the objects, a classifier their colours where the prompt
+names some, and fixed rules decide. The score is the unweighted mean over six kinds of prompts.
 
 ``geneval:threshold=0.4`` changes the detection score above which objects count, and
 ``geneval:counting=0.95`` does so for prompts that ask for a number
@@ -22,8 +21,7 @@ from the same stored detections: the share of clauses that hold, and Flow-GRPO's
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -46,6 +44,9 @@ from harmon_eval.tasks.geneval.layout import files_after, files_before, read_ima
 from harmon_eval.tasks.geneval.marks import mark_image, unknown_class
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.geneval.rules import PUBLISHED, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Masks of this many images are in memory at once: up to a hundred per image, each of its size.
 DETECT_BATCH = 8

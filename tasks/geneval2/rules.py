@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Row, Sample
 from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics import likelihood
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUM, OF = "sum:", "of:"
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -30,6 +29,9 @@ from harmon_eval.metrics.shares import by_rule, share
 from harmon_eval.replies import gqa_answers, prompts
 from harmon_eval.tasks.gqa import mini
 from harmon_eval.tasks.gqa.files import OFFICIAL, read_questions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONG = 3  # words; longer replies are the sign of a wrong prompt
 RIGHT = share("llava")
@@ -88,6 +90,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 def answer_files(asked: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """The prediction file of the official script, and its accuracies by the questions' lengths."""
+    import pandas as pd
+
     pairs = zip(rows["id"], rows["parsed"], strict=True)
     predictions = [{"questionId": number, "prediction": text} for number, text in pairs]
     lengths = [

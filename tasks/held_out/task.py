@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import About, Data, Metric, Sample, Source, Task, UserError, count
 from harmon_eval.metrics.intervals import intervals
@@ -25,6 +24,9 @@ from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.held_out import mini
 from harmon_eval.tasks.synergy import task as synergy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "held_out.jsonl"
 SPLITS, SIDES = ("seen", "unseen"), ("drawn", "named")

@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Answer, Drawn, Remote, Source, UserError
 from harmon_eval.files.drawn import inside
@@ -16,6 +14,9 @@ from harmon_eval.files.found import pictures
 from harmon_eval.files.question_files import read_text
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.imgedit.rules import OLD_NAMES, TYPES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASIC = ("singleturn/singleturn.json", "Benchmark/singleturn/singleturn.json", "basic_edit.json")
 HARD = ("hard/annotation.jsonl", "Benchmark/hard/annotation.jsonl", "UGE_edit.json")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     Answer,
@@ -31,6 +31,9 @@ from harmon_eval.metrics.rows import having
 from harmon_eval.metrics.shares import mean_of, share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.imgedit import files, marks, mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Read = Callable[[Path], tuple[list[files.Item], str]]
 KINDS: Mapping[str, tuple[str, ...]] = {

@@ -6,15 +6,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Answer, Drawn, UserError
 from harmon_eval.files.drawn import inside
 from harmon_eval.files.found import pictures
 from harmon_eval.files.question_files import read_text
 from harmon_eval.tasks.kris.rules import GROUP_OF, SCORES, WITH_KNOWLEDGE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATTERNS = ("KRIS_Bench/*/annotation.json", "*/annotation.json")
 RUBRICS = {

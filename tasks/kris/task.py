@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -29,6 +28,9 @@ from harmon_eval.instruments.rubrics import read_rubric
 from harmon_eval.metrics.rows import having
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.kris import files, marks, mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def samples(data: Data) -> Iterator[Sample]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Metric
 from harmon_eval.instruments.probing.shares import FACT, RANK
 from harmon_eval.metrics.rows import Mask
 from harmon_eval.metrics.shares import Share, evenly
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def probe_of(rows: pd.DataFrame, name: str, first: int) -> str:

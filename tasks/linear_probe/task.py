@@ -25,10 +25,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -47,6 +47,9 @@ from harmon_eval.tasks.linear_probe import mini
 from harmon_eval.tasks.linear_probe.folder import labelled_images
 from harmon_eval.tasks.linear_probe.hub import streamed
 from harmon_eval.tasks.linear_probe.rules import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def samples(data: Data, source: str = "", views: int = 0) -> Iterator[Sample]:

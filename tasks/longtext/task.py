@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -33,6 +33,9 @@ from harmon_eval.metrics.shares import share
 from harmon_eval.settings import variant
 from harmon_eval.tasks.longtext import layout, mini
 from harmon_eval.tasks.longtext.files import FILES, official, read_prompts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUPS = ("category", "length")
 ABOUT = About(

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -33,6 +32,9 @@ from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.metrics.shares import share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.magicbrush import files, marks, mini
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VARIANTS = {"": files.ALONE, "multi": files.ITERATED}
 

@@ -36,8 +36,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from harmon_eval.core import About, Data, Draw, Sample, Source, Task
 from harmon_eval.metrics.fid_task import METRICS, intervals, mark, replicates, summarize
 from harmon_eval.tasks.mjhq import mini
@@ -79,6 +77,8 @@ def _index_in_prompt(entries: Mapping[str, tuple[str, str]]) -> dict[str, int]:
 
 
 def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
+    import pandas as pd
+
     counts = pd.Series([category for category, _ in entries.values()]).value_counts()
     if len(counts) != OFFICIAL_CATEGORIES or (counts != OFFICIAL_PER_CATEGORY).any():
         logger.warning(

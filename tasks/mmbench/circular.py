@@ -6,9 +6,12 @@ Source: VLMEvalKit @ e8e78f0, without its judge.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Groups:
 
     @classmethod
     def of(cls, groups: np.ndarray, options: np.ndarray) -> Groups:
+        import pandas as pd
+
         codes, _ = pd.factorize(groups)
         size = np.bincount(codes)
         first = np.unique(codes, return_index=True)[1]

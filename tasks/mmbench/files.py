@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Source, UserError
 from harmon_eval.files.packed_questions import (
@@ -19,6 +17,9 @@ from harmon_eval.files.packed_questions import (
 )
 from harmon_eval.files.question_files import read_tsv, tsv_images
 from harmon_eval.replies.multiple_choice import MISSING, given_options
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HUB = "{1}/{0}-*.parquet"  # language, then dev or test
 PATTERNS = ("MMBench_*.tsv", HUB.format("dev", "en"), HUB.format("*", "*"))

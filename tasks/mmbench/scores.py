@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Metric, count
 from harmon_eval.metrics.rows import both, having
 from harmon_eval.metrics.shares import bracketed, of_groups
 from harmon_eval.tasks.mmbench.circular import Groups, mean, whole
 from harmon_eval.tasks.mmbench.files import LEVELS, of_level
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHOLE = "whole-letter"  # a rule of ours
 RANDOM = "random-letter"

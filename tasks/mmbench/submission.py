@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import Sample, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CELL = 32_767
 # What XML cannot hold. It also reads a carriage return back as a line feed, so it is one.

@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Sample, Source, UserError
 from harmon_eval.files.found import find_suffix
@@ -26,6 +25,9 @@ from harmon_eval.files.packed_questions import (
 )
 from harmon_eval.files.question_files import field, read_text
 from harmon_eval.replies.yes_no import first_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Images a subtask; every image has one question whose answer is Yes and one whose answer is No.
 PERCEPTION = {
@@ -160,6 +162,8 @@ def subtask_scores(
     """Accuracy and accuracy+ of each subtask present, in percent.
 
     Pairs are formed by image. A subtask with half a pair (an unscored reply) is not a number."""
+    import pandas as pd
+
     codes, _ = pd.factorize(groups)
     right, size = np.bincount(codes, weights=correct), np.bincount(codes)
     first = np.unique(codes, return_index=True)[1]

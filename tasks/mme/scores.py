@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import Metric, count
 from harmon_eval.metrics.rows import before, having, of
 from harmon_eval.metrics.shares import bracketed, evenly, groups_with, of_groups, share
 from harmon_eval.tasks.mme.files import COGNITION, PERCEPTION, SUBTASKS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 PERCEIVED, THOUGHT = having("subtask", *PERCEPTION), having("subtask", *COGNITION)
 

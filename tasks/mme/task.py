@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -40,6 +39,9 @@ from harmon_eval.tasks.mme.files import (
     sums,
 )
 from harmon_eval.tasks.mme.scores import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIX = f" {prompts.YES_OR_NO}"
 PROMPTS = ("short", "official", "both", "janus")

@@ -10,15 +10,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Sample, Source, UserError
 from harmon_eval.files.packed_questions import find_files, read_tsv_images, vlmevalkit_table
 from harmon_eval.files.question_files import field, read_json, read_parquet, unpacked
 from harmon_eval.replies.mmmu_answers import literal_list
 from harmon_eval.replies.prompts import LETTER, SHORT_ANSWER, listed, vlmevalkit_choice
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DISCIPLINES = {
     "Art_and_Design": ("Art", "Art_Theory", "Design", "Music"),

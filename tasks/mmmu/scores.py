@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Metric, count
 from harmon_eval.metrics.rows import having, of
 from harmon_eval.metrics.shares import bracketed
 from harmon_eval.replies import mmmu_answers
 from harmon_eval.tasks.mmmu.files import DISCIPLINES, SUBJECTS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAST_TAILS = "empty-tail"  # a rule of ours
 RANDOM, DRAWN = "random-letter", "random-42"  # what an unmatched reply counts as

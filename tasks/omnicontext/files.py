@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Answer, Drawn, Source, UserError
 from harmon_eval.files.found import pictures, whole_set
 from harmon_eval.files.packed_images import read_rows
 from harmon_eval.files.packed_questions import find_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TYPES = (
     "single_character",

@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmon_eval.suites.mini.edit_images import ignored, png
-from harmon_eval.suites.mini.references import MiniReference, drawn_blind, sample_reference
+
+if TYPE_CHECKING:
+    from harmon_eval.suites.mini.references import MiniReference
 
 # With this seed the rules read every picture right that the judge sees, as JPEG.
 SEED, PER_TYPE = 11_002, 16
@@ -25,6 +28,8 @@ class Item:
 
 
 def items() -> Iterator[Item]:
+    from harmon_eval.suites.mini.references import sample_reference  # its rules import scipy
+
     for place, (task_type, kind) in enumerate(KINDS.items()):
         for number in range(PER_TYPE):
             rng = np.random.default_rng([SEED, place, number])
@@ -36,6 +41,8 @@ def make(folder: Path) -> None:
     """``data/train-00000-of-00001.parquet``, and what a model draws that sees no image."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from harmon_eval.suites.mini.references import drawn_blind
 
     rng = np.random.default_rng(SEED)
     rows = []

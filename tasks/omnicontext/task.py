@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import About, Data, Edit, Metric, Sample, Source, Task, count
 from harmon_eval.instruments.editing import label_of
@@ -21,6 +21,9 @@ from harmon_eval.metrics.rows import having
 from harmon_eval.metrics.shares import mean_over, share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.omnicontext import files, marks, mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORES = {"O": "", "PF": "_PF", "SC": "_SC"}
 
@@ -60,6 +63,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _all(rows: pd.DataFrame, name: str) -> pd.Series:
+    import pandas as pd
+
     return pd.Series(True, index=rows.index)
 
 

@@ -3,8 +3,7 @@
 Paper: Ju et al. 2023, arXiv 2310.01506. Protocol: cure-lab/PnPInversion @ 07f97f4. Each edit comes
 with a mask of what may change. Source and result are compared outside of it: mean squared error,
 PSNR and SSIM, with the masked part black in both images and counted as equal (``[pie]``), and PSNR
-over the kept pixels alone. A copy of the source is perfect in all of them: read them beside a
-measure of whether the instruction was followed, such as ``gedit``.
+over the kept pixels alone. A copy of the source is perfect in all: read them beside ``gedit``.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -40,6 +38,9 @@ from harmon_eval.files.question_files import read_text
 from harmon_eval.metrics.shares import share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.pie import mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE, IMAGES = "mapping_file.json", "annotation_images"
 FIELDS = ("image_path", "editing_prompt", "editing_type_id", "mask")
@@ -109,16 +110,15 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _finite(column: str) -> Any:
-    return lambda rows, name: pd.Series(np.isfinite(rows[column]), index=rows.index)
+    return lambda rows, _: np.isfinite(rows[column])
 
 
 def read_images(folder: Path) -> list[Drawn] | None:
     """Results below ``annotation_images``, under the names of the sources."""
-    place = folder / IMAGES if (folder / IMAGES).is_dir() else folder
-    if not (folder / IMAGES).is_dir() and folder.name != IMAGES:
+    top = folder / IMAGES if (folder / IMAGES).is_dir() else folder
+    if top.name != IMAGES:
         return None
-    names = ((file, str(file.relative_to(place).with_suffix(""))) for file in pictures(place))
-    return [Drawn(file, sample=name) for file, name in names] or None
+    return [Drawn(f, sample=str(f.relative_to(top).with_suffix(""))) for f in pictures(top)] or None
 
 
 def published(answers: Sequence[Answer]) -> Mapping[str, Path]:

@@ -10,9 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Sample, Source, UserError
 from harmon_eval.files.packed_questions import (
@@ -26,6 +24,9 @@ from harmon_eval.files.question_files import find_image, read_json_rows, whole_n
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import first_line
 from harmon_eval.store.digests import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("random", "popular", "adversarial")
 FILES = {

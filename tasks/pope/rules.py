@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Metric
 from harmon_eval.metrics.shares import Share, Weights, bracketed, mean_of
 from harmon_eval.replies import yes_no
 from harmon_eval.tasks.pope.files import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OTHER_RULES = {
     "lmms-eval": yes_no.exact,

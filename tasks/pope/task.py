@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import About, Answer, Ask, Data, Instruments, Row, Sample, Source, Task
 from harmon_eval.replies import prompts, yes_no
@@ -23,6 +23,9 @@ from harmon_eval.settings import variant
 from harmon_eval.tasks.pope import mini
 from harmon_eval.tasks.pope.files import FILES, OFFICIAL, SPLITS, answer_files, read_questions
 from harmon_eval.tasks.pope.rules import METRICS, OTHER_RULES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROMPTS = {
     "short": "{}\n" + prompts.SHORT_ANSWER,
@@ -64,6 +67,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """All values in percent. ``SOURCE_f1_macro[RELEASE]`` is the mean F1 of the three splits."""
+    import pandas as pd
+
     metrics: dict[str, float] = {}
     for source in [name for name in FILES if (rows["source"] == name).any()]:
         own = rows[rows["source"] == source]

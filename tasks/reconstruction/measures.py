@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
-from torch import Tensor
-from torchmetrics.functional.image import (
-    learned_perceptual_image_patch_similarity as learned_similarity,
-)
-from torchmetrics.functional.image import peak_signal_noise_ratio as signal_to_noise
-from torchmetrics.functional.image import structural_similarity_index_measure as similarity
 
 from harmon_eval.core import Row
 from harmon_eval.metrics.fid_images import read_image
 from harmon_eval.store.digests import sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST = 100.0  # dB of equal pictures, whose PSNR is infinite
 SMALLEST = 11  # pixels of SSIM's window
@@ -29,6 +26,8 @@ class Lpips:
     Without the weights there, it gives no numbers, and ``identity`` says so."""
 
     def __init__(self) -> None:
+        import torch
+
         place = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
         self.there = place.is_file()
         self.identity = f"alex {sha256_of(place)[:12]}" if self.there else f"no {ALEXNET}"
@@ -37,9 +36,18 @@ class Lpips:
         """Of two pictures (1, 3, H, W) from 0 to 1."""
         if not self.there or min(pair[0].shape[-2:]) < 64:  # AlexNet's pooling needs as many
             return {}
+        import torch
+        from torchmetrics.functional import image as measures
+
         with torch.inference_mode():
             made, given = (image.float() for image in pair)
-            return {"lpips": float(learned_similarity(made, given, "alex", normalize=True))}
+            return {
+                "lpips": float(
+                    measures.learned_perceptual_image_patch_similarity(
+                        made, given, "alex", normalize=True
+                    )
+                )
+            }
 
 
 def tensors(source: Path, result: Path) -> tuple[Tensor, Tensor]:
@@ -59,6 +67,8 @@ def tensors(source: Path, result: Path) -> tuple[Tensor, Tensor]:
 
 
 def _tensor(image: Image.Image) -> Tensor:
+    import torch
+
     flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return (
         flat.view(1, image.height, image.width, 3).permute(0, 3, 1, 2).contiguous().double() / 255
@@ -67,9 +77,11 @@ def _tensor(image: Image.Image) -> Tensor:
 
 def alike(pair: tuple[Tensor, Tensor]) -> Row:
     """``psnr`` in dB, at most 100, and ``ssim`` of two pictures (1, 3, H, W) from 0 to 1."""
-    psnr = float(signal_to_noise(*pair, data_range=1.0))
+    from torchmetrics.functional import image as measures
+
+    psnr = float(measures.peak_signal_noise_ratio(*pair, data_range=1.0))
     if min(pair[0].shape[-2:]) < SMALLEST:
         return {"unscored": f"a picture with a side below {SMALLEST} pixels has no SSIM"}
-    ssim = similarity(*pair, data_range=1.0)
-    assert isinstance(ssim, Tensor)  # more only if more is asked for
+    ssim = measures.structural_similarity_index_measure(*pair, data_range=1.0)
+    assert not isinstance(ssim, tuple)  # more only if more is asked for
     return {"psnr": min(MOST, psnr), "ssim": float(ssim)}

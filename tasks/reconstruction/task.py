@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -35,6 +35,9 @@ from harmon_eval.metrics.shares import share
 from harmon_eval.metrics.statistics import jackknife_interval
 from harmon_eval.tasks.reconstruction import mini
 from harmon_eval.tasks.reconstruction.measures import MOST, Lpips, alike, tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPEAT = "Repeat this image."
 PROTOCOL = "gigagan256"  # centre crop to 256 pixels, as published rFIDs on ImageNet

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import About, Data, Edit, Metric, Sample, Source, Task
 from harmon_eval.instruments.editing import label_of
@@ -19,6 +18,9 @@ from harmon_eval.metrics.rows import having, known
 from harmon_eval.metrics.shares import share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.rise import files, marks, mini, rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def samples(data: Data) -> Iterator[Sample]:

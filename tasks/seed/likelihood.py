@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Answer, Data, Instruments, Metric, Row, Sample, Score, Task, Unscorable
 from harmon_eval.metrics.likelihood import best, statistics
 from harmon_eval.metrics.rows import of
 from harmon_eval.replies.probabilities import Whole, read
 from harmon_eval.tasks.seed.files import DIMENSIONS, read_questions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RULES = ("mean", "sum", "per_byte")  # the first is the headline
 NAME = "seed_image_likelihood"

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -32,16 +32,14 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics.rows import of
 from harmon_eval.metrics.shares import by_rule, mean_of, share
+from harmon_eval.replies import multiple_choice as choices
 from harmon_eval.replies import prompts
-from harmon_eval.replies.multiple_choice import (
-    first_character,
-    vlmevalkit_rule,
-    whole_letter_rule,
-    whole_reply,
-)
 from harmon_eval.settings import variant
 from harmon_eval.tasks.seed import likelihood, mini
 from harmon_eval.tasks.seed.files import DIMENSIONS, OFFICIAL, read_questions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROMPTS = {
     "llava": prompts.llava_choice,
@@ -89,7 +87,7 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     rows = []
     for answer in answers:
         target, reply = answer.sample.target, answer.reply
-        parsed, rule = vlmevalkit_rule(reply, target["options"])
+        parsed, rule = choices.vlmevalkit_rule(reply, target["options"])
         rows.append(
             {
                 "dimension": target["dimension"],
@@ -99,9 +97,10 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
                 "rule": f"vlmevalkit-rule@e8e78f0: {rule}",
                 "unmatched": parsed is None,
                 "correct": parsed == target["answer"],
-                "first-char": first_character(reply) == target["answer"],
-                "llava-exact": whole_reply(reply, target["options"]) == target["answer"],
-                "whole-letter": whole_letter_rule(reply, target["options"])[0] == target["answer"],
+                "first-char": choices.first_character(reply) == target["answer"],
+                "llava-exact": choices.whole_reply(reply, target["options"]) == target["answer"],
+                "whole-letter": choices.whole_letter_rule(reply, target["options"])[0]
+                == target["answer"],
             }
         )
     return rows

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import About, Data, Row, Source, UserError
 from harmon_eval.files.question_files import field, read_json
@@ -21,6 +19,9 @@ from harmon_eval.tasks.checklist.files import NO, YES, Item, Point, check_items
 from harmon_eval.tasks.checklist.rules import BY
 from harmon_eval.tasks.specv import mini
 from harmon_eval.tasks.specv.rules import PROTOCOL, published_parse, published_score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER, PROMPT = "t2i", "prompt"
 

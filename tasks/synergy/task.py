@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -46,6 +45,9 @@ from harmon_eval.tasks.synergy.two_by_two import (
     overall,
     table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "synergy.jsonl"
 
@@ -104,6 +106,8 @@ def files_before(chosen: Sequence[Sample]) -> dict[str, str]:
 
 def files_after(chosen: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
     """The tables and the asymmetric concepts."""
+    import pandas as pd
+
     found = concepts(rows) if len(rows) else pd.DataFrame({"stratum": []})
     tables = {tag: {**table(own), "concepts": len(own)} for tag, own in by_tag(found).items()}
     lines = [json.dumps(item) + "\n" for item in (asymmetric(rows) if len(rows) else ())]

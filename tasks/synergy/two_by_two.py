@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Interval, Metric, count
 from harmon_eval.metrics.rows import Mask
 from harmon_eval.metrics.shares import group_means, mean_of, of_groups
 from harmon_eval.tasks.geneval.prompts import TAGS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A concept counts as named or drawn if more than this share of the responses is right.
 HALF = 0.5

@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import About, Data, Source, UserError
 from harmon_eval.files.question_files import field, read_json_rows
@@ -22,6 +20,9 @@ from harmon_eval.tasks.checklist.files import NO, YES, Item, Point, check_items
 from harmon_eval.tasks.checklist.rules import BY
 from harmon_eval.tasks.tiif import mini
 from harmon_eval.tasks.tiif.rules import PROTOCOL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVALUATION = "*_eval_prompts.jsonl"
 LENGTHS = {"short": "short_description", "long": "long_description"}

@@ -11,9 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import About, Data, Remote, Row, Source, Task, UserError
 from harmon_eval.files.question_files import field, read_separated
@@ -23,6 +21,9 @@ from harmon_eval.tasks.checklist.benchmark import Checklist, Published, as_publi
 from harmon_eval.tasks.checklist.files import Item, Point, check_items
 from harmon_eval.tasks.unigenbench import mini
 from harmon_eval.tasks.unigenbench.rules import PROTOCOL, published_scores, published_totals
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Part: file, column of the prompts, column and keys of the points.
 PARTS = {

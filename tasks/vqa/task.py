@@ -24,8 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
     About,
@@ -46,6 +45,9 @@ from harmon_eval.replies import prompts, short_answers
 from harmon_eval.replies.multiple_choice import vqa_rule
 from harmon_eval.tasks.vqa import mini
 from harmon_eval.tasks.vqa.files import read_questions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def samples(data: Data, path: str) -> Iterator[Sample]:

@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -37,6 +36,9 @@ from harmon_eval.metrics.shares import mean_of, share
 from harmon_eval.replies import numbers
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.store.digests import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 KEYS = {"prompt_id": int, "Prompt": str, "Explanation": str, "Category": str, "Subcategory": str}
@@ -289,6 +291,8 @@ def totals(rows: pd.DataFrame, column: str, release: Release, name: str) -> dict
     """``name[judge]``: mean weighted by the full set's category sizes, once all six have a score;
     ``unweighted_mean[judge]``: Bagel's before May 2026; the categories; of a partial set also
     ``as_zero[judge]``, the lower bound with 0 for what has no score."""
+    import pandas as pd
+
     judge = judge_of(rows)
     found: dict[str, float] = {}
     if (own := rows["category"] == OWN).any():

@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from harmon_eval.core import Data, Metric, Reward, Row, Sample, Source, Task
 from harmon_eval.metrics.shares import share
 from harmon_eval.tasks.wise import mini
 from harmon_eval.tasks.wise import rules as wise
 from harmon_eval.tasks.wise.layout import read_images
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def samples(data: Data) -> Iterator[Sample]:

@@ -32,6 +32,20 @@ def test_help_answers_without_importing_anything_heavy() -> None:
     assert done.stdout.rstrip().endswith("heavy: []")
 
 
+def test_the_list_of_tasks_waits_for_no_library_of_numbers_or_networks() -> None:
+    heavy = ("torch", "transformers", "torchmetrics", "pandas", "scipy", "statsmodels", "pyarrow")
+    script = (
+        "import sys, harmon_eval.cli\n"
+        "assert harmon_eval.cli.main(['list']) == 0\n"
+        f"print('heavy:', [name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "geneval" in done.stdout
+    assert done.stdout.rstrip().endswith("heavy: []")
+
+
 def test_help_groups_the_options_and_shows_three_examples(call: Call) -> None:
     text = call("--help").out
     for group in ("what to run:", "how to draw", "machine", "output:", "commands:", "examples:"):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RANK, FACT = "rank", "fact "
 
 
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
     """The test images that the probes classified, with the set as stratum."""
+    import pandas as pd
+
     columns = [str(name) for name in rows if str(name).startswith((RANK, FACT))]
     if not columns:
         return pd.DataFrame()
@@ -22,6 +28,8 @@ def shares(frame: pd.DataFrame) -> dict[str, float]:
     than five classes.
 
     Probes on other feature parts report only top-1, as the mean over sets."""
+    import pandas as pd
+
     metrics: dict[str, float] = {}
     if frame.empty:
         return metrics
