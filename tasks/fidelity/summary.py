@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import Interval, Metric, Sample, Summarize, UserError, count
 from harmon_eval.metrics import fid_sets, sets
@@ -16,6 +16,9 @@ from harmon_eval.metrics.fid_sets import NEIGHBOURS
 from harmon_eval.metrics.frechet import FrechetStatistics, TooFewSamples
 from harmon_eval.metrics.statistics import Replicates, jackknife_interval
 from harmon_eval.tasks.fidelity import files, references
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 K = f"k={NEIGHBOURS}"
 COUNTS = ("images", "references", "compared")

@@ -33,8 +33,8 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
+from harmon_eval.tasks.geneval import layout
 from harmon_eval.tasks.geneval import task as geneval
-from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.synergy import mini
 from harmon_eval.tasks.synergy.questions import asked, mark_reply
 from harmon_eval.tasks.synergy.two_by_two import (
@@ -101,7 +101,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 def files_before(chosen: Sequence[Sample]) -> dict[str, str]:
     """GenEval's metadata beside the images."""
-    return geneval.files_before([sample for sample in chosen if is_drawing(sample)])
+    return layout.files_before([sample for sample in chosen if is_drawing(sample)])
 
 
 def files_after(chosen: Sequence[Sample], rows: pd.DataFrame) -> dict[str, str]:
