@@ -56,7 +56,7 @@ def samples(data: Data, name: str = FILE) -> Iterator[Sample]:
     """The questions about a concept, then its ``data.images_per_prompt`` images, as one group."""
     folder = data.folder
     file = folder / name
-    for index, item in enumerate(read_metadata(file)):
+    for index, item in enumerate(layout.read_metadata(file)):
         shown, where = item.pop("shown", None), f"{file}, line {index + 1}"
         if not isinstance(shown, list) or not shown:
             raise UserError(f"{where}: the field 'shown' is missing: give a list of questions")
