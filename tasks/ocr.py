@@ -50,10 +50,10 @@ def samples(data: Data) -> Iterator[Sample]:
     if not prompts:
         raise UserError(f"{data.folder / FILE} holds no prompts: give one a line")
     for number, prompt in enumerate(prompts):
-        target = {"text": rendered_text.reward_target(prompt)}
+        wanted = target(prompt, {})
         group = f"{number:04d}"
         for index in range(data.images_per_prompt):
-            yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), target, group)
+            yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), wanted, group)
 
 
 def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,6 +89,15 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """Means over images, from 0 to 1."""
     reader = reading.reader_of(rows)
     return {f"{name}[{reader}]": float(rows[name].mean()) for name in COLUMNS}
+
+
+def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Any prompt says itself what text it wants."""
+    return {"text": rendered_text.reward_target(prompt)}
+
+
+def rewards(row: Row) -> dict[str, float]:
+    return {name: row[name] for name in COLUMNS}
 
 
 def make(folder: Path) -> None:
@@ -136,6 +145,7 @@ TASK = Task(
     },
     instruments={"reader": "rapidocr"},
     bounds=bounds,
+    reward=Reward(rewards, target),
     columns=("reader", *COLUMNS),
     reward=Reward.of_columns(*COLUMNS, target=target),
 )

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harmon_eval.adapters._completions import NoCompletion, raise_error
-from harmon_eval.replies.probabilities import First
+from harmon_eval.replies.probabilities import LISTED, First
 
-LISTED = 20  # the most that OpenAI's endpoint lists
 FIELDS = {"logprobs": True, "top_logprobs": LISTED, "max_tokens": 1}
 
 
@@ -40,8 +39,9 @@ def read_first(content: bytes, options: Sequence[Sequence[str]]) -> str:
         raise NoCompletion(f"no list of first tokens ({type(error).__name__}: {error})") from None
     seen = min(1.0, math.fsum(p for _, p in found))
     masses = [math.fsum(p for text, p in found if text in own) for own in options]
+    # In the order of the list, as the published rules read it.
     best = max(found, key=lambda pair: pair[1])[0]
-    return First(tuple(min(1.0, mass) for mass in masses), seen, best).written()
+    return First(tuple(min(1.0, mass) for mass in masses), seen, best, tuple(found)).written()
 
 
 def _text(entry: Mapping[str, Any]) -> str:

@@ -201,6 +201,10 @@ class Task:
     ``reward`` says what one image is worth to a trainer. Without it the column ``correct`` or
     ``score`` of a row does, if there is one.
 
+    A mark that is known in part only, such as a probability of which an endpoint lists the
+    likeliest tokens, has its ends in the columns ``least:COLUMN`` and ``most:COLUMN``. Then the
+    headline has bounds, as with unscored samples.
+
     ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
     columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
 

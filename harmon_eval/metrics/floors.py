@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # How many of the most frequent right replies to try. In POPE, yes and no are right equally often.
 TRIED = 2
+# Columns with the ends of a mark that is known in part only, such as a probability of which an
+# endpoint lists the likeliest tokens: ``least:score`` and ``most:score`` beside ``score``.
+LEAST, MOST = "least:", "most:"
 
 
 def constant_reply(task: Task, samples: Sequence[Sample], key: str) -> Floor | None:
@@ -56,6 +59,15 @@ def of_trivial_models(task: Task, rows: pd.DataFrame) -> dict[str, dict[str, flo
             if task.metric(metric).higher_is_better is not None:
                 found.setdefault(metric, {})[name] = float(value)
     return found
+
+
+def at_end(rows: pd.DataFrame, end: str) -> pd.DataFrame:
+    """The rows with each mark at one of its ends (``LEAST``, ``MOST``), where they have them."""
+    known = rows.copy()
+    for column in [str(c) for c in rows if str(c).startswith(end)]:
+        name = column.removeprefix(end)
+        known[name] = rows[column].fillna(rows[name])
+    return known
 
 
 def if_marked(task: Task, sample: Sample, right: bool) -> Row:

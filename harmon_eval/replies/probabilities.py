@@ -16,19 +16,28 @@ import numpy as np
 
 from harmon_eval.core import Unscorable
 
+LISTED = 20  # tokens in ``First.top``: the most that OpenAI's endpoint lists
+
 
 @dataclass(frozen=True)
 class First:
     """Masses (0 to 1) of the options. They are lower ends where less than all was ``seen``.
-    ``likeliest`` is the likeliest first token."""
+    ``likeliest`` is the likeliest first token. ``top`` lists the likeliest ones with their
+    probabilities, the first the likeliest; it may be empty."""
 
     masses: tuple[float, ...]
     seen: float = 1.0
     likeliest: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def unseen(self) -> float:
+        """The probability of first tokens that were not seen: they may be of any option."""
+        return max(0.0, 1.0 - self.seen)
 
     def written(self) -> str:
         table = {"first": self.masses, "seen": self.seen, "likeliest": self.likeliest}
-        return json.dumps(table)
+        return json.dumps({**table, "top": self.top} if self.top else table)
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,9 @@ def of_first(
     except ValueError as error:
         return Unscorable(str(error))
     masses = [float(np.exp(logprobs[own].astype(np.float64)).sum()) for own in tokens]
-    best = text(int(logprobs.argmax()))
-    return First(tuple(min(mass, 1.0) for mass in masses), likeliest=best).written()
+    order = np.argsort(-logprobs, kind="stable")[:LISTED]
+    top = tuple((text(int(token)), float(np.exp(logprobs[token]))) for token in order)
+    return First(tuple(min(mass, 1.0) for mass in masses), 1.0, top[0][0], top).written()
 
 
 def of_whole(logprobs: Sequence[Sequence[float]]) -> str:
@@ -100,7 +110,8 @@ def read(reply: str, options: int) -> First | Whole:
         if "first" in table:
             masses = tuple(float(value) for value in table["first"])
             if len(masses) == options and all(0 <= m <= 1 + 1e-6 for m in masses):
-                return First(masses, float(table["seen"]), str(table.get("likeliest", "")))
+                top = tuple((str(token), float(p)) for token, p in table.get("top", ()))
+                return First(masses, float(table["seen"]), str(table.get("likeliest", "")), top)
         else:
             logprobs = tuple(tuple(float(v) for v in own) for own in table["whole"])
             ends = tuple(None if v is None else float(v) for v in table["ends"])

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserError
-from harmon_eval.metrics.floors import constant_reply, if_marked, of_trivial_models
+from harmon_eval.metrics.floors import (
+    LEAST,
+    MOST,
+    at_end,
+    constant_reply,
+    if_marked,
+    of_trivial_models,
+)
 from harmon_eval.metrics.intervals import Repeats, census, counts, seed_intervals
 from harmon_eval.metrics.intervals import intervals as intervals_of
 from harmon_eval.running.faults import check_metrics, of_task
@@ -49,7 +56,7 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         counts=counts(job.task, scored, metrics),
         provenance=provenance,
         rows=rows,
-        bounds=score_bounds(job, rows, scored) if reasons else None,
+        bounds=score_bounds(job, rows, scored),
         floor=constant_reply(job.task, job.samples, main) if metrics else None,
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
         seed_intervals=seed_intervals(job.task, scored, repeats) if len(scored) else {},
@@ -68,21 +75,25 @@ def _drawings(job: Job) -> dict[str, str]:
 
 
 def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval | None:
-    """The headline metric if all unscored samples were wrong, and if all were right.
+    """The headline metric if all unscored samples were wrong, and if all were right. A mark of
+    which only the ends are known (columns ``least:NAME`` and ``most:NAME``) is at one of them.
 
-    None for a task that does not say what their rows would be (see ``Task.bounds``)."""
+    None for a task that does not say what the rows of unscored samples would be (see
+    ``Task.bounds``), and where everything is known."""
     import pandas as pd
 
-    if job.task.bounds is None:
-        return None
     unscored = set(rows.loc[rows["unscored"].notna(), "id"])
+    if unscored and job.task.bounds is None:
+        return None
     samples = [sample for sample in job.samples if sample.id in unscored]
-    if not samples:
+    partly = any(str(column).startswith((LEAST, MOST)) for column in scored)
+    if not samples and not partly:
         return None
     ends = []
     for right in (False, True):
         assumed = [if_marked(job.task, sample, right) for sample in samples]
-        parts = [part for part in (scored, pd.DataFrame(assumed)) if len(part)]
+        own = at_end(scored, MOST if right else LEAST)
+        parts = [part for part in (own, pd.DataFrame(assumed)) if len(part)]
         whole = pd.concat(parts, ignore_index=True).infer_objects()
         metrics = job.task.summarize(whole)
         ends.append(float(metrics.get(headline(job.task, metrics), math.nan)))

@@ -111,18 +111,17 @@ def _told(floors: Mapping[str, float | None]) -> str:
 
 
 def bounds(run: Path) -> list[str]:
-    """A line for each score that has unscored samples: what it could be with them."""
+    """A line for each score that has unscored samples, or marks known in part only: what it could
+    be."""
     lines = []
     for result in stored_metrics(run):
         if result.get("bounds"):
             low, high = map(number, result["bounds"])
             count = sum(result["unscored"].values())
-            lines.append(
-                printable(
-                    f"{result['task']} {result['headline']}: {low} if the {count} unscored were "
-                    f"all wrong, {high} if all were right"
-                )
-            )
+            said = f"{low} if the {count} unscored were all wrong, {high} if all were right"
+            if not count:
+                said = f"from {low} to {high}, as only a part of the probabilities was seen"
+            lines.append(printable(f"{result['task']} {result['headline']}: {said}"))
     return lines
 
 

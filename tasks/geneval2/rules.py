@@ -11,6 +11,7 @@ import numpy as np
 from harmon_eval.core import Row, Sample
 from harmon_eval.instruments.judging import judge_of
 from harmon_eval.metrics import likelihood
+from harmon_eval.metrics.floors import MOST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 SUM, OF = "sum:", "of:"
 
 
-def image_row(sample: Sample, masses: Sequence[float], hard: Sequence[bool]) -> Row:
-    """``masses``: of each question, and of the whole prompt."""
+def image_row(
+    sample: Sample,
+    masses: Sequence[float],
+    hard: Sequence[bool],
+    unseen: Sequence[float] = (),
+) -> Row:
+    """``masses``: of each question, and of the whole prompt. ``unseen``: how much of the
+    distribution of each was not seen, which may belong to the right answer."""
     *parts, whole = masses
     row: Row = {
         "scores": json.dumps([round(mass, 6) for mass in parts]),
@@ -29,6 +36,13 @@ def image_row(sample: Sample, masses: Sequence[float], hard: Sequence[bool]) -> 
         "vqascore": whole,
         "atoms": sample.target["atoms"],
     }
+    if any(unseen):
+        most = [min(1.0, mass + rest) for mass, rest in zip(masses, unseen, strict=True)]
+        row |= {
+            f"{MOST}am": likelihood.arithmetic(most[:-1]),
+            f"{MOST}gm": likelihood.geometric(most[:-1]),
+            f"{MOST}vqascore": most[-1],
+        }
     for skill, mass in zip(sample.target["skills"], parts, strict=True):
         row[SUM + skill] = row.get(SUM + skill, 0.0) + mass
         row[OF + skill] = row.get(OF + skill, 0.0) + 1.0

@@ -32,7 +32,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics import likelihood
 from harmon_eval.metrics.shares import share
-from harmon_eval.replies.probabilities import First, read
+from harmon_eval.replies.probabilities import read
 from harmon_eval.settings import variant
 from harmon_eval.tasks.geneval2 import mini
 from harmon_eval.tasks.geneval2.files import FILE, OFFICIAL, read_prompts
@@ -58,7 +58,7 @@ ABOUT = About(
     protocol="facebookresearch/GenEval2 @ a6e82d2, soft_tifa, one image a prompt",
     differs="A bare space counts for no number (`geneval2:as_published` keeps that). Probabilities "
     "come from raw logits, never from what sampling made of them; where an endpoint lists only its "
-    "top tokens, the score is a lower end.",
+    "top tokens, the score is a lower end and the headline has bounds.",
     compares="The official judge is Qwen3-VL-8B-Instruct; the judge is part of the metric's name.",
     licence="CC BY-NC 4.0, data and code: nothing of it ships",
     size="800 prompts, 6,012 questions",
@@ -108,8 +108,9 @@ def mark(answers: Sequence[Answer], instruments: Instruments, space: bool) -> li
             first.likeliest.strip().lower() in likelihood.answer_forms(wanted)
             for first, wanted in zip(given, answer.sample.target["answers"], strict=False)
         ]
-        row = image_row(answer.sample, [first.masses[0] for first in given], hard)
-        seen = min((f.seen for f in given if isinstance(f, First)), default=1.0)
+        masses, unseen = [first.masses[0] for first in given], [first.unseen for first in given]
+        row = image_row(answer.sample, masses, hard, unseen)
+        seen = 1.0 - max(unseen)
         rows.append({"judge": judge.name, "seen": seen, **row})
     return rows
 

@@ -21,6 +21,7 @@ from harmon_eval.core import (
     Draw,
     Instruments,
     Metric,
+    Reward,
     Row,
     Sample,
     Source,
@@ -104,6 +105,11 @@ def summarize(rows: pd.DataFrame, language: str) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def rewards(row: Row) -> dict[str, float]:
+    words = row["matched"] / max(row["words"], 1)
+    return {"longtext": words, **{name: row[name] for name in ("text_accuracy", "exact")}}
+
+
 def _words(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     return rows["matched"].to_numpy(np.float64), rows["words"].to_numpy(np.float64)
 
@@ -128,6 +134,7 @@ def open_task(language: str = "") -> Task:
         },
         instruments={"reader": "rapidocr"},
         bounds=bounds,
+        reward=Reward(rewards),
         layout=layout.read_images,
         published=layout.published,
         columns=("reader", "matched", "words", "text_accuracy", "exact", *GROUPS),

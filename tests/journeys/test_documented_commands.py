@@ -80,6 +80,7 @@ RUN = {
     "python -m harmon_eval --tasks gedit,imgedit": f"--tasks gedit {QUICK}",
     "python -m harmon_eval --tasks seed:likelihood --limit 20": f"--tasks seed:likelihood {QUICK}",
     "python -m harmon_eval --tasks geneval2 --limit 8": f"--tasks geneval2 {QUICK}",
+    "python -m harmon_eval --tasks genai_bench --limit 8": f"--tasks genai_bench {QUICK}",
     "python -m harmon_eval.model.train stage1 --dry-run": "train stage1 --dry-run",
 }
 JOURNEY = "run in tests/journeys/test_training.py, with a network of a few thousand weights"
@@ -150,6 +151,12 @@ WHY = {
     "vision:google/siglip-so400m-patch14-384?pool=pooler,"
     'timm:vit_base_patch14_dinov2.lvd142m"': HUB,
     "python -m harmon_eval --model timm:NAME --tasks linear_probe": HUB,
+    "python -m harmon_eval prepare longtext": "fetches from the network, as above",
+    "python -m harmon_eval --suite official --tasks longtext --model MODEL": (
+        "needs prepared files; tests/tasks/test_longtext.py runs the task on its own"
+    ),
+    "python -m harmon_eval --suite official --tasks genai_bench:qwen_vl --model MODEL "
+    "--instrument judge=vlm:PATH": HUB,
     "python -m harmon_eval --model wusize/Harmon-1_5B --suite official --tasks geneval "
     "--workers 8": HUB,
     'srun ray symmetric-run --address "$head:6379" --min-nodes 4 -- python -m harmon_eval '

@@ -54,6 +54,8 @@ PERFECT = {
     "test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source",
     "fidelity": "test_fidelity.py::test_drawing_the_references_themselves_is_at_no_distance",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
+    "genai_bench": "test_genai_bench.py::"
+    "test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_rest",
     "geneval": "test_geneval.py::test_perfect_pictures_of_the_mini_suite_score_a_hundred_percent",
     "geneval2": "test_geneval2.py::"
     "test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_rest",

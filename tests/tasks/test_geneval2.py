@@ -116,6 +116,7 @@ def test_without_probabilities_an_image_is_unscored_and_never_0(tmp_path: Path) 
     partial = Judge(Scores(First((0.45,), seen=0.75, likeliest="Yes").written()))
     (row,) = task.mark([answer], {"judge": partial})
     assert row["seen"] == 0.75 and row["am"] == pytest.approx(0.45)
+    assert row["most:am"] == row["most:gm"] == row["most:vqascore"] == pytest.approx(0.7)
     blind = Judge(Responder())
     with pytest.raises(UserError, match="gives no probabilities"):
         task.mark([answer], {"judge": blind})

@@ -152,3 +152,12 @@ def test_the_published_folder_is_read_and_written(tmp_path: Path) -> None:
     assert found == {"0000_1.png": "0000/0000", "0003_4.png": "0003/0003", "0007.png": "0007/0000"}
     sample = Sample("0003/0003", None, {}, "0003")  # type: ignore[arg-type]
     assert list(task.published([Answer(sample, tmp_path / "0003_4.png")])) == ["0003_4.png"]
+
+
+def test_what_trainers_get_for_an_image() -> None:
+    ocr, longtext = registry.task("ocr").reward, registry.task("longtext").reward
+    assert ocr and ocr.target and longtext
+    assert ocr.target("a 'Hi' sign", {}) == {"text": "Hi"}
+    row = {"text_accuracy": 0.5, "exact": 0.0}
+    assert next(iter(ocr.scores({**row, "ocr_reward": 0.8}).items())) == ("ocr_reward", 0.8)
+    assert longtext.scores({**row, "matched": 3, "words": 4})["longtext"] == 0.75

@@ -7,6 +7,7 @@ same forms; of the scene it knows only what the request says.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from harmon_eval.core import Ask, Responder, Score
 from harmon_eval.files.images import read_rgb
 from harmon_eval.instruments.judge import _edits
 from harmon_eval.instruments.judging import Judge
-from harmon_eval.replies.probabilities import First
+from harmon_eval.replies.probabilities import First, Whole
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
 from harmon_eval.suites.mini.language import NUMBERS, plural
@@ -35,7 +36,7 @@ _ASKED_COUNT = re.compile(rf"(?:Is|Are) there (an?|{'|'.join(NUMBERS)}) {_THING}
 
 
 _HOW_MANY = re.compile(rf"How many {_THING} are in the image\?")
-_SHOWS = re.compile(r'Does this image show "([^"]{1,400})"\?')
+_SHOWS = re.compile(r'Does this (?:image|figure) show "([^"]{1,400})"\?')
 _ANY_RELATION = re.compile(rf"\ban? {_THING} ({'|'.join(RELATIONS)}) an? {_THING}\b")
 RIGHT, WRONG = 0.97, 0.03  # how sure the rules are, where a probability is asked for
 _NUMBERED = re.compile(r"^(\d{1,3})\. (.{1,400})$", re.MULTILINE)
@@ -67,14 +68,10 @@ class RuleJudge(Responder):
         return replies
 
     def score(self, requests: Sequence[Score]) -> list[str | Exception]:
-        """Nearly all of the probability on what ``ask`` would say."""
+        """Nearly all of the probability on what ``ask`` would say; a reply ends for certain."""
         said = self.ask([Ask(r.question, r.images, system=r.system) for r in requests])
         return [
-            First(
-                tuple(RIGHT if reply in forms else WRONG for forms in request.options),
-                likeliest=str(reply),
-            ).written()
-            for request, reply in zip(requests, said, strict=True)
+            _probable(request, str(reply)) for request, reply in zip(requests, said, strict=True)
         ]
 
     def see(self, image: np.ndarray) -> list[tuple[Item, float]]:
@@ -106,6 +103,21 @@ class RuleJudge(Responder):
         realism = 0 if not seen else 2 if clear >= CLEAR else 1
         beauty = max(0, 2 - abs(len(items) - expected))
         return f"Consistency: {consistency}\nRealism: {realism}\nAesthetic Quality: {beauty}"
+
+
+def _probable(request: Score, reply: str) -> str:
+    """The answer to a request whose likeliest reply is this one, in small or in capital letters."""
+    cased = {form.strip().lower(): form for forms in request.options for form in forms[::-1]}
+    likely = cased.get(reply.lower(), reply)
+    masses = [
+        RIGHT if reply.lower() in [form.strip().lower() for form in forms] else WRONG
+        for forms in request.options
+    ]
+    if request.kind == "whole":
+        return Whole(tuple((math.log(m),) for m in masses), (0.0,) * len(masses)).written()
+    other = {"yes": "no", "no": "yes", "Yes": "No", "No": "Yes"}.get(likely)
+    top = ((likely, RIGHT), *([(other, WRONG)] if other else []))
+    return First(tuple(masses), likeliest=likely, top=top).written()
 
 
 def _listed(text: str, answers: Mapping[str, str]) -> str:
