@@ -91,15 +91,6 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     return {f"{name}[{reader}]": float(rows[name].mean()) for name in COLUMNS}
 
 
-def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Any prompt says itself what text it wants."""
-    return {"text": rendered_text.reward_target(prompt)}
-
-
-def rewards(row: Row) -> dict[str, float]:
-    return {name: row[name] for name in COLUMNS}
-
-
 def make(folder: Path) -> None:
     rng = np.random.default_rng(2_505)
     kinds = rng.choice(["sign", "poster", "label"], size=3 * len(MINI))
@@ -145,7 +136,6 @@ TASK = Task(
     },
     instruments={"reader": "rapidocr"},
     bounds=bounds,
-    reward=Reward(rewards, target),
     columns=("reader", *COLUMNS),
     reward=Reward.of_columns(*COLUMNS, target=target),
 )

@@ -97,10 +97,6 @@ def summarize(rows: pd.DataFrame, recipe: str) -> dict[str, float]:
     return found
 
 
-def rewards(row: Row) -> dict[str, float]:
-    return {"vqascore": row["vqascore"]}
-
-
 def _of_skill(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[SKILL + metric.removeprefix("skill/")].notna()
 
@@ -145,7 +141,7 @@ def open_task(recipe: str = "") -> Task:
         instruments={"judge": ""},
         judged=partial(judged, recipe=chosen),
         bounds=bounds,
-        reward=Reward(rewards, target),
+        reward=Reward.of_columns("vqascore", target=target),
         columns=("judge", "vqascore", f"{SKILL}*"),
     )
 

@@ -74,6 +74,7 @@ PERFECT = {
     "test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not",
     "omnicontext": "test_omnicontext.py::"
     "test_exact_pictures_get_full_marks_and_trivial_models_do_not",
+    "oneig": "test_oneig.py::test_perfect_pictures_of_the_alignment_part_score_100",
     "pie": "test_pie.py::test_exact_edits_keep_everything_and_so_do_copies",
     "rise": "test_rise.py::test_exact_edits_are_complete_and_copies_are_not",
     **dict.fromkeys(

@@ -1,0 +1,108 @@
+"""Text: is what the prompt wants written there, whole and letter by letter?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from harmon_eval.core import (
+    About,
+    Answer,
+    Data,
+    Draw,
+    Instruments,
+    Metric,
+    Row,
+    Sample,
+    Source,
+    Task,
+    UserError,
+)
+from harmon_eval.instruments import reading
+from harmon_eval.metrics import rendered_text
+from harmon_eval.metrics.shares import share
+from harmon_eval.tasks.oneig.files import read_prompts, read_texts
+from harmon_eval.tasks.oneig.layout import read_images, without_black
+
+IMAGES = 4
+
+
+def samples(data: Data, language: str) -> Iterator[Sample]:
+    """Raises UserError for a text without a prompt."""
+    prompts = read_prompts(data.folder, language)
+    for name, text in read_texts(data.folder, language).items():
+        prompt = prompts.get(f"text-{name}")
+        if prompt is None:
+            raise UserError(f"{data.folder}: the text of {name} has no prompt of Text_Rendering")
+        for index in range(IMAGES):
+            request = Draw(prompt.text, index=index)
+            yield Sample(f"{prompt.name}/{index:04d}", request, {"text": text}, prompt.name)
+
+
+def image_row(sample: Sample, read: str) -> Row:
+    target = rendered_text.oneig_text(sample.target["text"])
+    found = rendered_text.oneig_read(read)
+    distance = rendered_text.edit_distance(target, found)
+    matched, words = rendered_text.oneig_words(target, found)
+    return {
+        "edit_distance": distance,
+        "completed": float(distance == 0),
+        "matched": matched,
+        "words": words,
+        "text_accuracy": rendered_text.accuracy(target, found),
+    }
+
+
+def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
+    return reading.marked(answers, instruments["reader"], image_row)
+
+
+def bounds(sample: Sample) -> tuple[Row, Row]:
+    def row(read: str) -> Row:
+        return {"reader": None, **image_row(sample, read)}
+
+    return row(""), row(sample.target["text"])
+
+
+def summarize(rows: pd.DataFrame, language: str) -> dict[str, float]:
+    """Edit distance in characters, the others from 0 to 1."""
+    reader = reading.reader_of(rows)
+    distance, completed = rows["edit_distance"].mean(), rows["completed"].mean()
+    accuracy = rows["matched"].sum() / max(rows["words"].sum(), 1)
+    score = rendered_text.oneig_score(distance, completed, accuracy, language)
+    found = {
+        f"oneig_text_{language}": score,
+        "edit_distance": distance,
+        "completed": completed,
+        "word_accuracy": accuracy,
+        "text_accuracy": rows["text_accuracy"].mean(),
+    }
+    return {f"{name}[{reader}]": float(value) for name, value in found.items()}
+
+
+def _words(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    return rows["matched"].to_numpy(np.float64), rows["words"].to_numpy(np.float64)
+
+
+def task(language: str, about: About, sources: dict[str, Source]) -> Task:
+    return Task(
+        samples=partial(samples, language=language),
+        mark=partial(without_black, mark=mark),
+        summarize=partial(summarize, language=language),
+        metrics=(
+            Metric(f"oneig_text_{language}[*]", headline=True),
+            Metric("edit_distance[*]", higher_is_better=False, maximum=None),
+            Metric("completed[*]", of=share("completed")),
+            Metric("word_accuracy[*]", of=_words),
+            Metric("text_accuracy[*]", of=share("text_accuracy")),
+        ),
+        about=about,
+        sources=sources,
+        instruments={"reader": "rapidocr"},
+        bounds=bounds,
+        layout=read_images,
+        columns=("reader", "edit_distance", "completed", "matched", "words", "text_accuracy"),
+    )
