@@ -28,6 +28,7 @@ from scipy import stats
 
 from benchmarks import gate_margins, gate_streams, record
 from harmon_eval import registry
+from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.means import Mean
 from harmon_eval.comparing.paired import (
     ALPHA,
@@ -38,7 +39,7 @@ from harmon_eval.comparing.paired import (
     of_replicates,
 )
 from harmon_eval.comparing.runs import TaskPair
-from harmon_eval.comparing.verdict import NO_WORSE, WORSE, Settings, judge
+from harmon_eval.comparing.verdict import NO_WORSE, WORSE, judge
 from harmon_eval.core import Task
 from harmon_eval.metrics import fid_pairs
 from harmon_eval.metrics.kid import kid as paired_kid

@@ -26,7 +26,7 @@ from harmon_eval.store.task_folder import ROWS
 MODEL = "harmon-mini"
 NOISE = 0.2  # in standard deviations of each matrix
 SLIGHT = 0.03  # the same, for a checkpoint that is about as good
-LIMITS = {"geneval": 80, "mjhq": 240}  # prompts
+LIMITS = {"geneval": 277, "mjhq": 240}  # prompts
 QUICK = {"steps": 8, "solver": "dpm-solver++", "diffusion_steps": 10, "device": "cpu"}
 SHARE = 0.8  # the share of each part's prompts in a trial
 

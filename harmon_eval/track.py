@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harmon_eval import registry, suites
 from harmon_eval.comparing.history import HISTORY, Watch, finished, history, step_of, update
 from harmon_eval.comparing.verdict import Comparison
 from harmon_eval.core import UserError
@@ -86,13 +87,21 @@ def track(
     ``told`` gets what each new one came to, and its comparison with the baseline. ``watch`` names
     the baseline and says what a loss is. ``request``: tasks, suite and settings; its model and
     output are set for each checkpoint. A checkpoint that does not load is said and left for the
-    next time. Raises UserError for a baseline that does not exist."""
+    next time. Raises UserError, before anything is evaluated, for a baseline that does not exist
+    and for tasks and margins that cannot be."""
     found = list(settled(folder, settle))
     if not found:
         Progress("track").say(
             f"no checkpoint in {folder} yet: folders with weights and config.json, .pth files and "
             "checkpoints of a training run are what it looks for"
         )
+    watch = watch or Watch()
+    tops: dict[str, float | None] = {}
+    if not request.every_task:  # of all tasks, which can run shows later
+        tasks = {name: task or registry.task(name) for name, task in request.chosen.items()}
+        tops = {name: task.main.maximum for name, task in tasks.items()}
+    watch.check([each.name for each in found], tops)
+    suites.load(request.suite, request.data, request.instruments)  # told once, not for each
     new: dict[str, evaluate.Outcome] = {}
     for checkpoint in found:
         run = output / segment(checkpoint.name, str(output / HISTORY))
@@ -105,7 +114,7 @@ def track(
             Progress(checkpoint.name).warn(f"left for the next time: {error}")
             continue
         new[checkpoint.name] = outcome
-    gates = update(output, watch or Watch())
+    gates = update(output, watch)
     for name, outcome in new.items():
         told(outcome, gates.get(name))
     newest = max(new, key=lambda name: (step_of(name), name), default="")

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for a run without marks by people."""
-    from harmon_eval.metrics.text import interval, number
-    from harmon_eval.people.calibration import FILE, calibrate
+    from harmon_eval.metrics.text import counted, interval, number
+    from harmon_eval.people.calibration import calibrate
     from harmon_eval.report.listing import print_rows
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.redact import printable
@@ -38,7 +38,8 @@ def main(arguments: argparse.Namespace) -> int:
         for row in found.agreement
     ]
     raters = ", ".join(found.raters)
-    print_rows(agreed, f"{found.task}: {found.marked} samples marked by {raters}", console)
+    marked = counted(found.marked, "sample")
+    print_rows(agreed, f"{found.task}: {marked} marked by {raters}", console)
     numbers = [
         {
             "metric": row.metric,
@@ -53,6 +54,6 @@ def main(arguments: argparse.Namespace) -> int:
         print_rows(numbers, "corrected by people's marks", console)
     for remark in found.remarks:
         console.print(printable(remark), soft_wrap=True, highlight=False)
-    where = f"{arguments.run}/{found.task}/{FILE}"
+    where = f"{arguments.run}/{found.task}/{found.file}"
     console.print(f"written: {printable(where)}", soft_wrap=True, highlight=False)
     return 0

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C. Raises UserError for a run that cannot be marked."""
     from harmon_eval.core import UserError
-    from harmon_eval.people.labelling import Settings, open_page
+    from harmon_eval.people.labelling import Settings, label_command, open_page
 
     if arguments.samples < 1 or arguments.seed < 0:
         raise UserError("--samples must be at least 1 and --seed at least 0")
@@ -46,5 +46,8 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             page.serve_forever()
         except KeyboardInterrupt:
-            print(f"the marks are in {arguments.run}: `calibrate {arguments.run}` reads them")
+            command = label_command(
+                arguments.run, page.task, arguments.against, arguments.scale, "calibrate"
+            )
+            print(f"the marks are in {arguments.run}: `{command}` reads them")
     return 0

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", metavar="A,B", help="default: all")
     parser.add_argument("--sort", metavar="TASK|METRIC|model", help="default: the first column")
     parser.add_argument(
+        "--all-metrics",
+        action="store_true",
+        help="print the details of each task too, not only its headline; a file holds them always",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
@@ -47,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
     tidy = entries(arguments.runs, arguments.baselines, tasks, arguments.public_weights)
     made = board(tidy, arguments.sort)
     if not (output := arguments.output):
-        formats.show(made, open_console())
+        formats.show(made, open_console(), arguments.all_metrics)
         return 0
     suffix = output.suffix.removeprefix(".")
     if suffix == "csv":

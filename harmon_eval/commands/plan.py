@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harmon_eval.comparing.margins import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,61 +47,66 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval import suites
     from harmon_eval.comparing import sources_of_spread
     from harmon_eval.comparing.planning import plan
+    from harmon_eval.comparing.power import in_words
+    from harmon_eval.metrics.text import counted
     from harmon_eval.report.listing import print_rows
     from harmon_eval.running.evaluate import task_list
     from harmon_eval.running.progress import open_console
+    from harmon_eval.store.redact import plain
 
     suite = suites.load(arguments.suite, arguments.data)
     names = task_list(arguments.tasks)
-    wanted, kind = _distances(arguments, names)
+    settings, kind = _wanted(arguments, names)
     # That all tasks are no worse needs no correction; that any is worse does.
     size = 1 if kind == "margin" else len(names)
     rows, short = [], []
     for name in names:
-        found = plan(name, wanted[name], size, suite, arguments.pilot)
-        beside = found.detectable
+        margin, effect = settings.margin(name), settings.wanted(name)
+        distance, tolerance = (margin, None) if effect is None else (effect - margin, margin)
+        found = plan(name, distance, size, suite, arguments.pilot, tolerance)
+        beside = "none" if found.detectable is None else f"{found.detectable:.3g}"
         rows.append(
             {
                 "task": name,
                 "metric": found.metric,
                 kind: f"{found.distance:g}",
-                "prompts needed": found.needed,
+                "prompts needed": in_words(found.needed),
                 "available": found.available,
                 "samples each": f"{found.each:g}",
-                f"{kind} for all": f"{beside:.3g}",
+                f"{kind} for all": beside,
                 "planned from": found.basis,
             }
         )
-        if arguments.pilot:
-            short += sources_of_spread.lines(arguments.pilot[0], only=(name,))
+        for pilot in arguments.pilot:
+            told = sources_of_spread.lines(pilot, only=(name,))
+            short += [f"{pilot}:", *told] if len(arguments.pilot) > 1 else told
         if found.needed > found.available:
+            accept = f", or accept {'an' if kind[0] == 'e' else 'a'} {kind} of {beside}"
             short.append(
-                f"{name} has only {found.available} prompts: bring more, or accept "
-                f"{'an' if kind[0] == 'e' else 'a'} {kind} of {beside:.3g}"
+                f"{name} has only {counted(found.available, 'prompt')}: bring more"
+                + accept * (found.detectable is not None)
             )
     console = open_console()
     title = f"for 80 % power of one-sided tests at 5 %{' over all these tasks' if size > 1 else ''}"
     print_rows(rows, title, console)
     for line in short:
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(plain(line), soft_wrap=True, highlight=False, markup=False)
     return 0
 
 
-def _distances(arguments: argparse.Namespace, names: list[str]) -> tuple[dict[str, float], str]:
-    """What each task must be able to see, and its name in the table."""
+def _wanted(arguments: argparse.Namespace, names: list[str]) -> tuple[Settings, str]:
+    """What must be seen of each task, and what it is called in the table. Raises UserError."""
+    from harmon_eval import registry
     from harmon_eval.comparing.folders import wanted
     from harmon_eval.core import UserError
 
     settings = wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than)
     if not settings.effect and not settings.no_worse_than:
         raise UserError("say what must be seen: --effect E, or --no-worse-than T")
-    effects = {name: settings.wanted(name) for name in names}
-    if settings.no_worse_than:
-        settings.check(names)
-        return {name: settings.margin(name) for name in names}, "margin"
-    for name, effect in effects.items():
-        if effect is None:
+    for name in names:
+        if settings.effect and settings.wanted(name) is None:
             raise UserError(f"--effect has no value for {name}: give {name}=E")
-    settings.check(names)
-    found = {name: (effect or 0.0) - settings.margin(name) for name, effect in effects.items()}
-    return found, "effect beyond the tolerance" if settings.tolerance else "effect"
+    settings.check({name: registry.task(name).main.maximum for name in names})
+    if settings.no_worse_than:
+        return settings, "margin"
+    return settings, "effect beyond the tolerance" if settings.tolerance else "effect"

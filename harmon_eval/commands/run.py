@@ -168,6 +168,7 @@ def _command(arguments: argparse.Namespace) -> dict[str, Any]:
 def _check_gate(arguments: argparse.Namespace, request: Request) -> None:
     """What is wrong with the comparison is said before the first drawing. Raises UserError."""
     from harmon_eval.comparing.folders import wanted
+    from harmon_eval.comparing.runs import maxima
     from harmon_eval.store.run_folder import RunFolder
     from harmon_eval.store.tables import results_by_task
 
@@ -184,8 +185,9 @@ def _check_gate(arguments: argparse.Namespace, request: Request) -> None:
     baseline = results_by_task(RunFolder(arguments.baseline))
     if not baseline:
         raise UserError(f"{arguments.baseline} has no results: finish that run first")
-    compared = [name for name in baseline if request.every_task or name in request.chosen]
-    wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than).check(compared)
+    compared = {n: r for n, r in baseline.items() if request.every_task or n in request.chosen}
+    settings = wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than)
+    settings.check(maxima(compared))
 
 
 def _against_baseline(

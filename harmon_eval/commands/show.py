@@ -37,6 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.report import headlines, tables
     from harmon_eval.running.progress import Progress, open_console
     from harmon_eval.settings import did_you_mean
+    from harmon_eval.store.redact import plain
     from harmon_eval.store.run_folder import RunFolder
     from harmon_eval.store.tables import results_by_task
 
@@ -61,5 +62,5 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.spread:
         lines += sources_of_spread.lines(arguments.run, arguments.judged_again)
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(plain(line), soft_wrap=True, highlight=False, markup=False)
     return 0

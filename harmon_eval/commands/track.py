@@ -93,7 +93,6 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.any_settings,
         arguments.planned,
     )
-    watch.check()
     console = open_console()
 
     def told(outcome: Outcome, comparison: Comparison | None) -> None:

@@ -14,7 +14,9 @@ p-values are computed, not drawn: the same data always give the same verdict.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -33,12 +35,15 @@ class Evidence(Protocol):
     ``upper(level)`` the x where below(x) is. ``turned`` is the evidence on the opposite difference.
     ``least(x)`` is the smallest p that ``below(x)`` could have been with this many groups.
     ``error`` is the standard error of the estimate; 0 if all groups changed alike.
+    ``most`` is the largest difference that there can be.
     ``times(k)`` is what k times as many groups would say that look like these."""
 
     @property
     def turned(self) -> Evidence: ...
     @property
     def error(self) -> float: ...
+    @property
+    def most(self) -> float: ...
     def above(self, x: float) -> float: ...
     def below(self, x: float) -> float: ...
     def lower(self, level: float) -> float: ...
@@ -54,6 +59,7 @@ class Student:
     value: float
     error: float
     degrees: int
+    most: float = math.inf
 
     @property
     def turned(self) -> Student:
@@ -99,9 +105,14 @@ class BoundedMean:
         (weight, value), counts = np.unique(pairs, axis=1, return_counts=True)
         return cls(weight, value * most, counts.astype(np.float64), most)
 
-    @property
+    @cached_property
     def turned(self) -> BoundedMean:
         return replace(self, values=-self.values)
+
+    @cached_property
+    def _lower(self) -> dict[float, float]:
+        """Bounds that were asked for: verdict, interval and detectable loss need the same ones."""
+        return {}
 
     @property
     def error(self) -> float:
@@ -123,6 +134,11 @@ class BoundedMean:
         return self.turned.above(-x)
 
     def lower(self, level: float) -> float:
+        if level not in self._lower:
+            self._lower[level] = self._bound(level)
+        return self._lower[level]
+
+    def _bound(self, level: float) -> float:
         low, high = -self.most * (1 - 1e-9), float(self.values.max())
         if high <= low or self.above(low) >= level:
             return -self.most

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harmon_eval.comparing.changes import changes
-from harmon_eval.comparing.runs import pairs, pooled
-from harmon_eval.comparing.verdict import Comparison, Settings, by_task, check_options, compare
+from harmon_eval.comparing.margins import Settings, by_task, check_options
+from harmon_eval.comparing.runs import maximum, pairs, pooled
+from harmon_eval.comparing.verdict import Comparison, compare
 from harmon_eval.core import Task, UserError
 from harmon_eval.store.run_folder import RunFolder, settings_of
 
@@ -60,7 +61,7 @@ def compared(
             raise UserError(f"one of the pooled runs has no results of {name}: finish it first")
         chosen.append([own[name] for own in by_name])
     together = [pooled(parts) for parts in chosen]
-    settings.check([pair.name for pair in together])
+    settings.check({pair.name: maximum(pair.task or pair.name, pair.headline) for pair in together})
     changed = [
         change
         for parts in chosen

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.comparing.folders import wanted
-from harmon_eval.comparing.runs import TaskPair, pairs
+from harmon_eval.comparing.margins import Settings
+from harmon_eval.comparing.runs import TaskPair, maxima, pairs
 from harmon_eval.comparing.stream import PLANNED, TREND, Look, boundary, judge_look
 from harmon_eval.comparing.verdict import Comparison, Line
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import MANIFEST, RunFolder
-from harmon_eval.store.tables import frame, stored_metrics
+from harmon_eval.store.tables import frame, results_by_task, stored_metrics
 from harmon_eval.store.task_folder import METRICS
 
 HISTORY, PLOT = "history.parquet", "history.png"
@@ -54,11 +55,31 @@ class Watch:
         margins = self.tolerance, self.effect, self.no_worse_than
         return "/".join(map(str, (*margins, self.any_settings, self.planned)))
 
-    def check(self) -> None:
+    @property
+    def margins(self) -> Settings:
         """Raises UserError."""
-        wanted(self.tolerance, self.effect, self.no_worse_than)
+        return wanted(self.tolerance, self.effect, self.no_worse_than)
+
+    def check(self, names: Sequence[str], headlines: Mapping[str, float | None]) -> None:
+        """``names``: of checkpoints that are there; ``headlines``: their maxima by task, if it is
+        known which tasks there will be.
+
+        Raises UserError for options that cannot be meant, before anything is evaluated."""
+        margins = self.margins
+        if headlines:
+            margins.check(headlines)
         if self.planned < 1:
             raise UserError(f"--planned {self.planned}: give at least 1 checkpoint")
+        if self.baseline not in (FIRST, NONE, *names) and not is_run(self.baseline):
+            raise UserError(no_baseline(self.baseline, names))
+
+
+def no_baseline(name: str, known: Sequence[str]) -> str:
+    return f"--baseline {name}: no such checkpoint or run folder, {did_you_mean(name, list(known))}"
+
+
+def is_run(path: str) -> bool:
+    return (Path(path) / MANIFEST).exists()
 
 
 def step_of(name: str) -> int:
@@ -83,8 +104,7 @@ def update(output: Path, watch: Watch) -> dict[str, Comparison]:
     """Bring history and plot up to date with the run folders in ``output``.
 
     Returns the comparison of each checkpoint after the baseline, by name; nothing where all is as
-    it was. Raises UserError for a baseline that does not exist."""
-    watch.check()
+    it was. Raises UserError for a baseline that was not evaluated."""
     known = history(output)
     runs = {run.name: run for run in sorted(output.glob("[!.]*")) if finished(run)}
     names = sorted(runs, key=lambda name: (step_of(name), name))
@@ -117,12 +137,9 @@ def _baseline(output: Path, known: pd.DataFrame, names: Sequence[str], watch: Wa
         return output / names[0]
     if watch.baseline in names:
         return output / watch.baseline
-    if (Path(watch.baseline) / MANIFEST).exists():
+    if is_run(watch.baseline):
         return Path(watch.baseline)
-    raise UserError(
-        f"--baseline {watch.baseline}: no evaluated checkpoint and no run folder, "
-        f"{did_you_mean(watch.baseline, list(names))}"
-    )
+    raise UserError(no_baseline(watch.baseline, names))
 
 
 def _stamp(run: Path, baseline: Path | None, watch: Watch) -> str:
@@ -146,8 +163,8 @@ def _gates(baseline: Path, runs: Sequence[Path], watch: Watch) -> dict[str, Comp
     first = RunFolder(baseline)
     inside = baseline in runs
     after = [run for run in runs if not inside or _place(run) > _place(baseline)]
-    settings = wanted(watch.tolerance, watch.effect, watch.no_worse_than)
-    settings.check([result["task"] for result in stored_metrics(baseline)])
+    settings = watch.margins
+    settings.check(maxima(results_by_task(first)))
     before: dict[str, list[pd.DataFrame]] = {}
     found = {}
     for rank, run in enumerate(after, 1):

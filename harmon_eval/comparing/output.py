@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harmon_eval.comparing.changes import Change
 from harmon_eval.comparing.verdict import BETTER, NO_WORSE, UNJUDGED, WORSE, Comparison, Line
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import counted, interval, number
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell
 
@@ -33,6 +33,11 @@ FOOTNOTE = (
     "* decides; interval: from the one-sided 95 % bound below to the one above, and p: of being "
     "worse; both corrected where more than one metric is tested"
 )
+PROOF_FOOTNOTE = (
+    "* decides; interval: from the one-sided 95 % bound below to the one above; p: of a result "
+    "this good if the true loss were the margin (without *: of any difference)"
+)
+IMPOSSIBLE = "detectable –: no loss that is possible would be seen with so few samples"
 
 
 def signed(value: float) -> str:
@@ -48,12 +53,13 @@ def cells(line: Line) -> list[str]:
     found, shown = line.difference, ["–"] * 6
     if found:
         low, high = line.interval or (None, None)
+        p = line.p if line.p_no_worse is None else line.p_no_worse
         shown = [
             number(found.baseline),
             number(found.candidate),
             signed(found.value),
             interval(low, high) or "–",
-            f"{probability(line.p or 0.0)} ({found.test})",
+            f"{probability(p or 0.0)} ({found.test})",
             number(line.detectable),
         ]
     verdict = line.verdict + (": " + line.reason if line.reason else "")
@@ -83,14 +89,19 @@ def show(comparison: Comparison, most: int, console: Console) -> None:
     ]
     for text in (*reasons, *comparison.notes, *_samples(comparison.changed, most)):
         console.print(printable(text), soft_wrap=True, highlight=False)
-    console.print(escape(f"{comparison.result} ({FOOTNOTE})"), soft_wrap=True, highlight=False)
+    if any(line.interval and line.detectable is None for line in comparison.lines):
+        console.print(IMPOSSIBLE, soft_wrap=True, highlight=False)
+    note = PROOF_FOOTNOTE if comparison.proof else FOOTNOTE
+    console.print(escape(f"{comparison.result} ({note})"), soft_wrap=True, highlight=False)
 
 
 def _samples(changed: Sequence[Change], most: int) -> list[str]:
     if not changed:
         return []
     gained = sum(change.gained for change in changed)
-    lines = [f"{len(changed)} samples changed: {len(changed) - gained} lost, {gained} gained"]
+    lines = [
+        f"{counted(len(changed), 'sample')} changed: {len(changed) - gained} lost, {gained} gained"
+    ]
     for change in changed[:most]:
         sign = "+" if change.gained else "-"
         lines.append(f"{sign} {change.task} {change.id}: {change.prompt}")
@@ -112,7 +123,7 @@ def markdown(comparison: Comparison, most: int) -> str:
     if changed:
         lines += [
             "",
-            f"{len(changed)} samples changed.",
+            f"{counted(len(changed), 'sample')} changed.",
             "",
             _row(("task", "sample", "prompt", "before", "after")),
             "|---|---|---|---|---|",

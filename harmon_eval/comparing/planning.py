@@ -1,11 +1,8 @@
 """How many groups of samples are needed to see a difference, computed before any run.
 
-n = (z(1 - a) + z(power))^2 s^2 / d^2 (Cohen 1988, 2.5) for a one-sided test, where s^2 is the
-variance of one group's difference and d the distance between the truth and the margin: the effect
-minus the tolerance, or the whole margin if a candidate as good as the baseline is to be shown to be
-no worse. From one pilot run, s^2 is what two runs of this checkpoint with different seeds
-would show. From two pilots, it is what these two show. Without a pilot, it is the worst case for
-0/1 marks.
+The answer is that of the gate's own test (``power.needed_for``) for groups that look like those of
+a pilot. From two pilot runs, it is what their comparison shows. From one, it is what two runs like
+it with different seeds would show. Without a pilot, it is the worst case for 0/1 marks.
 """
 
 from __future__ import annotations
@@ -15,24 +12,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from scipy import special
+
 from harmon_eval import registry
-from harmon_eval.comparing.paired import differences
-from harmon_eval.comparing.power import smallest_detectable
+from harmon_eval.comparing.bounds import BoundedMean, Student
+from harmon_eval.comparing.paired import ALPHA, GAFFKE, JACKKNIFE, Difference, differences
+from harmon_eval.comparing.power import needed_for, seen
 from harmon_eval.comparing.runs import pairs
 from harmon_eval.core import Sample, UserError
+from harmon_eval.metrics.text import counted
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 from harmon_eval.suites.suite import Suite
 
-WORST_VARIANCE = 0.5  # of the difference of two independent fair coins
 NORMAL_REACH = 1.96
+ASSUMED = 100  # groups of a pilot that nobody ran
 
 
 @dataclass(frozen=True)
 class Plan:
     """``needed`` groups (prompts, or images with questions) out of ``available``, with ``each``
-    samples per group. ``detectable``: the smallest distance that all available groups show."""
+    samples per group. ``detectable``: the smallest distance that all available groups show; None
+    if it is more than there can be."""
 
     task: str
     metric: str
@@ -40,64 +43,94 @@ class Plan:
     needed: int
     available: int
     each: float
-    detectable: float
+    detectable: float | None
     basis: str
 
 
-def plan(task: str, distance: float, size: int, suite: Suite, pilots: Sequence[Path] = ()) -> Plan:
+def plan(
+    task: str,
+    distance: float,
+    size: int,
+    suite: Suite,
+    pilots: Sequence[Path] = (),
+    tolerance: float | None = None,
+) -> Plan:
     """``distance``: how far the truth lies from the margin. ``size``: over how many tasks the test
-    is corrected. Raises UserError for a distance that is not above 0, or if the metric is not a
-    share of marks and there is no pilot."""
+    is corrected. ``tolerance``: of a test that finds a loss; None if it rules one out.
+
+    Raises UserError for a distance that is not above 0, or if the metric is not a share of marks
+    and there is no pilot."""
     if not (math.isfinite(distance) and distance > 0):
         raise UserError(f"a distance of {distance:g} between loss and margin: must be more than 0")
     job = prepare(task, registry.task(task), suite, RunSettings())
     available = len({sample.group for sample in job.everything})
     each = len(job.everything) / available
+    top = job.task.main.maximum
     if pilots:
-        error, groups, basis = _piloted(task, pilots)
+        found, basis = _piloted(task, top, pilots)
     elif job.task.higher_is_better and not job.task.replicates:
-        top = job.task.main.maximum or 1.0
-        error, groups = top * math.sqrt(WORST_VARIANCE / _images(job.everything)), 1
-        basis = f"worst case of right or wrong marks, scored 0 to {top:g}"
+        found = _fair_coins(_images(job.everything), top or 1.0)
+        basis = f"worst case of right or wrong marks, scored 0 to {top or 1:g}"
     else:
         raise UserError(f"{task}: {job.task.headline} is not a share of marks: give a --pilot RUN")
-    needed = math.ceil(groups * (smallest_detectable(error, size) / distance) ** 2)
-    reach = smallest_detectable(error * math.sqrt(groups / available), size)
-    return Plan(task, job.task.headline, distance, needed, available, each, reach, basis)
+    assert found.evidence is not None
+    level = ALPHA / size
+    needed = needed_for(distance, found, level, tolerance)
+    reach = seen(found.value, found.evidence.times(available / found.groups), level)
+    possible = reach <= min(found.evidence.most, top or math.inf)
+    metric = job.task.headline
+    shown = reach if possible else None
+    return Plan(task, metric, distance, needed, available, each, shown, basis)
 
 
-def _images(samples: Sequence[Sample]) -> float:
+def _images(samples: Sequence[Sample]) -> int:
     """How many independent samples a group has: each image of a prompt counts, but all questions
     about one image count as one, the worst case."""
     drawn = samples[0].request.gives == "image"
-    return len(samples) / len({sample.group for sample in samples}) if drawn else 1.0
+    return len(samples) // len({sample.group for sample in samples}) if drawn else 1
 
 
-def _piloted(task: str, pilots: Sequence[Path]) -> tuple[float, int, str]:
-    """Standard error of a difference of the headline, and the groups it was found on."""
+def _fair_coins(each: int, top: float) -> Difference:
+    """Of two runs whose marks are fair coins, ``each`` a group."""
+    more = np.arange(-each, each + 1)
+    counts = ASSUMED * special.comb(2 * each, more + each) / 4.0**each
+    evidence = BoundedMean(np.ones(len(more)), top * more / each, counts, top)
+    return Difference(0.0, 0.0, ASSUMED, GAFFKE, evidence)
+
+
+def _piloted(task: str, top: float | None, pilots: Sequence[Path]) -> tuple[Difference, str]:
+    """A difference of the headline, and in words where it is from."""
     runs = [RunFolder(path) for path in pilots]
     if len(runs) > 2:
         raise UserError("--pilot takes one run or two")
-    if len(runs) == 2:
-        pair = next(iter(pairs(runs[0], runs[1], [task], any_settings=True)))
-        if pair.reasons or pair.task is None:
-            raise UserError(f"the pilots cannot be compared: {'; '.join(pair.reasons)}")
-        found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
-        if pair.headline not in found or not found[pair.headline].error > 0:
-            raise UserError(f"the pilots are too small for {task}: their spread is unknown")
-        own = found[pair.headline]
-        return own.error, own.groups, f"the difference of two runs on {own.groups} groups"
-    return _of_one(task, runs[0])
+    if len(runs) == 1:
+        return _of_one(task, top, runs[0])
+    pair = next(iter(pairs(runs[0], runs[1], [task], any_settings=True)))
+    if pair.reasons or pair.task is None:
+        raise UserError(f"the pilots cannot be compared: {'; '.join(pair.reasons)}")
+    found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
+    own = found.get(pair.headline)
+    if own is None or own.evidence is None:
+        raise UserError(f"the pilots are too small for {task}: their spread is unknown")
+    return own, f"the difference of two runs on {counted(own.groups, 'group')}"
 
 
-def _of_one(task: str, run: RunFolder) -> tuple[float, int, str]:
+def _of_one(task: str, top: float | None, run: RunFolder) -> tuple[Difference, str]:
     folder = run.task(task)
     result, rows = results_by_task(run).get(task), folder.rows(["group"])
     if result is None or rows is None:
         raise UserError(f"{run.path} has no marks of {task!r}: run it with --limit first")
     if (interval := result["intervals"].get(result["headline"])) is None:
         raise UserError(f"{run.path} is too small for {task!r}: its spread is unknown")
-    groups = rows["group"].nunique()
+    groups = int(rows["group"].nunique())
+    basis = f"the interval of a run of {counted(groups, 'group')} (on the safe side)"
     # This includes the spread over prompts, which pairing removes, so the plan is on the safe side.
     error = math.sqrt(2) * (interval[1] - interval[0]) / (2 * NORMAL_REACH)
-    return error, groups, f"the interval of a run of {groups} groups (on the safe side)"
+    if top is None:
+        known = Student(0.0, error, max(groups - 1, 1))
+        return Difference(0.0, 0.0, groups, JACKKNIFE, known), basis
+    # As many groups that gain or lose all as give this error.
+    moved = min(groups * error**2 / top**2, 1.0) * groups
+    counts = np.array([moved / 2, groups - moved, moved / 2])
+    evidence = BoundedMean(np.ones(3), top * np.array([-1.0, 0.0, 1.0]), counts, top)
+    return Difference(0.0, 0.0, groups, GAFFKE, evidence), basis

@@ -1,4 +1,5 @@
-"""What a test can see, and how many groups it would take to see more."""
+"""What a test can see, and how many groups it would take to see more. ``plan`` and the gate both
+ask here, so that they say the same."""
 
 from __future__ import annotations
 
@@ -7,39 +8,71 @@ import math
 from scipy import special
 
 from harmon_eval.comparing.bounds import Evidence
-from harmon_eval.comparing.paired import ALPHA, Difference
+from harmon_eval.comparing.paired import Difference
 
 POWER = 0.8
 MOST_NEEDED = 10**7  # groups: nobody has more
+<<<<<<< HEAD
 
 
 def smallest_detectable(error: float, size: int = 1) -> float:
     """The distance from the margin that a one-sided test at ALPHA / ``size`` sees with 80 % power,
     for estimates with this standard ``error``."""
     return float(special.ndtri(POWER) - special.ndtri(ALPHA / size)) * error
+=======
+FINE = 200  # found to half a percent
+>>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 
 
 def seen(value: float, evidence: Evidence, level: float) -> float:
-    """The same for the test of ``evidence`` around the estimate ``value``: as for a normal one
-    whose bound at ``level`` is as far away."""
+    """The distance from the margin that the test of ``evidence`` at ``level`` sees with 80 % power
+    around the estimate ``value``: as for a normal one whose bound is as far away."""
     half = max(value - evidence.lower(level), evidence.upper(level) - value)
+<<<<<<< HEAD
     return half * float(1 - special.ndtri(POWER) / special.ndtri(level))
+=======
+    return half * _factor(level)
+>>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 
 
-def needed_for(distance: float, difference: Difference, level: float) -> int:
-    """Groups that would see ``distance`` if they look like those of ``difference``."""
+def _factor(level: float) -> float:
+    return float(1 - special.ndtri(POWER) / special.ndtri(level))
+
+
+def needed_for(
+    distance: float, difference: Difference, level: float, margin: float | None = None
+) -> int:
+    """The fewest groups that see ``distance`` if they look like those of ``difference``. With a
+    ``margin`` they can also show a loss of more than it at all. Above MOST_NEEDED if none do."""
     evidence, value = difference.evidence, difference.value
     assert evidence is not None
-    least, most = 1.0, 1.0
-    if distance > 0:  # bounds shrink with the root of the number, or faster
-        most = max(1.0, (seen(value, evidence, level) / distance) ** 2)
-    if distance <= 0 or difference.groups * most > MOST_NEEDED:
+    if distance <= 0:
         return MOST_NEEDED + 1
-    while most > least * 1.02 and most > 1:
-        middle = (least * most) ** 0.5
-        enough = seen(value, evidence.times(middle), level) <= distance
-        least, most = (least, middle) if enough else (middle, most)
-    return math.ceil(difference.groups * most)
+    reach = distance / _factor(level)
+
+    def enough(groups: int) -> bool:
+        """Whether ``seen`` is at most ``distance``, without the search for the bounds."""
+        known = evidence.times(groups / difference.groups)
+        if margin is not None and known.least(-margin) > level:
+            return False
+        return max(known.above(value - reach), known.below(value + reach)) <= level
+
+    # Bounds shrink with the root of the number, or faster.
+    guess = difference.groups * (seen(value, evidence, level) / distance) ** 2
+    if guess > 2 * MOST_NEEDED:
+        return MOST_NEEDED + 1
+    most = max(1, math.ceil(guess))
+    while not enough(most):
+        most *= 2
+        if most > 2 * MOST_NEEDED:
+            return MOST_NEEDED + 1
+    least = most // 2
+    while least and enough(least):
+        least, most = least // 2, least
+    while most - least > max(1, most // FINE):
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle, most)
+    return most
 
 
 def in_words(needed: int) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
+from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.run_folder import RunFolder, differing, settings_of
 from harmon_eval.store.tables import results_by_task
@@ -22,7 +23,8 @@ class TaskPair:
 
     ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
     frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
-    ``more``: further pairs of frames, of the same two models with other seeds.
+    ``more``: further pairs of frames, of the same two models with other seeds. ``identical``: both
+    runs have the same weights, settings and seed.
     """
 
     name: str
@@ -35,6 +37,7 @@ class TaskPair:
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
+    identical: bool = False
 
     @property
     def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
@@ -57,11 +60,17 @@ def pooled(parts: Sequence[TaskPair]) -> TaskPair:
         return replace(first, reasons=("the pooled runs have no sample in common",))
     kept = [tuple(f[f["id"].isin(common)].reset_index(drop=True) for f in two) for two in each]
     if len(common) < max(len(ours) for ours, _ in each):
-        notes = (*notes, f"pooled on {len(common)} samples that all seeds have")
+        notes = (*notes, f"pooled on {counted(len(common), 'sample')} that all seeds have")
     (baseline, candidate), *more = kept
     notes = (*notes, f"the mean of {len(parts)} pairs of runs")
     return replace(
-        first, baseline=baseline, candidate=candidate, notes=notes, reasons=(), more=tuple(more)
+        first,
+        baseline=baseline,
+        candidate=candidate,
+        notes=notes,
+        reasons=(),
+        more=tuple(more),
+        identical=all(part.identical for part in parts),
     )
 
 
@@ -142,7 +151,21 @@ def _pair(
         metrics | {headline},
         tuple(reasons),
         tuple(notes),
+        identical=bool(ours and theirs) and _identical(ours["provenance"], theirs["provenance"]),
     )
+
+
+def maximum(task: Task | str, metric: str) -> float | None:
+    """Of a metric of a task, or of one with this name; None if it has none or is not known."""
+    try:
+        return (registry.task(task) if isinstance(task, str) else task).metric(metric).maximum
+    except (KeyError, UserError):
+        return None
+
+
+def maxima(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Of the headlines of stored results (task -> result)."""
+    return {name: maximum(name, result["headline"]) for name, result in results.items()}
 
 
 def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> Iterator[str]:
@@ -154,22 +177,28 @@ def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> 
         yield f"different settings ({'; '.join(settings)}): --any-settings compares them anyway"
 
 
-def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    prints = {ours["model"]["fingerprint"], theirs["model"]["fingerprint"]}
+def _identical(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    models = [each["model"] for each in (ours, theirs)]
+    prints = {model["fingerprint"] for model in models}
     same_weights = len(prints) == 1 and NOT_GIVEN not in prints
+    same_settings = settings_of(models[0]) == settings_of(models[1])
+    return same_weights and same_settings and bool(ours["seed"] == theirs["seed"])
+
+
+def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
     if ours["seed"] != theirs["seed"]:
         yield (
             f"seeds {ours['seed']} and {theirs['seed']}: with the same seed, fewer samples would "
             "show as much (docs/ci.md)"
         )
-    elif same_weights and settings_of(ours["model"]) == settings_of(theirs["model"]):
+    elif _identical(ours, theirs):
         yield "same weights, settings and seed: nothing can differ"
 
 
 def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator[str]:
     for rows, name in zip((ours, theirs), names, strict=True):
         if count := int(rows["unscored"].notna().sum()):
-            yield f"{count} of {len(rows)} samples of {name} are unscored"
+            yield f"{count} of {counted(len(rows), 'sample')} of {name} unscored"
 
 
 def _aligned(
@@ -179,6 +208,6 @@ def _aligned(
     common = sorted(set(ours["id"]) & set(theirs["id"]))
     notes = []
     if len(common) < max(total, len(ours), len(theirs)):
-        notes.append(f"paired on {len(common)} of {total} samples")
+        notes.append(f"paired on {len(common)} of {counted(total, 'sample')}")
     sides = [rows.set_index("id", drop=False).loc[common] for rows in (ours, theirs)]
     return [rows.reset_index(drop=True).infer_objects() for rows in sides], notes

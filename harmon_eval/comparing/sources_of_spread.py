@@ -11,9 +11,9 @@ from harmon_eval.core import Task, UserError
 from harmon_eval.metrics.intervals import Repeats
 from harmon_eval.metrics.spread import Spread, judge_variance, spread
 from harmon_eval.metrics.text import number
-from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
+from harmon_eval.store.task_folder import LOG, ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,16 @@ def of_task(run: RunFolder, name: str, task: Task, headline: str) -> Spread | No
     return spread(task, rows, headline, Repeats({n: p for n, p in prompts.items() if n in images}))
 
 
+def lacking(run: RunFolder, name: str) -> str:
+    """What is missing to tell where the task's spread comes from, in words; nothing if all is."""
+    rows = scored(run, name)
+    if rows is None:
+        return f"its {ROWS} is missing: `mark {run.path}` makes it again"
+    if not len(rows):
+        return "nothing is scored"
+    return "" if run.task(name).recorded() else f"its {LOG} is missing"
+
+
 def scored(run: RunFolder, name: str) -> pd.DataFrame | None:
     """The task's rows without the unscored ones; None without any."""
     rows = run.task(name).rows()
@@ -39,20 +49,23 @@ def scored(run: RunFolder, name: str) -> pd.DataFrame | None:
 
 
 def lines(path: Path, again: Path | None = None, only: Sequence[str] = ()) -> list[str]:
-    """A line for each task: the shares of prompts, seeds and judge, and what pays. ``again`` holds
-    the same responses, judged a second time; ``only`` these tasks. Raises UserError for what is no
-    run folder."""
+    """A line for each task, as plain text: the shares of prompts, seeds and judge, and what pays.
+    ``again`` holds the same responses, judged a second time; ``only`` these tasks. Raises UserError
+    for what is no run folder."""
     run, second = RunFolder(path), RunFolder(again) if again else None
     found = []
     for name, result in results_by_task(run).items():
         if only and name not in only:
             continue
         headline = str(result["headline"])
-        start = printable(f"{name} {headline}: ")
+        start = f"{name} {headline}: "
         try:
             task = registry.task(name)
         except UserError as error:
             found.append(f"{start}{error}")
+            continue
+        if lost := lacking(run, name):
+            found.append(f"{start}{lost}")
             continue
         own = of_task(run, name, task, headline)
         if own is None:

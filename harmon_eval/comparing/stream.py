@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.paired import Difference, contrasts
 from harmon_eval.comparing.runs import TaskPair
-from harmon_eval.comparing.verdict import CANNOT_TELL, Comparison, Line, Settings, compare, judge
+from harmon_eval.comparing.verdict import CANNOT_TELL, Comparison, Line, compare, judge
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,14 +17,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.comparing.bounds import BoundedMean, Evidence
+from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
 from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.multiplicity import Corrected, benjamini_hochberg, holm
 from harmon_eval.comparing.paired import ALPHA, Difference, contrasts
 from harmon_eval.comparing.power import MOST_NEEDED, in_words, needed_for, seen
-from harmon_eval.comparing.runs import TaskPair
+from harmon_eval.comparing.runs import TaskPair, maximum
 from harmon_eval.core import Interval, UserError
-from harmon_eval.settings import did_you_mean
+from harmon_eval.metrics.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,92 +44,14 @@ Measured = tuple[TaskPair, str, Difference]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the caller wants, in the metric's units, by task; the key "" applies to all tasks.
-
-    ``tolerance``: the loss beyond which a headline is worse. ``effect``: the loss that must not be
-    missed. ``no_worse_than``: the loss that must be ruled out. ``looks``: how many candidates share
-    the 5 % for calling any of them worse."""
-
-    tolerance: Mapping[str, float]
-    effect: Mapping[str, float]
-    every_metric: bool = False
-    no_worse_than: Mapping[str, float] | None = None
-    looks: int = 1
-
-    def check(self, tasks: Sequence[str]) -> None:
-        """Raises UserError for options that contradict each other, or that name a task which is
-        not compared."""
-        check_options(self.tolerance, self.effect, self.no_worse_than or {})
-        given = {"--tolerance": self.tolerance, "--effect": self.effect}
-        for option, values in {**given, "--no-worse-than": self.no_worse_than or {}}.items():
-            for name in values.keys() - {"", *tasks}:
-                raise UserError(
-                    f"{option} {name}: this task is not compared, {did_you_mean(name, tasks)}"
-                )
-        if self.no_worse_than and "" not in self.no_worse_than:
-            for name in tasks:
-                if name not in self.no_worse_than:
-                    raise UserError(
-                        f"--no-worse-than has no value for {name}: give {name}=T, or leave it out "
-                        "of --tasks"
-                    )
-        for name in tasks:
-            effect, least = self.wanted(name), self.margin(name)
-            if effect is not None and effect <= least:
-                more = f"its --tolerance, {least:g}" if least else "0"
-                raise UserError(f"--effect {effect:g} for {name}: must be more than {more}")
-
-    def margin(self, task: str) -> float:
-        values = self.no_worse_than or self.tolerance
-        return values.get(task, values.get("", 0.0))
-
-    def wanted(self, task: str) -> float | None:
-        return self.effect.get(task, self.effect.get(""))
-
-
-def check_options(
-    tolerance: Mapping[str, float], effect: Mapping[str, float], no_worse_than: Mapping[str, float]
-) -> None:
-    """Raises UserError for options that exclude each other."""
-    for option, values in (("--tolerance", tolerance), ("--effect", effect)):
-        if no_worse_than and values:
-            raise UserError(
-                f"--no-worse-than and {option}: give one of them; --no-worse-than asks for proof "
-                f"that no such loss happened, {option} does not"
-            )
-    if any(value == 0 for value in no_worse_than.values()):
-        raise UserError(
-            "--no-worse-than 0: no number of samples could show it of two equal models; "
-            "give the loss that would matter"
-        )
-
-
-def by_task(text: str, option: str) -> dict[str, float]:
-    """Parse ``0.02`` or ``geneval=0.02,mjhq=0.5`` into task -> value; "" means all tasks.
-
-    Raises UserError if a value is not a number of at least 0."""
-    found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        task, _, number = part.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise UserError(f"{option} {part}: give a number of at least 0, or TASK=NUMBER,...")
-        found[task] = value
-    return found
-
-
-@dataclass(frozen=True)
 class Line:
     """One metric's verdict, which is what ``interval`` says of minus the ``margin``.
 
     ``p`` is that of being worse by more than the margin (of details: of any difference), corrected.
     ``p_no_worse`` is that of not being worse by as much. ``detectable`` is the true loss that is
     found with 80 % power; with ``no_worse_than``, the margin that is shown for an equal candidate
-    with 80 % power. ``needed`` groups would be enough. ``fails``: worse, and it decides."""
+    with 80 % power; None if no loss that is possible would be. ``needed`` groups would be enough.
+    ``fails``: worse, and it decides."""
 
     task: str
     metric: str
@@ -237,6 +160,7 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
             decides = settings.every_metric or metric == headline
             lines.append(Line(pair.name, metric, decides, NOT_COMPARABLE, why))
         for metric, difference in found.items():
+            difference = _known(pair, difference)
             decides = settings.every_metric or metric == headline
             (heads if decides else details).append((pair, metric, difference))
     lines += judge(heads, True, settings, sum(line.decides for line in lines))
@@ -247,6 +171,13 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
     lines.sort(key=lambda line: (order[line.task], not line.decides))
     notes = tuple(f"{pair.name}: {note}" for pair in pairs for note in pair.notes)
     return Comparison(tuple(lines), notes, proof=bool(settings.no_worse_than))
+
+
+def _known(pair: TaskPair, difference: Difference) -> Difference:
+    """Of two runs of the same weights, settings and seed with the same marks nothing is open."""
+    if not pair.identical or difference.value or (difference.evidence and difference.error):
+        return difference
+    return replace(difference, evidence=Student(0.0, 0.0, 1))
 
 
 def judge(
@@ -338,23 +269,28 @@ def _found(
         return unknown if decides else replace(line, reason=UNKNOWN_SPREAD)
     low, high = gain.lower(better.level), gain.upper(worse.level)
     line = _line((pair, metric, difference), low, high, worse, decides, margin)
-    detectable = margin + seen(difference.value, known, worse.level)
+    detectable = _possible(pair, metric, known, margin + seen(difference.value, known, worse.level))
     line = replace(line, detectable=detectable)
     if high < 0:
         return replace(line, verdict=WORSE, fails=decides and high < -margin)
     if low > 0:
         return replace(line, verdict=BETTER)
-    if (least := gain.least(-margin)) > worse.level:
-        needed = math.ceil(difference.groups * math.log(worse.level) / math.log(min(least, 0.99)))
-        reason = f"{difference.groups} groups are too few to show anything: use at least {needed}"
+    here = counted(difference.groups, "group")
+    if gain.least(-margin) > worse.level:
+        needed = needed_for(math.inf, difference, worse.level, margin)
+        reason = f"too few to show anything: {here}, use at least {in_words(needed)}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
-    if wanted and detectable > wanted:
-        needed = needed_for(wanted - margin, difference, worse.level)
-        reason = (
-            f"a loss of {wanted:g} needs {in_words(needed)} groups, here are {difference.groups}"
-        )
+    if wanted and (detectable is None or detectable > wanted):
+        needed = needed_for(wanted - margin, difference, worse.level, margin)
+        reason = f"a loss of {wanted:g} needs {in_words(needed)} groups, here: {here}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     return line
+
+
+def _possible(pair: TaskPair, metric: str, known: Evidence, loss: float) -> float | None:
+    """``loss``, or None if it is more than there can be."""
+    top = maximum(pair.task, metric) if pair.task else None
+    return loss if loss <= min(known.most, math.inf if top is None else top) else None
 
 
 def _proved(
@@ -377,7 +313,7 @@ def _proved(
         _line((pair, metric, difference), low, high, worse, decides, margin),
         verdict=outcome(low, high, margin),
         p_no_worse=gain.above(-margin),
-        detectable=seen(difference.value, known, ALPHA),
+        detectable=_possible(pair, metric, known, seen(difference.value, known, ALPHA)),
     )
     if line.verdict != CANNOT_TELL:
         return replace(line, fails=decides and line.verdict == WORSE)
@@ -387,7 +323,8 @@ def _proved(
         level = ALPHA if value > -margin else worse.level
         needed = needed_for(abs(value + margin), difference, level)
         how = f"if the true difference is the measured {difference.value:+.3g}"
-    reason = f"{difference.groups} groups; it takes about {in_words(needed)} {how}"
+    here = counted(difference.groups, "group")
+    reason = f"{here}; it takes about {in_words(needed)} {how}"
     return replace(line, reason=reason, needed=needed if needed <= MOST_NEEDED else None)
 
 

@@ -38,7 +38,8 @@ class Scores:
     once. The prompts of a metric in ``census`` are all there are, so its interval is for other
     seeds. ``bounds`` are the headline metric if all unscored samples were wrong, and if all were
     right. ``floor``: the score of the best constant reply. ``floors``: what trivial models get in a
-    metric, by its name and theirs (``Task.floors``)."""
+    metric, by its name and theirs (``Task.floors``). ``missing``: the strata of which nothing is
+    scored, as with a small ``limit``."""
 
     task: str
     headline: str
@@ -54,6 +55,7 @@ class Scores:
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seed_intervals: Mapping[str, Interval] = field(default_factory=dict)
     census: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def score(self) -> float | None:

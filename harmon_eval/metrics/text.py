@@ -7,6 +7,11 @@ import re
 from collections.abc import Mapping
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 group``, ``2 groups``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"

@@ -19,17 +19,21 @@ from harmon_eval.metrics.corrected import (
     rogan_gladen,
 )
 from harmon_eval.metrics.intervals import lean
+from harmon_eval.metrics.text import counted
 from harmon_eval.people import questions
-from harmon_eval.people.labelling import identity_of, task_of
+from harmon_eval.people.labelling import identity_of, label_command, task_of
 from harmon_eval.people.marks import PAIR, RIGHT_OR_WRONG, HumanMarks, kinds, table
 from harmon_eval.store.durable import write_json
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "calibration.json"
+=======
+>>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 RESAMPLES = 300
 Measure = Callable[[np.ndarray], float | None]
 
@@ -69,6 +73,13 @@ class Calibration:
     remarks: tuple[str, ...] = ()
     against: str = ""
 
+    @property
+    def file(self) -> str:
+        """Its name in the task's folder: one for each scale, and for each run compared with."""
+        kind = "" if self.scale == RIGHT_OR_WRONG.name else f"-{self.scale}"
+        other = f"-{self.against.rpartition(' ')[2]}" if self.against else ""
+        return f"calibration{kind}{other}.json"
+
 
 def calibrate(
     path: Path,
@@ -77,7 +88,7 @@ def calibrate(
     scale: str = "",
     data: Path | None = None,
 ) -> Calibration:
-    """Compare and correct, and write ``RUN/TASK/calibration.json``.
+    """Compare and correct, and write ``RUN/TASK/calibration.json`` (see ``Calibration.file``).
 
     Raises UserError for a run without human marks of this kind."""
     run = RunFolder(path)
@@ -89,8 +100,8 @@ def calibrate(
     marks = log.marks(found.hashes)
     if len(samples := sorted({mark.sample for mark in marks})) < 3:
         raise UserError(
-            f"{path} has people's marks of {len(samples)} samples of {name} as they are now: "
-            f"`label {path} --task {name}` asks for more"
+            f"{path} has people's marks of {counted(len(samples), 'sample')} of {name} as they are "
+            f"now: `{label_command(path, name, against, kind[0])}` asks for more"
         )
     ratings, raters = table(marks, samples)
     groups = [str(found.views[0].rows[sample]["group"]) for sample in samples]
@@ -114,7 +125,7 @@ def calibrate(
     )
     with run.locked():
         folder = run.task(name)
-        write_json(folder.path / FILE, asdict(result), folder.root)
+        write_json(folder.path / result.file, asdict(result), folder.root)
     return result
 
 
@@ -129,8 +140,9 @@ def _kind(run: RunFolder, task: str, scale: str, other: RunFolder | None) -> tup
         return wanted[0]
     if not wanted:
         raise UserError(
-            f"{run.path} has no such human marks of {task}: `label {run.path} --task {task}` asks "
-            "for them" + ("; marks of pairs need --against RUN" if known and not other else "")
+            f"{run.path} has no such human marks of {task}: "
+            f"`{label_command(run.path, task, other and other.path, scale)}` asks for them"
+            + ("; marks of pairs need --against RUN" if known and not other else "")
         )
     raise UserError(f"choose one --scale: {', '.join(scale for scale, _ in wanted)}")
 
@@ -144,6 +156,8 @@ class Judge:
         if rows is None or name not in (results := results_by_task(run)):
             raise UserError(f"{run.path} has no marks of {name}: `mark {run.path}` makes them")
         self.headline = str(results[name]["headline"])
+        span = results[name]["intervals"].get(self.headline)
+        self.interval: Interval | None = None if span is None else (span[0], span[1])
         self.top = self.task.metric(self.headline).maximum or 1.0
         scored = rows[rows["unscored"].isna()].reset_index(drop=True)
         self.ids = scored["id"].map(str).to_list()
@@ -151,8 +165,8 @@ class Judge:
         self.strata = scored["stratum"].map(str).to_numpy()
         parts = lean(self.task, scored)
         self.own = np.array([self._mark(parts.iloc[[place]]) for place in range(len(parts))])
-        whole = self.task.summarize(parts).get(self.headline, float("nan")) / self.top
-        self.weights = self._weights(whole)
+        self.value = self.task.summarize(parts).get(self.headline, float("nan"))
+        self.weights = self._weights(self.value / self.top)
 
     def _mark(self, row: pd.DataFrame) -> float:
         try:
@@ -212,15 +226,17 @@ def _numbers(
         )
 
     tuned, alone = corrected(None), corrected(0.0)
-    every = prediction_powered(weighted.tolist(), weighted.tolist(), [], 0.0, groups)
     told = (
         f"lambda {tuned.weight:.3f}, {tuned.n} marked by people, {tuned.others} by the judge only"
     )
     numbers = [
         _number(judge, named(judge.headline, f"calibrated:{tuned.n}"), tuned, told),
         _number(judge, named(judge.headline, f"people:{tuned.n}"), alone, "people alone"),
-        _number(judge, judge.headline, every, "judge alone: its interval ignores its bias"),
     ]
+    if judge.interval is not None:
+        # As `show` has it: one number has one interval.
+        note = "judge alone: its interval ignores its bias"
+        numbers.append(Number(judge.headline, judge.value, judge.interval, note))
     numbers += _by_rogan_gladen(judge, own, human)
     return tuple(numbers), []
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import counted
 from harmon_eval.people import questions
-from harmon_eval.people.marks import PAIR, HumanMarks, scale
+from harmon_eval.people.marks import PAIR, RIGHT_OR_WRONG, HumanMarks, scale
 from harmon_eval.people.server import PageServer, Session
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.run_folder import RunFolder
@@ -46,9 +48,11 @@ def open_page(path: Path, settings: Settings) -> Iterator[PageServer]:
     with run.locked():
         marks.note_choice(chosen, settings.seed)
         shown = [questions.shown(found, sample, settings.seed) for sample in chosen]
-        session = Session(shown, asked, marks, f"{task}: {len(shown)} samples of {path.name}")
+        session = Session(
+            shown, asked, marks, f"{task}: {counted(len(shown), 'sample')} of {path.name}"
+        )
         try:
-            server = PageServer(session, settings.port)
+            server = PageServer(session, settings.port, task)
         except (OSError, OverflowError) as error:
             raise UserError(f"port {settings.port} cannot be used ({error}): give none") from None
         with server:
@@ -64,6 +68,16 @@ def task_of(run: RunFolder, name: str | None) -> str:
         said = f"has no task {name!r}" if name else "has several tasks: choose one with --task"
         raise UserError(f"{run.path} {said} ({', '.join(known)})")
     return str(name)
+
+
+def label_command(
+    run: Path, task: str, against: Path | None, scale: str = "", command: str = "label"
+) -> str:
+    """The command that asks for marks of this kind, or that reads them."""
+    words = [command, str(run), "--task", task]
+    words += ["--against", str(against)] if against else []
+    words += ["--scale", scale] if scale not in ("", RIGHT_OR_WRONG.name, PAIR.name) else []
+    return shlex.join(words)
 
 
 def identity_of(run: RunFolder) -> str:

@@ -200,11 +200,12 @@ def _unquoted(text: str) -> str:
 
 
 class PageServer(ThreadingHTTPServer):
-    """Raises OSError if the port is taken; port 0 is any free one."""
+    """A page about ``task``. Raises OSError if the port is taken; port 0 is any free one."""
 
     daemon_threads = True
 
-    def __init__(self, session: Session, port: int = 0) -> None:
+    def __init__(self, session: Session, port: int = 0, task: str = "") -> None:
+        self.task = task
         self.token = secrets.token_urlsafe(24)
         super().__init__((HOST, port), partial(Handler, session))
         self.names = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}

@@ -136,9 +136,13 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     return "\n".join(lines) + "</table>"
 
 
-def show(board: Board, console: Console) -> None:
+def show(board: Board, console: Console, all_metrics: bool = False) -> None:
+    """On the terminal: the headlines; with ``all_metrics`` also the tables of details."""
     for table in board.tables:
-        _show(table, console)
+        if all_metrics or not table.details:
+            _show(table, console)
+    if not all_metrics and any(table.details for table in board.tables):
+        console.print("headlines only: --all-metrics shows the rest, --output writes all")
     for n, text in enumerate(board.sources, start=1):
         console.print(f"\\[{n}] {printable(text)}", soft_wrap=True, highlight=False)
     console.print(LEGEND, soft_wrap=True, highlight=False)
@@ -146,9 +150,16 @@ def show(board: Board, console: Console) -> None:
 
 def _show(table: Table, console: Console) -> None:
     view = View(title=printable(table.title), title_justify="left")
-    for name in table.head:
+    head, rows = table.head, table.rows
+    if len(head) > len(rows) + 1:  # more columns than models: a row a metric is easier to read
+        turned = list(zip(*rows, strict=True))
+        head = ("metric", *(cell.text for cell in turned[0]))
+        rows = tuple(
+            (Cell(name), *cells) for name, cells in zip(table.head[1:], turned[1:], strict=True)
+        )
+    for name in head:
         view.add_column(printable(name), overflow="fold")
-    for row in table.rows:
+    for row in rows:
         cells = []
         for cell in row:
             style = " ".join(filter(None, ("bold" * cell.best, "italic" * cell.quoted)))

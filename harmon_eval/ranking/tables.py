@@ -32,9 +32,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
+    """``details``: all metrics of one task; otherwise headlines only."""
+
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    details: bool = False
 
 
 @dataclass
@@ -82,7 +85,7 @@ def board(entries: pd.DataFrame, sort: str | None) -> Board:
         asked |= _add(made, name.capitalize(), own[own["headline"]], sort)
         for (task, protocol), part in own.groupby(["task", "protocol"], sort=False):
             if part["metric"].nunique() > 1:
-                asked |= _add(made, f"{task} ({protocol})", part, sort)
+                asked |= _add(made, f"{task} ({protocol})", part, sort, details=True)
     if sort and sort != "model" and not asked:
         raise UserError(f"no column to --sort by is called {sort!r}: give a task, or model")
     runs = entries[entries["kind"] == "measured"].drop_duplicates("run")
@@ -112,7 +115,9 @@ def _is_called(key: Sequence[str], sort: str | None) -> bool:
     return sort is not None and sort in (key[0], key[2], f"{key[0]} {key[2]}")
 
 
-def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bool:
+def _add(
+    made: Board, title: str, entries: pd.DataFrame, sort: str | None, details: bool = False
+) -> bool:
     """Add one table. Returns whether it has the column ``sort``."""
     keys = list(entries[COLUMN].drop_duplicates().itertuples(index=False, name=None))
     columns = {key: own for key, own in entries.groupby(COLUMN, sort=False)}
@@ -129,7 +134,8 @@ def _add(made: Board, title: str, entries: pd.DataFrame, sort: str | None) -> bo
             entry = cells_of[key].get(model)
             cells.append(_cell(made, entry, places[key].get(model)) if entry else Cell())
         rows.append(tuple(cells))
-    made.tables.append(Table(title, ("model", *_heads(keys, columns, title)), tuple(rows)))
+    head = ("model", *_heads(keys, columns, title))
+    made.tables.append(Table(title, head, tuple(rows), details))
     return by is not None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harmon_eval.comparing.contrast import contrasts
 from harmon_eval.core import UserError
 from harmon_eval.ranking.published import FILE
 from harmon_eval.report import gather, plots, scores
@@ -72,6 +73,7 @@ def render(contents: Contents) -> str:
             provenance=[_flat(each.manifest) for each in runs],
             results=stored,
             scores=scores.lines(stored, verdicts),
+            contrasts=_contrasts(labels, stored),
             unfinished=_unfinished(run, stored[0]),
             tables={task: records(frame([result])) for task, result in stored[0].items()},
             columns=FIGURES,
@@ -109,6 +111,16 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     if len(set(folders)) < len(folders):
         folders = [str(run.path) for run in runs]
     return [f"{model} ({folder})" for model, folder in zip(models, folders, strict=True)]
+
+
+def _contrasts(labels: Sequence[str], stored: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Published against fresh prompts, for each run in words."""
+    several = len(labels) > 1
+    return [
+        f"{label}: {found}" if several else str(found)
+        for label, run in zip(labels, stored, strict=True)
+        for found in contrasts(run)
+    ]
 
 
 def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, str]]:

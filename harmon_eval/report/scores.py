@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.output import probability, signed
 from harmon_eval.comparing.runs import pairs
-from harmon_eval.comparing.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, Settings, compare
+from harmon_eval.comparing.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, compare
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.run_folder import RunFolder

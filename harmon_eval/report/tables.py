@@ -22,6 +22,7 @@ from harmon_eval.store.tables import (
     bounds,
     figures,
     frame,
+    gaps,
     records,
     results_by_task,
     stored_metrics,
@@ -59,6 +60,8 @@ def show(run: Path, console: Console, tasks: Sequence[str] = ()) -> None:
         )
         previous = task
     console.print(view)
+    for line in gaps(run):
+        console.print(line, soft_wrap=True, highlight=False)
     if seeds:
         console.print(LEGEND, soft_wrap=True, highlight=False)
 
@@ -73,7 +76,7 @@ def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) 
     else:
         headlines.show(folder, console)
     say = headlines.unscored(results_by_task(folder))
-    say += [*bounds(folder.path), *contrast.lines(folder.path)]
+    say += [*gaps(folder.path), *bounds(folder.path), *map(printable, contrast.lines(folder.path))]
     if outcome.unmarked:
         say.append(
             f"{', '.join(outcome.unmarked)} {'is' if len(outcome.unmarked) == 1 else 'are'} not "

@@ -61,7 +61,17 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
         seed_intervals=seed_intervals(job.task, scored, repeats) if len(scored) else {},
         census=census(job.task, scored, repeats) if len(scored) else (),
+        missing=_missing(job, scored),
     )
+
+
+def _missing(job: Job, scored: pd.DataFrame) -> tuple[str, ...]:
+    """The strata of the task of which nothing is scored; nothing at all is no gap."""
+    there = {str(stratum) for stratum in scored.get("stratum", ())}
+    if not there or len(scored) == len(job.everything):
+        return ()
+    strata = dict.fromkeys(sample.stratum for sample in job.everything)
+    return tuple(name for name in strata if name and name not in there)
 
 
 def _drawings(job: Job) -> dict[str, str]:
@@ -127,6 +137,8 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
         stored["seed_intervals"] = _spans(result.seed_intervals)
     if result.census:
         stored["census"] = list(result.census)
+    if result.missing:
+        stored["missing"] = list(result.missing)
     if result.bounds:
         stored["bounds"] = [_finite(end) for end in result.bounds]
     if result.floor:
@@ -166,6 +178,7 @@ def scores(stored: Mapping[str, Any]) -> Scores:
                 str(name): _ends(pair) for name, pair in stored.get("seed_intervals", {}).items()
             },
             census=tuple(map(str, stored.get("census", ()))),
+            missing=tuple(map(str, stored.get("missing", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

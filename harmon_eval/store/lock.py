@@ -48,7 +48,7 @@ def _taken(run: Path) -> FileLock | None:
             lock.acquire(timeout=WAIT)
     except Timeout:
         raise UserError(
-            f"another process is writing into {run}: wait for it, or choose another --output"
+            f"another process is writing into {run}: wait until it is done, or use another folder"
         ) from None
     except OSError as error:
         if error.errno in WITHOUT:
@@ -58,9 +58,7 @@ def _taken(run: Path) -> FileLock | None:
             raise UserError(
                 f"{run / LOCK} is a link: a run folder holds its own files only"
             ) from None
-        raise UserError(
-            f"cannot write into {run} ({error.strerror}): choose another --output"
-        ) from None
+        raise UserError(f"cannot write into {run} ({error.strerror}): use another folder") from None
     return lock
 
 

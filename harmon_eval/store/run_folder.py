@@ -220,4 +220,5 @@ def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
+        old, new = ("none" if value is None else value for value in (old, new))
         yield f"{name}: {old} -> {new}" if name else f"{old} -> {new}"

@@ -97,6 +97,12 @@ PROVENANCE: dict[str, Check] = {
     "instruments": is_object,
     "model": is_model,
 }
+
+
+def is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
+
+
 METRICS: dict[str, Check] = {
     "task": is_text,
     "headline": is_text,
@@ -105,7 +111,8 @@ METRICS: dict[str, Check] = {
     "metrics": objects_of(is_number),
     "intervals": objects_of(is_pair),
     "seed_intervals": optional(objects_of(is_pair)),
-    "census": optional(lambda value: isinstance(value, list) and all(map(is_text, value))),
+    "census": optional(is_texts),
+    "missing": optional(is_texts),
     "n": is_count,
     "total": is_count,
     "groups": optional(is_count),

@@ -36,6 +36,7 @@ COLUMNS = (
     "unscored",
     "headline",
 )
+MOST = 8  # parts named in one line
 FIGURES = ("value", "95 % interval", "other seeds", "floor", "groups", "n of N", "unscored")
 LEGEND = (
     "Intervals are for prompts like these; under `other seeds`, for these very prompts with other "
@@ -125,6 +126,17 @@ def bounds(run: Path) -> list[str]:
     return lines
 
 
+def gaps(run: Path) -> list[str]:
+    """A line for each task of which whole parts were not asked or not scored."""
+    lines = []
+    for result in stored_metrics(run):
+        if missing := result.get("missing"):
+            more = f" and {len(missing) - MOST} more" if len(missing) > MOST else ""
+            told = f"{result['task']}: nothing of {', '.join(missing[:MOST])}{more} was scored, so "
+            lines.append(printable(f"{told}{result['headline']} is not that of the benchmark"))
+    return lines
+
+
 def defused(text: object) -> object:
     """A text cell for a CSV file, which no spreadsheet takes for a formula (OWASP's rule)."""
     if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r"):
@@ -165,7 +177,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def figures(row: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of FIGURES, in their order."""
+    """The texts of FIGURES, in their order; what is the task's stands beside its headline only."""
     texts = (
         number(row["value"]),
         interval(row["low"], row["high"]) + " census" * bool(row["census"]),
@@ -173,6 +185,6 @@ def figures(row: Mapping[str, Any]) -> dict[str, str]:
         row["floors"] or ("" if pd.isna(row["floor"]) else number(row["floor"])),
         "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
         f"{row['n']:.0f}" + f" of {row['total']}" * bool(row["headline"]),
-        str(row["unscored"]),
+        str(row["unscored"]) if row["headline"] else "",
     )
     return dict(zip(FIGURES, texts, strict=True))

@@ -19,9 +19,9 @@ from scipy import stats
 from harmon_eval import registry
 from harmon_eval.comparing.bounds import BoundedMean
 from harmon_eval.comparing.changes import _shown
+from harmon_eval.comparing.margins import by_task
 from harmon_eval.comparing.means import Groups, means
 from harmon_eval.comparing.paired import differences
-from harmon_eval.comparing.verdict import by_task
 from harmon_eval.core import Metric, UserError
 from harmon_eval.store.run_folder import RunFolder
 
@@ -243,7 +243,7 @@ def test_what_a_model_wrote_cannot_break_the_tables(
     [
         ({"suite": "official"}, "different suite"),
         ({"version": "2"}, "different version"),
-        ({"settings": {"cfg": 4}}, "different settings (cfg: None -> 4)"),
+        ({"settings": {"cfg": 4}}, "different settings (cfg: none -> 4)"),
     ],
 )
 def test_other_suites_versions_and_settings_are_not_comparable(
@@ -300,10 +300,23 @@ def test_what_one_sample_or_none_changed_can_show(call: Call, made_run: Made) ->
     made_run("other", [[0]])
     assert call("compare", "one", "other").code == 2, "a single sample decides nothing"
     made_run("a", [[1]] * 30)
-    done = call("compare", "a", "a", "--json", "j.json")
+    made_run("b", [[1]] * 30, model="other")
+    done = call("compare", "a", "b", "--json", "j.json")
     metric = json.loads(Path("j.json").read_text())["metrics"][0]
     assert done.code == 0 and metric["p"] == 1 and metric["interval"][0] < 0
-    assert "nothing can differ" in done.out
+
+
+def test_a_run_is_no_worse_than_itself_however_small(call: Call, made_run: Made) -> None:
+    made_run("a", [[1], [0], [1]])
+    for options in ((), ("--no-worse-than", "0.01"), ("--effect", "0.01")):
+        done = call("compare", "a", "a", *options, "--json", "j.json")
+        metric = json.loads(Path("j.json").read_text())["metrics"][0]
+        assert done.code == 0 and metric["interval"] == [0, 0] and "nothing can differ" in done.out
+    assert "passed: shown to be no worse" in call("compare", "a", "a", "--no-worse-than", 0.01).out
+    made_run("b", [[1], [0], [1]], seed=1)
+    assert call("compare", "a", "b", "--no-worse-than", "0.01").code == 2
+    made_run("c", [[1], [1], [0]])  # the same, but its marks differ: something did
+    assert call("compare", "a", "c", "--no-worse-than", "0.01").code == 2
 
 
 def test_numbers_that_are_none_are_not_comparable(call: Call, made_run: Made) -> None:

@@ -96,6 +96,10 @@ def test_a_true_loss_does_not_pass_as_no_worse_on_few_samples(call: Call, made_r
     asked = call("compare", "a", "b", "--no-worse-than", "0.1", "--json", "j.json")
     assert asked.code == 2 and "cannot be told" in asked.out
     line = json.loads(Path("j.json").read_text())["metrics"][0]
+    # p is that of the test that decides: 0.9 ** 12, not the 1 of a loss that did not happen.
+    assert f"{line['p_no_worse']:.4f}" == "0.2824" and line["p"] > 0.9
+    told = call("compare", "a", "b", "--no-worse-than", "0.1", "--summary", "s.md").code
+    assert told == 2 and "| 0.2824 (Gaffke) |" in Path("s.md").read_text()
     # 29 would do if nothing changes in them either (0.9 ** 29 < 0.05).
     assert line["interval"][0] < -0.1 < line["interval"][1] and 29 <= line["groups_needed"] < 50
     assert "12 groups; it takes about" in line["reason"]
@@ -110,7 +114,7 @@ def test_a_true_loss_does_not_pass_as_no_worse_on_few_samples(call: Call, made_r
 def test_every_gate_takes_the_same_options(call: Call, made_run: Made) -> None:
     ask = ("--model", "toy_talker", "--tasks", "toy_ask")
     call(*ask, "--output", "a")
-    gated = (*ask, "--output", "b", "--baseline", "a", "--gate")
+    gated = (*ask, "--output", "b", "--seed", 1, "--baseline", "a", "--gate")
     assert call(*gated).code == 0
     assert call(*gated, "--no-worse-than", "0.05").code == 2
     assert call(*gated, "--effect", "0.05").code == 2
@@ -121,6 +125,8 @@ def test_every_gate_takes_the_same_options(call: Call, made_run: Made) -> None:
         typo = call(*gated, option, "toy_aks=0.1")
         assert typo.code == 2 and "did you mean 'toy_ask'?" in typo.err
         assert "asking" not in typo.err, "before anything is asked"
+        huge = call(*gated, option, "1e9")
+        assert huge.code == 2 and "goes from 0 to 1, so no loss is as large" in huge.err
 
 
 def test_options_that_contradict_each_other_are_refused(call: Call, made_run: Made) -> None:

@@ -131,6 +131,14 @@ def test_what_is_no_mark_is_refused_and_not_stored(
         assert set(browser.get("state/Ann")["marked"]) == {None}
 
 
+def test_a_drawing_that_a_question_does_not_have_is_not_found(made_run: Made) -> None:
+    run = made_run("run", [[True]], task="toy_draw", replies=False)
+    RunFolder(run).task("toy_draw").record({"0000-0": Image.new("RGB", (9, 9))})
+    with served(run, samples=1) as browser:
+        for place, code in (("0/0", 200), ("0/99", 404), ("99/0", 404), ("0/x", 404)):
+            assert browser.ask("GET", f"{browser.base}/image/{place}")[0] == code
+
+
 @pytest.mark.parametrize(
     "place", ["image/0/0", "image/0/../../x", "question/99", "question/-1", "x"]
 )
@@ -178,6 +186,13 @@ def test_two_runs_are_compared_blindly_with_ties(made_run: Made) -> None:
     assert agreed["judge: same preference, ties included"] == pytest.approx(4 / 24)
     with pytest.raises(UserError, match="need --against RUN"):
         calibrate(one)
+    with served(one, samples=24) as browser:
+        assert [browser.mark(number, "1") for number in range(3)] == [200] * 3
+    calibrate(one)
+    stored = [
+        json.loads(f.read_text()) for f in sorted((one / "toy_ask").glob("calibration*.json"))
+    ]
+    assert [s["scale"] for s in stored] == ["pair", "right-or-wrong"], "neither replaces the other"
 
 
 def test_the_choice_is_random_with_a_seed_and_grows(run: Path) -> None:
@@ -208,7 +223,12 @@ def test_a_damaged_line_is_no_mark(run: Path) -> None:
 
 def test_usage_is_told_in_one_line(run: Path, call: Callable[..., Any]) -> None:
     for words, said in (
-        (("calibrate", "run"), "asks for them"),
+        (("calibrate", "run"), "`label run --task toy_ask` asks for them"),
+        (("calibrate", "run", "--scale", "1-5"), "`label run --task toy_ask --scale 1-5` asks"),
+        (
+            ("calibrate", "run", "--against", "run"),
+            "`label run --task toy_ask --against run` asks for them",
+        ),
         (("label", "run", "--task", "nope"), "has no task 'nope' (toy_ask)"),
         (("label", "run", "--scale", "5-1"), "must be LOW-HIGH"),
         (("label", "run", "--samples", "0"), "--samples must be at least 1"),
@@ -248,6 +268,8 @@ def test_a_lenient_judge_is_corrected_under_another_name(
     assert {"raters: Cohen's kappa", "raters: Gwet's AC1"} <= set(agreed)
     told = call("calibrate", "run")
     assert told.code == 0 and "calibrated:80" in told.out
+    shown = json.loads((run / "toy_ask/metrics.json").read_text())["intervals"]["accuracy"]
+    assert list(numbers["accuracy"].interval) == shown, "one number has one interval"
     stored = json.loads((run / "toy_ask/calibration.json").read_text())
     assert stored["raters"] == ["Ann", "Bob"]
     assert "calibrated" not in (run / "toy_ask/metrics.json").read_text()

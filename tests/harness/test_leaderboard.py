@@ -70,6 +70,17 @@ def test_bold_is_what_the_best_does_not_beat_in_every_format(
     assert shown.code == 0 and "0.900" in shown.out
 
 
+def test_the_terminal_has_headlines_unless_all_metrics_are_asked_for(
+    made_run: Made, call: Call
+) -> None:
+    for name in ("one", "two"):
+        made_run(name, [[1], [0]] * 20, strata=2, model=name)
+    brief = call("leaderboard", "one", "two").out
+    assert "toy_ask accuracy" in brief and "s0" not in brief and "--all-metrics" in brief
+    whole = call("leaderboard", "one", "two", "--all-metrics").out
+    assert "s0" in whole and "--all-metrics" not in whole
+
+
 def test_other_versions_data_and_suites_get_columns_of_their_own(
     call: Call, monkeypatch: pytest.MonkeyPatch, made_run: Made, written: Callable[..., str]
 ) -> None:

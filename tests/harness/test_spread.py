@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,27 @@ def test_a_judge_that_changes_its_mind_is_part_of_the_spread() -> None:
     assert found == pytest.approx(0.09 / 1200, rel=0.25)
     assert judge_variance(GENEVAL, true, true, "overall") == pytest.approx(0)
     assert judge_variance(GENEVAL, true, true.assign(response="other"), "overall") is None
+
+
+def test_what_is_missing_is_said_and_names_stay_as_they_are(call: Any, made_run: Any) -> None:
+    run = made_run("run[x]", [[1, 0], [1, 1]], task="toy_draw")
+    told = call("show", run, "--spread").out
+    assert "prompts and seeds cannot be told apart" in told
+    (run / "toy_draw/responses.jsonl").unlink()
+    assert "its responses.jsonl is missing" in call("show", run, "--spread").out
+    shutil.rmtree(run / "toy_draw/.marks", ignore_errors=True)
+    (run / "toy_draw/rows.parquet").unlink()
+    told = call("show", run, "--spread").out
+    assert f"its rows.parquet is missing: `mark {run}` makes it again" in " ".join(told.split())
+    assert "\\" not in told
+
+
+def test_each_pilot_is_spoken_of_by_its_name(call: Any, made_run: Any) -> None:
+    for name, marks in (("a", [[1], [0], [1]] * 9), ("b", [[1], [1], [0]] * 9)):
+        made_run(name, marks, model=name)
+    options = ("plan", "--effect", 0.1, "--tasks", "toy_ask", "--pilot")
+    assert "\na:\ntoy_ask" in (both := call(*options, "a", "b").out) and "\nb:\ntoy_ask" in both
+    assert "\na:" not in call(*options, "a").out
 
 
 # -- contamination -----------------------------------------------------------------------------

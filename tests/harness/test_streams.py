@@ -152,7 +152,7 @@ def test_more_checkpoints_than_planned_have_no_error_left_to_spend(stream: Strea
     assert gates["step-20"].code == 0 and gates["step-30"].code == 2
     assert "move the baseline" in gates["step-30"].lines[0].reason
     with pytest.raises(UserError, match="--planned 0"):
-        update(out, Watch(planned=0))
+        Watch(planned=0).check([], {})
 
 
 def test_a_wider_stream_asks_for_more(stream: Stream) -> None:
@@ -200,6 +200,13 @@ def test_streams_are_gated_by_the_command_line(call: Call, stream: Stream, tmp_p
     (tmp_path / "checkpoints").mkdir()
     told = call("track", "checkpoints", "--output", "out", "--settle", 0, "--planned", 0)
     assert told.code == 2 and "--planned 0" in told.err
+    here = ("track", "checkpoints", "--output", "out", "--settle", 0)
+    told = call(*here, "--tasks", "foo")
+    assert told.code == 2 and "foo" in told.err
+    told = call(*here, "--tasks", "toy_ask", "--baseline", "step-999")
+    assert told.code == 2 and "no such checkpoint or run folder" in told.err
+    told = call(*here, "--tasks", "toy_ask", "--tolerance", "1e9")
+    assert told.code == 2 and "no loss is as large" in told.err
     both = ("--no-worse-than", "0.1", "--tolerance", "0.1")
     told = call("track", "checkpoints", "--output", "out", "--settle", 0, *both)
     assert told.code == 2 and "give one of them" in told.err

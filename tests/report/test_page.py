@@ -90,9 +90,22 @@ def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Pa
     told = " ".join(told.split())
     # Four prompts: too few for any p.
     assert "12 of 12 +0.2500 [-0." in told
-    assert "underpowered 4 groups are too few to show anything: use" in told
+    assert "underpowered too few to show anything: 4 groups, use" in told
     assert "not comparable 1 of 3 samples of" in told, "the quiz has an unscored reply"
     assert "A − B" not in report() and "compare B A" not in report()
+
+
+def test_published_prompts_against_fresh_ones_are_told_for_each_run(runs: Path) -> None:
+    """Contamination: a contrast with an interval, not two numbers."""
+
+    def of(value: float) -> dict[str, object]:
+        spans = {"overall": [value - 0.03, value + 0.03]}
+        return {"headline": "overall", "metrics": {"overall": value}, "intervals": spans}
+
+    stored = [{"geneval": of(0.9), "geneval_fresh": of(fresh)} for fresh in (0.7, 0.9)]
+    first, second = page._contrasts(("A", "B"), stored)
+    assert "A: geneval - geneval_fresh, overall: +0.200" in first and "trained on them" in first
+    assert "B: " in second and "no evidence of training" in second
 
 
 def test_values_of_other_versions_stand_on_no_common_axis() -> None:
