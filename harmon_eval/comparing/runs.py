@@ -116,9 +116,11 @@ def _pair(
     reasons = [f"{run.path} has no results of {name}" for run, result in sides if result is None]
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
+    identical = False
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
+        identical = _identical(ours["provenance"], theirs["provenance"])
         for side, run in enumerate((baseline, candidate)):
             if (rows := run.task(name).rows()) is not None:
                 frames[side] = rows
@@ -151,7 +153,7 @@ def _pair(
         metrics | {headline},
         tuple(reasons),
         tuple(notes),
-        identical=bool(ours and theirs) and _identical(ours["provenance"], theirs["provenance"]),
+        identical=identical,
     )
 
 

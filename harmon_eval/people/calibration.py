@@ -141,7 +141,7 @@ def _kind(run: RunFolder, task: str, scale: str, other: RunFolder | None) -> tup
     if not wanted:
         raise UserError(
             f"{run.path} has no such human marks of {task}: "
-            f"`{label_command(run.path, task, other and other.path, scale)}` asks for them"
+            f"`{label_command(run.path, task, other.path if other else None, scale)}` asks for them"
             + ("; marks of pairs need --against RUN" if known and not other else "")
         )
     raise UserError(f"choose one --scale: {', '.join(scale for scale, _ in wanted)}")
