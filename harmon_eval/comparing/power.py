@@ -12,27 +12,14 @@ from harmon_eval.comparing.paired import Difference
 
 POWER = 0.8
 MOST_NEEDED = 10**7  # groups: nobody has more
-<<<<<<< HEAD
-
-
-def smallest_detectable(error: float, size: int = 1) -> float:
-    """The distance from the margin that a one-sided test at ALPHA / ``size`` sees with 80 % power,
-    for estimates with this standard ``error``."""
-    return float(special.ndtri(POWER) - special.ndtri(ALPHA / size)) * error
-=======
 FINE = 200  # found to half a percent
->>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 
 
 def seen(value: float, evidence: Evidence, level: float) -> float:
     """The distance from the margin that the test of ``evidence`` at ``level`` sees with 80 % power
     around the estimate ``value``: as for a normal one whose bound is as far away."""
     half = max(value - evidence.lower(level), evidence.upper(level) - value)
-<<<<<<< HEAD
-    return half * float(1 - special.ndtri(POWER) / special.ndtri(level))
-=======
     return half * _factor(level)
->>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 
 
 def _factor(level: float) -> float:

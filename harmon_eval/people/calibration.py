@@ -27,13 +27,9 @@ from harmon_eval.store.durable import write_json
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "calibration.json"
-=======
->>>>>>> 6447454 (plan and the gate give the same number; margins within the range; what strangers found in the output)
 RESAMPLES = 300
 Measure = Callable[[np.ndarray], float | None]
 
