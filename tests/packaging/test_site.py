@@ -118,7 +118,7 @@ def test_the_tour_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     tour = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)
-    nbclient.NotebookClient(tour, timeout=300, kernel_name="python3").execute(cwd=tmp_path)
+    nbclient.NotebookClient(tour, timeout=540, kernel_name="python3").execute(cwd=tmp_path)
     told = [output for cell in tour.cells for output in cell.get("outputs", [])]
     texts = "".join(str(output.get("text", "")) for output in told)
     pages = [str(output["data"].get("text/html", "")) for output in told if "data" in output]
