@@ -104,6 +104,10 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def first_words(arguments: argparse.Namespace) -> str:
+    return f"loading what marks {arguments.rewards}, suite {arguments.suite}"
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Serve until a signal. Raises UserError."""
     try:

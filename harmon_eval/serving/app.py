@@ -14,8 +14,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from harmon_eval.core import Row, Unscorable
 from harmon_eval.files.images import TooLarge
@@ -48,6 +50,7 @@ def application(service: Service, pickles: bool = False) -> FastAPI:
     )
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(StarletteHTTPException, _refused)
     _add_facts(app, service)
     _add_unirl(app, service)
     _add_flow_factory(app, service)
@@ -74,6 +77,16 @@ async def _misshapen(request: Request, error: Exception) -> Response:
     ]
     # By ASCII only: an input may hold half of a surrogate pair.
     return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """FastAPI does not say what it could not parse."""
+    assert isinstance(error, StarletteHTTPException)
+    if isinstance(error.__cause__, RecursionError):
+        return JSONResponse({"detail": "the JSON is nested too deeply"}, error.status_code)
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return JSONResponse({"detail": "the body is no JSON in UTF-8"}, error.status_code)
+    return await http_exception_handler(request, error)
 
 
 def _shown(value: Any) -> Any:
