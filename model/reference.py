@@ -38,7 +38,7 @@ def draw(
     initial (N, C) and step (S, N, C) noise of iteration k, with rows in (image, place) order.
 
     With ``sources`` (B, m, n, C), these images are edited (UniPic-1): the runs of -200 in the
-    prompts stand for them, in both halves, and they fill the decoder's hidden places."""
+    prompts stand for them, in both halves, and with ``settings.edit_condition`` they fill the decoder's hidden places."""
     batch, length = orders.shape
     positions = model.mar.positions(grid)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
@@ -46,6 +46,7 @@ def draw(
     if sources is not None:
         both = sources.repeat(len(input_ids) // batch, 1, 1, 1)  # (R, m, n, C)
         x_con, seen = model.see_whole(both)  # (R, K+L, D), (R, L+K, H)
+        x_con = x_con if settings.edit_condition else None
     prompts = model.placed(input_ids, seen)  # (R, T, H)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):
         if hidden == left:

@@ -35,7 +35,9 @@ class DrawSettings:
     ``dpm-solver++`` need fewer steps. ``guidance`` is the part of the iterations that uses guidance
     (Kynkäänniemi et al. 2024, arXiv 2404.07724): iteration k of K is guided if start <= k/K < stop.
 
-    ``edit_cfg_scale`` is the CFG scale of edits; None means ``cfg_scale``.
+    ``edit_cfg_scale`` is the CFG scale of edits; None means ``cfg_scale``. With ``edit_condition``
+    the source also fills the decoder's hidden places, as UniPic-1 is trained; without, they hold
+    mask tokens, as RecA is.
 
     Raises ValueError for invalid values."""
 
@@ -48,6 +50,7 @@ class DrawSettings:
     solver: str = "ancestral"
     guidance: tuple[float, float] = (0.0, 1.0)
     edit_cfg_scale: float | None = None
+    edit_condition: bool = True
 
     def __post_init__(self) -> None:
         if self.iterations < 1:

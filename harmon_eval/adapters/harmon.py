@@ -43,7 +43,8 @@ class Settings:
 
     ``kl16``: the file of the VAE beside a ``.pth``. ``max_beta``: the cap of the noise schedule,
     where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
-    ``edit_cfg``: that of edits, if another.
+    ``edit_cfg``: that of edits, if another. ``edit_condition`` no: their source is in the prompt
+    alone, as RecA trains.
     ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
@@ -55,6 +56,7 @@ class Settings:
     max_beta: float | None = None
     cfg: float | None = None
     edit_cfg: float | None = None
+    edit_condition: bool | None = None
     steps: int | None = None
     diffusion_steps: int | None = None
     temperature: float | None = None
@@ -92,6 +94,7 @@ def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
     given: dict[str, Any] = {
         "cfg_scale": settings.cfg,
         "edit_cfg_scale": settings.edit_cfg,
+        "edit_condition": settings.edit_condition,
         "iterations": settings.steps,
         "diffusion_steps": settings.diffusion_steps,
         "temperature": settings.temperature,
@@ -182,6 +185,8 @@ class HarmonResponder(Responder):
         }
         if settings.edit_cfg_scale is None:  # edits are guided as drawings are
             del self.settings["edit_cfg_scale"]
+        if settings.edit_condition:  # as the family edits
+            del self.settings["edit_condition"]
         self.about = {"editing": EDITING}
         if training:
             self.about["training"] = {k: training[k] for k in TRAINING if k in training}

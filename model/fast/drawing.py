@@ -74,6 +74,7 @@ def mar_iterations(
     else:
         _check(sources, batch, grid)
         both, filler = passes.edits(input_ids, sources)
+        filler = filler if settings.edit_condition else None
     conditional = both.rows(slice(batch))
     counts = hidden_counts(length, settings.iterations)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)

@@ -30,6 +30,7 @@ SETTINGS = {
     "guided": GUIDED,
     "unguided": replace(GUIDED, cfg_scale=1.0),
     "wide": replace(GUIDED, image_size=(48, 80), temperature=0.85),
+    "source in the prompt alone": replace(GUIDED, edit_condition=False),
     "guided at times": replace(GUIDED, guidance=(0.25, 0.75)),
 }
 NUMBERS = [0, 1, 0]  # three results of two sources
