@@ -38,7 +38,8 @@ def draw(
     initial (N, C) and step (S, N, C) noise of iteration k, with rows in (image, place) order.
 
     With ``sources`` (B, m, n, C), these images are edited (UniPic-1): the runs of -200 in the
-    prompts stand for them, in both halves, and with ``settings.edit_condition`` they fill the decoder's hidden places."""
+    prompts stand for them, in both halves. With ``settings.edit_condition`` they also fill the
+    decoder's hidden places."""
     batch, length = orders.shape
     positions = model.mar.positions(grid)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)

@@ -290,9 +290,9 @@ def lettered_only(
 
 
 def matched(rng: np.random.Generator, number: int = 3) -> list[tuple[str, str]]:
-    """``number`` turns that need neither scene nor image: a hint is one of two to four options, and
-    the answer is its letter. Half of them list any letters in any order, so that a place in the
-    list does not give the letter away."""
+    """``number`` lists of two to four options, each with three turns: a hint is one of the options,
+    and the answer is its letter. No scene is needed. Half of the lists give any letters in any
+    order, so that a place in the list does not give the letter away."""
     turns = []
     for _ in range(number):
         words = _pick((list(COLORS), list(SHAPES), list(NUMBERS), COLORED), rng)
@@ -301,10 +301,10 @@ def matched(rng: np.random.Generator, number: int = 3) -> list[tuple[str, str]]:
         letters = [LETTERS[i] for i in rng.permutation(4)[:count]]
         if rng.random() < 0.5:
             letters = list(LETTERS[:count])
-        right = int(rng.integers(count))
-        turns.append(
-            _listed(f"Hint: {options[right]}", letters, options, right, rng.random() < 0.25)
-        )
+        first, *later = (int(place) for place in rng.integers(count, size=3))
+        hint, marked = f"Hint: {options[first]}", bool(rng.random() < 0.25)
+        turns.append(_listed(hint, letters, options, first, marked))
+        turns += [(f"Hint: {options[place]}", letters[place]) for place in later]
     return turns
 
 
