@@ -27,6 +27,7 @@ COMMANDS = {
     "mark": "mark stored responses again and compute the metrics, without the model",
     "show": "print the results of a run as a table",
     "export": "write results for lm-eval, lmms-eval, inspect, the hub or CSV; or published layouts",
+    "import": "make a run of a log of lm-eval, lmms-eval, inspect or VLMEvalKit",
     "leaderboard": "show runs beside published results, in tables",
     "compare": "compare two runs sample by sample; exit code 1 if the second is worse",
     "probe": "compare encoders with linear probes, layer by layer, in a table and a plot",
@@ -148,7 +149,8 @@ def command_parser(command: str) -> Parser:
 
 
 def _module(command: str) -> ModuleType:
-    return import_module(f"harmon_eval.commands.{command}")
+    # No module can be called as a word of Python.
+    return import_module(f"harmon_eval.commands.{command}{'_log' * (command == 'import')}")
 
 
 def dispatch(command: str, arguments: argparse.Namespace, own_process: bool = False) -> int:

@@ -210,7 +210,8 @@ class Task:
 
     ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for any text;
     default: all). ``census`` names the strata whose prompts are all that there are, so that only
-    the seeds could differ. ``contrast`` names the task whose prompts are published, where this one
+    the seeds could differ. ``also`` are the names that other toolkits give to this benchmark, for
+    ``import``. ``contrast`` names the task whose prompts are published, where this one
     has fresh prompts of the same kind. ``intervals`` replaces the intervals that follow from
     ``metrics``. ``replicates`` replaces the paired comparison (see
     ``metrics.statistics.Replicates``)."""
@@ -236,6 +237,7 @@ class Task:
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)
     census: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     contrast: str = ""
     intervals: Intervals | None = None
     replicates: Replicate | None = None

@@ -130,6 +130,7 @@ TASK = Task(
     ),
     columns=("structural", "semantic", "long", *gqa_answers.RULES),
     sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+    also=("gqa", "GQA_TestDev_Balanced"),
     bounds=lambda sample: ("", sample.target["answer"]),
     files_after=answer_files,
     about=About(

@@ -98,6 +98,7 @@ def open_task(argument: str = "") -> Task:
         metrics=METRICS,
         columns=(*LEVELS, "base", "options", "answer", "unmatched", "correct", "lmms-eval", WHOLE),
         sources={"official": official(part), "mini": Source(make=mini.make)},
+        also=("mmbench_en_dev", "mmbench_en_dev_static", "MMBench_DEV_EN"),
         bounds=lambda sample: ("Z", sample.target["answer"]),
         files_after=submission if "test" in part else None,
         about=About(

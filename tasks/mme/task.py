@@ -117,6 +117,7 @@ def open_task(argument: str = "") -> Task:
         metrics=METRICS,
         columns=("subtask", "correct", "other", *OTHER_RULES),
         sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        also=("mme", "MME"),
         bounds=lambda s: ("No", "Yes") if s.target["truth"] == "Yes" else ("Yes", "No"),
         files_after=answer_files,
         about=About(

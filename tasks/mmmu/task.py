@@ -101,6 +101,7 @@ def open_task(argument: str = "") -> Task:
         metrics=metrics(headline),
         columns=COLUMNS,
         sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        also=("mmmu_val", "MMMU_DEV_VAL"),
         bounds=worst_and_best,
         files_after=files.answer_files,
         about=About(

@@ -107,6 +107,7 @@ def open_task(prompt: str = "") -> Task:
         metrics=METRICS,
         columns=("source", "label", "release", *SPLITS, "parsed", *OTHER_RULES),
         sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        also=("pope", "POPE"),
         bounds=lambda s: ("no", "yes") if s.target["label"] == "yes" else ("yes", "no"),
         files_after=answer_files,
         about=About(

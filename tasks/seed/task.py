@@ -134,6 +134,7 @@ def open_task(argument: str = "") -> Task:
         metrics=METRICS,
         columns=("dimension", "correct", "unmatched", *OTHER_RULES),
         sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
+        also=("seedbench", "SEEDBench_IMG"),
         bounds=lambda sample: ("Z", sample.target["answer"]),
         about=About(
             paper="arXiv 2307.16125",

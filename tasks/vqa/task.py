@@ -43,7 +43,7 @@ from harmon_eval.metrics.rows import having
 from harmon_eval.metrics.shares import share
 from harmon_eval.replies import prompts, short_answers
 from harmon_eval.replies.multiple_choice import vqa_rule
-from harmon_eval.tasks.vqa import mini
+from harmon_eval.tasks.vqa import imported, mini
 from harmon_eval.tasks.vqa.files import read_questions
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ RIGHT = share("correct")
 
 
 def open_task(path: str = "") -> Task:
+    if path.startswith(imported.FOLDER):
+        return imported.imported_task(path.removeprefix(imported.FOLDER))
     return Task(
         samples=partial(samples, path=path),
         mark=mark,

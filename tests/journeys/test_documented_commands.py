@@ -65,6 +65,7 @@ RUN = {
     ),
     "python -m harmon_eval --tasks geneval --print-config": "--tasks geneval --print-config",
     "python -m harmon_eval export RUN --format inspect": "export A --format inspect",
+    "python -m harmon_eval compare RUN OTHER --any-settings": "compare A B --any-settings",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
     "python -m harmon_eval report RUN": "report A",
     "python -m harmon_eval report RUN --against OTHER --output report.html": (
@@ -116,6 +117,7 @@ WHY = {
     "python -m harmon_eval --model folder:RESULTS --tasks gedit --suite official --data DIR": (
         "run in tests/tasks/test_gedit.py on folders of its own"
     ),
+    "python -m harmon_eval import LOG --output RUN": "run in tests/exchange/test_import.py",
     "python -m harmon_eval export RUN gedit FOLDER": "run in tests/tasks/test_gedit.py",
     "python -m harmon_eval.model.train mini-edit --output runs/edit": (
         "an hour; tests/train/test_edits.py trains on edits in small"
