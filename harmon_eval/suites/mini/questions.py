@@ -225,15 +225,9 @@ def multiple_choice(
     wrong = [question.wrong[i] for i in rng.choice(len(question.wrong), number - 1, replace=False)]
     right = int(rng.integers(number))
     options = [*wrong[:right], question.answer, *wrong[right:]]
-    return _listed(question.text, LETTERS[:number], options, right, parentheses)
-
-
-def _listed(
-    text: str, letters: Sequence[str], options: Sequence[str], right: int, parentheses: bool
-) -> tuple[str, str]:
     mark = "({})" if parentheses else "{}."
-    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(letters, options, strict=True)]
-    return "\n".join([text, *lines, LETTER_ANSWER]), letters[right]
+    lines = [f"{mark.format(letter)} {o}" for letter, o in zip(LETTERS, options, strict=False)]
+    return "\n".join([question.text, *lines, LETTER_ANSWER]), LETTERS[right]
 
 
 def phrased(
@@ -290,21 +284,14 @@ def lettered_only(
 
 
 def matched(rng: np.random.Generator, number: int = 3) -> list[tuple[str, str]]:
-    """``number`` lists of two to four options, each with three turns: a hint is one of the options,
-    and the answer is its letter. No scene is needed. Half of the lists give any letters in any
-    order, so that a place in the list does not give the letter away."""
+    """``number`` turns that need neither scene nor image: a hint is one of the options, and the
+    answer is its letter."""
     turns = []
     for _ in range(number):
         words = _pick((list(COLORS), list(SHAPES), list(NUMBERS), COLORED), rng)
-        count = int(rng.integers(2, 5))
-        options = [words[i] for i in rng.permutation(len(words))[:count]]
-        letters = [LETTERS[i] for i in rng.permutation(4)[:count]]
-        if rng.random() < 0.5:
-            letters = list(LETTERS[:count])
-        first, *later = (int(place) for place in rng.integers(count, size=3))
-        hint, marked = f"Hint: {options[first]}", bool(rng.random() < 0.25)
-        turns.append(_listed(hint, letters, options, first, marked))
-        turns += [(f"Hint: {options[place]}", letters[place]) for place in later]
+        answer = _pick(words, rng)
+        asked = Question(f"Hint: {answer}", answer, _others(answer, words))
+        turns.append(multiple_choice(asked, rng, parentheses=bool(rng.random() < 0.25)))
     return turns
 
 
