@@ -229,12 +229,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every part that a file of tests knows, of every recording (``RECORDING`` names which)."""
     paths = recordings(getattr(metafunc.module, "RECORDING", "harmon_reference"))
     if "part" in metafunc.fixturenames:
-        cases = [(path, name) for path in paths for name in metafunc.module.PARTS]
+        cases = [(path, name) for path in paths for name in part_names(metafunc.module, path)]
         ids = [f"{load_reference(path).name}-{name}" for path, name in cases]
         metafunc.parametrize("part", cases, ids=ids, indirect=True)
     elif "reference" in metafunc.fixturenames:
         ids = [load_reference(path).name for path in paths]
         metafunc.parametrize("reference", paths, ids=ids, indirect=True)
+
+
+def part_names(module: Any, path: Path) -> list[str]:
+    """Those that a file of tests lists, or those of the recording that it can compare."""
+    if not hasattr(module, "compared_by"):
+        return list(module.PARTS)
+    return [name for name in load_reference(path).parts if module.compared_by(name)]
 
 
 @pytest.fixture

@@ -292,38 +292,34 @@ def image2text(
     yield "smallest_margin", float((best[..., 0] - best[..., 1]).min())
 
 
+# By how the names of parts begin.
 PARTS: dict[str, Callable[..., Got]] = {
     "schedule": schedule,
     "diffusion_loss": diffusion_loss,
-    "diffusion_sample_cfg1.0_temperature1.0": diffusion_sample,
-    "diffusion_sample_cfg1.0_temperature0.85": diffusion_sample,
-    "diffusion_sample_cfg3.0_temperature1.0": diffusion_sample,
-    "diffusion_sample_cfg3.0_temperature0.85": diffusion_sample,
+    "diffusion_sample": diffusion_sample,
     "edit_inputs": edit_inputs,
-    "edit_inputs_without_guidance": edit_inputs,
-    "edit_inputs_four": edit_inputs,
-    "edit_joint_masked": edit_joint,
-    "edit_joint_all_masked": edit_joint,
-    "edit_joint_wide": edit_joint,
-    "edit_joint_double": edit_joint,
-    "edit_sample_cfg1": sample,
-    "edit_sample_cfg3": sample,
-    "edit_sample_cfg3_wide": sample,
-    "sample_cfg3": sample,
+    "edit_joint": edit_joint,
+    "edit_sample": sample,
+    "sample": sample,
     "edit_loss": edit_loss,
-    "image2text_greedy": image2text,
-    "image2text_repetition_penalty": image2text,
+    "image2text": image2text,
 }
+
+
+def compared_by(name: str) -> Callable[..., Got] | None:
+    return next((ours for start, ours in PARTS.items() if name.startswith(start)), None)
 
 
 @torch.no_grad()
 def test_every_part_equals_the_release(part: Part) -> None:
-    part.compare(PARTS[part.name])
+    ours = compared_by(part.name)
+    assert ours is not None
+    part.compare(ours)
 
 
 def test_every_part_of_the_recording_is_known(reference: Any) -> None:
     """All but the SigLIP2 tower, which no public code joins to the LLM and which is read past."""
-    assert reference.parts.keys() - PARTS.keys() <= {"siglip2"}
+    assert {name for name in reference.parts if compared_by(name) is None} <= {"siglip2"}
 
 
 def test_the_sizes_and_the_cap_are_read_off_the_weights(reference: Any) -> None:

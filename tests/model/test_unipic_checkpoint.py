@@ -42,6 +42,15 @@ def put(folder: Path, reference: Any, name: str, values: Any) -> Path:
     return folder
 
 
+def recorded(reference: Any, start: str) -> dict[str, Any]:
+    """Inputs of the first part whose name begins so."""
+    names = sorted(name for name in reference.parts if name.startswith(start))
+    if not names:
+        pytest.skip(f"{reference.name} holds no part {start}")
+    found: dict[str, Any] = reference.parts[names[0]]["inputs"]
+    return found
+
+
 @pytest.fixture
 def unipic(reference: Any, tmp_path: Path) -> Path:
     return put(tmp_path / "unipic", reference, "pytorch_model.bin", reference.state)
@@ -55,8 +64,8 @@ def test_a_unipic_folder_opens_and_draws_edits_and_answers(unipic: Path, referen
     assert loaded.draw_settings == DrawSettings(iterations=32)
     size = reference.sizes["image_size"]
     settings = DrawSettings(iterations=2, diffusion_steps=3, image_size=size)
-    question = reference.parts["image2text_greedy"]["inputs"]["question"]
-    asked = reference.parts["edit_inputs"]["inputs"]
+    question = recorded(reference, "image2text")["question"]
+    asked = recorded(reference, "edit_inputs")
     picture, pipeline = Image.fromarray(asked["picture"].numpy()), loaded.pipeline
     (drawn,) = pipeline.draw([asked["prompt"]], [1], settings)
     (edited,) = pipeline.edit([picture], [asked["prompt"]], [1], settings)
