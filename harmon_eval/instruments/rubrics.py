@@ -29,11 +29,23 @@ class Rubric:
         return re.sub(pattern, lambda found: values[found[0]], self.texts[name])
 
 
-def read_rubric(folder: Path, here: Path, needs: Mapping[str, str]) -> Rubric:
+def read_rubric(
+    folder: Path, here: Path, needs: Mapping[str, str], kinds: Iterable[str] = ()
+) -> Rubric:
     """``rubric_NAME.txt`` of the data folder for each name, all or none; else those in ``here``.
 
     ``needs`` gives each name the placeholder without which the judge would not see what was asked
-    for ("" for none). Raises UserError where some files are missing, or a placeholder."""
+    for ("" for none). Beside the user's files ``rubric_KIND_NAME.txt`` has the text for one of the
+    ``kinds`` of samples, as ``KIND_NAME``. Raises UserError where some files are missing, or a
+    placeholder."""
+    special = {
+        f"{kind}_{name}": place
+        for kind in kinds
+        for name, place in needs.items()
+        if (folder / f"rubric_{kind}_{name}.txt").is_file()
+    }
+    if special:
+        needs = {**needs, **special}
     own = {name: folder / f"rubric_{name}.txt" for name in needs}
     lacking = [file for file in own.values() if not file.is_file()]
     if lacking and len(lacking) < len(own):

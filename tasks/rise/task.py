@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 def samples(data: Data) -> Iterator[Sample]:
     """Raises UserError for files with a flaw."""
     folder = data.folder
-    rubric = read_rubric(folder, Path(__file__).parent, files.RUBRICS)
+    kinds = [category.partition("_")[0] for category in rules.CATEGORIES]
+    rubric = read_rubric(folder, Path(__file__).parent, files.RUBRICS, kinds[:-1])
     for item in files.read_items(folder):
         name = f"{item.category}/{item.key}"
-        logical = "logical_" if item.category == rules.LOGICAL else ""
+        kind = item.category.partition("_")[0]
         texts = {"{instruct}": item.instruction, "{reference}": item.reference}
         target = {
             **{"category": item.category, "subtask": item.subtask},
             **{"instruction": item.instruction, "before": item.before, "shown": item.shown},
             "questions": {
-                aspect: rubric.filled(logical + aspect, texts)
+                aspect: rubric.filled(
+                    own if (own := f"{kind}_{aspect}") in rubric.texts else aspect, texts
+                )
                 for aspect in rules.judged_aspects(item.category, item.consistency_free)
             },
             **{"rubric": rubric.digest(), "rubric_kind": rubric.kind},
@@ -84,8 +87,9 @@ TASK = Task(
         "consistency-free and leaves consistency out, which `score_as_published` does too. An edit "
         "without need of consistency can be complete here. The last final score of a reply counts "
         "instead of the first, and none off the scale; the judge sees the files as they are, not "
-        "JPEG of at most 768 pixels. One wording serves temporal, causal and spatial edits. It is "
-        "ours, which the metric's name says, unless you give another (docs/editing.md).",
+        "JPEG of at most 768 pixels. Our wording is one for temporal, causal and spatial edits, "
+        "and the metric's name says that it is ours. You can give others, also by category "
+        "(docs/editing.md).",
         compares="Published rows are of GPT-4.1 and changed when the script was corrected in "
         "2026-04: state the date with every number.",
         licence="not stated; get the data from its authors",

@@ -84,3 +84,19 @@ def test_flaws_are_named_and_results_are_found(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(own / "causal_7.jpg")
     (drawn,) = files.read_images(tmp_path) or []
     assert drawn.sample == "causal_reasoning/causal_7"
+
+
+def test_a_category_may_have_a_rubric_of_its_own(tmp_path: Path) -> None:
+    spatial = at(tmp_path, category="spatial_reasoning")
+    for name in files.RUBRICS:
+        (tmp_path / f"rubric_{name}.txt").write_text(f"{name} {{instruct}}")
+    (tmp_path / "rubric_spatial_reasoning.txt").write_text("space: {instruct} {reference}")
+    (sample,) = task("rise").samples(spatial)
+    assert sample.target["questions"]["reasoning"] == "space: Solve it. "
+    assert sample.target["questions"]["consistency"] == "consistency Solve it."
+    assert sample.target["rubric_kind"] == "given"
+    (sample,) = task("rise").samples(at(tmp_path, category="causal_reasoning"))
+    assert sample.target["questions"]["reasoning"] == "reasoning Solve it."
+    (tmp_path / "rubric_reasoning.txt").unlink()
+    with pytest.raises(UserError, match=r"rubric_reasoning\.txt is missing"):
+        list(task("rise").samples(spatial))
