@@ -9,7 +9,12 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument(
-        "--against", type=Path, metavar="OTHER", help="another run to show beside it"
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="OTHER",
+        help="another run to show beside it; can be given several times",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/report.html")
     parser.add_argument(
@@ -51,6 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="longest side of an image on the page, in pixels (default: %(default)s)",
     )
 
+    parser.add_argument(
+        "--full-size",
+        type=float,
+        default=20,
+        metavar="MB",
+        help="how much larger the page may get by images in full size, those of changed and wrong "
+        "samples first (default: %(default)s)",
+    )
+
 
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError if a path is not a run folder or cannot be read."""
@@ -61,15 +75,18 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.items < 0 or arguments.thumbnail < 16:
         raise UserError("--items must be at least 0, and --thumbnail at least 16 pixels")
+    if not 0 <= arguments.full_size < 4000:
+        raise UserError("--full-size must be at least 0 and below 4000 MB")
     contents = Contents(
         run=arguments.run,
-        against=arguments.against,
+        against=tuple(arguments.against),
         data=arguments.data,
         published=arguments.published,
         baselines=arguments.baselines,
         history=arguments.history,
         items=arguments.items,
         side=arguments.thumbnail,
+        full=int(arguments.full_size * 1e6),
     )
     output = arguments.output or arguments.run / "report.html"
     write(contents, output)

@@ -150,6 +150,7 @@ FilesBefore = Callable[[Sequence[Sample]], Files]
 FilesAfter = Callable[[Sequence[Sample], "pd.DataFrame"], Files]
 Published = Callable[[Sequence[Answer]], Mapping[str, Path]]
 Intervals = Callable[["pd.DataFrame", Summarize], dict[str, Interval]]
+Points = Callable[[Sample, Mapping[str, Any]], Sequence[tuple[str, bool | float]]]
 Replicate = Callable[["pd.DataFrame"], Mapping[str, Any]]
 
 
@@ -205,6 +206,9 @@ class Task:
     likeliest tokens, has its ends in the columns ``least:COLUMN`` and ``most:COLUMN``. Then the
     headline has bounds, as with unscored samples.
 
+    ``points`` returns what a row says question by question: the question's text, and yes or no or a
+    score from 0 to 1. Reports show it.
+
     ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
     columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
 
@@ -242,6 +246,7 @@ class Task:
     intervals: Intervals | None = None
     replicates: Replicate | None = None
     reward: Reward | None = None
+    points: Points | None = None
 
     def metric(self, name: str) -> Metric:
         """The declaration of the metric ``name``. Raises KeyError if there is none."""

@@ -12,6 +12,15 @@ from typing import Any
 from harmon_eval import registry, suites
 from harmon_eval.core import Sample, Task, UserError
 from harmon_eval.metrics.text import number
+from harmon_eval.report.samples import (
+    Points,
+    References,
+    points_of,
+    references_of,
+    sure_of,
+    tag_column,
+    tag_of,
+)
 from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
 from harmon_eval.running.rounds import Rounds
@@ -48,34 +57,59 @@ Facts = tuple[tuple[str, str], ...]
 class Outcome:
     """What one run came to on one sample.
 
-    ``boxes``: name of the object, and x0, y0, x1, y1 in pixels with the score if there is one."""
+    ``boxes``: name of the object, and x0, y0, x1, y1 in pixels with the score if there is one.
+    ``points``: questions with their verdicts. ``sure``: how certain the mark is, from 0 to 1;
+    ``score``: a graded one."""
 
     state: str
     reason: str = ""
     image: Path | None = None
     boxes: Boxes = ()
     facts: Facts = ()
+    points: Points = ()
+    sure: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
 class Item:
-    """One sample; with two runs two outcomes, this run's first."""
+    """One sample; with several runs an outcome of each, this run's first."""
 
     id: str
     outcomes: tuple[Outcome, ...]
 
     @property
     def change(self) -> str:
-        """Whether the mark differs between the runs, and for the better or the worse."""
-        if len(self.outcomes) < 2 or MISSING in (
-            now := self.outcomes[0].state,
-            before := self.outcomes[1].state,
-        ):
-            return ""
-        if {now, before} == {RIGHT, WRONG}:
-            return BETTER if now == RIGHT else WORSE
-        here, there = (_mark(outcome) for outcome in self.outcomes)
-        return CHANGED if here != there else ""
+        """Whether the mark differs from that of another run, and for the better or the worse; of
+        several differences the worst."""
+        own, *others = self.outcomes
+        found = [_change(own, other) for other in others]
+        return next((kind for kind in (WORSE, BETTER, CHANGED) if kind in found), "")
+
+    @property
+    def distance(self) -> float:
+        """How far apart the marks of the runs are: 1 for right against wrong, the difference of
+        graded scores, and a little for any other change."""
+        own, *others = self.outcomes
+        return max((_distance(own, other) for other in others), default=0.0)
+
+
+def _change(own: Outcome, other: Outcome) -> str:
+    states = {own.state, other.state}
+    if MISSING in states:
+        return ""
+    if states == {RIGHT, WRONG}:
+        return BETTER if own.state == RIGHT else WORSE
+    return CHANGED if _mark(own) != _mark(other) else ""
+
+
+def _distance(own: Outcome, other: Outcome) -> float:
+    change = _change(own, other)
+    if change in (BETTER, WORSE):
+        return 1.0
+    if own.score is not None and other.score is not None:
+        return abs(own.score - other.score)
+    return 0.1 if change else 0.0
 
 
 def _mark(outcome: Outcome) -> tuple[str, Facts]:
@@ -97,6 +131,22 @@ class Card:
     text: str
     asked: tuple[Path, ...]
     items: tuple[Item, ...]
+    references: References = ()
+
+    @property
+    def id(self) -> str:
+        """Of the card in every report that holds it, for links."""
+        return sha256_of(f"{self.task}\0{self.items[0].id}")[:12]
+
+    @property
+    def sure(self) -> float | None:
+        """How certain its marks are: the least certain one, or how far its drawings agree."""
+        own = [item.outcomes[0] for item in self.items]
+        found = [outcome.sure for outcome in own if outcome.sure is not None]
+        verdicts = [outcome.state == RIGHT for outcome in own if outcome.state in (RIGHT, WRONG)]
+        if len(verdicts) > 1:
+            found.append(abs(2 * sum(verdicts) / len(verdicts) - 1))
+        return min(found, default=None)
 
     @property
     def edited(self) -> bool:
@@ -135,13 +185,22 @@ def read_task(
     if not rows:
         reason = f"not marked yet ({entry['state']})"
         rows = {sample_id: {"id": sample_id, "unscored": reason} for sample_id in log}
+    known = _known_task(base, task)
     outcomes, responses = {}, {}
     for sample_id, row in rows.items():
         reply, image = log.get(sample_id, {}).get("reply"), folder.own_image(sample_id)
         if (response := reply if image is None else image) is not None:
             responses[sample_id] = response
-        outcomes[sample_id] = outcome(row, image, reply)
+        points = points_of(known, samples.get(sample_id), row)
+        outcomes[sample_id] = outcome(row, image, reply, points)
     return TaskView(outcomes, rows, samples, responses, remark)
+
+
+def _known_task(name: str, task: Task | None) -> Task | None:
+    try:
+        return task or registry.task(name)
+    except UserError:
+        return None
 
 
 def _samples(
@@ -194,7 +253,9 @@ def absent(value: object) -> bool:
     return value is None or bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
-def outcome(row: Mapping[str, Any], image: Path | None, reply: str | None) -> Outcome:
+def outcome(
+    row: Mapping[str, Any], image: Path | None, reply: str | None, points: Points = ()
+) -> Outcome:
     """One row of any task. ``correct`` is the verdict where there is one."""
     unscored, correct = row.get("unscored"), row.get("correct")
     if not absent(unscored):
@@ -210,7 +271,10 @@ def outcome(row: Mapping[str, Any], image: Path | None, reply: str | None) -> Ou
         facts.setdefault("reply", reply)
     order = [*(n for n in FIRST if n in facts), *(n for n in facts if n not in FIRST)]
     told = tuple((name, _told(facts[name])) for name in order if not absent(facts[name]))
-    return Outcome(state, reason, image, boxes or (), told)
+    sure = sure_of(row, [box[4] for _, box in boxes or () if len(box) == 5])
+    score = row.get("score")
+    graded = float(score) if isinstance(score, int | float) and math.isfinite(score) else None
+    return Outcome(state, reason, image, boxes or (), told, points, sure, graded)
 
 
 def _told(value: Any) -> str:
@@ -237,23 +301,26 @@ def read_boxes(details: object) -> Boxes | None:
 # -- cards -----------------------------------------------------------------------------------
 
 
-def cards(name: str, view: TaskView, other: TaskView | None = None) -> list[Card]:
-    """Samples of one group that say the same belong on one card, in the order of the rows."""
+def cards(name: str, view: TaskView, *others: TaskView | None) -> list[Card]:
+    """Samples of one group that say the same belong on one card, in the order of the rows.
+
+    ``others``: the same task in other runs; None where it is not there."""
     found: dict[tuple[str, str, tuple[Path, ...]], list[Item]] = {}
-    tags = {}
+    tags: dict[Any, str] = {}
+    references: dict[Any, References] = {}
+    column = tag_column(view.rows)
     for sample_id, own in view.outcomes.items():
-        outcomes: tuple[Outcome, ...] = (own,)
-        if other is not None:
-            outcomes = (own, other.outcomes.get(sample_id, Outcome(MISSING)))
+        beside = [other.outcomes.get(sample_id) if other else None for other in others]
+        outcomes = (own, *(outcome or Outcome(MISSING) for outcome in beside))
         row, sample = view.rows[sample_id], view.samples.get(sample_id)
         text, asked = request_of(sample, row)
         key = str(row.get("group") or sample_id), text, asked
         found.setdefault(key, []).append(Item(sample_id, outcomes))
-        columns = [row.get("stratum"), row.get("tag"), row.get("category")]
-        tags[key] = next((str(c) for c in columns if not absent(c) and c != ""), "")
+        tags[key] = tag_of(row, column, text)
+        references.setdefault(key, references_of(sample))
     return [
-        Card(name, group, tags[group, text, asked], text, asked, tuple(items))
-        for (group, text, asked), items in found.items()
+        Card(name, key[0], tags[key], key[1], key[2], tuple(items), references[key])
+        for key, items in found.items()
     ]
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ from harmon_eval.comparing.contrast import contrasts
 from harmon_eval.core import UserError
 from harmon_eval.ranking.published import FILE
 from harmon_eval.report import gather, plots, scores
+from harmon_eval.report.confusion import Confusion, confusion
 from harmon_eval.report.escaping import environment
 from harmon_eval.report.shots import shots_of
 from harmon_eval.report.thumbnails import Thumbnails
@@ -25,22 +26,30 @@ from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import FIGURES, LEGEND, frame, records, results_by_task
 
+SCRIPTS = ("gallery.js", "dialog.js", "page.js")
 # What a run is called beside another one.
-LETTERS = ("A", "B")
+LETTERS = ("A", "B", "C", "D", "E", "F")
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into the page. ``items``: samples in the gallery; ``side``: of a thumbnail, px."""
+    """What goes into the page. ``against``: runs to show beside; ``items``: samples in the gallery;
+    ``side``: of a thumbnail, px; ``full``: bytes that images in full size may take."""
 
     run: Path
-    against: Path | None = None
+    against: tuple[Path, ...] = ()
     data: Path | None = None
     published: Path | None = None
     baselines: str = ""
     history: Path | None = None
     items: int = 3000
     side: int = 224
+    full: int = 20_000_000
+
+    def __post_init__(self) -> None:
+        """Raises UserError for more runs than there are letters."""
+        if len(self.against) >= len(LETTERS):
+            raise UserError(f"--against: at most {len(LETTERS) - 1} runs stand beside a run")
 
 
 def write(contents: Contents, output: Path) -> None:
@@ -51,18 +60,22 @@ def write(contents: Contents, output: Path) -> None:
 def render(contents: Contents) -> str:
     """The whole HTML file."""
     run = RunFolder(contents.run)
-    against = RunFolder(contents.against) if contents.against else None
-    runs = [run, *([against] if against else [])]
+    runs = [run, *map(RunFolder, contents.against)]
     names = _names(runs)
-    labels = LETTERS if against else names
+    labels = LETTERS[: len(runs)] if contents.against else names
     stored = [results_by_task(each) for each in runs]
-    verdicts = scores.verdicts(run, against, stored) if against else {}
+    verdicts = [
+        scores.verdicts(run, other, (stored[0], own))
+        for other, own in zip(runs[1:], stored[1:], strict=True)
+    ]
     thumbnails = Thumbnails(contents.side)
-    galleries, remarks = _galleries(runs, stored, contents)
+    galleries, confusions, remarks = _galleries(runs, labels, contents)
     shown = gather.choose(galleries, contents.items)
+    cards = [(card, shots_of(card, labels, thumbnails)) for card in shown]
+    small = thumbnails.keep_full(_by_interest(shown), contents.full)
     total = sum(len(card.items) for own in galleries for card in own)
     count = sum(len(card.items) for card in shown)
-    script, style = _text("page.js"), _text("page.css")
+    script, style = "\n".join(map(_text, SCRIPTS)), _text("page.css")
     return (
         environment()
         .get_template("page.html")
@@ -80,12 +93,15 @@ def render(contents: Contents) -> str:
             legend=LEGEND,
             plots=_plots(labels, stored, contents),
             history=_history(contents, stored[0]),
-            cards=[(card, *shots_of(card, labels, thumbnails)) for card in shown],
+            cards=cards,
+            confusions=confusions,
             count=count,
             left_out=total - count,
             remarks=remarks,
             tasks=list(dict.fromkeys(card.task for card in shown)),
             images=thumbnails.uris,
+            full=thumbnails.full,
+            small=small,
             script=Markup(script),
             style=Markup(style),
             script_hash=_hash(script),
@@ -164,23 +180,42 @@ def _history(contents: Contents, stored: Mapping[str, dict[str, Any]]) -> list[p
 
 
 def _galleries(
-    runs: Sequence[RunFolder], stored: Sequence[Mapping[str, dict[str, Any]]], contents: Contents
-) -> tuple[list[list[gather.Card]], list[str]]:
-    """Cards of each task, and what has to be said about them."""
-    galleries, remarks = [], []
+    runs: Sequence[RunFolder], labels: Sequence[str], contents: Contents
+) -> tuple[list[list[gather.Card]], dict[str, list[Confusion]], list[str]]:
+    """Cards of each task, which answers were given for which, and what has to be said."""
+    galleries, confusions, remarks = [], {}, []
     tasks = runs[0].manifest["tasks"]
     for task in tasks:
         view = gather.read_task(runs[0], task, contents.data)
-        other = None
-        if len(runs) > 1 and (beside := runs[1].manifest["tasks"].get(task)):
-            if beside["data"] == tasks[task]["data"]:
-                other = gather.read_task(runs[1], task, contents.data)
-            else:
-                remarks.append(f"{task}: the other run has other data, so it is not shown beside")
+        others: list[gather.TaskView | None] = []
+        for name, run in zip(labels[1:], runs[1:], strict=True):
+            others.append(None)
+            if beside := run.manifest["tasks"].get(task):
+                if beside["data"] == tasks[task]["data"]:
+                    others[-1] = gather.read_task(run, task, contents.data)
+                else:
+                    remarks.append(f"{task}: {name} has other data, so it is not shown beside")
         if view.remark:
             remarks.append(f"{task}: {view.remark}")
-        galleries.append(gather.cards(task, view, other))
-    return galleries, remarks
+        galleries.append(gather.cards(task, view, *others))
+        views = [(name, each) for name, each in zip(labels, (view, *others), strict=True) if each]
+        found = [confusion(each, name) for name, each in views]
+        confusions[task] = [each for each in found if each is not None]
+    return galleries, confusions, remarks
+
+
+def _by_interest(cards: Sequence[gather.Card]) -> Iterator[Path]:
+    """Files of the cards' images, those of changed and wrong samples first."""
+
+    def rank(card: gather.Card) -> tuple[bool, bool]:
+        wrong = any(item.outcomes[0].state != gather.RIGHT for item in card.items)
+        return not any(item.change for item in card.items), not wrong
+
+    for card in sorted(cards, key=rank):
+        yield from card.asked
+        yield from (file for _, file in card.references)
+        for item in card.items:
+            yield from (each.image for each in item.outcomes if each.image)
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -74,7 +74,8 @@ class Result(Scores):
         with their verdicts."""
         cards = gather.choose([gather.cards(self.task, self._view)], limit)
         thumbnails = Thumbnails(SIDE)
-        shown = [(card, *shots_of(card, [self.task], thumbnails)) for card in cards]
+        made = [(card, shots_of(card, [self.task], thumbnails)) for card in cards]
+        shown = [(card, each.asked, each.items) for card, each in made]
         left_out = len(self._view.rows) - sum(len(card.items) for card in cards)
         return Html(
             environment()

@@ -28,8 +28,9 @@ def verdicts(run: RunFolder, against: RunFolder, stored: Sequence[Stored]) -> di
     return {line.task: line for line in found.lines if line.decides}
 
 
-def lines(stored: Sequence[Stored], found: Mapping[str, Line]) -> list[dict[str, Any]]:
-    """One line a task: its headline in each run, and how they differ where that means something."""
+def lines(stored: Sequence[Stored], found: Sequence[Mapping[str, Line]]) -> list[dict[str, Any]]:
+    """One line a task: its headline in each run, and how the first differs from each other one
+    (``found``) where that means something."""
     told = []
     for task, result in stored[0].items():
         name = result["headline"]
@@ -41,7 +42,7 @@ def lines(stored: Sequence[Stored], found: Mapping[str, Line]) -> list[dict[str,
                 "arrow": "↑" if result["higher_is_better"] else "↓",
                 "values": values,
                 "paper": result["paper"],
-                **_change(found.get(task)),
+                "changes": [_change(verdicts.get(task)) for verdicts in found],
             }
         )
     return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harmon_eval.report import gather
 from harmon_eval.report.thumbnails import Thumbnail, Thumbnails
@@ -22,11 +23,18 @@ class Shot:
     alt: str
 
 
-def shots_of(
-    card: gather.Card, names: Sequence[str], thumbnails: Thumbnails
-) -> tuple[list[Thumbnail | None], list[tuple[gather.Item, list[Shot]]]]:
-    """Thumbnails of the images asked about, and each item with its outcomes."""
+class Shown(NamedTuple):
+    """A card's thumbnails: of the images that it is about, of its references by name, and each item
+    with its outcomes."""
+
+    asked: list[Thumbnail | None]
+    references: list[tuple[str, Thumbnail | None]]
+    items: list[tuple[gather.Item, list[Shot]]]
+
+
+def shots_of(card: gather.Card, names: Sequence[str], thumbnails: Thumbnails) -> Shown:
     asked = [thumbnails.add(file) for file in card.asked]
+    references = [(name, thumbnails.add(file)) for name, file in card.references]
     items = []
     for place, item in enumerate(card.items, 1):
         shots = []
@@ -38,7 +46,7 @@ def shots_of(
             alt += f" {outcome.state}. {outcome.reason}".rstrip()
             shots.append(Shot(name, outcome, thumbnail, boxes, alt))
         items.append((item, shots))
-    return asked, items
+    return Shown(asked, references, items)
 
 
 def _boxes(boxes: gather.Boxes, thumbnail: Thumbnail) -> list[Box]:

@@ -126,6 +126,12 @@ def mark(
     return rows
 
 
+def points(sample: Sample, row: Mapping[str, Any]) -> list[tuple[str, bool | float]]:
+    """Of each point, whether what was answered is right, before dependencies."""
+    right = json.loads(row["points"])
+    return [(p.text, bool(right[p.id])) for p in item_of(sample).points if p.id in right]
+
+
 def _verdicts(
     judge: Any, asked: Sequence[Ask], item: Item, protocol: rules.Protocol
 ) -> list[Verdict[Any] | Unscorable]:
@@ -236,6 +242,7 @@ def benchmark(
         sources=sources,
         instruments={"judge": ""},
         judged=judged,
+        points=points,
         bounds=bounds,
         columns=("judge", "score", "by:*", "right:*", "of:*", "published*"),
     )

@@ -9,10 +9,11 @@ neither leaves its image unscored. The name of the model that answers is part of
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import (
     About,
@@ -95,6 +96,11 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
     return rows
 
 
+def points(sample: Sample, row: Mapping[str, Any]) -> list[tuple[str, bool | float]]:
+    said = json.loads(row["answers"])
+    return [(q.text, bool(said[q.id])) for q in questions_of(sample) if q.id in said]
+
+
 def bounds(sample: Sample) -> tuple[Row, Row]:
     return _assumed(sample, False), _assumed(sample, True)
 
@@ -145,6 +151,7 @@ TASK = Task(
     sources={"official": OFFICIAL, "mini": Source(make=mini.make)},
     instruments={"judge": ""},
     judged=judged,
+    points=points,
     bounds=bounds,
     layout=read_images,
     reward=Reward(dpg.reward),

@@ -10,10 +10,12 @@ published script does where the tokenizer splits a space off before a digit (Qwe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harmon_eval.core import (
     About,
@@ -115,6 +117,12 @@ def mark(answers: Sequence[Answer], instruments: Instruments, space: bool) -> li
     return rows
 
 
+def points(sample: Sample, row: Mapping[str, Any]) -> list[tuple[str, bool | float]]:
+    """Of each question, the probability of its right answer."""
+    scores: list[float] = json.loads(row["scores"])
+    return list(zip(sample.target["questions"], scores, strict=True))
+
+
 def open_task(argument: str = "") -> Task:
     """``geneval2:RULE``: ours, or as_published."""
     space = variant(argument, rule=(OURS, PUBLISHED))["rule"] == PUBLISHED
@@ -135,6 +143,7 @@ def open_task(argument: str = "") -> Task:
         instruments={"judge": ""},
         judged=partial(judged, space=space),
         bounds=bounds,
+        points=points,
         columns=("judge", "am", "gm", "tifa", "vqascore", "atoms", f"{SUM}*", f"{OF}*"),
         reward=Reward.of_columns("gm", "am", "tifa", "vqascore"),
     )

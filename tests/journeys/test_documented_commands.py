@@ -68,6 +68,9 @@ RUN = {
     "python -m harmon_eval compare RUN OTHER --any-settings": "compare A B --any-settings",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
     "python -m harmon_eval report RUN": "report A",
+    "python -m harmon_eval report RUN --against OTHER --against THIRD": (
+        "report A --against B --against A"
+    ),
     "python -m harmon_eval report RUN --against OTHER --output report.html": (
         "report A --against B --output report.html"
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,11 @@ pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here: install the system's package, pip has none"
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-WIDTHS = {"wide": (1280, 900, "light"), "phone": (390, 844, "dark")}
+WIDTHS = {
+    "wide": (1280, 900, "light"),
+    "tablet": (900, 1100, "light"),
+    "phone": (390, 844, "dark"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,27 @@ def cards(view: sync_api.Page) -> int:
 
 def choose(view: sync_api.Page, verdict: str) -> None:
     view.locator("#state").get_by_text(verdict, exact=True).click()
+
+
+def test_nothing_is_clipped_and_every_button_can_be_read(view: sync_api.Page) -> None:
+    wide = view.evaluate("innerWidth")
+    view.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    for control in view.locator("button:visible, select:visible, .chip:visible").all():
+        place = control.bounding_box()
+        assert place and place["x"] >= 0 and place["x"] + place["width"] <= wide
+        if not control.evaluate("each => each.matches('.frame, select')"):
+            assert control.evaluate("each => each.scrollWidth <= each.clientWidth + 1")
+    assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_axe_finds_nothing(view: sync_api.Page) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="not installed")
+    view.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    for action in (None, lambda: view.locator(".shot .frame").first.click()):
+        if action:
+            action()
+        found = axe.Axe().run(view)
+        assert not found.violations_count, found.generate_report()
 
 
 def test_it_fits_the_screen_and_is_painted_in_the_wanted_scheme(view: sync_api.Page) -> None:
@@ -154,3 +181,116 @@ def test_the_keyboard_is_enough(view: sync_api.Page) -> None:
     view.keyboard.press("Escape")
     view.keyboard.press("b")
     assert view.evaluate("document.body.classList.contains('no-boxes')")
+
+
+def order(view: sync_api.Page) -> list[str]:
+    return view.locator(".card h3").all_text_contents()
+
+
+def test_cards_are_sorted_and_the_order_is_part_of_the_address(view: sync_api.Page) -> None:
+    asked = order(view)
+    view.select_option("#sort", "wrong")
+    assert order(view)[:2] == ["Is there a dog in the image?", "a blue square"]
+    assert view.locator(".card .item").first.get_attribute("data-state") == "wrong"
+    view.select_option("#sort", "changed")
+    assert order(view)[0] == "a green square", "wrong in all three drawings of the other run"
+    assert view.url.endswith("#gallery?sort=changed")
+    view.reload()
+    assert order(view)[0] == "a green square"
+    view.select_option("#sort", "unsure")
+    assert order(view)[-1] == asked[-1] or len(asked) == len(order(view))
+    view.select_option("#sort", "")
+    assert order(view) == asked
+
+
+def test_a_link_opens_at_its_card_whatever_the_filters(view: sync_api.Page) -> None:
+    card = view.locator(".card", has_text="a blue square")
+    name = card.get_attribute("data-card")
+    card.locator(".link").click()
+    assert view.url.endswith(f"#gallery?card={name}")
+    address = view.url.replace("?card", "?task=quiz&state=unscored&card")
+    view.goto("about:blank")
+    view.goto(address)
+    marked = view.locator(".card.pinned")
+    marked.wait_for()
+    assert "a blue square" in marked.inner_text() and cards(view) == 2
+    assert view.inner_text("#count") == "1 sample on 1 card", "the card of the link is beside them"
+    view.wait_for_function("name => document.activeElement.dataset.card === name", arg=name)
+    top = marked.bounding_box()
+    assert top and 0 <= top["y"] < view.viewport_size["height"]
+    choose(view, "all")
+    assert view.locator(".card.pinned").count() == 0 and "card=" not in view.url
+
+
+def test_prompts_are_copied_and_what_is_filtered_is_a_table(view: sync_api.Page) -> None:
+    view.evaluate("navigator.clipboard.writeText = async text => { window.copied = text; }")
+    card = view.locator(".card", has_text="a green square")
+    card.locator(".copy").click()
+    assert view.evaluate("window.copied") == "a green square"
+    view.keyboard.press("j")
+    view.keyboard.press("c")
+    assert view.evaluate("window.copied") == view.evaluate(
+        "document.activeElement.closest('.card').querySelector('h3').textContent"
+    )
+    choose(view, "✗ wrong")
+    with view.expect_download() as download:
+        view.click("#csv")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 4 * 2, "four samples of two runs"
+    assert {row["run"] for row in rows} == {"A", "B"} and rows[0]["reply"] == "No."
+    assert next(r["reason"] for r in rows if r["sample"] == "blue/0").startswith("expected blue")
+    assert {row["verdict"] for row in rows if row["run"] == "A"} == {"wrong"}
+
+
+def test_two_runs_are_compared_side_by_side_and_with_a_slider(view: sync_api.Page) -> None:
+    view.select_option("#task", "sketch")
+    view.locator(".card", has_text="a green square").locator(".frame").first.click()
+    view.get_by_role("button", name="side by side").click()
+    assert view.locator(".stage figcaption").all_inner_texts() == ["A", "B"]
+    view.get_by_role("button", name="slider").click()
+    bar = view.locator(".slider input")
+    bar.focus()
+    before = view.locator(".slider .top").evaluate("each => each.style.clipPath")
+    view.keyboard.press("ArrowRight")
+    after = view.locator(".slider .top").evaluate("each => each.style.clipPath")
+    assert before == "inset(0px 50% 0px 0px)" and after == "inset(0px 49% 0px 0px)"
+    assert view.locator("#size").inner_text() == "32 × 32 pixels"
+    box = view.locator("#large").bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= view.viewport_size["width"]
+
+
+def test_the_theme_is_chosen_and_kept(view: sync_api.Page) -> None:
+    def paper() -> str:
+        return str(view.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    view.click("#theme")
+    light = paper()
+    view.click("#theme")
+    assert view.inner_text("#theme") == "Theme: dark" and paper() != light
+    view.reload()
+    assert view.inner_text("#theme") == "Theme: dark" and paper() != light
+    view.click("#theme")
+    assert view.inner_text("#theme") == "Theme: system"
+
+
+def test_cards_come_onto_the_page_as_they_are_needed(
+    browser: sync_api.Browser, runs: Path, tmp_path: Path
+) -> None:
+    """Ten thousand samples: a few dozen are on the page, and a link finds the last one."""
+    output = tmp_path / "many.html"
+    assert cli.main(["report", str(runs / "first"), "--output", str(output)]) == 0
+    text = output.read_text()
+    start, end = text.index('<article class="card question'), text.index("</article>") + 10
+    end = text.index("</article>", start) + len("</article>")
+    one = text[start:end]
+    copies = [re.sub(r'data-card="[^"]*"', f'data-card="c{n}"', one) for n in range(10_000)]
+    output.write_text(text[:start] + "".join(copies) + text[end:])
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{output.as_uri()}#gallery?card=c9876", timeout=120_000)
+    page.wait_for_function("document.activeElement.dataset.card === 'c9876'")
+    page.evaluate("location.hash = '#gallery?state=right'")
+    page.wait_for_function("document.querySelectorAll('#cards > .card').length < 200")
+    page.evaluate("document.getElementById('more').scrollIntoView()")
+    page.wait_for_function("document.querySelectorAll('#cards > .card').length > 48")
+    page.close()
