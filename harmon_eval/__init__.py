@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from harmon_eval.comparing.verdict import Comparison
     from harmon_eval.core import Task
     from harmon_eval.report.results import Run
+    from harmon_eval.trackers import Trackers
 
     __version__: str
 
-__all__ = ["compare", "evaluate", "include", "leaderboard", "load"]
+__all__ = ["compare", "evaluate", "include", "leaderboard", "load", "open_trackers"]
 
 
 def evaluate(
@@ -147,6 +148,16 @@ def leaderboard(
     chosen = [tasks] if isinstance(tasks, str) else tasks
     found = entries([path_of(run) for run in runs], baselines, chosen, public_weights)
     return sorted_entries(found, sort)
+
+
+def open_trackers(names: Sequence[str], folder: Path | str, title: str = "") -> Trackers:
+    """Experiment trackers (wandb, mlflow, tensorboard) for what is trained or evaluated in
+    ``folder``: ``numbers``, ``table``, ``picture`` and ``settings`` go to each of them. Raises
+    UserError for one that is unknown or not installed."""
+    from harmon_eval import trackers
+
+    place = _path("folder", folder)
+    return trackers.open_trackers(list(names), place, title or place.name)
 
 
 def include(path: Path | str) -> list[str]:

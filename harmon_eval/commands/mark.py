@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _terminal, _workers, judging
+from harmon_eval.commands import _terminal, _trackers, _workers, judging
 from harmon_eval.core import UserError
 
 
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     judging.add_arguments(parser)
     _workers.add_arguments(parser)
+    _trackers.add_arguments(parser)
     _terminal.add_all_metrics(parser)
     again = parser.add_argument_group("GenEval by other thresholds")
     again.add_argument(
@@ -44,6 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.running.progress import open_console
     from harmon_eval.running.remark import mark
 
+    _trackers.check(arguments)
     tasks = arguments.tasks
     if variants := _variants(arguments):
         if tasks or judging.instruments(arguments, of_run=True):
@@ -60,6 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         _workers.pool(arguments),
     )
     show_outcome(outcome, open_console(), arguments.all_metrics)
+    _trackers.send(arguments, outcome.folder.path)
     return outcome.code
 
 

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.commands import _options, _settings, _terminal, _workers, judging
+from harmon_eval.commands import (
+    _options,
+    _settings,
+    _terminal,
+    _trackers,
+    _workers,
+    judging,
+)
 from harmon_eval.commands.compare import CHANGED, DECISIONS, add_decision_arguments
 from harmon_eval.core import UserError
 
@@ -92,6 +99,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="say what would be asked, what is stored and what is missing, and leave",
     )
     _terminal.add_all_metrics(output)
+    _trackers.add_arguments(output)
 
 
 def first_words(arguments: argparse.Namespace) -> str:
@@ -142,6 +150,7 @@ def main(arguments: argparse.Namespace) -> int:
         command=_command(arguments),
     )
     _check_gate(arguments, request)
+    _trackers.check(arguments)
     console = open_console()
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
@@ -152,6 +161,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     outcome = run(request)
     tables.show_outcome(outcome, console, arguments.all_metrics)
+    _trackers.send(arguments, outcome.folder.path)
     code = outcome.code
     if arguments.baseline is None:
         return code

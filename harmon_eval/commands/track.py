@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harmon_eval.commands import _settings, _terminal, _workers
+from harmon_eval.commands import _settings, _terminal, _trackers, _workers
 from harmon_eval.commands.compare import add_decision_arguments
+
+if TYPE_CHECKING:
+    from harmon_eval.comparing.history import Watch
+    from harmon_eval.running.evaluate import Request
+    from harmon_eval.track import Told
 
 FIRST, PLANNED = "first", 100  # as in comparing.history, which is slow to import
 
@@ -57,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, metavar="SECONDS", help="look again and again, until Ctrl-C"
     )
+    _trackers.add_arguments(parser)
 
 
 def first_words(arguments: argparse.Namespace) -> str:
@@ -65,16 +72,17 @@ def first_words(arguments: argparse.Namespace) -> str:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exit code of the newest checkpoint's gate."""
-    import time
+    from contextlib import closing
 
     from harmon_eval.comparing import output
-    from harmon_eval.comparing.history import Watch
+    from harmon_eval.comparing.history import Watch, step_of
     from harmon_eval.comparing.verdict import Comparison
     from harmon_eval.report.tables import show_outcome
     from harmon_eval.running.evaluate import Outcome, Request
     from harmon_eval.running.jobs import RunSettings
     from harmon_eval.running.progress import open_console
-    from harmon_eval.track import track
+    from harmon_eval.trackers import open_trackers
+    from harmon_eval.trackers.results import send
 
     request = Request(
         model="",
@@ -95,10 +103,25 @@ def main(arguments: argparse.Namespace) -> int:
     )
     console = open_console()
 
+    started = open_trackers(arguments.tracker, arguments.output, arguments.output.name)
+
     def told(outcome: Outcome, comparison: Comparison | None) -> None:
         show_outcome(outcome, console, arguments.all_metrics)
+        step = step_of(outcome.folder.path.name)
+        if arguments.tracker:
+            send(started, outcome.folder.path, step)
         if comparison is not None:
             output.show(comparison, 0, console)
+            started.numbers({"gate": comparison.code}, step)
+
+    with closing(started):
+        return _look(arguments, request, watch, told)
+
+
+def _look(arguments: argparse.Namespace, request: Request, watch: Watch, told: Told) -> int:
+    import time
+
+    from harmon_eval.track import track
 
     while True:
         code = track(

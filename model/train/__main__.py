@@ -13,6 +13,7 @@ A run goes on by itself from what it finds in DIR.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -57,8 +58,17 @@ def train(argv: list[str], only_latents: bool = False) -> int:
         dest="overrides",
         help="change the recipe: steps=100 optimizer.ema=0.99 sources.0.batch=8",
     )
+    parser.add_argument(
+        "--tracker",
+        action="append",
+        default=[],
+        metavar="wandb|mlflow|tensorboard",
+        help="send losses, scores and drawings there too; can be given several times",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained")
     arguments = parser.parse_args(argv)
+    if arguments.tracker:
+        arguments.overrides.append(f"watch.trackers={json.dumps(arguments.tracker)}")
     recipe = load(arguments.recipe, arguments.overrides)
     if arguments.dry_run:
         from harmon_eval.model.train.plan import describe

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harmon_eval.model.train.recipe import Evaluation, RecipeError
+from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
+
+if TYPE_CHECKING:
+    from harmon_eval.trackers import Trackers
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -48,3 +53,16 @@ def harness_scores(folder: Path, evaluation: Evaluation) -> list[dict[str, Any]]
         }
         for name, found in sorted(run.items())
     ]
+
+
+def opened_trackers(names: Sequence[str], recipe: Recipe, folder: Path) -> Trackers:
+    """The harness's trackers, told the recipe. Raises RecipeError."""
+    import harmon_eval
+    from harmon_eval.core import UserError
+
+    try:
+        trackers = harmon_eval.open_trackers(names, folder)
+    except UserError as error:
+        raise RecipeError(f"watch.trackers: {error}") from None
+    trackers.settings({"recipe": json.loads(json.dumps(asdict(recipe), default=str))})
+    return trackers

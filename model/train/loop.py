@@ -39,7 +39,7 @@ from harmon_eval.model.train.schedule import learning_rate_factor
 from harmon_eval.model.train.sources import StreamedRows, open_rows
 from harmon_eval.model.train.start import Started, begin
 from harmon_eval.model.train.state import Position, Snapshots, StopSignal
-from harmon_eval.model.train.watching import Watcher, check_trackers
+from harmon_eval.model.train.watching import Watcher, check_trackers, other_trackers
 
 
 def train_harmon(recipe: Recipe, folder: Path) -> Path:
@@ -52,7 +52,7 @@ def train_harmon(recipe: Recipe, folder: Path) -> Path:
     check_tasks(recipe.eval.tasks)
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
-        log_with=list(recipe.watch.trackers) or None,
+        log_with=other_trackers(recipe.watch.trackers) or None,
         project_dir=folder,
     )
     with _alone(folder, accelerator):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator, tracking
@@ -18,7 +20,7 @@ from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.train.curves import loss_curve
-from harmon_eval.model.train.evaluation import harness_scores
+from harmon_eval.model.train.evaluation import harness_scores, opened_trackers
 from harmon_eval.model.train.export import write_model
 from harmon_eval.model.train.recipe import Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History
@@ -28,14 +30,34 @@ from harmon_eval.model.train.state import Position
 HISTORY = "history.jsonl"
 
 
+OWN_TRACKERS = ("wandb", "mlflow", "tensorboard")  # the harness's: with intervals and pictures
+
+
+def other_trackers(names: Sequence[str]) -> list[str]:
+    """Those that accelerate writes to."""
+    return [name for name in names if name not in OWN_TRACKERS]
+
+
 def check_trackers(names: Sequence[str]) -> None:
     """Raises RecipeError: accelerate leaves out a tracker that is not installed without a word."""
     for name in names:
+        if name in OWN_TRACKERS:
+            _check_own(name)
+            continue
         if name not in LOGGER_TYPE_TO_CLASS:
             known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
             raise RecipeError(f"watch.trackers: {name!r} is none of {known}")
         if name not in map(str, tracking.get_available_trackers()):
             raise RecipeError(f"watch.trackers: {name} is not installed: pip install {name}")
+
+
+def _check_own(name: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(name) is None:
+        raise RecipeError(
+            f"watch.trackers: {name} is not installed: pip install 'harmon-eval[{name}]'"
+        )
 
 
 class Watcher:
@@ -68,7 +90,9 @@ class Watcher:
         )
         self.task = self.bar.add_task("training", total=recipe.steps, completed=position.step)
         self.bar.start()
-        if recipe.watch.trackers:
+        own = [name for name in recipe.watch.trackers if name in OWN_TRACKERS]
+        self.trackers = opened_trackers(own, recipe, folder) if own and self.main else None
+        if other_trackers(recipe.watch.trackers):
             accelerator.init_trackers("harmon", config={"recipe": str(recipe)})
 
     def step(
@@ -130,7 +154,10 @@ class Watcher:
         images = pipeline.draw(prompts, list(range(len(prompts))), settings)
         path = self.folder / "samples" / f"step-{step:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        image_grid(images).save(path)
+        grid = image_grid(images)
+        grid.save(path)
+        if self.trackers is not None:
+            self.trackers.picture("samples", grid, " | ".join(prompts), step)
 
     def _judge(self, pipeline: HarmonPipeline, settings: DrawSettings, position: Position) -> None:
         folder = self.folder / "evaluations" / f"step-{position.step:07d}"
@@ -140,18 +167,36 @@ class Watcher:
         shutil.rmtree(folder / "model")  # its hash is in the run's manifest
         for score in scores:
             self.history.write(step=position.step, seconds=position.seconds, **score)
-        self._track({s["task"]: s["score"] for s in scores if s["score"] is not None}, position)
+        self._track(_with_intervals(scores), position)
         self.curve()
 
     def _track(self, values: dict[str, float], position: Position) -> None:
-        """For accelerate's trackers, which write on the main process only."""
-        if self.recipe.watch.trackers and values:
+        """Trackers write on the main process only."""
+        if self.trackers is not None and values:
+            self.trackers.numbers(values, position.step)
+        if other_trackers(self.recipe.watch.trackers) and values:
             self.accelerator.log(values, step=position.step)
 
     def close(self) -> None:
         self.bar.stop()
-        if self.recipe.watch.trackers:
+        if self.trackers is not None:
+            self.trackers.close()
+        if other_trackers(self.recipe.watch.trackers):
             self.accelerator.end_training()
+
+
+def _with_intervals(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """``eval/TASK`` with its interval, of the tasks that have a score."""
+    found: dict[str, float] = {}
+    for score in scores:
+        if score["score"] is None:
+            continue
+        key = f"eval/{score['task']}"
+        found[key] = score["score"]
+        for end, value in zip(("low", "high"), score["interval"] or (), strict=False):
+            if math.isfinite(value):
+                found[f"{key}_{end}"] = value
+    return found
 
 
 def image_grid(images: list[Image.Image], gap: int = 2) -> Image.Image:

@@ -120,6 +120,12 @@ WHY = {
     "python -m harmon_eval --model folder:RESULTS --tasks gedit --suite official --data DIR": (
         "run in tests/tasks/test_gedit.py on folders of its own"
     ),
+    "python -m harmon_eval --tasks geneval,pope --output runs/mini --tracker tensorboard": (
+        "run in tests/exchange/test_trackers.py"
+    ),
+    "python -m harmon_eval.model.train mini --output runs/mini --tracker tensorboard": (
+        "run in tests/train/test_watching.py"
+    ),
     "python -m harmon_eval import LOG --output RUN": "run in tests/exchange/test_import.py",
     "python -m harmon_eval export RUN gedit FOLDER": "run in tests/tasks/test_gedit.py",
     "python -m harmon_eval.model.train mini-edit --output runs/edit": (

@@ -11,6 +11,7 @@ import pytest
 from accelerate import tracking
 from accelerate.utils import LoggerType
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from harmon_eval.model.train.curves import loss_curve
 from harmon_eval.model.train.loop import train_harmon
@@ -23,9 +24,9 @@ from harmon_eval.track import history, track
 
 
 class Listed(tracking.GeneralTracker):
-    """Stands where TensorBoard does, and keeps what it is given."""
+    """Stands where Comet does, and keeps what it is given."""
 
-    name = "tensorboard"
+    name = "comet_ml"
     requires_logging_directory = True
     logged: ClassVar[list[tuple[int, dict[str, float]]]] = []
     begun: ClassVar[list[Any]] = []
@@ -53,10 +54,11 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     """Two benchmarks with their intervals, in the history and on the curve; no copy of the weights
     stays. What is fresh and what is not is said first."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Listed)
-    monkeypatch.setattr(tracking, "get_available_trackers", lambda: [LoggerType("tensorboard")])
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "comet_ml", Listed)
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: [LoggerType("comet_ml")])
     evaluation = Evaluation(every=2, tasks=("geneval", "pope"), limit=2)
-    watch = replace(tiny.watch, trackers=("tensorboard",))
+    drawn = {"draw_every": 2, "prompts": ("a red circle",)}
+    watch = replace(tiny.watch, trackers=("tensorboard", "comet_ml"), **drawn)
     run = tmp_path / "run"
     train_harmon(replace(tiny, steps=2, eval=evaluation, watch=watch), run)
     said = capsys.readouterr().out.splitlines()
@@ -78,8 +80,15 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     losses, results = Listed.logged[-2:]
     assert {"text2image", "image2text", "text", "norm", "rate"} <= losses[1].keys()
     assert results[0] == 2
-    assert results[1] == pytest.approx({"geneval": scores["geneval"]["score"]}, rel=1e-4)
+    expected = {"eval/geneval": scores["geneval"]["score"]}
+    expected |= {"eval/geneval_low": low, "eval/geneval_high": high}
+    assert results[1] == pytest.approx(expected, rel=1e-4)
     assert "text2image" in Listed.begun[-1]["recipe"]
+    events = EventAccumulator(str(run / "trackers" / "tensorboard")).Reload()
+    (point,) = events.Scalars("eval/geneval_high")
+    assert point.step == 2 and point.value == pytest.approx(high, rel=1e-4)
+    assert [event.step for event in events.Scalars("text2image")] == [1, 2]
+    assert events.Images("samples")[0].step == 2
 
 
 def test_the_checkpoints_of_a_training_are_tracked_by_its_folder(
@@ -109,7 +118,7 @@ def test_what_could_not_be_watched_is_refused_before_the_first_step(
             replace(tiny, watch=replace(tiny.watch, trackers=("tensorbord",))),
             "'tensorbord' is none",
         ),
-        (replace(tiny, watch=replace(tiny.watch, trackers=("wandb",))), "pip install wandb"),
+        (replace(tiny, watch=replace(tiny.watch, trackers=("aim",))), "pip install aim"),
     ):
         with pytest.raises(RecipeError, match=message):
             train_harmon(changed, tmp_path)
