@@ -68,6 +68,13 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.clip(a @ b / length, -1.0, 1.0)) if length else 0.0
 
 
+def self_similarity(keys: Tensor) -> Tensor:
+    """(t, d) -> (t, t): cosines of what a network has at each place, as in Splice (Tumanyan et al.
+    2022, arXiv 2201.00424)."""
+    lengths = keys.norm(dim=1, keepdim=True)
+    return (keys @ keys.T) / (lengths @ lengths.T).clamp(min=1e-8)
+
+
 def distances(result: Path, reference: Path) -> tuple[float, float]:
     """L1 and L2 (mean squared difference) of the pixels from 0 to 1, the result resized to the
     reference by the bicubic filter. Raises Unscorable for what is no picture."""

@@ -32,6 +32,29 @@ class Measure(Protocol):
         A number depends on its own image and text alone, not on the others."""
 
 
+class Pair(Protocol):
+    """An instrument of the role ``lpips`` or ``structure``: how far an image is from a reference.
+
+    ``name`` stands in the metric's name. 0 is the same; the smaller, the more alike."""
+
+    name: str
+    identity: str
+
+    def compare(self, images: Sequence[Image.Image], references: Sequence[Image.Image]) -> Values:
+        """RGB images and the reference of each, of the same size -> a distance each, or why there
+        is none."""
+
+
+class Diversity(Protocol):
+    """An instrument of the role ``diversity``: how different the images of one prompt are."""
+
+    name: str
+    identity: str
+
+    def spread(self, images: Sequence[Image.Image]) -> float | Exception:
+        """The mean distance over all pairs of two or more RGB images, or why there is none."""
+
+
 def each(
     score: Callable[[Image.Image, str], float],
     images: Sequence[Image.Image],

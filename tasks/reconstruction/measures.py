@@ -1,4 +1,4 @@
-"""How alike two pictures are: PSNR, SSIM and, where its weights are at hand, LPIPS."""
+"""How alike two pictures are: PSNR and SSIM of a result and its source at one size."""
 
 from __future__ import annotations
 
@@ -9,50 +9,17 @@ from PIL import Image
 
 from harmon_eval.core import Row
 from harmon_eval.metrics.fid_images import read_image
-from harmon_eval.store.digests import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MOST = 100.0  # dB of equal pictures, whose PSNR is infinite
 SMALLEST = 11  # pixels of SSIM's window
-# What torchvision fetches for LPIPS; nothing is fetched here.
-ALEXNET = "alexnet-owt-7be5be79.pth"
 
 
-class Lpips:
-    """LPIPS with AlexNet (Zhang et al. 2018, arXiv 1801.03924) from torch.hub's folder.
-
-    Without the weights there, it gives no numbers, and ``identity`` says so."""
-
-    def __init__(self) -> None:
-        import torch
-
-        place = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
-        self.there = place.is_file()
-        self.identity = f"alex {sha256_of(place)[:12]}" if self.there else f"no {ALEXNET}"
-
-    def __call__(self, pair: tuple[Tensor, Tensor]) -> Row:
-        """Of two pictures (1, 3, H, W) from 0 to 1."""
-        if not self.there or min(pair[0].shape[-2:]) < 64:  # AlexNet's pooling needs as many
-            return {}
-        import torch
-        from torchmetrics.functional import image as measures
-
-        with torch.inference_mode():
-            made, given = (image.float() for image in pair)
-            return {
-                "lpips": float(
-                    measures.learned_perceptual_image_patch_similarity(
-                        made, given, "alex", normalize=True
-                    )
-                )
-            }
-
-
-def tensors(source: Path, result: Path) -> tuple[Tensor, Tensor]:
-    """Result and source (1, 3, H, W) float64 from 0 to 1, both of the result's size: of the source
-    the largest part of the result's shape around its centre, resized by the bicubic filter.
+def fitted(source: Path, result: Path) -> tuple[Image.Image, Image.Image]:
+    """Result and source in RGB, both of the result's size: of the source the largest part of the
+    result's shape around its centre, resized by the bicubic filter.
 
     Raises Unscorable for what is no picture."""
     made = Image.fromarray(read_image(result))
@@ -63,7 +30,7 @@ def tensors(source: Path, result: Path) -> tuple[Tensor, Tensor]:
     given = given.crop((left, top, left + width, top + height))
     if given.size != made.size:
         given = given.resize(made.size, Image.Resampling.BICUBIC)
-    return _tensor(made), _tensor(given)
+    return made, given
 
 
 def _tensor(image: Image.Image) -> Tensor:
@@ -75,10 +42,11 @@ def _tensor(image: Image.Image) -> Tensor:
     )
 
 
-def alike(pair: tuple[Tensor, Tensor]) -> Row:
-    """``psnr`` in dB, at most 100, and ``ssim`` of two pictures (1, 3, H, W) from 0 to 1."""
+def alike(images: tuple[Image.Image, Image.Image]) -> Row:
+    """``psnr`` in dB, at most 100, and ``ssim`` of two RGB pictures of one size."""
     from torchmetrics.functional import image as measures
 
+    pair = _tensor(images[0]), _tensor(images[1])
     psnr = float(measures.peak_signal_noise_ratio(*pair, data_range=1.0))
     if min(pair[0].shape[-2:]) < SMALLEST:
         return {"unscored": f"a picture with a side below {SMALLEST} pixels has no SSIM"}

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from harmon_eval.core import (
     About,
@@ -28,13 +29,14 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.files.sizes import sizes
+from harmon_eval.instruments.optional import optional, present
 from harmon_eval.metrics import fid_task
 from harmon_eval.metrics.fid_pairs import fid, fid_replicates
 from harmon_eval.metrics.frechet import TooFewSamples
 from harmon_eval.metrics.shares import share
 from harmon_eval.metrics.statistics import jackknife_interval
 from harmon_eval.tasks.reconstruction import mini
-from harmon_eval.tasks.reconstruction.measures import MOST, Lpips, alike, tensors
+from harmon_eval.tasks.reconstruction.measures import MOST, alike, fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,14 +74,23 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 def _measured(answer: Answer, instruments: Instruments) -> Row:
     source = answer.sample.target["reference"]
-    pair = tensors(source, answer.image)
-    return {**alike(pair), **instruments["lpips"](pair), **sizes(source, answer.image)}
+    pair = fitted(source, answer.image)
+    return {**alike(pair), **_lpips(*pair, instruments), **sizes(source, answer.image)}
+
+
+def _lpips(made: Image.Image, given: Image.Image, instruments: Instruments) -> Row:
+    """Nothing without the network, or of a picture that it cannot measure."""
+    if (network := present(instruments["lpips"])) is None:
+        return {}
+    (value,) = network.compare([made], [given])
+    return {"lpips_network": network.name, "lpips": None if isinstance(value, Exception) else value}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     metrics = {name: float(rows[name].mean()) for name in ("psnr", "ssim")}
     if "lpips" in rows and rows["lpips"].notna().any():
-        metrics["lpips[alex]"] = float(rows["lpips"].mean())
+        (network,) = rows["lpips_network"].dropna().unique()
+        metrics[f"lpips[{network}]"] = float(rows["lpips"].mean())
     (setting,) = rows["setting"].unique()
     with suppress(TooFewSamples):
         metrics[f"rfid[{setting}]"] = fid(*_features(rows))
@@ -124,8 +135,9 @@ TASK = Task(
         protocol="PSNR, SSIM and LPIPS (AlexNet) of torchmetrics; rFID as FID of results and "
         f"sources, prepared as {PROTOCOL}",
         differs="The source is cropped around its centre to the shape of the result and resized to "
-        "its size. PSNR of equal pictures counts as 100 dB. LPIPS is left out unless torchvision's "
-        "AlexNet lies in torch.hub's folder. FID uses symmetric eigenvalues in float64.",
+        "its size. PSNR of equal pictures counts as 100 dB. LPIPS is left out without the weights "
+        "of torchvision's AlexNet; `--instrument lpips=vgg` takes VGG16. FID uses symmetric "
+        "eigenvalues in float64.",
         compares="Papers measure autoencoders on ImageNet's validation images at 256 x 256; give "
         "those as images/ for figures like theirs. A model that was never trained to repeat a "
         "picture scores low whatever its autoencoder can do.",
@@ -139,5 +151,5 @@ TASK = Task(
         ),
         "mini": Source(make=mini.make),
     },
-    instruments={"features": "inception", "lpips": Lpips},
+    instruments={"features": "inception", "lpips": optional("lpips", "alex")},
 )

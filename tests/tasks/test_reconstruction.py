@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import torchvision
 from PIL import Image
 
 from harmon_eval.adapters import vae
-from harmon_eval.core import Answer, Edit, Sample, Unscorable, UserError
+from harmon_eval.core import Answer, Edit, InstrumentMissing, Sample, Unscorable, UserError
 from harmon_eval.instruments.features.mini import MiniFeatures
-from harmon_eval.tasks.reconstruction.measures import ALEXNET, Lpips, alike, tensors
+from harmon_eval.instruments.lpips.mini import MiniLpips
+from harmon_eval.instruments.optional import Absent, optional
+from harmon_eval.tasks.reconstruction.measures import alike, fitted
 from harmon_eval.tasks.reconstruction.task import REPEAT, TASK
 
 
@@ -31,7 +31,7 @@ def noise(seed: int, height: int = 64, width: int = 64) -> np.ndarray:
 
 
 def rows_of(samples: list[Sample], place: Callable[[Sample], Path]) -> pd.DataFrame:
-    found = {"features": MiniFeatures(), "lpips": Lpips()}
+    found = {"features": MiniFeatures(), "lpips": MiniLpips()}
     marks = TASK.mark([Answer(sample, place(sample)) for sample in samples], found)
     return pd.DataFrame([{"id": s.id, **m} for s, m in zip(samples, marks, strict=True)])
 
@@ -44,6 +44,7 @@ def test_a_copy_of_the_source_is_perfect_and_the_vae_loses_a_little(
     copy = TASK.summarize(rows_of(samples, lambda sample: sample.target["reference"]))
     assert copy["psnr"] == 100 and copy["ssim"] == pytest.approx(1)
     assert copy["rfid[gigagan256,mini]"] == pytest.approx(0, abs=1e-4)
+    assert copy["lpips[mini]"] == pytest.approx(0, abs=1e-6)
     model = vae.open_model("harmon-mini", vae.Settings(device="cpu"))
     chosen = samples[:80]
     for sample, image in zip(chosen, model.edit([s.request for s in chosen]), strict=True):
@@ -51,13 +52,14 @@ def test_a_copy_of_the_source_is_perfect_and_the_vae_loses_a_little(
     through = TASK.summarize(rows_of(chosen, lambda sample: tmp_path / f"{sample.id}.png"))
     assert 25 < through["psnr"] < 60 and 0.9 < through["ssim"] < 1
     assert through["rfid[gigagan256,mini]"] > copy["rfid[gigagan256,mini]"]
+    assert 0 < through["lpips[mini]"] < 0.3
 
 
 def test_psnr_is_worked_by_hand(tmp_path: Path) -> None:
     """Ten levels off everywhere: 20 log10(255 / 10) dB."""
     source = noise(0)
     first, second = save(tmp_path / "a.png", source), save(tmp_path / "b.png", source + 10)
-    assert alike(tensors(first, second))["psnr"] == pytest.approx(20 * math.log10(25.5), abs=1e-4)
+    assert alike(fitted(first, second))["psnr"] == pytest.approx(20 * math.log10(25.5), abs=1e-4)
 
 
 def test_the_source_is_cropped_and_resized_to_the_result(tmp_path: Path) -> None:
@@ -67,25 +69,26 @@ def test_the_source_is_cropped_and_resized_to_the_result(tmp_path: Path) -> None
     middle.save(tmp_path / "middle.png")
     middle.resize((128, 128)).save(tmp_path / "large.png")
     for name in ("middle", "large"):
-        assert alike(tensors(wide, tmp_path / f"{name}.png"))["psnr"] == 100
+        assert alike(fitted(wide, tmp_path / f"{name}.png"))["psnr"] == 100
     tiny = save(tmp_path / "tiny.png", noise(1, 8, 8))
-    assert "below 11 pixels" in alike(tensors(wide, tiny))["unscored"]
+    assert "below 11 pixels" in alike(fitted(wide, tiny))["unscored"]
 
 
-def test_lpips_is_given_where_its_weights_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_lpips_is_left_out_without_its_weights_and_the_reason_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    pair = tensors(save(tmp_path / "a.png", noise(0)), save(tmp_path / "b.png", noise(1)))
-    assert Lpips()(pair) == {} and ALEXNET in Lpips().identity
-    (tmp_path / "checkpoints").mkdir()
-    torch.manual_seed(0)
-    weights = torchvision.models.alexnet().state_dict()
-    torch.save(weights, tmp_path / "checkpoints" / ALEXNET)
-    there = Lpips()
-    assert there.identity.startswith("alex ")
-    assert there((pair[0], pair[0]))["lpips"] == pytest.approx(0, abs=1e-6)
-    assert there(pair)["lpips"] > 0
+    def nowhere(weights: Any) -> Path:
+        raise InstrumentMissing(f"LPIPS needs its weights: put {weights.names[0]} there")
+
+    assert TASK.instruments["lpips"].__name__ == "alex (where its weights are)"
+    absent = optional("lpips", "alex")(nowhere)
+    assert isinstance(absent, Absent) and "alexnet-owt-7be5be79.pth" in caplog.text
+    picture = save(tmp_path / "a.png", noise(0))
+    sample = Sample("a", Edit((picture,), REPEAT), {"reference": picture}, "a")
+    found = {"features": MiniFeatures(), "lpips": absent}
+    rows = TASK.mark([Answer(sample, picture)], found)
+    metrics = TASK.summarize(pd.DataFrame(rows))
+    assert metrics["psnr"] == 100 and not any("lpips" in name for name in metrics)
 
 
 def test_a_vae_repeats_and_does_nothing_else(tmp_path: Path) -> None:

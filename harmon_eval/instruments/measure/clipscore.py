@@ -1,7 +1,8 @@
 """CLIPScore (Hessel et al. 2021, arXiv 2104.08718): does the image fit the text?
 
-``measure=clipscore`` uses CLIP ViT-B/32 as the paper; ``measure=clipscore:FOLDER`` any other CLIP
-of transformers. Three recipes are in print, and their numbers do not compare:
+``measure=clipscore`` uses CLIP ViT-B/32 as the paper, ``clipscore?network=large`` ViT-L/14, and
+``clipscore:FOLDER`` any other CLIP of transformers. Three recipes are in print, and their numbers
+do not compare:
 
 - ``recipe=hessel`` (default): 2.5 max(cos, 0), the text behind "A photo depicts ", as
   jmhessel/clipscore @ 1036465. The paper's numbers are these, or these times 100.
@@ -28,6 +29,11 @@ from harmon_eval.instruments.likeness import TextNetwork, cosine, model_folder, 
 from harmon_eval.instruments.measuring import Values, each
 from harmon_eval.instruments.weights import Weights
 
+LARGE = Weights(
+    "CLIP ViT-L/14",
+    ("clip-vit-large-patch14/model.safetensors",),
+    "openai/clip-vit-large-patch14 on the Hugging Face hub, with its config and tokenizer files",
+)
 PREFIX = "A photo depicts "  # of the paper's recipe
 WEIGHT = 2.5
 
@@ -36,9 +42,10 @@ Recipe = Literal["hessel", "torchmetrics", "cosine"]
 
 @dataclass(frozen=True)
 class Settings:
-    """``recipe``: how a cosine becomes a score."""
+    """``recipe``: how a cosine becomes a score. ``network``: ViT-B/32 or ViT-L/14."""
 
     recipe: Recipe = "hessel"
+    network: Literal["base", "large"] = "base"
 
 
 def score(cos: float, recipe: Recipe) -> float:
@@ -71,6 +78,7 @@ def open_instrument(
 ) -> ClipScore:
     """Raises InstrumentMissing without the weights, UserError if they do not fit or the self-test
     fails."""
-    clip = Clip(model_folder(argument, None if argument else find(WEIGHTS)))
+    wanted = LARGE if settings.network == "large" else WEIGHTS
+    clip = Clip(model_folder(argument, None if argument else find(wanted)))
     self_test(clip)
     return ClipScore(clip, settings.recipe)

@@ -1,0 +1,1 @@
+"""How different the images are that a model draws for one prompt."""

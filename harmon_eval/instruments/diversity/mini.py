@@ -1,0 +1,10 @@
+"""The mini suite's diversity: its stand-in for LPIPS."""
+
+from __future__ import annotations
+
+from harmon_eval.instruments.diversity._pairs import PairwiseDistance, of_pairs
+from harmon_eval.instruments.lpips.mini import MiniLpips
+
+
+def open_instrument() -> PairwiseDistance:
+    return of_pairs(MiniLpips())
