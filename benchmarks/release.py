@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from inspect import signature
 from itertools import pairwise
 
@@ -18,12 +19,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2Model
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Model
 from transformers.cache_utils import DynamicCache
 
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.harmon import Harmon
-from harmon_eval.model.llm import counted_positions
+from harmon_eval.model.llm import Qwen2, counted_positions
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.masking import hidden_counts, visible_places
 from harmon_eval.model.sampling import DrawSettings, Noise
@@ -47,10 +48,22 @@ class Shares:
         self.seconds[part] += self.clock() - start
 
 
-def join(model: Harmon, x: Tensor, z: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+def in_transformers(llm: Qwen2) -> Qwen2ForCausalLM:
+    """The same network with the same weights, not copied, as transformers computes it."""
+    sizes = asdict(llm.config)
+    rope = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
+    theirs = Qwen2ForCausalLM(Qwen2Config(**sizes, rope_parameters=rope))
+    theirs.load_state_dict(llm.state_dict(), assign=True)
+    theirs.tie_weights()
+    return theirs.eval()
+
+
+def join(
+    model: Harmon, llm: Qwen2Model, x: Tensor, z: Tensor, mask: Tensor, cache: DynamicCache
+) -> Tensor:
     """Run the LLM after the cached prompts (mask (R, T)) and project back: (R, K + V, D)."""
     full = F.pad(mask, (0, z.shape[1]), value=1)
-    hidden = model.llm.model(
+    hidden = llm(
         inputs_embeds=z,
         attention_mask=full,
         position_ids=counted_positions(full)[:, -z.shape[1] :],
@@ -103,11 +116,12 @@ def release_draw(
     timing."""
     shares = shares or Shares()
     copies = len(input_ids) // len(orders)
+    llm = in_transformers(model.llm).model
     orders = orders.repeat(copies, 1)
     length = orders.shape[1]
     with shares.of("LLM"):
-        cache = DynamicCache(config=model.llm.config)
-        model.llm.model(input_ids, use_cache=True, **{CACHE: cache})
+        cache = DynamicCache(config=llm.config)
+        llm(input_ids, use_cache=True, **{CACHE: cache})
     tokens = torch.zeros(len(orders), length, model.config.vae.channels, device=orders.device)
     mask = torch.ones_like(orders, dtype=torch.bool)
     for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):
@@ -117,7 +131,7 @@ def release_draw(
         with shares.of("encoder"):
             x, z_enc = model.see(tokens, visible, positions)
         with shares.of("LLM"):
-            x = join(model, x, z_enc, attention_mask, cache)
+            x = join(model, llm, x, z_enc, attention_mask, cache)
         with shares.of("decoder"):
             z = model.mar.decode(x, visible, positions)
         after = torch.zeros_like(mask).scatter(1, orders[:, :left], True)

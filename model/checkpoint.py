@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from harmon_eval.model import keys
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.families import FORMAT
-from harmon_eval.model.fingerprint import hash_weights
+from harmon_eval.model.fingerprint import Fingerprint
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
@@ -64,8 +64,8 @@ def load(
     config, weights = read(path, kl16)
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
-    fingerprint = hash_weights(weights)
-    model = build(config, weights, str(path)).to(device=device, dtype=dtype).eval()
+    fingerprint = Fingerprint()
+    model = build(config, weights, str(path), device, dtype, fingerprint.add).eval()
     folder = path if path.is_dir() else path.parent
     processor = _processor(folder, config)
     settings = read_drawing(folder, config)
@@ -73,7 +73,7 @@ def load(
     ours = path.is_dir() or own_config(folder) is not None
     record = folder / TRAINING
     training = read_json(record) if ours and record.exists() else {}
-    return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint, training)
+    return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint.text(), training)
 
 
 def locate(name: str) -> Path:

@@ -84,6 +84,10 @@ class LLMConfig:
     rope_theta: float = 1_000_000.0
     tie_word_embeddings: bool = True
 
+    @property
+    def head_width(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
 
 @dataclass(frozen=True)
 class HarmonConfig:

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Qwen2ForCausalLM
 
 from harmon_eval.model import head as heads
 from harmon_eval.model import llm as llms
@@ -48,11 +47,13 @@ class Harmon(nn.Module):
         self.vae = VAE(config.vae).requires_grad_(False)
         self.mar = mars.MAR(config.mar, config.vae.channels)
         self.head = heads.DiffusionHead(config.head, config.vae.channels, d)
-        self.llm = Qwen2ForCausalLM(llms.qwen2_config(config.llm))
+        self.llm = llms.Qwen2(config.llm)
         self.proj_in = _projector(d, h, h)
         self.proj_out = _projector(h, h, d)
-        mars.initialize(self.mar)
-        heads.initialize(self.head)
+        if not self.mar.fake_latent.is_meta:  # else weights from a file follow
+            mars.initialize(self.mar)
+            heads.initialize(self.head)
+            llms.initialize(self.llm)
 
     @classmethod
     def from_pretrained(
@@ -80,7 +81,7 @@ class Harmon(nn.Module):
     def checkpoint_gradients(self) -> None:
         """Save memory in training by recomputing the blocks of MAR and LLM in the backward pass."""
         self.mar.checkpointing = True
-        self.llm.gradient_checkpointing_enable({"use_reentrant": False})
+        self.llm.model.checkpointing = True
 
     # -- encoding images ---------------------------------------------------------------------
 
@@ -153,12 +154,9 @@ class Harmon(nn.Module):
         """
         size = z_enc.shape[1]
         full = F.pad(attention_mask, (0, size), value=1)  # (B, T + V+K)
-        hidden = self.llm.model(
-            inputs_embeds=torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1),
-            attention_mask=full,
-            position_ids=llms.counted_positions(full),
-            use_cache=False,
-        ).last_hidden_state[:, -size:]  # (B, V+K, H)
+        x = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
+        mask = llms.causal_mask(full, x)
+        hidden = self.llm.model(x, llms.counted_positions(full), mask)[:, -size:]  # (B, V+K, H)
         return self.joined(x_enc, hidden)
 
     def joined(self, x_enc: Tensor, hidden: Tensor) -> Tensor:
@@ -287,4 +285,4 @@ class Harmon(nn.Module):
 
     def read(self, input_ids: Tensor, latents: Tensor | None, grad_scale: float = 1.0) -> Tensor:
         """Logits (B, T, vocabulary) of right-padded ids, with images in their places."""
-        return self.llm(inputs_embeds=self.embed(input_ids, latents, grad_scale)).logits
+        return self.llm(self.embed(input_ids, latents, grad_scale))

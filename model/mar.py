@@ -86,7 +86,7 @@ class MAR(nn.Module):
         self.decoder_pos_embed_learned = nn.Parameter(torch.zeros(1, config.buffers + native, d))
         self.diffusion_pos_embed_learned = nn.Parameter(torch.zeros(1, native, d))
         if config.classes:
-            self.class_emb = nn.Embedding(config.classes, d)
+            self.class_emb = nn.Embedding(config.classes, d, _weight=torch.empty(config.classes, d))
         self.encoder_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.encoder_norm = nn.LayerNorm(d, eps=1e-6)
         self.decoder_embed = nn.Linear(d, d)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,13 +171,19 @@ def _guarded(file: Path, load: Callable[[], Any]) -> Any:
 
 
 def torch_values(file: Path) -> Any:
-    """What ``torch.save`` wrote, with stand-ins for objects of known trainers.
+    """What ``torch.save`` wrote, mapped where its format allows, with stand-ins for objects of
+    known trainers.
 
     Raises CheckpointError if the file is damaged or holds other objects."""
     check_file(file)
     stand_ins: list[Any] = [(Inert, name) for name in _objects(file)]
     with torch.serialization.safe_globals(stand_ins):
-        return _guarded(file, lambda: torch.load(file, map_location="cpu", weights_only=True))
+        return _guarded(
+            file,
+            lambda: torch.load(
+                file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
+            ),
+        )
 
 
 def _objects(file: Path) -> list[str]:

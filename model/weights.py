@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmon_eval.model import families, keys
+from harmon_eval.model import families, keys, placing
 from harmon_eval.model.config import UNIPIC_1, HarmonConfig, LLMConfig
 from harmon_eval.model.families import FORMAT
 from harmon_eval.model.harmon import Harmon
@@ -161,15 +161,35 @@ def _llm_config(folder: Path) -> LLMConfig | None:
     return LLMConfig(**known) if "num_attention_heads" in known else None
 
 
-def build(config: HarmonConfig, weights: Mapping[str, Tensor], source: str) -> Harmon:
-    """A model with exactly these weights. Raises CheckpointError naming every tensor that is
-    missing, unexpected or misshapen."""
-    weights = dict(weights)
-    head, embedding = keys.TIED
-    if config.llm.tie_word_embeddings and embedding in weights:
-        weights.setdefault(head, weights[embedding])
+def build(
+    config: HarmonConfig,
+    weights: Mapping[str, Tensor],
+    source: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seen: Callable[[str, Tensor], None] = lambda name, tensor: None,
+) -> Harmon:
+    """A model with exactly these weights, which are not copied where they are as they should be.
+
+    ``seen(name, tensor)`` is called for each weight as given, sorted by name. Raises
+    CheckpointError naming every tensor that is missing, unexpected or misshapen."""
     with torch.device("meta"):
-        expected = {n: tuple(t.shape) for n, t in Harmon(config).state_dict().items()}
+        model = Harmon(config)
+    _check(model, weights, source)
+    placed = placing.place(weights, torch.device(device), dtype, seen)
+    head, embedding = keys.TIED
+    if config.llm.tie_word_embeddings:
+        placed[head] = placed[embedding] = placed.get(head, placed[embedding])
+    model.load_state_dict(placed, assign=True)
+    model.llm.tie()
+    return model
+
+
+def _check(model: Harmon, weights: Mapping[str, Tensor], source: str) -> None:
+    head, embedding = keys.TIED
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if model.config.llm.tie_word_embeddings and embedding in weights and head not in weights:
+        del expected[head]
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
     misshapen = [
@@ -188,9 +208,6 @@ def build(config: HarmonConfig, weights: Mapping[str, Tensor], source: str) -> H
     ]
     if problems:
         raise CheckpointError(f"{source} does not fit Harmon: {'; '.join(problems)}")
-    model = Harmon(config)
-    model.load_state_dict(weights)
-    return model
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

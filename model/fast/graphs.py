@@ -12,6 +12,7 @@ from torch import Tensor
 from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.llm import Layer
 from harmon_eval.model.mar import Grid
 from harmon_eval.model.sampling import DrawSettings
 
@@ -135,5 +136,6 @@ def compile_blocks(model: Harmon) -> None:
     for block in (*model.mar.encoder_blocks, *model.mar.decoder_blocks):
         block.compile(dynamic=True)
     for layer in model.llm.model.layers:
+        assert isinstance(layer, Layer)
         for part in (layer.input_layernorm, layer.post_attention_layernorm, layer.mlp):
             part.compile(dynamic=True)

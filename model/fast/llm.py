@@ -1,23 +1,18 @@
 """Qwen2's passes with a cache, for inference: read a prompt once, append tokens, reply greedily.
 
-Training uses transformers. These passes compute the same (there are tests) with less work per call:
-the cache is not copied for every token, the mask is not rebuilt for every layer, and keys shared
-between queries are not copied. Shapes use B batch, T length, H width, S visible keys and d width
-of an attention head.
+The cache is not copied for every token, and the mask is not rebuilt for every layer. Shapes use
+B batch, T length, H width, S visible keys and d width of an attention head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2ForCausalLM
 
-from harmon_eval.model.fast.rows import by_rows
+from harmon_eval.model.llm import Qwen2, added_mask
 
 ROOM = 64  # how many tokens a cache grows by
 
@@ -33,10 +28,10 @@ class KeysAndValues:
         self.length = held.shape[-2] if length is None else length
 
     @classmethod
-    def empty(cls, llm: Qwen2ForCausalLM, rows: int, room: int) -> KeysAndValues:
+    def empty(cls, llm: Qwen2, rows: int, room: int) -> KeysAndValues:
         config, weight = llm.config, llm.model.embed_tokens.weight
-        width = config.hidden_size // config.num_attention_heads
-        sizes = (config.num_hidden_layers, 2, rows, config.num_key_value_heads, room, width)
+        layers, heads = config.num_hidden_layers, config.num_key_value_heads
+        sizes = (layers, 2, rows, heads, room, config.head_width)
         return cls(weight.new_empty(sizes), 0)
 
     def add(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,75 +52,7 @@ class KeysAndValues:
         return KeysAndValues(self.held[:, :, index], self.length)
 
 
-Added = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def hidden_states(
-    llm: Qwen2ForCausalLM, x: Tensor, position_ids: Tensor, mask: Tensor | None, added: Added
-) -> Tensor:
-    """Hidden states (B, T, H) of embeddings x (B, T, H) at positions (B or 1, T).
-
-    ``added`` takes a layer's number and its new keys and values, and returns all visible ones.
-    ``mask`` (B or 1, 1, T, S) is added to the scores. Without a mask, a single token sees
-    everything, and several tokens attend causally to each other."""
-    cos, sin = (table[:, None] for table in llm.model.rotary_emb(x, position_ids))
-    half = sin.shape[-1] // 2
-    rotation = cos, torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-    for number, layer in enumerate(llm.model.layers):
-        x = x + _attention(
-            layer.self_attn,
-            layer.input_layernorm(x),
-            rotation,
-            mask,
-            partial(added, number),
-        )
-        x = x + by_rows(layer.mlp, layer.post_attention_layernorm(x))
-    return llm.model.norm(x)
-
-
-def _attention(
-    module: Any,
-    x: Tensor,
-    rotation: tuple[Tensor, Tensor],
-    mask: Tensor | None,
-    added: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-) -> Tensor:
-    width = rotation[0].shape[-1]
-    queries, keys, values = (
-        project(x).unflatten(2, (-1, width)).transpose(1, 2)  # (B, heads, T, d)
-        for project in (module.q_proj, module.k_proj, module.v_proj)
-    )
-    queries, keys = _rotated(queries, *rotation), _rotated(keys, *rotation)
-    out = grouped_attention(queries, *added(keys, values), mask)
-    return module.o_proj(out.transpose(1, 2).flatten(2))
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) on halves. The first half of ``sin`` must already
-    be negated."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
-
-
-def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Grouped-query attention (Ainslie et al. 2023), (B, G * heads, T, d).
-
-    G consecutive heads of the queries (B, G * heads, T, d) share one head of the keys and values
-    (B, heads, S, d). Shared keys and values are not copied for each query head."""
-    heads, count = keys.shape[1], queries.shape[2]
-    group, causal = queries.shape[1] // heads, mask is None and count > 1
-    if group == 1:
-        return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
-    if count == 1:  # then the queries of a group can be treated as a sequence
-        grouped = queries.reshape(len(queries), heads, group, -1)
-        return F.scaled_dot_product_attention(grouped, keys, values, mask).reshape_as(queries)
-    parts = []
-    for head, of_head in enumerate(queries.split(group, dim=1)):
-        k, v = (part[:, head : head + 1].expand(-1, group, -1, -1) for part in (keys, values))
-        parts.append(F.scaled_dot_product_attention(of_head, k, v, mask, is_causal=causal))
-    return torch.cat(parts, dim=1)
-
-
-def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> KeysAndValues:
+def prefill(llm: Qwen2, input_ids: Tensor) -> KeysAndValues:
     """Keys and values of right-padded prompts (B, T). Equal prompts are computed only once.
 
     No mask is needed here: a token never attends to the padding after it, and later passes get the
@@ -133,12 +60,12 @@ def prefill(llm: Qwen2ForCausalLM, input_ids: Tensor) -> KeysAndValues:
     distinct, rows = torch.unique(input_ids, dim=0, return_inverse=True)
     held = KeysAndValues.empty(llm, *distinct.shape)
     places = torch.arange(distinct.shape[1], device=input_ids.device)[None]
-    hidden_states(llm, llm.model.embed_tokens(distinct), places, None, held.add)
+    llm.model(llm.model.embed_tokens(distinct), places, None, held.add)
     return KeysAndValues(held.held[:, :, rows])
 
 
 def prefill_shared(
-    llm: Qwen2ForCausalLM, embeddings: Tensor, beginnings: Sequence[int], shared: int
+    llm: Qwen2, embeddings: Tensor, beginnings: Sequence[int], shared: int
 ) -> KeysAndValues:
     """Keys and values of right-padded prompts as embeddings (B, T, H). Rows with the same number in
     ``beginnings`` start with the same ``shared`` embeddings, which are read only once."""
@@ -147,9 +74,7 @@ def prefill_shared(
     return held
 
 
-def go_on(
-    llm: Qwen2ForCausalLM, embeddings: Tensor, attention_mask: Tensor, prompt: KeysAndValues
-) -> Tensor:
+def go_on(llm: Qwen2, embeddings: Tensor, attention_mask: Tensor, prompt: KeysAndValues) -> Tensor:
     """Hidden states (B, N, H) of embeddings (B, N, H) that follow a right-padded prompt with mask
     (B, T). The prompt's keys and values are not changed."""
     count, device = embeddings.shape[1], embeddings.device
@@ -163,16 +88,11 @@ def go_on(
         return torch.cat([held[0], keys], dim=2), torch.cat([held[1], values], dim=2)
 
     places = after + torch.arange(count, device=device)
-    return hidden_states(llm, embeddings, places, _added_mask(seen, embeddings), behind_prompt)
-
-
-def _added_mask(seen: Tensor, like: Tensor) -> Tensor:
-    """0 where a key is visible and -inf elsewhere; computed once for all layers."""
-    return torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, -torch.inf)
+    return llm.model(embeddings, places, added_mask(seen, embeddings), behind_prompt)
 
 
 def fill(
-    llm: Qwen2ForCausalLM,
+    llm: Qwen2,
     held: KeysAndValues,
     embeddings: Tensor,
     beginnings: Sequence[int],
@@ -187,19 +107,19 @@ def fill(
         numbers = {number: i for i, number in enumerate(dict.fromkeys(beginnings))}
         rows = [beginnings.index(number) for number in numbers]
         begun = KeysAndValues.empty(llm, len(rows), shared)
-        hidden_states(llm, embeddings[rows, :shared], places[:, :shared], None, begun.add)
+        llm.model(embeddings[rows, :shared], places[:, :shared], None, begun.add)
         held.held[..., :shared, :] = begun.held[:, :, [numbers[number] for number in beginnings]]
         held.length = shared
         seen = torch.ones(length - shared, length, dtype=torch.bool, device=device).tril(shared)
-        mask = _added_mask(seen[None, None], embeddings)
-    states = hidden_states(llm, embeddings[:, shared:], places[:, shared:], mask, held.add)
+        mask = added_mask(seen[None, None], embeddings)
+    states = llm.model(embeddings[:, shared:], places[:, shared:], mask, held.add)
     held.length = length
     return states
 
 
 @torch.inference_mode()
 def greedy(
-    llm: Qwen2ForCausalLM,
+    llm: Qwen2,
     embeddings: Tensor,
     attention_mask: Tensor,
     max_new_tokens: int | Sequence[int],
@@ -223,7 +143,7 @@ def greedy(
     states = fill(llm, held, embeddings, beginnings, shared)
     position = attention_mask.long().sum(dim=1) - 1
     hidden = states[torch.arange(count, device=position.device), position - shared]
-    mask = _added_mask(attention_mask.bool(), embeddings)[:, None, None]
+    mask = added_mask(attention_mask.bool(), embeddings)[:, None, None]
     replies: list[list[int]] = [[] for _ in range(count)]
     rows = list(range(count))  # which question each row of the batch belongs to
     running = {row for row in rows if budgets[row] > 0}
@@ -247,7 +167,7 @@ def greedy(
             held.grow()
         mask, position = F.pad(mask, (0, 1)), position + 1
         x = llm.model.embed_tokens(token[:, None])
-        hidden = hidden_states(llm, x, position[:, None], mask, held.add)[:, 0]
+        hidden = llm.model(x, position[:, None], mask, held.add)[:, 0]
         held.length += 1
     return replies
 

@@ -23,11 +23,10 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import activations
+
+from harmon_eval.model import llm
 
 LANES = 16
-# Newer versions of transformers have their own SiLU.
-SILUS = (nn.SiLU, getattr(activations, "SiLUActivation", nn.SiLU))
 PIECE = 2**14  # so few floats that PyTorch does not split them between threads: whole vectors
 BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are also whole vectors
 FIXED = 64  # rows of a product if no multiple works
@@ -197,6 +196,13 @@ class SiLU(nn.SiLU):
         return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
 
 
+class MLP(llm.MLP):
+    """The LLM's MLP by rows: they are padded once for all of its products."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return by_rows(super().forward, x)
+
+
 def fill_rows(model: nn.Module) -> None:
     """Make all products of a model use ``by_rows``, in place.
 
@@ -205,8 +211,10 @@ def fill_rows(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear
-        elif type(module) in SILUS:
+        elif type(module) is nn.SiLU:
             module.__class__ = SiLU
+        elif type(module) is llm.MLP:
+            module.__class__ = MLP
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, Qwen2ForCausalLM
 
 from harmon_eval.model import keys
+from harmon_eval.model import llm as llms
 from harmon_eval.model.checkpoint import bundled_names, load, locate
 from harmon_eval.model.config import PRESETS, HarmonConfig, LLMConfig, VAEConfig
 from harmon_eval.model.harmon import Harmon
@@ -83,8 +83,7 @@ def _with_words(model: Harmon, processor: Processor, words: Sequence[str]) -> Pr
         tokenizer = with_words(processor.tokenizer, words)
     except ValueError as error:
         raise RecipeError(f"start.words: {error}") from None
-    # With transformers' mean_resizing, new rows are drawn with the old rows' mean and covariance.
-    model.llm.resize_token_embeddings(len(tokenizer))
+    llms.add_tokens(model.llm, len(tokenizer) - model.config.llm.vocab_size)
     llm = replace(model.config.llm, vocab_size=len(tokenizer))
     model.config = replace(model.config, llm=llm)
     return replace(processor, tokenizer=tokenizer)
@@ -227,6 +226,8 @@ def _load_tensors(path: Path) -> dict[str, Any]:
 
 
 def _llm_sizes(name: str) -> tuple[LLMConfig, Processor]:
+    from transformers import AutoConfig
+
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         processor = Processor.from_name(name)
@@ -241,6 +242,8 @@ def _llm_sizes(name: str) -> tuple[LLMConfig, Processor]:
 
 def _read_llm(name: str) -> Mapping[str, Tensor]:
     """Raises RecipeError for weights that are not whole: transformers fills up at random."""
+    from transformers import Qwen2ForCausalLM
+
     try:
         if Path(name).is_dir():
             of_library(Path(name))

@@ -76,11 +76,11 @@ def encoder(ref: Part, latents: Tensor, mask: Tensor, grid: list[int]) -> Got:
 def llm_cache(ref: Part, input_ids: Tensor, attention_mask: Tensor, x: Tensor) -> Got:
     model, length = ref.model, input_ids.shape[1]
     embeddings = model.llm.get_input_embeddings()(input_ids)
-    whole = model.llm(input_ids=input_ids, output_hidden_states=True)
+    hidden = model.llm.model(embeddings)
     cache = prefill(model.llm, input_ids)
     yield "inputs_embeds", embeddings
-    yield "prefill_hidden", whole.hidden_states[-1]
-    yield "prefill_logits", whole.logits
+    yield "prefill_hidden", hidden
+    yield "prefill_logits", model.llm.lm_head(hidden)
     yield "keys", list(cache.held[:, 0])
     yield "values", list(cache.held[:, 1])
     full = F.pad(attention_mask, (0, x.shape[1]), value=1)

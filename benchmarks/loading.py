@@ -1,0 +1,155 @@
+"""What opening a checkpoint costs beside reading its file once.
+
+    python -m benchmarks.loading --size 0.5b --folder /tmp/loading
+
+Writes a checkpoint of random weights in bfloat16 (1.5 GB at 0.5b, 5.3 GB at 1.5b), opens it in
+fresh processes and deletes it. Reading once is reading and hashing the file, as the fingerprint
+needs every byte. ``plain`` is the usual way: a model with fresh weights, which are then
+overwritten and converted. Times are of the processor, on one thread; memory is the peak beyond what
+the imports take (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import record
+from harmon_eval.model.checkpoint import load
+from harmon_eval.model.config import HARMON_0_5B, HARMON_1_5B, HARMON_MINI, HarmonConfig
+from harmon_eval.model.families import FORMAT
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.processor import build_word_tokenizer
+from harmon_eval.model.weights import CONFIG, WEIGHTS, read
+
+SIZES = {"0.5b": HARMON_0_5B, "1.5b": HARMON_1_5B, "mini": HARMON_MINI}
+TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+CHUNK = 8 << 20  # bytes
+WAYS = ("read", "read and hash", *(f"{way} {kind}" for kind in TYPES for way in ("ours", "plain")))
+
+
+def write_random(config: HarmonConfig, folder: Path) -> int:
+    """A folder of ours with random weights in bfloat16. Gives their number."""
+    folder.mkdir(parents=True)
+    block = 0.02 * torch.randn(2**22, generator=torch.Generator().manual_seed(0))
+    block = block.to(torch.bfloat16)
+    with torch.device("meta"):
+        state = Harmon(config).state_dict()
+    weights = {
+        name: block.repeat(-(-tensor.numel() // len(block)))[: tensor.numel()].view(tensor.shape)
+        for name, tensor in state.items()
+        if name != "llm.lm_head.weight"
+    }
+    save_file({name: tensor.clone() for name, tensor in weights.items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps({"format": FORMAT, **config.to_dict()}))
+    build_word_tokenizer(["a"]).save_pretrained(folder)
+    return sum(tensor.numel() for tensor in weights.values())
+
+
+def read_once(file: Path, each: Callable[[memoryview], object]) -> None:
+    buffer = memoryview(bytearray(CHUNK))
+    with file.open("rb", buffering=0) as opened:
+        while count := opened.readinto(buffer):
+            each(buffer[:count])
+
+
+def plain(folder: Path, dtype: torch.dtype) -> Harmon:
+    config, weights = read(folder)
+    weights["llm.lm_head.weight"] = weights["llm.model.embed_tokens.weight"]
+    model = Harmon(config)
+    model.load_state_dict(weights)
+    return model.to(dtype)
+
+
+def measured(way: str, folder: Path) -> dict[str, float]:
+    """Seconds and peak of one way, in this process."""
+    file = folder / WEIGHTS
+    kind = way.partition(" ")[2]
+    ways: dict[str, Callable[[], object]] = {
+        "read": lambda: read_once(file, len),
+        "read and hash": lambda: read_once(file, hashlib.sha256().update),
+        f"ours {kind}": lambda: load(str(folder), dtype=TYPES[kind]),
+        f"plain {kind}": lambda: plain(folder, TYPES[kind]),
+    }
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of the imports
+    before = memory("VmRSS")
+    start, wall = time.process_time(), time.perf_counter()
+    ways[way]()
+    seconds, wall = time.process_time() - start, time.perf_counter() - wall
+    return {
+        "seconds": seconds,
+        "wall seconds": wall,
+        "peak bytes": memory("VmHWM") - before,
+        "own memory": memory("RssAnon"),
+    }
+
+
+def memory(name: str) -> int:
+    """Bytes of this process, as Linux counts them."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def in_fresh_process(way: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.loading", "--folder", str(folder), "--way", way]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="0.5b")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/harmon_eval_loading"))
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--no-plain", action="store_true", help="1.5b: 16 GB of memory otherwise")
+    parser.add_argument("--results", type=Path, default=record.RESULTS)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.way:
+        print(json.dumps(measured(arguments.way, arguments.folder)))
+        return
+    try:
+        count = write_random(SIZES[arguments.size], arguments.folder)
+        ways = [w for w in WAYS if not (arguments.no_plain and w.startswith("plain"))]
+        runs = [
+            {way: in_fresh_process(way, arguments.folder) for way in ways}
+            for _ in range(arguments.repeats)
+        ]
+    finally:
+        shutil.rmtree(arguments.folder, ignore_errors=True)
+    best = {way: min((run[way] for run in runs), key=lambda r: r["seconds"]) for way in ways}
+    report(arguments, count, best)
+
+
+def report(arguments: argparse.Namespace, count: int, best: dict[str, dict[str, float]]) -> None:
+    once, ratios = best["read and hash"]["seconds"], {}
+    for way, found in best.items():
+        kind = way.partition(" ")[2]
+        line = f"{way:16} {found['seconds']:6.2f} s, {found['seconds'] / once:5.2f} x reading once"
+        if kind in TYPES:
+            own = count * TYPES[kind].itemsize
+            line += f", {found['peak bytes'] / 1e9:5.2f} GB = {found['peak bytes'] / own:.2f} x own"
+            if way.startswith("ours"):
+                ratios[f"{kind}: reading once / ours"] = once / found["seconds"]
+                ratios[f"{kind}: own bytes / peak"] = own / found["peak bytes"]
+        print(line)
+    measured: dict[str, Any] = {"weights": count, "load average": os.getloadavg(), "ways": best}
+    record.write(f"loading-{arguments.size}", ratios, measured, arguments.results)
+
+
+if __name__ == "__main__":
+    main()

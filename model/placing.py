@@ -1,0 +1,111 @@
+"""Bring weights from mapped files to the device and number format that they are used in.
+
+A tensor that is used as the file has it stays mapped: it takes no memory of its own, and all
+processes of a machine share one copy. Any other is converted, one after the other, and its part of
+the file is let go, so that no more than one is held twice.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import mmap
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+MAPS = Path("/proc/self/maps")
+DONTNEED = 4  # of madvise, on Linux
+ALIGNED = 64  # bytes
+
+
+def place(
+    weights: Mapping[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    seen: Callable[[str, Tensor], None],
+) -> dict[str, Tensor]:
+    """The weights on ``device``, those of floating point in ``dtype``.
+
+    ``seen(name, tensor)`` is called for each as it is in the file, sorted by name."""
+    mapped, room = _mapped(), _Room(_converted(weights, device, dtype))
+    placed: dict[str, Tensor] = {}
+    first: dict[
+        object, Tensor
+    ] = {}  # of the tensors that share one place in a file, such as tied ones
+    for name in sorted(weights):
+        tensor = weights[name]
+        seen(name, tensor)
+        wanted = _wanted(tensor, dtype)
+        same = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and same in first:
+            placed[name] = first[same]
+        elif device.type == "cpu" and wanted != tensor.dtype:
+            placed[name] = room.hold(tensor, wanted)
+        else:
+            placed[name] = tensor.to(device, wanted).contiguous()
+        first[same] = placed[name]
+        if placed[name] is not tensor:
+            _let_go(tensor, mapped)
+    return placed
+
+
+def _wanted(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if tensor.is_floating_point() else tensor.dtype
+
+
+def _converted(weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> int:
+    """Bytes of the tensors that get another number format in memory."""
+    if device.type != "cpu":
+        return 0
+    return sum(
+        tensor.numel() * dtype.itemsize + ALIGNED
+        for tensor in weights.values()
+        if _wanted(tensor, dtype) != tensor.dtype
+    )
+
+
+class _Room:
+    """Memory for converted tensors in one piece, so that it can have huge pages.
+
+    Most of a conversion is the system's work of giving new memory in pages of 4 KiB."""
+
+    def __init__(self, size: int) -> None:
+        self.used = 0
+        if size:
+            self.memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                self.memory.madvise(mmap.MADV_HUGEPAGE)
+
+    def hold(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        """A copy of the tensor in ``dtype``."""
+        if not tensor.numel():
+            return tensor.to(dtype)
+        flat = torch.frombuffer(self.memory, dtype=dtype, count=tensor.numel(), offset=self.used)
+        self.used += -(-flat.nbytes // ALIGNED) * ALIGNED
+        return flat.view(tensor.shape).copy_(tensor)
+
+
+def _mapped() -> list[tuple[int, int]]:
+    """The addresses (from, to) at which this process has files in its memory, in order."""
+    if not (sys.platform == "linux" and MAPS.exists()):
+        return []
+    lines = (line.split(maxsplit=5) for line in MAPS.read_text().splitlines())
+    ends = (line[0].split("-") for line in lines if len(line) > 5 and line[5].startswith("/"))
+    return [(int(start, 16), int(end, 16)) for start, end in ends]
+
+
+def _let_go(tensor: Tensor, mapped: list[tuple[int, int]]) -> None:
+    """Give back the whole pages of a tensor that lies in a mapped file and was not changed. If they
+    are touched again, they are read again."""
+    start, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
+    place = bisect.bisect_right(mapped, (start, sys.maxsize)) - 1
+    if place < 0 or not tensor.is_contiguous() or end > mapped[place][1]:
+        return
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    size = (end - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if size > 0:
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), DONTNEED)
