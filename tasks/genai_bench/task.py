@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import (
     About,
@@ -40,6 +38,9 @@ from harmon_eval.replies.probabilities import read
 from harmon_eval.settings import variant
 from harmon_eval.tasks.genai_bench import mini
 from harmon_eval.tasks.genai_bench.files import OFFICIAL, read_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SKILL = "skill:"  # a column for each skill
 

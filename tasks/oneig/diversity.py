@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -27,6 +27,9 @@ from harmon_eval.metrics.rows import after
 from harmon_eval.metrics.shares import of_groups
 from harmon_eval.tasks.oneig.files import read_prompts
 from harmon_eval.tasks.oneig.layout import read_images, without_black
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGES, FARTHEST = 4, 2.0  # 1 - cos of two opposite vectors
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -26,6 +26,9 @@ from harmon_eval.metrics import rendered_text
 from harmon_eval.metrics.shares import share
 from harmon_eval.tasks.oneig.files import read_prompts, read_texts
 from harmon_eval.tasks.oneig.layout import read_images, without_black
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGES = 4
 

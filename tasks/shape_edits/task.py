@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -36,6 +36,9 @@ from harmon_eval.suites.mini.edit_judge import IDENTITY, judge_edit
 from harmon_eval.suites.mini.edits import KINDS
 from harmon_eval.suites.mini.instructions import read
 from harmon_eval.tasks.shape_edits import mini
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABEL = IDENTITY.partition(" ")[0]
 HEADLINE = f"edit_accuracy[{LABEL}]"
@@ -99,6 +102,8 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _all(rows: pd.DataFrame, name: str) -> pd.Series:
+    import pandas as pd
+
     return pd.Series(True, index=rows.index)
 
 

@@ -15,10 +15,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from harmon_eval.core import (
     About,
@@ -40,6 +39,9 @@ from harmon_eval.metrics.rows import known
 from harmon_eval.replies import short_answers
 from harmon_eval.replies.multiple_choice import vqa_rule
 from harmon_eval.replies.thoughts import answered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER, THEIRS = "imported/", "+theirs"
 STATED = "stated: "
@@ -107,6 +109,8 @@ def applies(wanted: Sequence[str], options: Any) -> bool:
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """Percent by our rules; the other tool's metrics in its own units."""
+    import pandas as pd
+
     metrics: dict[str, float] = {}
     if "correct" in rows and (own := pd.to_numeric(rows["correct"])).notna().any():
         metrics["accuracy"] = 100 * float(own.mean())
@@ -128,6 +132,8 @@ def _rows(rows: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _share(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pandas as pd
+
     values = pd.to_numeric(rows[name]).to_numpy(np.float64)
     return np.nan_to_num(values), np.isfinite(values).astype(float)
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
 from harmon_eval.suites.mini.scenes import COLORS, RADII, SHAPES, SIDE, Item, coverage
 
@@ -76,6 +75,8 @@ def background_color(image: np.ndarray) -> np.ndarray:
 
 def objects(image: np.ndarray) -> Iterator[np.ndarray]:
     """Coverage maps (H, W) in [0, 1] of the objects in a float image (H, W, 3)."""
+    from scipy import ndimage
+
     background = background_color(image)
     contrast = np.abs(image - background).max(axis=-1)
     # Smoothing prevents single noisy pixels from becoming objects or joining two objects.
@@ -99,6 +100,8 @@ def _split_by_color(
     patch: np.ndarray, region: np.ndarray, contrast: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Parts of a region with their colours: several if objects of different colours touch."""
+    from scipy import ndimage
+
     core = region & (contrast >= 0.6 * np.percentile(contrast[region], 90))
     palette = np.array(list(COLORS.values()), dtype=np.float32)
     nearest = np.square(patch[:, :, None] - palette).sum(-1).argmin(-1)
@@ -122,6 +125,8 @@ def _split_by_color(
 
 def normalised(alpha: np.ndarray) -> np.ndarray:
     """A coverage map cropped to a square around the object and resampled to the template's size."""
+    from scipy import ndimage
+
     weights_y, weights_x = alpha.sum(1), alpha.sum(0)
     inside_y, inside_x = np.flatnonzero(weights_y > 0.5), np.flatnonzero(weights_x > 0.5)
     if len(inside_y) == 0 or len(inside_x) == 0:
@@ -138,6 +143,8 @@ def normalised(alpha: np.ndarray) -> np.ndarray:
 @lru_cache
 def templates() -> tuple[tuple[str, ...], np.ndarray]:
     """Shape names, and their normalised coverage maps (shapes, variants, side, side)."""
+    from scipy import ndimage
+
     stacks = []
     for shape in SHAPES:
         variants = []

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from harmon_eval.suites.mini.colors import ColorNamer
 from harmon_eval.suites.mini.detector import ShapeDetector, background_color
@@ -201,6 +200,8 @@ class _Change:
     def __init__(
         self, source: np.ndarray, result: np.ndarray, seen: Sequence[Found], drawn: Sequence[Found]
     ) -> None:
+        from scipy import ndimage
+
         objects = np.zeros(source.shape[:2], dtype=bool)
         for found in (*seen, *drawn):
             objects |= found.mask
