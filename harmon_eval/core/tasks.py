@@ -161,10 +161,12 @@ class Reward:
     ``scores(row)`` are the numbers of a marked row, the headline first. ``target(prompt,
     metadata)`` makes the target of a sample from what a trainer sends with its prompt, or gives
     None for metadata that do not hold it; then the prompt is looked up among the task's samples.
-    It raises Unscorable, naming the field, for metadata with a flaw."""
+    It raises Unscorable, naming the field, for metadata with a flaw. ``reads_base``: of a variant,
+    ``scores`` also reads rows of the task that it is made from (``Task.from_marks``)."""
 
     scores: Callable[[Row], Mapping[str, float]]
     target: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None] | None = None
+    reads_base: bool = False
 
     @classmethod
     def of_columns(

@@ -6,7 +6,6 @@ Flow-GRPO and verl-omni. Sources and what was executed: the notes in ``forms`` a
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from harmon_eval.files.images import TooLarge
 from harmon_eval.running.provenance import package_versions
 from harmon_eval.serving import forms, pickled
 from harmon_eval.serving.outcomes import Failure, Found, Outcome, first
-from harmon_eval.serving.pictures import Picture, from_base64
+from harmon_eval.serving.pictures import Picture
 from harmon_eval.serving.rewards import Asked
 from harmon_eval.serving.service import Busy, Service
 from harmon_eval.settings import did_you_mean
@@ -128,19 +127,11 @@ def check_rewards(service: Service, names: Sequence[str], where: str) -> None:
 
 
 async def pictures(
-    service: Service, images: Sequence[Callable[[], bytes] | None], where: Callable[[int], str]
-) -> list[Picture | None]:
+    service: Service, images: Sequence[str], where: Callable[[int], str]
+) -> list[Picture]:
     """Decoded images; 400 or 413 for the whole request, with the place of the first bad one."""
-
-    async def one(data: Callable[[], bytes] | None) -> Picture | Unscorable | None:
-        try:
-            return None if data is None else await service.picture(data)
-        except Unscorable as error:
-            return error
-
-    found = await asyncio.gather(*map(one, images))
-    made: list[Picture | None] = []
-    for place, picture in enumerate(found):
+    made: list[Picture] = []
+    for place, picture in enumerate(await service.pictures(images)):
         if isinstance(picture, Unscorable):
             status = 413 if isinstance(picture, TooLarge) else 400
             raise HTTPException(status, f"{where(place)}: invalid image: {picture}")
@@ -199,14 +190,13 @@ def _add_unirl(app: FastAPI, service: Service) -> None:
             check_rewards(service, request.required_rewards, where)
             if request.history[-1].image_b64 is None:
                 raise HTTPException(400, f"{where}: only images are marked, no videos")
-        coded = [request.history[-1].image_b64 for request in body.requests]
         images = await pictures(
             service,
-            [_decoded(text) for text in coded],
+            [request.history[-1].image_b64 or "" for request in body.requests],
             lambda place: f"requests[{place}].history[-1].image_b64",
         )
         asked = [
-            (Asked(r.history[-1].text, r.metadata or {}), picture or "", r.required_rewards)
+            (Asked(r.history[-1].text, r.metadata or {}), picture, r.required_rewards)
             for r, picture in zip(body.requests, images, strict=True)
         ]
         found = await service.marks(asked)
@@ -232,12 +222,10 @@ def _add_flow_factory(app: FastAPI, service: Service) -> None:
         for field, values in (("image", body.image), ("metadata", body.metadata)):
             if values is not None and len(values) != count:
                 raise HTTPException(400, f"{field}: {len(values)} for {count} prompts")
-        images = await pictures(
-            service, [_decoded(text) for text in body.image], lambda place: f"image[{place}]"
-        )
+        images = await pictures(service, body.image, lambda place: f"image[{place}]")
         metadata = body.metadata or [{}] * count
         asked = [
-            (Asked(prompt, own), picture or "", [name])
+            (Asked(prompt, own), picture, [name])
             for prompt, own, picture in zip(body.prompt, metadata, images, strict=True)
         ]
         outcomes = [own[name] for own in await service.marks(asked)]
@@ -265,15 +253,17 @@ def _add_plain(app: FastAPI, service: Service) -> None:
         check_count(service, len(body.samples), "samples")
         names = list(service.rewards) if body.rewards is None else body.rewards
         check_rewards(service, names, "rewards")
+        shown = [place for place, sample in enumerate(body.samples) if sample.image is not None]
         images = await pictures(
             service,
-            [None if s.image is None else _decoded(s.image) for s in body.samples],
-            lambda place: f"samples[{place}].image",
+            [body.samples[place].image or "" for place in shown],
+            lambda number: f"samples[{shown[number]}].image",
         )
+        by_place = dict(zip(shown, images, strict=True))
         found = await service.marks(
             [
-                (Asked(s.prompt, s.metadata or {}), picture or s.reply or "", names)
-                for s, picture in zip(body.samples, images, strict=True)
+                (Asked(s.prompt, s.metadata or {}), by_place.get(place, s.reply or ""), names)
+                for place, s in enumerate(body.samples)
             ]
         )
         return forms.MarkReply(
@@ -301,7 +291,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return number(value)
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _decoded(text: str | None) -> Callable[[], bytes]:
-    return lambda: from_base64(text or "")

@@ -75,8 +75,9 @@ class Ledger:
             for number, one in enumerate(batch, start=before)
             if number % KEPT == 0 and one.picture is not None
         }
-        if kept:
-            folder.record(kept)
+        for reward in self.rewards:
+            if kept and reward.base == base:
+                self.run.task(reward.name).record(kept)
         append(folder.path / LOG, entries, folder.root)
 
     def finish(self, keys: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

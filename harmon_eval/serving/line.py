@@ -100,7 +100,10 @@ class Line:
 
     def _work(self, batch: Sequence[Waiting]) -> list[Marked]:
         rows = self.mark([waiting.answer for waiting in batch])
-        own = {reward.name: rows_of(reward, rows) for reward in self.rewards}
+        own = {
+            reward.name: rows if reward.reward.reads_base else rows_of(reward, rows)
+            for reward in self.rewards
+        }
         if self.keep is not None:
             self.keep(batch, rows)
         return [

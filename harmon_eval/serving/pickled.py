@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -89,11 +88,10 @@ async def _twice(
     if len(images) != len(asked):
         raise Unscorable(f"{len(images)} images for {len(asked)} samples")
     pictures: list[Picture] = []
-    for place, data in enumerate(images):
-        try:
-            pictures.append(await service.picture(partial(bytes, data)))
-        except Unscorable as error:
-            raise Unscorable(f"sample {place}: {error}") from None
+    for place, picture in enumerate(await service.pictures(images)):
+        if isinstance(picture, Unscorable):
+            raise Unscorable(f"sample {place}: {picture}")
+        pictures.append(picture)
     wanted = [(own, picture, names) for own, picture in zip(asked, pictures, strict=True)]
     outcomes = await service.marks(wanted)
     if any(map(_may_be_tried, (o for own in outcomes for o in own.values()))):

@@ -38,8 +38,10 @@ class Album:
         self.folder, self.most = folder, most
         self._numbers = count()
 
-    def picture(self, data: bytes) -> Picture:
-        """Raises Unscorable for bytes that are no sound image, and its TooLarge."""
+    def picture(self, given: bytes | str) -> Picture:
+        """Of the bytes of an image file, or their base64. Raises Unscorable for what is no sound
+        image, and its TooLarge."""
+        data = from_base64(given) if isinstance(given, str) else given
         image = decode_image(data, "the image", self.most)
         form = str(image.format).lower()
         file = self.folder / f"{next(self._numbers):08d}.{form}"

@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from harmon_eval.serving.pictures import Album, Picture
 from harmon_eval.serving.rewards import Asked
 from harmon_eval.serving.statistics import Statistics
 
+A_THREAD = 2**17  # bytes of images that are worth a thread of their own
 REMEMBERED = 4096  # marks that are given again for the same image and request
 
 
@@ -79,13 +80,23 @@ class Service:
 
     # -- marking ---------------------------------------------------------------------------------
 
-    async def picture(self, data: Callable[[], bytes]) -> Picture:
-        """Decode and keep an image, in a thread. Raises Unscorable for what is none."""
-        self.decoding += 1
+    async def pictures(self, given: Sequence[bytes | str]) -> list[Picture | Unscorable]:
+        """Decode and keep images, in threads; in place of one that is none, why."""
+        self.decoding += len(given)
         try:
-            return await asyncio.to_thread(lambda: self.album.picture(data()))
+            parts = [asyncio.to_thread(self._pictures, part) for part in _portions(given)]
+            return [picture for part in await asyncio.gather(*parts) for picture in part]
         finally:
-            self.decoding -= 1
+            self.decoding -= len(given)
+
+    def _pictures(self, given: Sequence[bytes | str]) -> list[Picture | Unscorable]:
+        made: list[Picture | Unscorable] = []
+        for one in given:
+            try:
+                made.append(self.album.picture(one))
+            except Unscorable as error:
+                made.append(error)
+        return made
 
     async def marks(
         self, asked: Sequence[tuple[Asked, Picture | str, Sequence[str]]]
@@ -160,3 +171,15 @@ class Service:
     def number_from(self, first: int) -> None:
         """The number of the next sample, after those that a store holds."""
         self._numbers = itertools.count(first)
+
+
+def _portions(given: Sequence[bytes | str]) -> Iterator[Sequence[bytes | str]]:
+    """In order; small images together, since a thread costs as much as decoding one."""
+    start = total = 0
+    for place, one in enumerate(given):
+        total += len(one)
+        if total >= A_THREAD:
+            yield given[start : place + 1]
+            start, total = place + 1, 0
+    if start < len(given):
+        yield given[start:]

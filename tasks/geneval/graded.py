@@ -190,7 +190,7 @@ def _share(task: Task) -> Task:
         ),
         bounds=_share_bounds,
         columns=("tag", "share"),
-        reward=replace(OFFICIAL, scores=_share_scores),
+        reward=Reward(_share_scores, target, reads_base=True),
     )
 
 
@@ -209,7 +209,7 @@ def _flow_grpo(task: Task) -> Task:
         ),
         bounds=None,
         columns=("tag", "flow_grpo", "strict"),
-        reward=replace(OFFICIAL, scores=_flow_grpo_scores),
+        reward=Reward(_flow_grpo_scores, target, reads_base=True),
     )
 
 
@@ -236,11 +236,13 @@ def _official_scores(row: Row, protocol: Protocol) -> dict[str, float]:
 
 
 def _share_scores(row: Row) -> dict[str, float]:
-    return {"share": row["share"], "geneval": float(row["correct"])}
+    own = row if "share" in row else _share_columns(row)
+    return {"share": own["share"], "geneval": float(row["correct"])}
 
 
 def _flow_grpo_scores(row: Row) -> dict[str, float]:
-    return {"score": row["flow_grpo"], "strict": float(row["strict"])}
+    own = row if "flow_grpo" in row else _flow_grpo_columns(row)
+    return {"score": own["flow_grpo"], "strict": float(own["strict"])}
 
 
 def official(protocol: Protocol) -> Reward:
