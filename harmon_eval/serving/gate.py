@@ -46,19 +46,17 @@ class Gate:
                 self.statistics.request(path, message["status"])
             await send(message)
 
-        size = 0
+        held = _Held(self)
         try:
             headers = {name.lower(): value for name, value in scope["headers"]}
             self._check_token(scope["path"], headers)
-            size = self._announced(headers)
-            self.held += size
-            body = await self._body(receive, size)
-            self.held, size = self.held - size + len(body), len(body)
+            held.set(self._announced(headers))
+            body = await self._body(receive, held)
             await self.app(scope, _again(body, receive), counted)
         except Refused as refusal:
             await _answer(counted, refusal)
         finally:
-            self.held -= size
+            held.set(0)
 
     def _check_token(self, path: str, headers: dict[bytes, bytes]) -> None:
         if not self.token or path in OPEN:
@@ -77,11 +75,9 @@ class Gate:
         size = int(given) if given.isdigit() else 0
         if size > DRAINED * self.limits.body:
             raise self._too_long(size)
-        if self.held + min(size, self.limits.body) > self.limits.held:
-            raise Refused(503, "too many requests at once: try again", retry_after="1")
         return min(size, self.limits.body)
 
-    async def _body(self, receive: Receive, announced: int) -> bytes:
+    async def _body(self, receive: Receive, held: _Held) -> bytes:
         parts: list[bytes] = []
         size = 0
         try:
@@ -100,6 +96,7 @@ class Gate:
                         parts = []  # what is too long is only read away
                     else:
                         parts.append(part)
+                        held.set(max(held.size, size))
         except TimeoutError:
             seconds = f"{self.limits.timeout:g} s"
             raise Refused(408, f"the body did not arrive within {seconds}") from None
@@ -115,6 +112,19 @@ class Gate:
             "fewer images in a request",
             connection="close",
         )
+
+
+class _Held:
+    """How much of one request is held. Raises Refused where all together hold too much."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate, self.size = gate, 0
+
+    def set(self, size: int) -> None:
+        if size > self.size and self.gate.held + size - self.size > self.gate.limits.held:
+            raise Refused(503, "too many requests at once: try again", retry_after="1")
+        self.gate.held += size - self.size
+        self.size = size
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

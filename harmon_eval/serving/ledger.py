@@ -6,6 +6,7 @@ they add up to is written when the server stops, and when one starts on what ano
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,8 @@ from harmon_eval.serving.line import Waiting
 from harmon_eval.serving.rewards import Served, rows_of
 from harmon_eval.store import tables
 from harmon_eval.store.log import append, log_entries
-from harmon_eval.store.run_folder import SERVED, RunFolder
+from harmon_eval.store.redact import redacted
+from harmon_eval.store.run_folder import SERVED, RunFolder, differing
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
 
@@ -79,6 +81,20 @@ class Ledger:
             if kept and reward.base == base:
                 self.run.task(reward.name).record(kept)
         append(folder.path / LOG, entries, folder.root)
+
+    def check(self, keys: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note what marks. Raises UserError where the folder holds marks of something else."""
+        for reward in self.rewards:
+            known = self.run.manifest["tasks"][reward.name].get("marked_by")
+            key = json.loads(json.dumps(redacted({**keys[reward.base], "version": ""})))
+            key["version"] = reward.task.version
+            if self._counts[reward.base] and known is not None and known != key:
+                told = "; ".join(differing(known, key))
+                raise UserError(
+                    f"{self.run.path} holds marks of {reward.name} by other means ({told}): "
+                    "choose another --store"
+                )
+            self.run.update_task(reward.name, marked_by=key)
 
     def finish(self, keys: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
         """Add up what is stored, by reward; ``keys`` say what the marks of a base depend on.

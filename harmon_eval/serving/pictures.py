@@ -79,9 +79,11 @@ def folder() -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
         except UserError:  # another server works there
             continue
-    own = Path(tempfile.mkdtemp(prefix=PREFIX))
+    # It gets its name when it is locked, so that no other server takes it for one that was left.
+    own = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
     try:
         with only_writer(own):
+            own = own.rename(own.with_name(own.name.removeprefix(".")))
             yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)

@@ -18,6 +18,7 @@ from harmon_eval.suites import Suite
 
 SAMPLE = "sample"  # the field of metadata that names a sample of the benchmark
 MAX_TEXT = 20_000  # characters of a prompt
+MAX_JSON = 100_000  # bytes of a sample's metadata
 
 
 @dataclass(frozen=True)
@@ -173,16 +174,18 @@ def check_text(text: str) -> str:
 
 
 def check_json(value: Any) -> Any:
-    """Raises ValueError for what cannot be kept as JSON in UTF-8: NaN, half a surrogate pair, or
-    what is nested too deeply."""
+    """Raises ValueError for what cannot be kept as JSON in UTF-8, such as NaN or half a surrogate
+    pair, and for what is nested too deeply or too large."""
     try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError:
         raise ValueError("a text holds half of a surrogate pair") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"it cannot be kept as JSON: {error}") from None
+    if size > MAX_JSON:
+        raise ValueError(f"it has {size} bytes: at most {MAX_JSON} are read")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -156,7 +157,8 @@ class Service:
         future.add_done_callback(lambda done: self._forget_failures(key, done))
         while len(self._known) > REMEMBERED and next(iter(self._known.values())).done():
             self._known.popitem(last=False)
-        own = replace(sample, id=f"{sample.group}/{next(self._numbers):08d}")
+        group = re.sub(r"[^\w-]+", "-", sample.group)[:100] or "-"
+        own = replace(sample, id=f"{group}/{next(self._numbers):08d}")
         if isinstance(response, Picture):
             line.queue.put_nowait(Waiting(Answer(own, response.file), response, future))
         else:

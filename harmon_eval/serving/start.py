@@ -89,6 +89,7 @@ def serve(settings: Settings) -> None:
         service = Service(made.lines, pictures.Album(folder, limits.pixels), limits)
         service.number_from(first)
         if ledger is not None:
+            ledger.check(made.keys)
             ledger.finish(made.keys)  # what a killed server left
         try:
             _run(settings, service, listener)

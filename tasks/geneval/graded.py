@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIELDS = ("tag", "include", "exclude")
+MOST_CLAUSES = 100  # of a prompt that a trainer sends
 
 
 def share_of_clauses(
@@ -227,6 +228,8 @@ def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any] | None
     made["prompt"] = prompt.strip() or metadata.get("prompt")
     if flaw := fault(made):
         raise Unscorable(f"metadata.{flaw}")
+    if (clauses := len(made["include"]) + len(made.get("exclude", ()))) > MOST_CLAUSES:
+        raise Unscorable(f"metadata has {clauses} clauses: at most {MOST_CLAUSES} are read")
     return made
 
 

@@ -31,7 +31,6 @@ import time
 from harmon_eval.suites.mini.detector import ShapeDetector
 
 class Slow(ShapeDetector):
-    identity = "slow"
     def __call__(self, images):
         time.sleep(2)
         return super().__call__(images)
@@ -89,6 +88,13 @@ def test_a_stop_finishes_what_is_in_flight_and_the_store_is_shown_and_reported(
         server.end(signal.SIGKILL)
     assert list(tmp_path.glob(f"{PREFIX}*"))  # what a kill leaves ...
     detector = ("--include", str(slow), "--detector", "slow")
+    other = slow.with_name("other.py")
+    other.write_text(SLOW.replace("    def __call__", "    identity = 'other'\n    def __call__"))
+    command = [sys.executable, "-m", "harmon_eval", "serve", *options, "--port", "0"]
+    command += ["--include", str(other), "--detector", "other"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "holds marks of geneval by other means" in refused.stderr
     with started(tmp_path, *options, *detector) as server:
         assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 1  # ... is gone at the next start
         answers: list[httpx2.Response] = []
@@ -100,6 +106,9 @@ def test_a_stop_finishes_what_is_in_flight_and_the_store_is_shown_and_reported(
     assert [answer.json() for answer in answers] == [{"rewards": [1.0, 1.0]}]
     assert code == 0 and "5 of geneval, 5 of geneval:share" in said
     assert not list(tmp_path.glob(f"{PREFIX}*"))
+    official = ["serve", "ocr", "--port", "0", "--store", str(store), "--suite", "official"]
+    assert cli.main(official) == 2  # another suite, whose marks never lie beside these
+    assert "holds a run with other settings" in capsys.readouterr().err
     run = harmon_eval.load(store)
     assert run["geneval:share"].score == 1.0 and run["geneval"].n == 5
     assert RunFolder(store).manifest["tasks"]["geneval"]["state"] == "done"
