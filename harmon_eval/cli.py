@@ -27,6 +27,7 @@ COMMANDS = {
     "mark": "mark stored responses again and compute the metrics, without the model",
     "show": "print the results of a run as a table",
     "export": "write results for lm-eval, lmms-eval, inspect, the hub or CSV; or published layouts",
+    "push": "write a model card with results, plots and provenance; to a folder or the hub",
     "import": "make a run of a log of lm-eval, lmms-eval, inspect or VLMEvalKit",
     "leaderboard": "show runs beside published results, in tables",
     "compare": "compare two runs sample by sample; exit code 1 if the second is worse",

@@ -62,7 +62,11 @@ def _result(run: FinishedRun, task: FinishedTask) -> dict[str, Any]:
     name = task.stored["headline"]
     return {
         "task": {"type": kind(next(iter(task.samples()), None)), "name": task.name},
-        "dataset": {"type": dataset(run, task), "name": f"{task.name} ({suite} suite)"},
+        "dataset": {
+            "type": dataset(run, task),
+            "name": f"{task.name} ({suite} suite)",
+            "config": task.name,
+        },
         "metrics": [{"type": name, "value": headline(task), "name": f"{name}, {_counted(task)}"}],
     }
 

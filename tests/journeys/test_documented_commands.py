@@ -65,6 +65,7 @@ RUN = {
     ),
     "python -m harmon_eval --tasks geneval --print-config": "--tasks geneval --print-config",
     "python -m harmon_eval export RUN --format inspect": "export A --format inspect",
+    "python -m harmon_eval push RUN --output FOLDER": "push A --output card",
     "python -m harmon_eval compare RUN OTHER --any-settings": "compare A B --any-settings",
     "python -m harmon_eval mark RUN --geneval-threshold 0.5": "mark A --geneval-threshold 0.5",
     "python -m harmon_eval report RUN": "report A",
@@ -126,6 +127,7 @@ WHY = {
     "python -m harmon_eval.model.train mini --output runs/mini --tracker tensorboard": (
         "run in tests/train/test_watching.py"
     ),
+    "python -m harmon_eval push RUN --hub team/model": "run in tests/exchange/test_push.py",
     "python -m harmon_eval import LOG --output RUN": "run in tests/exchange/test_import.py",
     "python -m harmon_eval export RUN gedit FOLDER": "run in tests/tasks/test_gedit.py",
     "python -m harmon_eval.model.train mini-edit --output runs/edit": (
