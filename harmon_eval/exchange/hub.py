@@ -21,7 +21,7 @@ def push(run: FinishedRun, name: str, private: bool = False, request: bool = Fal
 
     A card that is there keeps its other content. Raises UserError without a network, a key or the
     right to write."""
-    import httpx
+    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
@@ -40,7 +40,7 @@ def push(run: FinishedRun, name: str, private: bool = False, request: bool = Fal
             )
     except HFValidationError as error:
         raise UserError(f"--hub {name}: {_said(error)}") from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
         raise UserError(
             f"{name} could not be written on the hub ({_said(error)}): check the network and "
             "`hf auth login`, or leave out --hub to write a folder"
@@ -50,12 +50,14 @@ def push(run: FinishedRun, name: str, private: bool = False, request: bool = Fal
 
 def _existing(api: HfApi, name: str) -> str | None:
     """The text of the repository's card; None without one."""
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = api.hf_hub_download(name, card.CARD, local_dir=folder)
             return Path(file).read_text(encoding="utf-8")
+    except LocalEntryNotFoundError:  # the network failed: what is there is not known
+        raise
     except EntryNotFoundError:
         return None
 

@@ -64,8 +64,7 @@ def read_items(file: Path) -> list[Item]:
     items = []
     for number, row in enumerate(read_json_rows(file), start=1):
         where = f"{file}, item {number}"
-        _known(row, ITEM_KEYS, where)
-        items.append(_item(row, where))
+        items.append(item_of(row, where))
     if not items:
         raise UserError(f"{file} holds no items")
     check_items(items, str(file))
@@ -121,7 +120,9 @@ def _known(row: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
             raise UserError(f"{where}: {key!r} is not known: {did_you_mean(str(key), keys)}")
 
 
-def _item(row: Mapping[str, Any], where: str) -> Item:
+def item_of(row: Mapping[str, Any], where: str) -> Item:
+    """An item of a row, as in ``checklist.jsonl``. Raises UserError."""
+    _known(row, ITEM_KEYS, where)
     points, group, images = row.get("points"), row.get("group", {}), row.get("images")
     if row.get("id") in (None, ""):
         raise UserError(f"{where}: the field 'id' is missing")

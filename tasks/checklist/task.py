@@ -3,6 +3,7 @@
 Each line of FILE is a prompt with the points that its image should show. Points can depend on
 others, weigh more than others, and have kinds. A file ``checklist.toml`` beside FILE says how a
 judge is asked and how the points are added up. docs/checklists.md describes both. ``dsg``,
+``checklist:datasets:NAME?prompt=P&points=Q`` takes the prompts of a dataset. ``dsg``,
 ``tiif``, ``unigenbench`` and ``specv`` are tasks of this form that read their official files.
 """
 
@@ -11,10 +12,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from harmon_eval.core import About, Data, Source, Task
+from harmon_eval.files.hub_datasets import PREFIX
 from harmon_eval.tasks.checklist import asking, mini
 from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark
 from harmon_eval.tasks.checklist.convert import convert
 from harmon_eval.tasks.checklist.files import ITEMS, read_items
+from harmon_eval.tasks.checklist.from_dataset import items_of_dataset
+from harmon_eval.tasks.checklist.rules import Protocol
 
 __all__ = ["TASK", "convert", "open_task"]
 
@@ -26,14 +30,22 @@ def load(file: Path) -> Checklist:
     return Checklist(items, protocol, asking.read_templates(file.parent))
 
 
+def _protocol(path: str) -> Protocol:
+    if path.startswith(PREFIX):
+        return Protocol()
+    return asking.protocol_beside(Path(path)) if path else mini.RULES
+
+
 def open_task(path: str = "") -> Task:
     def found(data: Data) -> Checklist:
+        if path.startswith(PREFIX):
+            return Checklist(items_of_dataset(path.removeprefix(PREFIX), data.fetching))
         return load(Path(path) if path else data.folder / ITEMS)
 
     return benchmark(
         "checklist",
         found,
-        protocol=asking.protocol_beside(Path(path)) if path else mini.RULES,
+        protocol=_protocol(path),
         about=About(
             paper="none",
             version="1",

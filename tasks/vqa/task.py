@@ -15,6 +15,9 @@ case:
   of a list any is right.
 - ``id`` and ``group`` are optional.
 
+``--tasks vqa:datasets:NAME?question=Q&answer=A&image=I&split=test`` takes a dataset: a Parquet
+file, a folder, or a name on the hub. Columns with the names above need not be named.
+
 Other columns are not read, and that is said; one that looks like pictures or options is refused.
 Pictures are shown upright, in 8 bits, with what is transparent on white.
 """
@@ -39,19 +42,40 @@ from harmon_eval.core import (
     Task,
     count,
 )
+from harmon_eval.files.hub_datasets import PREFIX, dataset_table
 from harmon_eval.metrics.rows import having
 from harmon_eval.metrics.shares import share
 from harmon_eval.replies import prompts, short_answers
 from harmon_eval.replies.multiple_choice import vqa_rule
-from harmon_eval.tasks.vqa import imported, mini
+from harmon_eval.tasks.vqa import columns, imported, mini
 from harmon_eval.tasks.vqa.files import read_questions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+# What a dataset's columns are called by themselves; others are named, as question=Q.
+COLUMNS = {
+    "question": columns.QUESTION,
+    "answer": columns.ANSWER,
+    "image": columns.IMAGES,
+    "options": columns.OPTIONS,
+    "hint": columns.HINT,
+    "id": columns.ID,
+    "group": columns.GROUP,
+}
+
+
+def file_of(data: Data, path: str) -> Path:
+    """The file of questions. Raises UserError."""
+    if path.startswith(PREFIX):
+        spec = path.removeprefix(PREFIX)
+        return dataset_table(spec, COLUMNS, data.fetching, f"vqa:{path}", columns.LETTERED)
+    return Path(path) if path else data.folder / "questions.jsonl"
+
+
 def samples(data: Data, path: str) -> Iterator[Sample]:
-    file = Path(path) if path else data.folder / "questions.jsonl"
+    file = file_of(data, path)
     for row in read_questions(file):
         if row.options:
             asked = prompts.llava_choice(row.text, row.options, row.hint)
