@@ -119,7 +119,7 @@ ABOUT = About(
     "pytorch-fid's own numbers are `legacy_pytorch`, ADM's and torch-fidelity's "
     "`legacy_tensorflow`; MJHQ-30K's are the task `mjhq`.",
     licence="that of your images; the network is NVIDIA's conversion of the published one",
-    size="as many images as the folders hold; mini: 96",
+    size="as many images as the folders hold; mini: 80",
     cost="one pass of the network over both folders, that over the references once",
 )
 
