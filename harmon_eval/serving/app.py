@@ -28,6 +28,7 @@ from harmon_eval.serving.rewards import Asked
 from harmon_eval.serving.service import Busy, Service
 from harmon_eval.settings import did_you_mean
 
+NO_JSON = "send JSON with the header Content-Type: application/json"
 SHOWN = 200  # characters of an input that an error repeats
 
 
@@ -69,7 +70,7 @@ async def _misshapen(request: Request, error: Exception) -> Response:
         {
             "type": one["type"],
             "loc": list(one["loc"]),
-            "msg": str(one["msg"])[:1000],
+            "msg": NO_JSON if isinstance(one.get("input"), bytes) else str(one["msg"])[:1000],
             "input": _shown(one.get("input")),
         }
         for one in error.errors()[:20]
@@ -160,6 +161,7 @@ def reasons(place: int, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Answers only when the instruments are loaded."""

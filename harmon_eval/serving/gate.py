@@ -33,6 +33,7 @@ class Gate:
     def __init__(self, app: App, limits: Limits, token: str, statistics: Statistics) -> None:
         self.app, self.limits, self.token, self.statistics = app, limits, token, statistics
         self.held = 0  # bytes of the bodies that are here
+        self.closing = asyncio.Event()  # the server stops: it waits for no body that is not here
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,6 +51,8 @@ class Gate:
         try:
             headers = {name.lower(): value for name, value in scope["headers"]}
             self._check_token(scope["path"], headers)
+            if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+                raise Refused(415, "send the body as it is, without Content-Encoding")
             held.set(self._announced(headers))
             body = await self._body(receive, held)
             await self.app(scope, _again(body, receive), counted)
@@ -80,11 +83,12 @@ class Gate:
     async def _body(self, receive: Receive, held: _Held) -> bytes:
         parts: list[bytes] = []
         size = 0
+        closing: asyncio.Future[Any] = asyncio.ensure_future(self.closing.wait())
         try:
             async with asyncio.timeout(self.limits.timeout):
                 more = True
                 while more:
-                    message = await receive()
+                    message = await _first(receive, closing)
                     if message["type"] == "http.disconnect":
                         raise Refused(400, "the client left before its body was here")
                     part = message.get("body", b"")
@@ -100,6 +104,8 @@ class Gate:
         except TimeoutError:
             seconds = f"{self.limits.timeout:g} s"
             raise Refused(408, f"the body did not arrive within {seconds}") from None
+        finally:
+            closing.cancel()
         if size > self.limits.body:
             raise self._too_long(size)
         return b"".join(parts)
@@ -125,6 +131,18 @@ class _Held:
             raise Refused(503, "too many requests at once: try again", retry_after="1")
         self.gate.held += size - self.size
         self.size = size
+
+
+async def _first(receive: Receive, closing: asyncio.Future[Any]) -> Message:
+    """The next part of a body. Raises Refused when the server stops before it is here."""
+    coming = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((coming, closing), return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done():
+            raise Refused(503, "the server stops", connection="close")
+        return await coming
+    finally:
+        coming.cancel()
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

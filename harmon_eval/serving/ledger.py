@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG = "served.jsonl"
+SERVING = "serving: marks are added up when the server stops, or starts again with this store"
 KEPT = 1000  # of so many images one is kept, with its marks
 MODEL = {"name": "images sent to serve", "fingerprint": "not given", "settings": {}}
 
@@ -48,7 +49,6 @@ class Ledger:
         Raises UserError where the folder holds something else."""
         self.run.start({"model": MODEL, "suite": self.suite.name, "seed": 0})
         self.run.update(
-            state="serving",
             started=self.run.manifest.get("started", now()),
             environment=environment(),
             data=str(self.suite.data_folder) if self.suite.data_folder else None,
@@ -56,10 +56,15 @@ class Ledger:
         )
         for reward in self.rewards:
             self.run.start_task(reward.name, reward.task.version, f"{SERVED}: {reward.name}", None)
-            self.run.update_task(reward.name, state="serving")
+        self.serving()
         for base in {reward.base for reward in self.rewards}:
             self._counts[base] = sum(1 for _ in self._entries(base))
         return sum(self._counts.values())
+
+    def serving(self) -> None:
+        self.run.update(state="serving")
+        for reward in self.rewards:
+            self.run.update_task(reward.name, state=SERVING)
 
     def folder(self, base: str) -> TaskFolder:
         return self.run.task(base)

@@ -91,6 +91,7 @@ def serve(settings: Settings) -> None:
         if ledger is not None:
             ledger.check(made.keys)
             ledger.finish(made.keys)  # what a killed server left
+            ledger.serving()
         try:
             _run(settings, service, listener)
         finally:
@@ -150,7 +151,7 @@ def server(settings: Settings, service: Service, told: Callable[[], None]) -> uv
         limit_concurrency=settings.limits.connections,
     )
     made = _Server(config)
-    made.told = told
+    made.told, made.gate = told, app
     return made
 
 
@@ -166,14 +167,19 @@ def _run(settings: Settings, service: Service, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it answers."""
+    """Says when it answers, and waits for no body that is not here when it stops."""
 
     told: Callable[[], None]
+    gate: Gate
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             self.told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.gate.closing.set()
+        await super().shutdown(sockets)
 
 
 def _say_ready(settings: Settings, service: Service, listener: socket.socket) -> None:

@@ -6,7 +6,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from harmon_eval.serving.outcomes import Failure, Outcome, first
 
@@ -19,6 +26,7 @@ class Statistics:
     """Of one server; ``waiting()`` is how many images wait in all lines."""
 
     def __init__(self, rewards: Sequence[str], waiting: Callable[[], int]) -> None:
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         name, prefix, own = ["reward"], "harmon_eval_", self.registry
         self._images = Counter(

@@ -116,6 +116,7 @@ WHY = {
         "run in tests/tasks/test_checklist.py"
     ),
     "python -m benchmarks.option_scores": LONG,
+    "python -m benchmarks.serve": LONG,
     "python -m benchmarks.coverage_fid": LONG,
     "python -m benchmarks.coverage": LONG,
     "python -m harmon_eval --model folder:RESULTS --tasks gedit --suite official --data DIR": (

@@ -64,17 +64,18 @@ def scripted(name: str, mark: Mark, target: Any = lambda prompt, metadata: metad
 class Running:
     url: str
     service: Service
+    client: httpx2.Client
     headers: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(self.url + path, headers=self.headers, timeout=60)
+        return self.client.get(self.url + path, headers=self.headers)
 
     def post(self, path: str, body: Any) -> httpx2.Response:
-        return httpx2.post(self.url + path, json=body, headers=self.headers, timeout=60)
+        return self.client.post(self.url + path, json=body, headers=self.headers)
 
     def send(self, path: str, content: Any, **headers: str) -> httpx2.Response:
         both = {"Content-Type": "application/json", **self.headers, **headers}
-        return httpx2.post(self.url + path, content=content, headers=both, timeout=60)
+        return self.client.post(self.url + path, content=content, headers=both)
 
 
 @contextmanager
@@ -91,7 +92,8 @@ def running(
     thread.start()
     assert ready.wait(30)
     try:
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", service)
+        with httpx2.Client(timeout=60) as client:
+            yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", service, client)
     finally:
         made.should_exit = True
         thread.join(30)

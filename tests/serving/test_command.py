@@ -86,6 +86,8 @@ def test_a_stop_finishes_what_is_in_flight_and_the_store_is_shown_and_reported(
         assert cli.main(["serve", "--port", "0", "--store", str(store)]) == 2
         assert "another process is writing" in capsys.readouterr().err
         server.end(signal.SIGKILL)
+    assert cli.main(["show", str(store)]) == 0
+    assert "added up when the server stops, or starts again" in capsys.readouterr().err
     assert list(tmp_path.glob(f"{PREFIX}*"))  # what a kill leaves ...
     detector = ("--include", str(slow), "--detector", "slow")
     other = slow.with_name("other.py")

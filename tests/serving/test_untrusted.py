@@ -8,6 +8,7 @@ import json
 import pickle
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,6 +218,27 @@ def test_a_client_that_sends_slowly_or_leaves_holds_up_nobody(tmp_path: Path) ->
         slow.settimeout(20)
         assert b" 408 " in slow.recv(1000)
         slow.close()
+
+
+def test_a_stop_waits_for_no_body_that_is_not_here(tmp_path: Path) -> None:
+    own = [scripted("r", lambda answers: [{"scores": {"r": 1.0}} for _ in answers])]
+    with running(own, tmp_path / "images", Limits(timeout=60)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        hanging = socket.create_connection((host, int(port)))
+        head = b"POST /mark HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        hanging.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+        assert server.get("/health").status_code == 200
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 30
+    assert b" 503 " in hanging.recv(1000)
+    hanging.close()
+
+
+def test_words_that_help_with_headers(small: Running) -> None:
+    known = {"Content-Type": "text/plain"}
+    assert "Content-Type: application/json" in small.send("/mark", "{}", **known).text
+    packed = small.send("/mark", zlib.compress(b"{}"), **{"Content-Encoding": "deflate"})
+    assert packed.status_code == 415 and "without Content-Encoding" in packed.text
 
 
 def test_formats_other_than_pngs_are_read_and_said(small: Running) -> None:
