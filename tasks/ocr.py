@@ -8,6 +8,8 @@ account. Wanted is the first text in double quotes, else in single quotes, else 
 
 from __future__ import annotations
 
+import ast
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
+from harmon_eval.files.packages import carried
 from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments import reading
 from harmon_eval.metrics import rendered_text
@@ -98,6 +101,17 @@ def make(folder: Path) -> None:
     (folder / FILE).write_text("".join(f"{prompt}\n" for prompt in prompts), encoding="utf-8")
 
 
+def make_zen(folder: Path) -> None:
+    """The Zen of Python, which comes with Python: a poster for each of its lines."""
+    # Importing the module prints it.
+    source = carried("this", "this.py", "Python's standard library", "real").read_text("utf-8")
+    written = next(n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant))
+    text = codecs.decode(str(written), "rot13")
+    lines = [line.strip() for line in text.splitlines()[2:] if line.strip()]
+    prompts = [f'A white poster that says "{line}" in black letters.\n' for line in lines]
+    (folder / FILE).write_text("".join(prompts), encoding="utf-8")
+
+
 TASK = Task(
     samples=samples,
     mark=mark,
@@ -116,7 +130,7 @@ TASK = Task(
         "1 - edit distance / the longer text, in lower case with single spaces.",
         compares="Published rewards are PaddleOCR's (UniRL: GOT-OCR); the reader is part of the "
         "metric's name.",
-        licence="MIT (yifan123/flow_grpo)",
+        licence="MIT (yifan123/flow_grpo); the Zen of Python: PSF licence",
         size="as many prompts as the file has, 4 images each",
         cost="one drawing an image; rapidocr reads one in 1 to 3 s on one core",
     ),
@@ -133,6 +147,7 @@ TASK = Task(
             ),
         ),
         "mini": Source(make=make),
+        "real": Source(make=make_zen),
     },
     instruments={"reader": "rapidocr"},
     bounds=bounds,

@@ -32,7 +32,7 @@ def whole_parser() -> argparse.ArgumentParser:
     names = {
         "tasks": registry.task_names(),
         "model": registry.model_names(),
-        "suite": ["mini", "official"],
+        "suite": ["mini", "official", "real"],
     }
     whole = argparse.ArgumentParser(
         prog="harmon-eval", parents=[cli.parser_of("run")], add_help=False

@@ -57,8 +57,9 @@ def main(arguments: argparse.Namespace) -> int:
         highlight=False,
     )
     console.print(
-        "suites: mini (bundled: no network, no GPU), official (real prompts and "
-        "instruments; --data DIR if you have the data)",
+        "suites: mini (bundled: no network, no GPU), real (pictures and networks of the extra "
+        "real: no network either), official (real prompts and instruments; --data DIR if you have "
+        "the data)",
         soft_wrap=True,
     )
     for line in broken:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a small run to measure the spread, or better two runs of different checkpoints",
     )
-    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument("--suite", default="mini", metavar="mini|real|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
 
 

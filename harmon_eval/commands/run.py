@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--suite",
         default="mini",
-        metavar="mini|official",
+        metavar="mini|real|official",
         help="where prompts and measuring instruments come from (default: %(default)s)",
     )
     what.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run folders, history.parquet and history.png",
     )
     parser.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
-    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument("--suite", default="mini", metavar="mini|real|official")
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument("--limit", type=int, metavar="N", help="only N prompts of each task")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")

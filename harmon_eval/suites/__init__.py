@@ -2,6 +2,8 @@
 
 ``mini`` is a small world of coloured shapes that is made here, with rule-based instruments: it
 needs no network. ``official`` has real prompts, real reference data and published instruments.
+``real`` has a little of both: real pictures, texts and networks that packages of the extra ``real``
+carry, so it needs no network either.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ SUITES: dict[str, dict[str, str]] = {
         "reader": "mini",
     },
     "official": {},
+    "real": {"features": "efficientnet_lite0"},
 }
 NAMES = tuple(SUITES)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from harmon_eval.core import Data, Draw, Remote, Sample, Source, UserError
 from harmon_eval.files.question_files import read_json
-from harmon_eval.tasks.coco_fid import mini
+from harmon_eval.tasks.coco_fid import mini, real
 from harmon_eval.tasks.mjhq.task import task as fid_task
 
 CAPTIONS, CHOSEN, IMAGES = "captions_val2014.json", "captions_30k.txt", "val2014"
@@ -106,7 +106,7 @@ TASK = replace(
         "float64 instead of a matrix square root. KID leaves out pairs with the same photograph.",
         compares="Neither lmms-eval nor VLMEvalKit has it. Papers use other captions and other "
         "references, so differences of a few tenths mean nothing.",
-        licence="captions CC BY 4.0; images under their Flickr licences",
+        licence="captions CC BY 4.0; images under their Flickr licences; easy-VQA: MIT",
         size="30,000 captions",
     ),
     sources={
@@ -129,5 +129,6 @@ TASK = replace(
             ),
         ),
         "mini": Source(make=mini.make),
+        "real": Source(make=real.make),
     },
 )

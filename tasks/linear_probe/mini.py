@@ -15,21 +15,28 @@ DIGITS = {"train": 30, "val": 15}  # images per class
 SCENES = {"train": 50, "val": 25}
 
 
-def digits(folder: Path) -> None:
-    """The first 45 images of each digit in the original order, enlarged from 8 x 8 to 64 x 64."""
+def digit_images() -> dict[str, list[Image.Image]]:
+    """Digit -> its images in the original order, enlarged from 8 x 8 to 64 x 64."""
     from sklearn.datasets import load_digits  # slow (half a second), so not when tasks are listed
 
     pixels, labels = load_digits(return_X_y=True)
-    for label in range(10):
-        shown = pixels[labels == label].reshape(-1, 8, 8)
+    found: dict[str, list[Image.Image]] = {str(label): [] for label in range(10)}
+    for image, label in zip(pixels.reshape(-1, 8, 8), labels, strict=True):
+        grey = Image.fromarray(np.rint(image * 255 / 16).astype(np.uint8))
+        large = grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        found[str(label)].append(large.convert("RGB"))
+    return found
+
+
+def digits(folder: Path) -> None:
+    """The first 45 images of each digit."""
+    for label, images in digit_images().items():
         start = 0
         for split, count in DIGITS.items():
-            place = folder / split / str(label)
+            place = folder / split / label
             place.mkdir(parents=True)
-            for number, image in enumerate(shown[start : start + count]):
-                grey = Image.fromarray(np.rint(image * 255 / 16).astype(np.uint8))
-                large = grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-                large.convert("RGB").save(place / f"{number:04d}.png")
+            for number, image in enumerate(images[start : start + count]):
+                image.save(place / f"{number:04d}.png")
             start += count
 
 

@@ -43,7 +43,7 @@ from harmon_eval.core import (
     UserError,
 )
 from harmon_eval.instruments.probing.shares import FACT, judged, shares
-from harmon_eval.tasks.linear_probe import mini
+from harmon_eval.tasks.linear_probe import mini, real
 from harmon_eval.tasks.linear_probe.folder import labelled_images
 from harmon_eval.tasks.linear_probe.hub import streamed
 from harmon_eval.tasks.linear_probe.rules import METRICS
@@ -123,7 +123,7 @@ TASK = Task(
         "random views per image; a MAR encoder has seen ImageNet's labels in its training. Harmon "
         "published no code for its probe, so its numbers are not a target.",
         licence="ImageNet: for non-commercial research under its terms of access; digits: CC BY "
-        "4.0 (UCI)",
+        "4.0 (UCI); easy-VQA: MIT",
         size="ImageNet-1k: 1,281,167 training and 50,000 validation images in 1,000 classes",
         cost="1,331,167 embeddings; a step of the convex fit at 768 dimensions takes about 4 TFLOP",
     ),
@@ -134,6 +134,7 @@ TASK = Task(
             "or as the hub's train-*.parquet and validation-*.parquet",
         ),
         "mini": Source(make=mini.make),
+        "real": Source(make=real.make),
     },
     instruments={"probe": "probes"},
 )

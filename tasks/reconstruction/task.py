@@ -35,7 +35,7 @@ from harmon_eval.metrics.fid_pairs import fid, fid_replicates
 from harmon_eval.metrics.frechet import TooFewSamples
 from harmon_eval.metrics.shares import share
 from harmon_eval.metrics.statistics import jackknife_interval
-from harmon_eval.tasks.reconstruction import mini
+from harmon_eval.tasks.reconstruction import mini, real
 from harmon_eval.tasks.reconstruction.measures import MOST, alike, fitted
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ TASK = Task(
         compares="Papers measure autoencoders on ImageNet's validation images at 256 x 256; give "
         "those as images/ for figures like theirs. A model that was never trained to repeat a "
         "picture scores low whatever its autoencoder can do.",
-        licence="that of your pictures",
+        licence="that of your pictures; scikit-image's are in the public domain or free to use, as "
+        "its data/README.txt says",
         size="as many pictures as images/ holds",
         cost="one generated image for each picture",
     ),
@@ -150,6 +151,7 @@ TASK = Task(
             files=PATTERNS, text="images/ with the pictures to repeat, such as ImageNet's val"
         ),
         "mini": Source(make=mini.make),
+        "real": Source(make=real.make),
     },
     instruments={"features": "inception", "lpips": optional("lpips", "alex")},
 )
