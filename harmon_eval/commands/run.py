@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only N prompts (or images asked about) of each task, evenly from its "
         "parts; a larger N later adds to them",
     )
+    what.add_argument(
+        "--shuffle-points",
+        type=int,
+        metavar="SEED",
+        help="ask a judge about the points of checklists in an order drawn with this seed, where "
+        "it is asked about all of an image at once",
+    )
     what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     how = parser.add_argument_group("how to draw (default: the model's own settings)")
     _settings.add_arguments(how, (*_settings.DRAWING, "fast"))
@@ -124,6 +131,28 @@ def _source(model: str) -> str:
     return f"loading {name}"
 
 
+def _chosen(tasks: str, shuffle: int | None) -> str | list[str]:
+    """The tasks, those that ask about points in one request as their variant with ``shuffle``.
+
+    Raises UserError where none of them does."""
+    if shuffle is None:
+        return tasks
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
+    from harmon_eval.running.evaluate import task_list
+
+    names = {name: registry.task(name).shuffles for name in task_list(tasks)}
+    if shuffle < 0 or not any(names.values()):
+        raise UserError(
+            "--shuffle-points: none of the tasks asks about several points in one request: leave "
+            "it out, or choose tiif, unigenbench, specv or a checklist of your own"
+        )
+    return [
+        f"{name}{'+' if ':' in name else ':'}shuffle={shuffle}" if own else name
+        for name, own in names.items()
+    ]
+
+
 def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.report import tables
     from harmon_eval.report.listing import print_rows
@@ -136,7 +165,7 @@ def main(arguments: argparse.Namespace) -> int:
     request = Request(
         model=arguments.model,
         given=_settings.given(arguments),
-        tasks=arguments.tasks,
+        tasks=_chosen(arguments.tasks, arguments.shuffle_points),
         suite=arguments.suite,
         data=arguments.data,
         settings=RunSettings(

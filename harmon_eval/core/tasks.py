@@ -210,6 +210,8 @@ class Task:
 
     ``points`` returns what a row says question by question: the question's text, and yes or no or a
     score from 0 to 1. Reports show it.
+    ``shuffles``: the judge is asked about several points in one request, and the variant
+    ``TASK:shuffle=SEED`` asks about them in another order.
 
     ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
     columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
@@ -249,6 +251,7 @@ class Task:
     replicates: Replicate | None = None
     reward: Reward | None = None
     points: Points | None = None
+    shuffles: bool = False
 
     def metric(self, name: str) -> Metric:
         """The declaration of the metric ``name``. Raises KeyError if there is none."""

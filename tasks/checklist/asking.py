@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import Ask, UserError
+from harmon_eval.core import Ask, Score, UserError
 from harmon_eval.files.question_files import read_text
+from harmon_eval.metrics import likelihood
 from harmon_eval.settings import did_you_mean
-from harmon_eval.tasks.checklist.files import PROTOCOL, Item, read_protocol
+from harmon_eval.tasks.checklist.files import NO, PROTOCOL, YES, Item, Point, read_protocol
 from harmon_eval.tasks.checklist.rules import DEPENDENCY, ITEM, Family, Protocol, Step
 
 YES_NO = "{point} Please answer yes or no."
@@ -28,11 +29,12 @@ OURS = {
     "json": "Look at the image and answer each of these questions with Yes or No. Reply with a "
     'JSON list that holds each question once, such as [{"id": 1, "answer": "Yes"}].\n{points}',
 }
+PROBABILITY = "probability"  # of the expected answer, instead of a reply
 TOKENS, TOKENS_A_POINT = 256, 64  # of a reply about all points
 TEMPLATES = ("ask.txt", "system.txt")
 CHOICES = {
     "ask": ("each", "together"),
-    "reply": ("word", *OURS),
+    "reply": ("word", PROBABILITY, *OURS),
     "dependency": tuple(DEPENDENCY),
     "item": tuple(ITEM),
 }
@@ -44,7 +46,17 @@ def filled(template: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: values[found[1]], template)
 
 
-def asks(item: Item, protocol: Protocol, image: Path | None, own: Mapping[str, str]) -> list[Ask]:
+def forms(point: Point) -> tuple[str, ...]:
+    """What a reply begins with that gives the expected answer."""
+    if point.expect in (YES, NO):
+        return likelihood.YES if point.expect == YES else likelihood.NO
+    others = [text for form in point.forms for text in (form, f" {form}")]
+    return tuple(dict.fromkeys((*likelihood.answer_forms(point.expect), *others)))
+
+
+def asks(
+    item: Item, protocol: Protocol, image: Path | None, own: Mapping[str, str]
+) -> list[Ask | Score]:
     """The requests about one image: one for each point, or one for all of them."""
     images = (image,) if image else ()
     points = "\n".join(f"{point.id}. {point.text}" for point in item.points)
@@ -53,11 +65,14 @@ def asks(item: Item, protocol: Protocol, image: Path | None, own: Mapping[str, s
     if protocol.ask == "together":
         text = filled(own.get("ask.txt", OURS[protocol.reply]), {**values, "point": ""})
         return [Ask(text, images, TOKENS + TOKENS_A_POINT * len(item.points), system=system)]
-    found = []
+    found: list[Ask | Score] = []
     for point in item.points:
-        ours = YES_NO if point.expect in ("yes", "no") else SHORT
+        ours = YES_NO if point.expect in (YES, NO) else SHORT
         text = filled(own.get("ask.txt", ours), {**values, "point": point.text})
-        found.append(Ask(text, images, 8, system=system))
+        if protocol.reply == PROBABILITY:
+            found.append(Score(text, (forms(point),), images, system=system))
+        else:
+            found.append(Ask(text, images, 8, system=system))
     return found
 
 
@@ -84,14 +99,22 @@ def read(table: Mapping[str, Any], where: str) -> Protocol:
         if key not in known:
             raise UserError(f"{where}: {key!r} is not known: {did_you_mean(key, known)}")
     chosen = {}
+    if table.get("reply") == PROBABILITY:
+        # What depends on a probability of 0.6 is not defined.
+        table = {"dependency": "none", **table}
+        if table["dependency"] != "none":
+            raise UserError(
+                f'{where}: reply = "probability" goes with dependency = "none": points depend on '
+                "others only where replies are right or wrong"
+            )
     for key, values in CHOICES.items():
         chosen[key] = table.get(key, getattr(Protocol, key))
         if chosen[key] not in values:
             raise UserError(f"{where}: {key} must be one of {', '.join(values)}")
-    if (chosen["ask"] == "each") != (chosen["reply"] == "word"):
+    if (chosen["ask"] == "each") != (chosen["reply"] in ("word", PROBABILITY)):
         raise UserError(
-            f'{where}: ask = "each" goes with reply = "word"; ask = "together" with '
-            f"{', '.join(OURS)}"
+            f'{where}: ask = "each" goes with reply = "word" or "probability"; ask = "together" '
+            f"with {', '.join(OURS)}"
         )
     families = _families(table.get("families", {}), where)
     total = table.get("total", [{"mean": "items"}])

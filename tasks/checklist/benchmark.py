@@ -7,9 +7,10 @@ otherwise, a ``Published``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,17 @@ from harmon_eval.core import (
     Metric,
     Row,
     Sample,
+    Score,
     Source,
     Task,
     Unscorable,
+    UserError,
 )
 from harmon_eval.instruments.judging import Verdict, judge_of
+from harmon_eval.metrics.floors import MOST
 from harmon_eval.metrics.rows import Mask, after, known
 from harmon_eval.metrics.shares import group_means
+from harmon_eval.replies.probabilities import First, read
 from harmon_eval.tasks.checklist import asking, rules
 from harmon_eval.tasks.checklist.files import Item, Point
 from harmon_eval.tasks.checklist.replies import TOGETHER, Right, word
@@ -64,14 +69,40 @@ class Published:
 Load = Callable[[Data], Checklist]
 
 
-def samples(data: Data, load: Load) -> Iterator[Sample]:
+def shuffle_of(argument: str) -> tuple[str, int | None]:
+    """``REST+shuffle=SEED`` in two parts; None where there is no seed."""
+    rest, _, seed = argument.rpartition("shuffle=")
+    if not seed.isdecimal() or len(seed) > 9 or not (rest == "" or rest.endswith("+")):
+        return argument, None
+    return rest.removesuffix("+"), int(seed)
+
+
+def only_shuffle(name: str, argument: str) -> int | None:
+    """The seed of a task that has no other variants. Raises UserError for anything else."""
+    rest, shuffle = shuffle_of(argument)
+    if rest:
+        raise UserError(f"{name}:{argument}: give {name}:shuffle=SEED, or {name} alone")
+    return shuffle
+
+
+def samples(data: Data, load: Load, shuffle: int | None = None) -> Iterator[Sample]:
+    """Raises UserError for points to be shuffled that are asked about one by one."""
     checklist = load(data)
+    if shuffle is not None and checklist.protocol.ask != "together":
+        raise UserError(
+            "shuffle: these points are asked about one by one, so their order is of no account: "
+            "leave it out"
+        )
     for item in checklist.items:
         target = {
             "item": asdict(item),
             "protocol": _written(checklist.protocol),
             "templates": dict(checklist.templates),
         }
+        if shuffle is not None:
+            # Each item by its own stream: what else is in the file does not matter.
+            seed = int.from_bytes(hashlib.sha256(f"{shuffle} {item.id}".encode()).digest()[:8])
+            target["order"] = np.random.default_rng(seed).permutation(len(item.points)).tolist()
         for index in range(item.images or data.images_per_prompt):
             request = Draw(item.prompt, index=index)
             yield Sample(f"{item.id}/{index:04d}", request, target, item.id)
@@ -91,13 +122,22 @@ def item_of(sample: Sample) -> Item:
     return Item(points=tuple(points), **written)
 
 
+def asked_item(sample: Sample) -> Item:
+    """The item with its points in the order in which they are asked about."""
+    item = item_of(sample)
+    order = sample.target.get("order")
+    if order is None:
+        return item
+    return replace(item, points=tuple(item.points[number] for number in order))
+
+
 def protocol_of(sample: Sample) -> rules.Protocol:
     return rules.Protocol(**sample.target["protocol"])
 
 
-def judged(sample: Sample, image: Path | None) -> list[Ask]:
+def judged(sample: Sample, image: Path | None) -> list[Ask | Score]:
     own = sample.target["templates"]
-    return asking.asks(item_of(sample), protocol_of(sample), image, own)
+    return asking.asks(asked_item(sample), protocol_of(sample), image, own)
 
 
 def mark(
@@ -111,17 +151,21 @@ def mark(
     for answer in answers:
         item, protocol = item_of(answer.sample), protocol_of(answer.sample)
         asked = judged(answer.sample, answer.image)
-        found = _verdicts(judge, asked, item, protocol)
+        found = _verdicts(judge, asked, asked_item(answer.sample), protocol)
         failed = next((v for v in found if isinstance(v, Unscorable)), None)
         if failed:
             rows.append({"unscored": str(failed)})
             continue
         verdicts = [v for v in found if isinstance(v, Verdict)]
-        right = _right(item, protocol, [v.value for v in verdicts])
+        values = [v.value for v in verdicts]
         models = ", ".join(sorted({v.model for v in verdicts if v.model}))
-        row = {"judge": judge.name, "judge_as_returned": models, **image_row(item, protocol, right)}
+        row: Row = {"judge": judge.name, "judge_as_returned": models}
+        if protocol.reply == asking.PROBABILITY:
+            row |= probable_row(item, protocol, values)
+        else:
+            row |= image_row(item, protocol, _right(item, protocol, values))
         if published:
-            row |= published.row(item, [v.reply for v in verdicts])
+            row |= published.row(asked_item(answer.sample), [v.reply for v in verdicts])
         rows.append(row)
     return rows
 
@@ -133,8 +177,10 @@ def points(sample: Sample, row: Mapping[str, Any]) -> list[tuple[str, bool | flo
 
 
 def _verdicts(
-    judge: Any, asked: Sequence[Ask], item: Item, protocol: rules.Protocol
+    judge: Any, asked: Sequence[Ask | Score], item: Item, protocol: rules.Protocol
 ) -> list[Verdict[Any] | Unscorable]:
+    if protocol.reply == asking.PROBABILITY:
+        return list(judge.verdicts(asked, partial(read, options=1)))
     if protocol.ask == "together":
         return list(judge.verdicts(asked, TOGETHER[protocol.reply](item.points)))
     found: dict[int, Verdict[Any] | Unscorable] = {}
@@ -154,12 +200,25 @@ def _right(item: Item, protocol: rules.Protocol, values: Sequence[Any]) -> Right
     return {point.id: value for point, value in zip(item.points, values, strict=True)}
 
 
-def image_row(item: Item, protocol: rules.Protocol, right: Right) -> Row:
-    """Columns of an image: ``points`` (what was answered rightly, before dependencies), ``score``
-    in [0, 1] and the sums after dependencies."""
+def probable_row(item: Item, protocol: rules.Protocol, values: Sequence[First]) -> Row:
+    """Columns of an image from the probability of each point's expected answer, with the upper ends
+    where only a part of the distribution was seen."""
+    ids = [point.id for point in item.points]
+    masses = {i: value.masses[0] for i, value in zip(ids, values, strict=True)}
+    row = image_row(item, protocol, masses)
+    if any(value.unseen for value in values):
+        most = {i: min(1.0, masses[i] + v.unseen) for i, v in zip(ids, values, strict=True)}
+        ends = image_row(item, protocol, most)
+        row |= {MOST + c: v for c, v in ends.items() if c == "score" or c.startswith(rules.RIGHT)}
+    return row
+
+
+def image_row(item: Item, protocol: rules.Protocol, right: Mapping[str, float]) -> Row:
+    """Columns of an image: ``points`` (what was answered rightly, or how likely, before
+    dependencies), ``score`` in [0, 1] and the sums after dependencies."""
     counts = rules.DEPENDENCY[protocol.dependency](item.points, right)
     return {
-        "points": json.dumps(right),
+        "points": json.dumps({i: v if v in (0, 1) else round(v, 6) for i, v in right.items()}),
         "score": rules.score(item.points, counts, protocol.item),
         **{rules.BY + name: value for name, value in item.group.items()},
         **rules.sums(item.points, counts),
@@ -182,11 +241,13 @@ def summarize(
     name: str,
     protocol: rules.Protocol,
     published: Published | None = None,
+    shuffle: int | None = None,
 ) -> dict[str, float]:
     """All in percent. ``NAME[judge]``: the mean of the last step of the totals, whose values follow
     as ``total/...``; ``kind/...``: share of the points of a kind that count."""
     last = rules.totals(rows, protocol)
-    found = {f"{name}[{judge_of(rows)}]": 100 * sum(last.values()) / len(last)}
+    label = judge_of(rows) + (f", shuffle {shuffle}" if shuffle is not None else "")
+    found = {f"{name}[{label}]": 100 * sum(last.values()) / len(last)}
     found |= {f"total/{', '.join(key)}": 100 * value for key, value in last.items() if key}
     found |= {f"kind/{kind}": 100 * rules.share(rows, kind) for kind in rules.kinds(rows)}
     for label in sorted(c for c in rows.columns if c.startswith(rules.BY)):
@@ -219,18 +280,20 @@ def benchmark(
     protocol: rules.Protocol | None = None,
     published: Published | None = None,
     total: Mask | None = None,
+    shuffle: int | None = None,
 ) -> Task:
-    """The task. ``total`` says which rows a number ``total/...`` counts (default: those whose group
-    of the last step has its name)."""
+    """The task. ``shuffle`` asks about points in an order drawn with this seed. ``total`` says
+    which rows a number ``total/...`` counts (default: those whose group of the last step has its
+    name)."""
     own = protocol or rules.Protocol()
     last = own.total[-1].by
     # A mean over items is a share of groups; other totals are resampled.
     whole = group_means("score") if own.total == (rules.Step("items"),) else None
     of_total = total or (after("/", rules.BY + last[0]) if len(last) == 1 else None)
     return Task(
-        samples=partial(samples, load=load),
+        samples=partial(samples, load=load, shuffle=shuffle),
         mark=partial(mark, published=published),
-        summarize=partial(summarize, name=name, protocol=own, published=published),
+        summarize=partial(summarize, name=name, protocol=own, published=published, shuffle=shuffle),
         metrics=(
             Metric(f"{name}[*]", maximum=100.0, headline=True, of=whole),
             *(published.metrics if published else ()),
@@ -244,6 +307,7 @@ def benchmark(
         judged=judged,
         points=points,
         bounds=bounds,
+        shuffles=own.ask == "together",
         columns=("judge", "score", "by:*", "right:*", "of:*", "published*"),
     )
 

@@ -21,17 +21,19 @@ RIGHT, OF, BY = "right:", "of:", "by:"  # columns of a row: sums by kind, and th
 ALL = ""  # the kind of all points
 
 
-def none(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, bool]:
-    """Each point counts as it was answered."""
+def none(points: Sequence[Point], right: Mapping[str, float]) -> dict[str, float]:
+    """Each point counts as it was answered, or as its answer is likely."""
     return {point.id: right[point.id] for point in points}
 
 
-def direct(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, bool]:
+def direct(points: Sequence[Point], right: Mapping[str, float]) -> dict[str, float]:
     """A point counts if it and each of its parents, as they were answered, are right."""
-    return {p.id: right[p.id] and all([right[parent] for parent in p.parents]) for p in points}
+    return {
+        p.id: bool(right[p.id] and all([right[parent] for parent in p.parents])) for p in points
+    }
 
 
-def in_order(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, bool]:
+def in_order(points: Sequence[Point], right: Mapping[str, float]) -> dict[str, float]:
     """In file order: a point that was set to wrong is wrong for those after it, and a parent that
     comes later counts as it was answered. Raises KeyError for a parent without an answer."""
     counts = dict(right)
@@ -41,7 +43,7 @@ def in_order(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, bo
     return {point.id: counts[point.id] for point in points}
 
 
-def transitive(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, bool]:
+def transitive(points: Sequence[Point], right: Mapping[str, float]) -> dict[str, float]:
     """A point counts if it and all its ancestors are right, in whatever order they stand."""
     counts = none(points, right)
     changed = True
@@ -51,7 +53,7 @@ def transitive(points: Sequence[Point], right: Mapping[str, bool]) -> dict[str, 
     return counts
 
 
-DEPENDENCY: dict[str, Callable[[Sequence[Point], Mapping[str, bool]], dict[str, bool]]] = {
+DEPENDENCY: dict[str, Callable[[Sequence[Point], Mapping[str, float]], dict[str, float]]] = {
     "none": none,
     "direct": direct,
     "in_order": in_order,
@@ -116,13 +118,15 @@ class Protocol:
     families: Mapping[str, Family] = field(default_factory=dict)
 
 
-def score(points: Sequence[Point], counts: Mapping[str, bool], rule: str = "mean") -> float:
-    """An item's score in [0, 1] from what counts, by a rule of ``ITEM``."""
+def score(points: Sequence[Point], counts: Mapping[str, float], rule: str = "mean") -> float:
+    """An item's score in [0, 1] from what counts, or how likely it is, by a rule of ``ITEM``."""
     values = [float(counts[point.id]) for point in points]
     return ITEM[rule](values, [point.weight for point in points])
 
 
-def sums(points: Sequence[Point], counts: Mapping[str, bool], prefix: str = "") -> dict[str, float]:
+def sums(
+    points: Sequence[Point], counts: Mapping[str, float], prefix: str = ""
+) -> dict[str, float]:
     """Points that count and points, of all and of every prefix of their kinds, as columns."""
     found: dict[str, float] = {}
     for point in points:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harmon_eval.core import About, Data, Source, Task
 from harmon_eval.files.hub_datasets import PREFIX
 from harmon_eval.tasks.checklist import asking, mini
-from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark
+from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark, shuffle_of
 from harmon_eval.tasks.checklist.convert import convert
 from harmon_eval.tasks.checklist.files import ITEMS, read_items
 from harmon_eval.tasks.checklist.from_dataset import items_of_dataset
@@ -36,7 +36,10 @@ def _protocol(path: str) -> Protocol:
     return asking.protocol_beside(Path(path)) if path else mini.RULES
 
 
-def open_task(path: str = "") -> Task:
+def open_task(argument: str = "") -> Task:
+    """``checklist:FILE``, ``checklist:FILE+shuffle=SEED``."""
+    path, shuffle = shuffle_of(argument)
+
     def found(data: Data) -> Checklist:
         if path.startswith(PREFIX):
             return Checklist(items_of_dataset(path.removeprefix(PREFIX), data.fetching))
@@ -58,6 +61,7 @@ def open_task(path: str = "") -> Task:
             cost="one drawing an image; one judge request for each point, or one for all of them",
         ),
         sources={"mini": Source(make=mini.make)},
+        shuffle=shuffle,
     )
 
 

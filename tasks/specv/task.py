@@ -11,10 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core import About, Data, Row, Source, UserError
+from harmon_eval.core import About, Data, Row, Source, Task, UserError
 from harmon_eval.files.question_files import field, read_json
 from harmon_eval.tasks.checklist.asking import read_templates
-from harmon_eval.tasks.checklist.benchmark import Checklist, Published, as_published, benchmark
+from harmon_eval.tasks.checklist.benchmark import (
+    Checklist,
+    Published,
+    as_published,
+    benchmark,
+    only_shuffle,
+)
 from harmon_eval.tasks.checklist.files import NO, YES, Item, Point, check_items
 from harmon_eval.tasks.checklist.rules import BY
 from harmon_eval.tasks.specv import mini
@@ -84,30 +90,40 @@ def totals(rows: pd.DataFrame) -> dict[str, float]:
     return {"as_published": round(float(means.mean()), 2)}
 
 
-TASK = benchmark(
-    "specv",
-    load,
-    protocol=PROTOCOL,
-    published=Published(row, totals, as_published("as_published", column="published")),
-    about=About(
-        paper="none",
-        version="1",
-        protocol="SpecV @ 2af3845, track t2i",
-        differs="A reply must hold each point once, in any case of yes and no; the original counts "
-        "`yes` for `Yes` as wrong (`as_published`, which also rounds at every level). Weights are "
-        "read by nobody there and not used here either. The question is our wording unless you "
-        "give ask.txt.",
-        compares="No published rows are known to us.",
-        licence="Apache-2.0 for the files; images and outputs are for research",
-        size="200 items, 3,806 points",
-        cost="200 drawings, one judge request each",
-    ),
-    sources={
-        "official": Source(
-            files=(f"{FOLDER}/*/*.json",),
-            text="the folder t2i of SpecV's data, with the prompts as t2i/DIMENSION/ID.txt where "
-            "the files do not hold them",
-        ),
-        "mini": Source(make=mini.make),
-    },
+ABOUT = About(
+    paper="none",
+    version="1",
+    protocol="SpecV @ 2af3845, track t2i",
+    differs="A reply must hold each point once, in any case of yes and no; the original counts "
+    "`yes` for `Yes` as wrong (`as_published`, which also rounds at every level). Weights are "
+    "read by nobody there and not used here either. The question is our wording unless you "
+    "give ask.txt.",
+    compares="No published rows are known to us.",
+    licence="Apache-2.0 for the files; images and outputs are for research",
+    size="200 items, 3,806 points",
+    cost="200 drawings, one judge request each",
 )
+SOURCES = {
+    "official": Source(
+        files=(f"{FOLDER}/*/*.json",),
+        text="the folder t2i of SpecV's data, with the prompts as t2i/DIMENSION/ID.txt where "
+        "the files do not hold them",
+    ),
+    "mini": Source(make=mini.make),
+}
+
+
+def open_task(argument: str = "") -> Task:
+    """``specv:shuffle=SEED`` asks about the points in another order."""
+    return benchmark(
+        "specv",
+        load,
+        protocol=PROTOCOL,
+        published=Published(row, totals, as_published("as_published", column="published")),
+        about=ABOUT,
+        sources=SOURCES,
+        shuffle=only_shuffle("specv", argument),
+    )
+
+
+TASK = open_task()

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core import About, Data, Source, UserError
+from harmon_eval.core import About, Data, Source, Task, UserError
 from harmon_eval.files.question_files import field, read_json_rows
 from harmon_eval.tasks.checklist.asking import read_templates
-from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark
+from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark, only_shuffle
 from harmon_eval.tasks.checklist.files import NO, YES, Item, Point, check_items
 from harmon_eval.tasks.checklist.rules import BY
 from harmon_eval.tasks.tiif import mini
@@ -77,32 +77,42 @@ def of_length(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[f"{BY}length"] == metric.removeprefix("total/")
 
 
-TASK = benchmark(
-    "tiif",
-    load,
-    protocol=PROTOCOL,
-    total=of_length,
-    about=About(
-        paper="arXiv 2506.02161",
-        version="1",
-        protocol="A113N-W3I/TIIF-Bench @ 3aae750: points by attribute and length, the nine groups, "
-        "then their mean; `total/short` and `total/long` are the published overalls",
-        differs="The headline is the mean of the two overalls; the original gives no such number. "
-        "A reply needs one line for each question, with a number or bullet before it at most; the "
-        "original asks again without end, here the image is unscored after three tries. The "
-        "question is our wording unless you give ask.txt.",
-        compares="Published rows are GPT-4o's at temperature 1, with one of three wordings drawn "
-        "at random. Missing images shrink the original's denominators without a word.",
-        licence="none stated: bring the files",
-        size="testmini: 277 instructions, short and long; full: 2,538",
-        cost="one drawing and one judge request for each wording",
-    ),
-    sources={
-        "official": Source(
-            files=(EVALUATION, f"*/{EVALUATION}"),
-            text="the prompts of TIIF-Bench: *_eval_prompts.jsonl and the *_prompts.jsonl of the "
-            "same names",
-        ),
-        "mini": Source(make=mini.make),
-    },
+ABOUT = About(
+    paper="arXiv 2506.02161",
+    version="1",
+    protocol="A113N-W3I/TIIF-Bench @ 3aae750: points by attribute and length, the nine groups, "
+    "then their mean; `total/short` and `total/long` are the published overalls",
+    differs="The headline is the mean of the two overalls; the original gives no such number. "
+    "A reply needs one line for each question, with a number or bullet before it at most; the "
+    "original asks again without end, here the image is unscored after three tries. The "
+    "question is our wording unless you give ask.txt.",
+    compares="Published rows are GPT-4o's at temperature 1, with one of three wordings drawn "
+    "at random. Missing images shrink the original's denominators without a word.",
+    licence="none stated: bring the files",
+    size="testmini: 277 instructions, short and long; full: 2,538",
+    cost="one drawing and one judge request for each wording",
 )
+SOURCES = {
+    "official": Source(
+        files=(EVALUATION, f"*/{EVALUATION}"),
+        text="the prompts of TIIF-Bench: *_eval_prompts.jsonl and the *_prompts.jsonl of the "
+        "same names",
+    ),
+    "mini": Source(make=mini.make),
+}
+
+
+def open_task(argument: str = "") -> Task:
+    """``tiif:shuffle=SEED`` asks about the points in another order."""
+    return benchmark(
+        "tiif",
+        load,
+        protocol=PROTOCOL,
+        total=of_length,
+        about=ABOUT,
+        sources=SOURCES,
+        shuffle=only_shuffle("tiif", argument),
+    )
+
+
+TASK = open_task()

@@ -17,7 +17,13 @@ from harmon_eval.core import About, Data, Remote, Row, Source, Task, UserError
 from harmon_eval.files.question_files import field, read_separated
 from harmon_eval.settings import variant
 from harmon_eval.tasks.checklist.asking import read_templates
-from harmon_eval.tasks.checklist.benchmark import Checklist, Published, as_published, benchmark
+from harmon_eval.tasks.checklist.benchmark import (
+    Checklist,
+    Published,
+    as_published,
+    benchmark,
+    shuffle_of,
+)
 from harmon_eval.tasks.checklist.files import Item, Point, check_items
 from harmon_eval.tasks.unigenbench import mini
 from harmon_eval.tasks.unigenbench.rules import PROTOCOL, published_scores, published_totals
@@ -95,13 +101,16 @@ def totals(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def open_task(part: str = "") -> Task:
-    """``unigenbench:PART``: en (short English prompts), en_long, zh or zh_long."""
+    """``unigenbench:PART``: en (short English prompts), en_long, zh or zh_long; behind it
+    ``+shuffle=SEED`` for the points in another order."""
+    part, shuffle = shuffle_of(part)
     chosen = variant(part, part=tuple(PARTS))["part"]
     file = PARTS[chosen][0]
     return benchmark(
         "unigenbench",
         partial(load, part=chosen),
         protocol=PROTOCOL,
+        shuffle=shuffle,
         published=Published(row, totals, as_published("as_published/*", column="published")),
         about=About(
             paper="arXiv 2510.18701",

@@ -85,6 +85,9 @@ RUN = {
     "python -m harmon_eval --tasks gedit,imgedit": f"--tasks gedit {QUICK}",
     "python -m harmon_eval --tasks seed:likelihood --limit 20": f"--tasks seed:likelihood {QUICK}",
     "python -m harmon_eval --tasks geneval2 --limit 8": f"--tasks geneval2 {QUICK}",
+    "python -m harmon_eval --tasks tiif --shuffle-points 7": (
+        f"--tasks tiif --shuffle-points 7 {QUICK}"
+    ),
     "python -m harmon_eval --tasks genai_bench --limit 8": f"--tasks genai_bench {QUICK}",
     "python -m harmon_eval.model.train stage1 --dry-run": "train stage1 --dry-run",
 }
@@ -165,6 +168,7 @@ WHY = {
     "vision:google/siglip-so400m-patch14-384?pool=pooler,"
     'timm:vit_base_patch14_dinov2.lvd142m"': HUB,
     "python -m harmon_eval --model timm:NAME --tasks linear_probe": HUB,
+    "python -m harmon_eval --suite real --tasks easy_vqa,ocr,reconstruction --limit 200": LONG,
     "python -m harmon_eval prepare longtext": "fetches from the network, as above",
     "python -m harmon_eval --suite official --tasks longtext --model MODEL": (
         "needs prepared files; tests/tasks/test_longtext.py runs the task on its own"
