@@ -173,7 +173,7 @@ def mark(
 def points(sample: Sample, row: Mapping[str, Any]) -> list[tuple[str, bool | float]]:
     """Of each point, whether what was answered is right, before dependencies."""
     right = json.loads(row["points"])
-    return [(p.text, bool(right[p.id])) for p in item_of(sample).points if p.id in right]
+    return [(p.text, right[p.id]) for p in item_of(sample).points if p.id in right]
 
 
 def _verdicts(
