@@ -11,7 +11,7 @@ import argparse
 import json
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +144,12 @@ def _toml(value: Any) -> str:
 
 
 def for_manifest(
-    command: str, values: Mapping[str, Any], defaults: Mapping[str, Any]
+    command: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """The command line and its options as a run folder keeps them: without keys."""
+    """The command line that says the same, and all its options, as a run folder keeps them: without
+    keys."""
     from harmon_eval.running.provenance import written
     from harmon_eval.store.redact import redacted, shown
 
@@ -162,8 +165,13 @@ def for_manifest(
             return written(str(value))
         return redacted(value)
 
+    bare = argparse.ArgumentParser()
+    add_arguments(bare)
+    defaults = {name: _plain(action.default) for name, action in options(bare)}
+    given = [getattr(arguments, a.dest) for a in bare._actions if not a.option_strings]
+    values: Mapping[str, Any] = arguments.options
     known = {name: hidden(name, value) for name, value in values.items()}
-    words: list[str] = []
+    words = [redacted(str(value)) for value in given]
     for name, value in known.items():
         if values[name] == defaults.get(name):
             continue

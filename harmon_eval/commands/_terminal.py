@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -41,6 +43,8 @@ def announce(arguments: argparse.Namespace, text: str) -> None:
         from harmon_eval.store.redact import plain
 
         said = f"harmon_eval {harmon_eval.__version__}: {plain(text)}"
+        if sys.stderr.isatty():
+            said = textwrap.fill(said, shutil.get_terminal_size().columns)
         print(said, file=sys.stderr, flush=True)
 
 

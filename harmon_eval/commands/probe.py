@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _settings, _terminal, _workers
+from harmon_eval.commands import _options, _settings, _terminal, _workers
 
 MODELS = "harmon:harmon-mini?layer=all,vae:harmon-mini,pixels"
 
@@ -82,6 +82,7 @@ def main(arguments: argparse.Namespace) -> int:
                 data=arguments.data,
                 output=run,
                 pool=_workers.pool(arguments),
+                command=_options.for_manifest("probe", add_arguments, arguments),
             )
         )
         tables.show_outcome(outcome, console, arguments.all_metrics)

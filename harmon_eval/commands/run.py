@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harmon_eval.commands import (
     _options,
@@ -176,7 +176,7 @@ def main(arguments: argparse.Namespace) -> int:
         instruments=judging.instruments(arguments, arguments.device),
         predict_only=arguments.predict_only,
         pool=_workers.pool(arguments),
-        command=_command(arguments),
+        command=_options.for_manifest("run", add_arguments, arguments),
     )
     _check_gate(arguments, request)
     _trackers.check(arguments)
@@ -195,13 +195,6 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.baseline is None:
         return code
     return _against_baseline(arguments, request, code, console)
-
-
-def _command(arguments: argparse.Namespace) -> dict[str, Any]:
-    bare = argparse.ArgumentParser()
-    add_arguments(bare)
-    defaults = _options.chosen(bare, bare.parse_args([]))
-    return _options.for_manifest("run", arguments.options, defaults)
 
 
 def _check_gate(arguments: argparse.Namespace, request: Request) -> None:

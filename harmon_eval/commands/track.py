@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harmon_eval.commands import _settings, _terminal, _trackers, _workers
+from harmon_eval.commands import _options, _settings, _terminal, _trackers, _workers
 from harmon_eval.commands.compare import add_decision_arguments
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def main(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         settings=RunSettings(arguments.seed, arguments.limit, arguments.batch_size),
         pool=_workers.pool(arguments),
+        command=_options.for_manifest("track", add_arguments, arguments),
     )
     watch = Watch(
         arguments.baseline,

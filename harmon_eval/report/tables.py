@@ -71,6 +71,8 @@ def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) 
     next."""
     folder = outcome.folder
     path = printable(folder.path)
+    if console.is_terminal:
+        console.print()
     if all_metrics:
         show(folder.path, console)
     else:
@@ -83,9 +85,9 @@ def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) 
             f"marked; all responses are stored, and `python -m harmon_eval mark {path}` continues "
             "from them"
         )
-    if hints():
-        say += ["", *_next(folder, outcome, all_metrics)]
     for line in say:
+        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
+    for line in ["", *_next(folder, outcome, all_metrics)] if hints() else []:
         console.print(line, soft_wrap=True, highlight=False)
 
 

@@ -146,7 +146,8 @@ class Progress:
         LOG.log(level, "%s: %s", plain(self.prefix), plain(text))
         if level >= _voice.level:
             said = f"{printable(self.prefix)}: {printable(text)}"
-            self.console.print(said, highlight=False, soft_wrap=True)
+            # On a terminal between words; elsewhere a message is a line.
+            self.console.print(said, highlight=False, soft_wrap=not self.live)
 
     def warn(self, text: str) -> None:
         """What is said to those too who want to hear little."""

@@ -133,7 +133,7 @@ def scored(result: Result) -> str:
     """The headline in one line, with its interval, its floors and how many samples it counts."""
     low, high = result.interval or (None, None)
     told = [f"{result.headline} {number(result.score)} {interval(low, high)}".rstrip()]
-    if result.floor:
+    if result.floor and math.isfinite(result.floor.score):
         told.append(f"floor {number(result.floor.score)}")
     of = result.floors.get(result.headline, {})
     told += [f"{name} {number(value)}" for name, value in of.items()]

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from harmon_eval import cli
+from harmon_eval.commands import _options, run, track
 from harmon_eval.running.overall import Overall, duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +206,26 @@ def test_options_from_a_file_are_those_of_the_command_line(
     words = command["line"].split()
     assert words[:4] == ["python", "-m", "harmon_eval", "run"]
     assert cli.parse(words[3:])[1].options == command["options"]
+
+
+def test_a_command_line_that_is_stored_can_be_given_again() -> None:
+    words = [
+        "--model",
+        "harmon-mini?steps=8",
+        "--judge-price",
+        "1.5",
+        "6",
+        "--fast",
+        "--limit",
+        "3",
+    ]
+    command, arguments = cli.parse([*words, "--instrument", "detector=shapes", "--seed", "0"])
+    stored = _options.for_manifest(command, run.add_arguments, arguments)
+    again = cli.parse(shlex.split(stored["line"])[3:])[1]
+    assert again == arguments and "--seed" not in stored["line"], "0 is what it is without"
+    _, arguments = cli.parse(["track", "checkpoints", "--output", "tracked"])
+    stored = _options.for_manifest("track", track.add_arguments, arguments)
+    assert stored["line"].endswith("harmon_eval track checkpoints --output tracked")
 
 
 def test_the_example_of_the_documentation_is_what_the_page_shows() -> None:
