@@ -74,11 +74,15 @@ def training_schedule(steps: int = 1000, max_beta: float = 0.999) -> Schedule:
 
 
 @lru_cache
-def sampling_schedule(steps: int, train_steps: int = 1000, max_beta: float = 0.999) -> Schedule:
+def sampling_schedule(
+    steps: int, train_steps: int = 1000, max_beta: float = 0.999, last_step: int | None = None
+) -> Schedule:
     """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
 
-    Betas follow from the kept cumulative products and are not capped again. Raises ValueError
-    unless ``steps`` is in 1..train_steps.
+    Steps above ``last_step`` are replaced by it and doublets dropped (DiSA, arXiv 2505.20297:
+    950), so the chain starts from pure noise where the schedule still expects some signal. Betas
+    follow from the kept cumulative products and are not capped again. Raises ValueError unless
+    ``steps`` is in 1..train_steps.
     """
     if not 1 <= steps <= train_steps:
         raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
@@ -87,6 +91,8 @@ def sampling_schedule(steps: int, train_steps: int = 1000, max_beta: float = 0.9
     for _ in range(steps):
         kept.append(round(place))
         place += stride
+    if last_step is not None:
+        kept = sorted({min(step, last_step) for step in kept})
     alphas_cumprod = training_schedule(train_steps, max_beta).alphas_cumprod[kept]
     betas = 1.0 - alphas_cumprod / np.append(1.0, alphas_cumprod[:-1])
     return Schedule(np.array(kept), betas, alphas_cumprod)

@@ -41,6 +41,36 @@ def visible_places(mask: Tensor) -> Tensor:
     return (~mask).nonzero()[:, 1].view(len(mask), -1)
 
 
+# Of generation then reconstruction: which iterations of 32 draw each stage.
+GTR_ITERATIONS = (24, 6, 2)
+
+
+def gtr_stages(grid: tuple[int, int]) -> Tensor:
+    """The stage (L,) of each place in generation then reconstruction (GtR, arXiv 2510.17171): first
+    the places with even row and column, then those with both odd, then all others."""
+    rows, columns = torch.arange(grid[0])[:, None] % 2, torch.arange(grid[1])[None] % 2
+    return torch.where(rows == columns, rows, 2).flatten()
+
+
+def gtr_counts(grid: tuple[int, int], iterations: int) -> list[int]:
+    """Tokens hidden before each iteration, and 0 after the last: GtR's stages one after the other,
+    three quarters of the iterations for the first, 2 of 32 for the last.
+
+    The shares are those of the published 64, 64 and 128 tokens in 24, 6 and 2 iterations. Raises
+    ValueError for fewer than three iterations."""
+    if iterations < len(GTR_ITERATIONS):
+        raise ValueError(f"the order gtr needs at least 3 iterations, not {iterations}")
+    of = sum(GTR_ITERATIONS)
+    second, third = (max(1, round(iterations * part / of)) for part in GTR_ITERATIONS[1:])
+    sizes = torch.bincount(gtr_stages(grid), minlength=3).tolist()
+    left = sum(sizes)
+    counts = [left]
+    for size, own in zip(sizes, (iterations - second - third, second, third), strict=True):
+        counts += [left - size * (k + 1) // own for k in range(own)]
+        left -= size
+    return counts
+
+
 def hidden_counts(tokens: int, iterations: int) -> list[int]:
     """Tokens hidden before each sampling iteration, and 0 after the last (MaskGIT's cosine).
 

@@ -13,10 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from harmon_eval.model.diffusion import sampling_schedule
+from harmon_eval.model.diffusion import Schedule
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
-from harmon_eval.model.masking import hidden_counts
 from harmon_eval.model.sampling import DrawSettings, Noise
 from harmon_eval.model.solvers import solver_steps
 
@@ -49,7 +48,8 @@ def draw(
         x_con, seen = model.see_whole(both)  # (R, K+L, D), (R, L+K, H)
         x_con = x_con if settings.edit_condition else None
     prompts = model.placed(input_ids, seen)  # (R, T, H)
-    for k, (hidden, left) in enumerate(pairwise(hidden_counts(length, settings.iterations))):
+    difference = torch.zeros(0)  # of both conditions, where they are used again
+    for k, (hidden, left) in enumerate(pairwise(settings.counts(grid))):
         if hidden == left:
             continue  # there are more iterations than tokens
         rows = len(input_ids) if settings.guided(k) else batch
@@ -62,23 +62,32 @@ def draw(
         x_enc = model.join(x_enc, z_enc, attention_mask[:rows], prompts[:rows])  # (R, K+V, D)
         condition = None if x_con is None else x_con[:rows]
         z = model.mar.decode(x_enc, visible, positions, condition)  # (R, L, D)
+        if copies == 2 and settings.cache:
+            if settings.computes_guidance(k) or not len(difference):
+                difference = z[batch:] - z[:batch]
+            z = torch.cat([z[:batch], z[:batch] + difference])
         at = places.repeat(copies, 1)[..., None].expand(-1, -1, z.shape[-1])  # (R, P, D)
         z = z.gather(1, at).flatten(0, 1)  # (N or 2N, D)
 
-        drawn = diffuse(model, z, noise(k), settings.scale(left, length), settings)  # (N, C)
+        schedule = settings.schedule(settings.steps_at(k), model.config.head)
+        scale = settings.scale(left, length)
+        drawn = diffuse(model, z, noise(k), schedule, scale, settings)  # (N, C)
         drawn = drawn.unflatten(0, places.shape)  # (B, P, C)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
     return tokens.unflatten(1, grid)
 
 
 def diffuse(
-    model: Harmon, z: Tensor, noise: tuple[Tensor, Tensor], scale: float, settings: DrawSettings
+    model: Harmon,
+    z: Tensor,
+    noise: tuple[Tensor, Tensor],
+    schedule: Schedule,
+    scale: float,
+    settings: DrawSettings,
 ) -> Tensor:
     """Tokens (N, C) from noise, given z: (N, D), or (2N, D) with guidance."""
     start, added = noise  # (N, C), (S, N, C)
     count, channels = start.shape
-    head = model.config.head
-    schedule = sampling_schedule(settings.diffusion_steps, head.train_steps, head.max_beta)
 
     def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """The guided prediction and the conditional row's variance, each (N, C)."""
@@ -97,6 +106,6 @@ def diffuse(
         added,
         schedule,
         temperature=settings.temperature,
-        prediction=head.prediction,
+        prediction=model.config.head.prediction,
     )
     return drawn

@@ -13,12 +13,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from harmon_eval.model.config import HeadConfig
+from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
-from harmon_eval.model.masking import hidden_counts
+from harmon_eval.model.masking import gtr_counts, gtr_stages, hidden_counts
 from harmon_eval.model.solvers import SOLVERS
 
 CFG_SCHEDULES = ("constant", "linear")
+ANNEALINGS = ("linear", "cosine", "two-stage", "constant")
+ORDERS = ("random", "gtr")
+CACHE_FROM = 5  # the first iteration that may use guidance again (LazyMAR)
+# Settings that are named in the provenance where they are used.
+SAVINGS = ("annealing", "final_steps", "last_step", "order", "cache")
 Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -39,6 +46,12 @@ class DrawSettings:
     the source also fills the decoder's hidden places, as UniPic-1 is trained; without, they hold
     mask tokens, as RecA is.
 
+    Four more are from papers on faster sampling, and off. ``annealing`` lowers the number of
+    steps from ``diffusion_steps`` to ``final_steps`` over the iterations (DiSA, arXiv 2505.20297);
+    ``last_step`` is the step from which the head starts (DiSA: 950). ``order`` is ``random`` or
+    ``gtr`` (generation then reconstruction, arXiv 2510.17171). With ``cache`` n, guidance is
+    computed in the first five iterations and every n-th after them; in between, the last difference
+    of the two conditions is used again (LazyMAR's condition cache, arXiv 2503.12450: 9).
     Raises ValueError for invalid values."""
 
     cfg_scale: float = 3.0
@@ -51,6 +64,11 @@ class DrawSettings:
     guidance: tuple[float, float] = (0.0, 1.0)
     edit_cfg_scale: float | None = None
     edit_condition: bool = True
+    annealing: str | None = None
+    final_steps: int | None = None
+    last_step: int | None = None
+    order: str = "random"
+    cache: int = 0
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -77,6 +95,67 @@ class DrawSettings:
         if not 0 <= self.guidance[0] <= self.guidance[1] <= 1:
             start, stop = self.guidance
             raise ValueError(f"guidance must be a part of 0..1, not {start:g}..{stop:g}")
+
+        self._check_savings()
+
+    def _check_savings(self) -> None:
+        if self.annealing not in (None, *ANNEALINGS):
+            raise ValueError(
+                f"annealing must be one of {', '.join(ANNEALINGS)}, not {self.annealing!r}"
+            )
+        if (self.annealing is None) != (self.final_steps is None):
+            raise ValueError("annealing and final_steps go together: give both, or neither")
+        if self.final_steps is not None and not 1 <= self.final_steps <= self.diffusion_steps:
+            raise ValueError(
+                f"final_steps must be in 1..{self.diffusion_steps}, the diffusion steps, not "
+                f"{self.final_steps}"
+            )
+        if self.last_step is not None and not 1 <= self.last_step <= 999:
+            raise ValueError(f"last_step must be in 1..999, not {self.last_step}")
+        if self.order not in ORDERS:
+            raise ValueError(f"the order must be one of {', '.join(ORDERS)}, not {self.order!r}")
+        if self.order == "gtr" and self.iterations < 3:
+            raise ValueError(f"the order gtr needs at least 3 iterations, not {self.iterations}")
+        if self.cache < 0:
+            raise ValueError(f"cache must be at least 0, not {self.cache}")
+
+    def steps_at(self, iteration: int) -> int:
+        """The number of diffusion steps of an iteration, before ``last_step`` drops some (DiSA)."""
+        most, least, last = self.diffusion_steps, self.final_steps, self.iterations - 1
+        if least is None or self.annealing is None:
+            return most
+        if self.annealing == "constant":
+            return least
+        if last == 0:
+            return most
+        if self.annealing == "two-stage":
+            return most if 2 * iteration < last else least
+        if self.annealing == "linear":
+            return least + (last - iteration) * (most - least) // last
+        share = (1 + math.cos(math.pi * iteration / last)) / 2
+        return least + math.floor(share * (most - least))
+
+    def schedule(self, steps: int, head: HeadConfig) -> Schedule:
+        """The head's schedule of so many steps."""
+        return sampling_schedule(steps, head.train_steps, head.max_beta, self.last_step)
+
+    def computes_guidance(self, iteration: int) -> bool:
+        """Whether an iteration with guidance runs the unconditional half itself."""
+        late = iteration - CACHE_FROM
+        return not self.cache or late < 0 or late % self.cache == 0
+
+    def counts(self, grid: Grid) -> list[int]:
+        """Tokens hidden before each iteration, and 0 after the last."""
+        if self.order == "gtr":
+            return gtr_counts(grid, self.iterations)
+        return hidden_counts(grid[0] * grid[1], self.iterations)
+
+    def arranged(self, orders: Tensor, grid: Grid) -> Tensor:
+        """Random orders (B, L), of which the end is drawn first, as ``order`` wants them."""
+        if self.order == "random":
+            return orders
+        stages = gtr_stages(grid)[orders]
+        return orders.gather(1, stages.sort(dim=1, descending=True, stable=True).indices)
 
     def for_edits(self) -> DrawSettings:
         """The settings of an edit, with its own CFG scale as ``cfg_scale``."""
@@ -139,14 +218,13 @@ def draw_orders_and_noise(
     """Orders (B, L) and the noise of every iteration. Sample i uses only a generator of seeds[i].
 
     The generators are on the CPU, so that a seed gives the same numbers on every device."""
-    tokens = grid[0] * grid[1]
-    counts = hidden_counts(tokens, settings.iterations)
-    draws = 1 + (settings.diffusion_steps if settings.solver == "ancestral" else 0)
+    tokens, counts = grid[0] * grid[1], settings.counts(grid)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     orders = torch.stack([torch.randperm(tokens, generator=g) for g in generators])
 
     def noise(iteration: int) -> tuple[Tensor, Tensor]:
         count = counts[iteration] - counts[iteration + 1]
+        draws = 1 + (settings.steps_at(iteration) if settings.solver == "ancestral" else 0)
         shape = (draws, count, channels)
         drawn = torch.cat([torch.randn(shape, generator=g) for g in generators], dim=1)
         if device.type == "cuda":  # from pinned memory, a copy does not wait for the device
@@ -154,4 +232,4 @@ def draw_orders_and_noise(
         drawn = drawn.to(device)
         return drawn[0], drawn[1:]
 
-    return orders.to(device), noise
+    return settings.arranged(orders, grid).to(device), noise

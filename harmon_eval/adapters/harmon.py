@@ -26,7 +26,7 @@ from harmon_eval.model.fast.memory import (
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import REPEAT
-from harmon_eval.model.sampling import FAST, DrawSettings
+from harmon_eval.model.sampling import FAST, SAVINGS, DrawSettings
 from harmon_eval.model.weights import CheckpointError
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.replies import probabilities
@@ -45,6 +45,7 @@ class Settings:
     where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
     ``edit_cfg``: that of edits, if another. ``edit_condition`` no: their source is in the prompt
     alone, as RecA trains.
+    ``annealing`` to ``final_steps``, ``last_step``, ``order`` and ``cache``: see ``DrawSettings``.
     ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
@@ -63,6 +64,11 @@ class Settings:
     image_size: int | None = None
     solver: Literal["ancestral", "ddim", "dpm-solver++"] | None = None
     guidance: tuple[float, float] | None = None
+    annealing: Literal["linear", "cosine", "two-stage", "constant"] | None = None
+    final_steps: int | None = None
+    last_step: int | None = None
+    order: Literal["random", "gtr"] | None = None
+    cache: int | None = None
     fast: bool = False
     repetition_penalty: float = 1.0
     compile: bool = False
@@ -77,6 +83,9 @@ class Settings:
         check_range("repetition_penalty", self.repetition_penalty, 0.01)
         check_range("steps", self.steps, 1)
         check_range("diffusion_steps", self.diffusion_steps, 1, 1000)
+        check_range("final_steps", self.final_steps, 1, 1000)
+        check_range("last_step", self.last_step, 1, 999)
+        check_range("cache", self.cache, 0)
         check_range("temperature", self.temperature, 0)
         check_range("image_size", self.image_size, 1)
         check_range("max_new_tokens", self.max_new_tokens, 1)
@@ -101,6 +110,7 @@ def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
         "image_size": settings.image_size,
         "solver": settings.solver,
         "guidance": settings.guidance,
+        **{name: getattr(settings, name) for name in SAVINGS},
     }
     try:
         if settings.fast:
@@ -183,6 +193,9 @@ class HarmonResponder(Responder):
             "images_a_question": "the first",
             "dtype": str(model.dtype).removeprefix("torch."),
         }
+        for name in SAVINGS:
+            if getattr(settings, name) == getattr(DrawSettings, name):
+                del self.settings[name]
         if settings.edit_cfg_scale is None:  # edits are guided as drawings are
             del self.settings["edit_cfg_scale"]
         if settings.edit_condition:  # as the family edits

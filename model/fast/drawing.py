@@ -14,10 +14,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
-from harmon_eval.model.masking import hidden_counts
 from harmon_eval.model.sampling import DrawSettings, Noise, draw_orders_and_noise
 
 
@@ -33,6 +33,44 @@ class Iteration:
     cfg_scale: float
     drawn: Tensor  # (B, P, C)
     tokens: Tensor  # (B, L, C) so far, zeros where hidden
+
+
+class Guidance:
+    """Both conditions of guided iterations. Between those that compute both, the unconditional one
+    is the conditional one plus the last difference (``DrawSettings.cache``)."""
+
+    def __init__(self, passes: Passes, settings: DrawSettings) -> None:
+        self.passes, self.settings = passes, settings
+        self.difference: Tensor | None = None  # (B, L, D)
+
+    def condition(
+        self,
+        iteration: int,
+        inputs: tuple[Tensor, Tensor, Tensor],
+        mask: Tensor,
+        prompts: KeysAndValues,
+        filler: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """``Passes.condition`` of tokens, visible and generated places (``inputs``), with z for
+        both halves (2B, P, D)."""
+        if not self.settings.cache:
+            return self.passes.condition(*inputs, mask, prompts, filler)
+        tokens, visible, places = inputs
+        batch, length = tokens.shape[:2]
+        if self.difference is not None and not self.settings.computes_guidance(iteration):
+            half = (mask[:batch], prompts.rows(slice(batch)))
+            x, z = self.passes.condition(*inputs, *half, filler)
+            return x, torch.cat([z, z + _at(self.difference, places)])
+        everywhere = torch.arange(length, device=places.device).expand(batch, -1)
+        x, z = self.passes.condition(tokens, visible, everywhere, mask, prompts, filler)
+        with_prompt, without = z.split(batch)
+        self.difference = without - with_prompt
+        return x, _at(z, places.repeat(2, 1))
+
+
+def _at(z: Tensor, places: Tensor) -> Tensor:
+    """The rows of z (B, L, D) at places (B, P): (B, P, D)."""
+    return z.gather(1, places[..., None].expand(-1, -1, z.shape[-1]))
 
 
 @torch.inference_mode()
@@ -76,7 +114,8 @@ def mar_iterations(
         both, filler = passes.edits(input_ids, sources)
         filler = filler if settings.edit_condition else None
     conditional = both.rows(slice(batch))
-    counts = hidden_counts(length, settings.iterations)
+    counts = settings.counts(grid)
+    guidance = Guidance(passes, settings)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
     for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
         if hidden == hidden_next:
@@ -84,10 +123,14 @@ def mar_iterations(
         visible = orders[:, hidden:].sort(dim=1).values
         places = orders[:, hidden_next:hidden].sort(dim=1).values
         guided = settings.guided(k)
-        prompt = (attention_mask, both) if guided else (attention_mask[:batch], conditional)
-        x, z = passes.condition(tokens, visible, places, *prompt, filler)
+        inputs = (tokens, visible, places)
+        if guided:
+            x, z = guidance.condition(k, inputs, attention_mask, both, filler)
+        else:
+            x, z = passes.condition(*inputs, attention_mask[:batch], conditional, filler)
         scale = settings.scale(hidden_next, length) if guided else 1.0
-        drawn = passes.draw(z.flatten(0, 1), *noise(k), scale).unflatten(0, places.shape)
+        drawn = passes.draw(z.flatten(0, 1), *noise(k), scale, settings.steps_at(k))
+        drawn = drawn.unflatten(0, places.shape)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
         yield Iteration(visible, places, x, z, scale, drawn, tokens)
 

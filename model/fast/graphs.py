@@ -32,8 +32,7 @@ class CapturedPasses(Passes):
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         super().__init__(model, settings, grid)
         self._backbone = Captured(self._flat_condition)
-        plain = super()._head
-        self._captured_head = Captured(lambda *inputs: (plain(*inputs),))
+        self._captured_heads: dict[int, Captured] = {}
 
     def condition(
         self,
@@ -65,10 +64,21 @@ class CapturedPasses(Passes):
         return next(fitting, -(-rows // ROW_SIZES[-1]) * ROW_SIZES[-1])
 
     def _head(
-        self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
+        self,
+        z: Tensor,
+        noise_init: Tensor,
+        noise_steps: Tensor,
+        scale: float | Tensor,
+        steps: int,
     ) -> Tensor:
+        if steps not in self._captured_heads:
+            self.steps(steps)  # its constants are made before anything is captured
+            plain = super()._head
+            self._captured_heads[steps] = Captured(
+                lambda *x: (plain(x[0], x[1], x[2], x[3], steps),)
+            )
         filled = torch.full((), float(scale), device=z.device)  # unlike a copy, this does not block
-        return self._captured_head(z, noise_init, noise_steps, filled)[0]
+        return self._captured_heads[steps](z, noise_init, noise_steps, filled)[0]
 
     def padded(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         more = -input_ids.shape[1] % PROMPT_SIZE

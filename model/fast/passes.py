@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harmon_eval.model.diffusion import sampling_schedule
+from harmon_eval.model.diffusion import Schedule
 from harmon_eval.model.fast import head, mar
 from harmon_eval.model.fast.llm import KeysAndValues, go_on, prefill, prefill_shared
 from harmon_eval.model.fast.rows import row_block
@@ -38,12 +38,8 @@ class Passes:
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         self.model = model
         self.settings = settings
-        sizes = model.config.head
-        self.schedule = sampling_schedule(
-            settings.diffusion_steps, sizes.train_steps, sizes.max_beta
-        )
+        self._steps: dict[int, tuple[Schedule, Tensor]] = {}
         with torch.no_grad():
-            self.times = head.step_embeddings(model.head, self.schedule)
             self.positions = model.mar.positions(grid)
         self.unconditional: dict[tuple[int, ...], KeysAndValues] = {}
 
@@ -111,9 +107,24 @@ class Passes:
             filler = filler.repeat(copies, 1, 1)
         return x, mar.decode_at(model.mar, x, visible, self.positions, places, filler)
 
-    def draw(self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float) -> Tensor:
+    def steps(self, count: int) -> tuple[Schedule, Tensor]:
+        """The schedule of ``count`` diffusion steps, and its time embeddings (S, W)."""
+        if count not in self._steps:
+            schedule = self.settings.schedule(count, self.model.config.head)
+            with torch.no_grad():
+                self._steps[count] = schedule, head.step_embeddings(self.model.head, schedule)
+        return self._steps[count]
+
+    def draw(
+        self,
+        z: Tensor,
+        noise_init: Tensor,
+        noise_steps: Tensor,
+        scale: float,
+        steps: int | None = None,
+    ) -> Tensor:
         """The head's diffusion loop: tokens (N, C) from conditions (N, D), or (2N, D) with
-        guidance."""
+        guidance. ``steps`` is their number, by default that of the settings."""
         rows = len(noise_init)
         more = self.head_rows(rows, len(z) // rows) - rows
         return self._head(
@@ -121,6 +132,7 @@ class Passes:
             F.pad(noise_init, (0, 0, 0, more)),
             F.pad(noise_steps, (0, 0, 0, more)),
             scale,
+            steps or self.settings.diffusion_steps,
         )[:rows]
 
     def head_rows(self, rows: int, copies: int) -> int:
@@ -133,16 +145,21 @@ class Passes:
         return input_ids, mask
 
     def _head(
-        self, z: Tensor, noise_init: Tensor, noise_steps: Tensor, scale: float | Tensor
+        self,
+        z: Tensor,
+        noise_init: Tensor,
+        noise_steps: Tensor,
+        scale: float | Tensor,
+        steps: int,
     ) -> Tensor:
-        how = self.settings
+        how, (schedule, times) = self.settings, self.steps(steps)
         return head.sample(
             self.model.head,
             z,
             noise_init,
             noise_steps,
-            schedule=self.schedule,
-            times=self.times,
+            schedule=schedule,
+            times=times,
             cfg_scale=scale,
             temperature=how.temperature,
             solver=how.solver,

@@ -1,0 +1,242 @@
+"""Faster sampling: DiSA (arXiv 2505.20297) against the recorded release, the condition cache of
+LazyMAR (arXiv 2503.12450) and the order of GtR (arXiv 2510.17171). Off, they change nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from harmon_eval.model import reference as plain
+from harmon_eval.model.fast.drawing import mar_iterations
+from harmon_eval.model.fast.graphs import CapturedPasses
+from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.masking import gtr_counts, gtr_stages
+from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
+from harmon_eval.model.solvers import SOLVERS
+from tests.model.conftest import SHARED, Part, load_reference
+
+FILE = Path(os.environ.get("DISA_FIXTURE", SHARED / "disa_reference.pt"))
+if "DISA_FIXTURE" in os.environ and not FILE.exists():
+    raise FileNotFoundError(f"DISA_FIXTURE names {FILE}, which does not exist")
+NAMES = list(load_reference(FILE).parts) if FILE.exists() else []
+Got = Iterator[tuple[str, Any]]
+
+
+def steps(ref: Part, strategy: str, upper_steps: int, lower_steps: int, iterations: int) -> Got:
+    how = annealed(ref, strategy, upper_steps, lower_steps, iterations)
+    nominal = [how.steps_at(k) for k in range(iterations)]
+    yield "nominal", torch.tensor(nominal)
+    calls = [len(how.schedule(count, ref.config.head).steps) for count in nominal]
+    yield "network_calls", torch.tensor(calls)
+
+
+def annealed(
+    ref: Part, strategy: str, upper: int, lower: int, iterations: int, **other: Any
+) -> DrawSettings:
+    return DrawSettings(
+        iterations=iterations,
+        diffusion_steps=upper,
+        annealing=strategy,
+        final_steps=lower,
+        last_step=ref.sizes["diffusion"]["last_step"],
+        **other,
+    )
+
+
+def schedule(ref: Part, steps: int) -> Got:
+    how = DrawSettings(last_step=ref.sizes["diffusion"]["last_step"])
+    ours = how.schedule(steps, ref.config.head)
+    variance = torch.as_tensor(ours.posterior_log_variance).exp()
+    variance[0] = 0.0  # replaced by the second in the clipped logarithm
+    yield "timestep_map", ours.steps
+    yield "betas", ours.betas
+    yield "alphas_cumprod", ours.alphas_cumprod
+    yield "sqrt_recip_alphas_cumprod", ours.x0_factors("noise")[0]
+    yield "sqrt_recipm1_alphas_cumprod", ours.x0_factors("noise")[1]
+    yield "posterior_variance", variance
+    yield "posterior_log_variance_clipped", ours.posterior_log_variance
+    yield "posterior_mean_coef1", ours.posterior_mean_x0
+    yield "posterior_mean_coef2", ours.posterior_mean_xt
+
+
+def sample(
+    ref: Part,
+    strategy: str,
+    upper_steps: int,
+    lower_steps: int,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    num_iter: int,
+    cfg: float,
+    cfg_schedule: str,
+    temperature: float,
+    grid: list[int],
+    orders: Tensor,
+    steps_per_iteration: list[int],
+    timestep_maps: list[Tensor],
+    noise_init: list[Tensor],
+    noise_steps: list[Tensor],
+    **_: Any,
+) -> Got:
+    other = {"cfg_scale": cfg, "cfg_schedule": cfg_schedule, "temperature": temperature}
+    how = annealed(ref, strategy, upper_steps, lower_steps, num_iter, **other)
+    assert [how.steps_at(k) for k in range(num_iter)] == [int(n) for n in steps_per_iteration]
+    for count, kept in zip(steps_per_iteration, timestep_maps, strict=True):
+        assert how.schedule(int(count), ref.config.head).steps.tolist() == list(map(int, kept))
+    batch, shape = len(orders) // (1 if cfg == 1.0 else 2), (grid[0], grid[1])
+
+    def noise(k: int) -> tuple[Tensor, Tensor]:
+        return noise_init[k], noise_steps[k][:, : len(noise_init[k])]
+
+    def both(x: Tensor) -> Tensor:
+        return x.repeat(len(orders) // batch, *[1] * (x.dim() - 1))
+
+    given = (ref.model, input_ids, attention_mask, orders[:batch], noise, shape, how)
+    loop = list(mar_iterations(*given))
+    blank = torch.zeros(batch, orders.shape[1])
+    masks = [1.0 - blank.scatter(1, step.visible, 1.0) for step in loop]
+    tokens = [torch.zeros_like(loop[0].tokens), *(step.tokens for step in loop)]
+    yield "masks", torch.stack([both(mask) for mask in masks])
+    yield "masked_count", torch.tensor([int(mask[0].sum()) for mask in masks])
+    yield "predicted", torch.stack([both(blank.scatter(1, s.places, 1.0)) for s in loop]).bool()
+    yield "tokens", torch.stack([both(x) for x in tokens])
+    yield "x_enc", [step.x_enc for step in loop]
+    yield "diffusion_condition", [s.z.flatten(0, 1) for s in loop]
+    yield "cfg_per_iteration", torch.tensor([step.cfg_scale for step in loop])
+    yield "sampled", [step.drawn.flatten(0, 1) for step in loop]
+    yield "latents", both(tokens[-1].unflatten(1, shape))
+    # The loop for readers draws the same.
+    torch.testing.assert_close(
+        plain.draw(*given), tokens[-1].unflatten(1, shape), rtol=1e-4, atol=1e-4
+    )
+
+
+KINDS = {"steps": steps, "schedule": schedule, "disa": sample}
+
+
+@pytest.mark.skipif(not NAMES, reason="the recording of DiSA is not here")
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_disa_is_that_of_its_release(name: str) -> None:
+    part = Part(load_reference(FILE), name)
+    part.compare(KINDS[name.partition("_")[0]])
+
+
+# -- on the model of the other recording --------------------------------------------------------
+
+# From step 950, as few steps from 999 blow up rounding.
+BASE = DrawSettings(iterations=12, diffusion_steps=9, image_size=96, last_step=950)
+SETTINGS = {
+    "annealed": replace(BASE, annealing="linear", final_steps=3),
+    "annealed DDIM": replace(BASE, annealing="cosine", final_steps=3, solver="ddim"),
+    "annealed DPM-Solver++": replace(
+        BASE, annealing="linear", final_steps=3, solver="dpm-solver++"
+    ),
+    "gtr": replace(BASE, order="gtr"),
+    "cache": replace(BASE, cache=3),
+    "cache and half of the guidance": replace(BASE, cache=3, guidance=(0.5, 1.0)),
+    "all": replace(BASE, annealing="two-stage", final_steps=2, order="gtr", cache=4),
+}
+
+
+def drawn(model: Harmon, how: DrawSettings, seeds: list[int], reader: bool = False) -> Tensor:
+    """Latents; ``reader``: of the loop for readers."""
+    grid, count = how.grid(model), len(seeds)
+    ids = torch.randint(3, 200, (1, 16), generator=torch.Generator().manual_seed(0))
+    ids = torch.cat([ids.repeat(count, 1), ids.flip(1).repeat(count, 1)])
+    orders, noise = draw_orders_and_noise(seeds, grid, 16, how, model.device)
+    given = (model, ids, torch.ones_like(ids), orders, noise, grid, how)
+    if reader:
+        return plain.draw(*given)
+    return list(mar_iterations(*given))[-1].tokens.unflatten(1, grid)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_disa_and_others_are_those_of_the_loop_for_readers(tiny: Harmon, name: str) -> None:
+    ours, expected = (drawn(tiny, SETTINGS[name], [1, 2], reader) for reader in (False, True))
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(ours, drawn(tiny, BASE, [1, 2]), atol=1e-2), "it is another picture"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_disa_and_others_do_not_depend_on_the_batch(tiny: Harmon, name: str) -> None:
+    alone, among = (drawn(tiny, SETTINGS[name], seeds) for seeds in ([2], [1, 2]))
+    torch.testing.assert_close(alone[0], among[1], rtol=1e-3, atol=1e-3)
+
+
+def test_disa_has_a_captured_head_for_each_number_of_steps(tiny: Harmon) -> None:
+    """Without noise in the steps, their number shows in no shape of the inputs."""
+    how = SETTINGS["annealed DDIM"]
+    passes, grid = CapturedPasses(tiny, how, how.grid(tiny)), how.grid(tiny)
+    ids = torch.randint(3, 200, (2, 16), generator=torch.Generator().manual_seed(0))
+    results = []
+    for _ in range(3):
+        orders, noise = draw_orders_and_noise([3], grid, 16, how, tiny.device)
+        loop = mar_iterations(tiny, ids, torch.ones_like(ids), orders, noise, grid, how, passes)
+        results.append(list(loop)[-1].tokens)
+    orders, noise = draw_orders_and_noise([3], grid, 16, how, tiny.device)
+    expected = list(mar_iterations(tiny, ids, torch.ones_like(ids), orders, noise, grid, how))
+    for found in results:
+        torch.testing.assert_close(found, expected[-1].tokens, rtol=1e-3, atol=1e-3)
+
+
+def test_the_cache_computes_both_halves_in_five_iterations_and_every_ninth_after() -> None:
+    how = DrawSettings(cache=9)
+    full = [k for k in range(64) if how.computes_guidance(k)]
+    assert full == [0, 1, 2, 3, 4, 5, 14, 23, 32, 41, 50, 59]
+    assert all(DrawSettings().computes_guidance(k) for k in range(64))
+
+
+def test_gtr_draws_64_64_and_128_tokens_in_24_6_and_2_iterations() -> None:
+    counts = gtr_counts((16, 16), 32)
+    assert (counts[0], counts[24], counts[30], counts[32]) == (256, 192, 128, 0)
+    taken = [a - b for a, b in pairwise(counts)]
+    assert set(taken[:24]) == {2, 3} and set(taken[24:30]) == {10, 11} and taken[30:] == [64, 64]
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (8, 8), (1, 7)])
+@pytest.mark.parametrize("iterations", [3, 8, 64])
+def test_gtr_draws_every_place_once_and_one_stage_after_the_other(
+    grid: tuple[int, int], iterations: int
+) -> None:
+    how = DrawSettings(iterations=iterations, order="gtr")
+    orders, _ = draw_orders_and_noise([1, 2], grid, 16, how, torch.device("cpu"))
+    assert torch.equal(orders.sort(dim=1).values, torch.arange(grid[0] * grid[1]).expand(2, -1))
+    stages = gtr_stages(grid)[orders.flip(1)]  # in the order of drawing
+    assert torch.equal(stages, stages.sort(dim=1).values)
+    counts = how.counts(grid)
+    assert len(counts) == iterations + 1 and counts[-1] == 0
+    assert counts == sorted(counts, reverse=True)
+    assert grid == (1, 7) or not torch.equal(orders[0], orders[1]), "the order within a stage"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"annealing": "linear"}, "give both"),
+        ({"annealing": "slow", "final_steps": 5}, "one of linear"),
+        ({"annealing": "linear", "final_steps": 101}, "1..100"),
+        ({"last_step": 1000}, "1..999"),
+        ({"order": "raster"}, "one of random"),
+        ({"order": "gtr", "iterations": 2}, "at least 3"),
+        ({"cache": -1}, "at least 0"),
+    ],
+)
+def test_disa_and_others_refuse_what_they_cannot_do(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        DrawSettings(**wrong)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_disa_with_one_iteration_takes_all_steps(solver: str) -> None:
+    """The release divides by zero."""
+    how = DrawSettings(iterations=1, annealing="linear", final_steps=5, solver=solver)
+    assert how.steps_at(0) == how.diffusion_steps
