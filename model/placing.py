@@ -19,7 +19,6 @@ from torch import Tensor
 
 MAPS = Path("/proc/self/maps")
 DONTNEED = 4  # of madvise, on Linux
-ALIGNED = 64  # bytes
 
 
 def place(
@@ -31,62 +30,22 @@ def place(
     """The weights on ``device``, those of floating point in ``dtype``.
 
     ``seen(name, tensor)`` is called for each as it is in the file, sorted by name."""
-    mapped, room = _mapped(), _Room(_converted(weights, device, dtype))
+    mapped = _mapped()
     placed: dict[str, Tensor] = {}
-    first: dict[
-        object, Tensor
-    ] = {}  # of the tensors that share one place in a file, such as tied ones
+    first: dict[object, Tensor] = {}  # by place in a file, which tied weights share
     for name in sorted(weights):
         tensor = weights[name]
         seen(name, tensor)
-        wanted = _wanted(tensor, dtype)
+        wanted = dtype if tensor.is_floating_point() else tensor.dtype
         same = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and same in first:
             placed[name] = first[same]
-        elif device.type == "cpu" and wanted != tensor.dtype:
-            placed[name] = room.hold(tensor, wanted)
         else:
             placed[name] = tensor.to(device, wanted).contiguous()
         first[same] = placed[name]
         if placed[name] is not tensor:
             _let_go(tensor, mapped)
     return placed
-
-
-def _wanted(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
-    return dtype if tensor.is_floating_point() else tensor.dtype
-
-
-def _converted(weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> int:
-    """Bytes of the tensors that get another number format in memory."""
-    if device.type != "cpu":
-        return 0
-    return sum(
-        tensor.numel() * dtype.itemsize + ALIGNED
-        for tensor in weights.values()
-        if _wanted(tensor, dtype) != tensor.dtype
-    )
-
-
-class _Room:
-    """Memory for converted tensors in one piece, so that it can have huge pages.
-
-    Most of a conversion is the system's work of giving new memory in pages of 4 KiB."""
-
-    def __init__(self, size: int) -> None:
-        self.used = 0
-        if size:
-            self.memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                self.memory.madvise(mmap.MADV_HUGEPAGE)
-
-    def hold(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-        """A copy of the tensor in ``dtype``."""
-        if not tensor.numel():
-            return tensor.to(dtype)
-        flat = torch.frombuffer(self.memory, dtype=dtype, count=tensor.numel(), offset=self.used)
-        self.used += -(-flat.nbytes // ALIGNED) * ALIGNED
-        return flat.view(tensor.shape).copy_(tensor)
 
 
 def _mapped() -> list[tuple[int, int]]:
