@@ -17,7 +17,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 OPEN = ("/health",)  # for those who only ask whether it is there
-DRAINED = 4  # so many times the limit of a body is read away, that its sender reads the answer
+# So much of a body that is too long is read away, as its sender reads the answer only then.
+DRAINED = 4  # times the limit
+AT_LEAST = 2**26
 
 
 class Refused(Exception):
@@ -32,6 +34,7 @@ class Gate:
 
     def __init__(self, app: App, limits: Limits, token: str, statistics: Statistics) -> None:
         self.app, self.limits, self.token, self.statistics = app, limits, token, statistics
+        self.drained = max(DRAINED * limits.body, AT_LEAST)
         self.held = 0  # bytes of the bodies that are here
         self.closing = asyncio.Event()  # the server stops: it waits for no body that is not here
 
@@ -76,7 +79,7 @@ class Gate:
         """Bytes that the body will have, by its header; 0 where it does not say."""
         given = headers.get(b"content-length", b"0")
         size = int(given) if given.isdigit() else 0
-        if size > DRAINED * self.limits.body:
+        if size > self.drained:
             raise self._too_long(size)
         return min(size, self.limits.body)
 
@@ -94,7 +97,7 @@ class Gate:
                     part = message.get("body", b"")
                     size += len(part)
                     more = message.get("more_body", False)
-                    if size > DRAINED * self.limits.body:
+                    if size > self.drained:
                         raise self._too_long(size)
                     if size > self.limits.body:
                         parts = []  # what is too long is only read away
