@@ -21,14 +21,16 @@ MEDIA = "HistoryTurn must include at least one of image_b64, video_b64, or video
 class Turn(BaseModel):
     """What was said and drawn in one turn; only the last turn's image is marked."""
 
-    text: Text = ""
+    text: Text
     image_b64: Base64 | None = None
     video_b64: str | None = None
     video_path: str | None = None
 
     @model_validator(mode="after")
     def _has_media(self) -> Turn:
-        if not (self.image_b64 or self.video_b64 or self.video_path):
+        if self.video_b64 is not None and self.video_path is not None:
+            raise ValueError("video_b64 and video_path are mutually exclusive")
+        if self.image_b64 is None and self.video_b64 is None and self.video_path is None:
             raise ValueError(MEDIA)
         return self
 

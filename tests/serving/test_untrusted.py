@@ -87,7 +87,7 @@ def test_an_image_that_is_none_is_refused_with_its_place(
             {
                 "requests": [
                     {"history": [{"text": PROMPT, "image_b64": one}], "required_rewards": []}
-                    for one in (b64(RED), image or "AA")
+                    for one in (b64(RED), image)
                 ]
             },
             "requests[1]",
