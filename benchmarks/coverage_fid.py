@@ -5,7 +5,7 @@
 Features are Gaussian, so that the exact FID and KID are known. A drawing and its reference follow
 the same prompt. The model is exact (drawings and references have the same distribution), close
 (shifted by 0.1 standard deviations) or far (shifted by 0.3, with 1.2 times the spread). The prompt
-determines 80 % of the variance. The command rewrites the table in docs/statistics.md. Two minutes
+determines 80 % of the variance. The command rewrites the table in docs/statistics.md. Four minutes
 on one core.
 
 What must be covered: for FID its expectation at n, because its interval does not remove the bias;
@@ -29,7 +29,7 @@ from harmon_eval import registry
 
 WIDTH = 16
 TRIALS = 100
-SIZES = (12, 24, 60, 100, 300)
+SIZES = (12, 24, 60, 100, 300, 1000)
 MODELS = {"exact": (0.0, 1.0), "close": (0.1, 1.0), "far": (0.3, 1.2)}
 LOYALTY = 0.8  # share of the variance that the prompt determines
 METRICS = ("fid", "fid_infinity", "fid_matched", "kid")

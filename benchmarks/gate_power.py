@@ -1,7 +1,7 @@
 """Check what the gate promises: few false verdicts, and enough power.
 
     python -m benchmarks.gate_power                     # simulated marks and features, 4 minutes
-    python -m benchmarks.gate_power --runs runs/gate    # also harmon-mini against a damaged copy
+    python -m benchmarks.gate_power --runs runs/gate    # also harmon-mini against copies with noise
 
 Every case runs the gate's own tests, intervals and verdicts many times. For speed, it skips the
 reading of run folders. ``gate_margins`` has the non-inferiority test at its margin in many

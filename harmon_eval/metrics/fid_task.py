@@ -159,8 +159,10 @@ def _stack(vectors: pd.Series) -> np.ndarray:
 
 
 def _pairs(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of images and of references, both (n, d), and what rows share a prompt, (n,)."""
-    prompts = rows["group"] if "group" in rows else rows["id"]
+    """Features of images and of references, both (n, d), and what rows share a prompt, (n,).
+
+    Where rows hold their prompts, a prompt that stands under two keys is one prompt."""
+    prompts = next(rows[name] for name in ("prompt", "group", "id") if name in rows)
     return _stack(rows["features"]), _stack(rows["reference_features"]), prompts.to_numpy(str)
 
 

@@ -8,7 +8,10 @@ adds up over strata and parts; three things keep it honest where there are few g
 
 - The design effect is estimated over all cells of a metric together, with one more group at the
   middle of its range. Where all marks of a cell agree, its own says nothing.
-- The variance p(1 - p) of a cell is that of its marks and of one more mark at the mean of all.
+- The variance p(1 - p) of a cell is that of its marks and of one more mark at the mean of all,
+  times what it is too small by on average if it is that of few marks.
+- Where marks lie between right and wrong, groups tell as much as they hold of the rarer kind: ten
+  marks of 0 and 1/4 look alike, but where full marks are possible they say little about the spread.
 - Parts on the same groups (the splits of POPE) are as correlated as their groups' residuals show;
   where all marks agree, as much as they share groups.
 
@@ -37,7 +40,8 @@ class Part:
 
     All arrays but the last two are (cells,). ``independent`` is the effective number of marks if
     they were independent, ``alone`` if those of a group were all equal. ``telling`` groups show how
-    much groups differ: those that hold the rarer kind of mark, at most one less than all.
+    much groups differ: those that hold the rarer kind of mark, at most one less than all; a mark
+    in between counts as a part of a group.
     ``variance`` is that of the cell's share, NaN for a single group; ``seeds`` the part of it that
     comes from drawing the same prompts again, NaN where nothing tells, estimated with ``repeats``
     degrees of freedom. ``census``: the cell's groups are all there is. ``floor`` is the smallest
@@ -77,6 +81,13 @@ class Marks:
     repeats: np.ndarray
     census: np.ndarray
 
+    def _kinds(self, marks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far each group holds either kind of mark: right, wrong. A mark in between, such as a
+        quarter, holds as much of both."""
+        if self.binary:
+            return (marks > 0).astype(float), (marks < weights).astype(float)
+        return marks / weights, 1 - marks / weights
+
     def part(self) -> Part:
         """The share of all marks. It is split by stratum if the weights are part of the design."""
         known = self.weights > 0
@@ -101,7 +112,7 @@ class Marks:
             share=share,
             independent=size**2 / total(self.squares[known]),
             alone=size**2 / total(weights**2),
-            telling=np.minimum(np.minimum(total(marks > 0), total(marks < weights)), groups - 1),
+            telling=np.minimum(np.minimum(*map(total, self._kinds(marks, weights))), groups - 1),
             variance=variance,
             seeds=total(self.scatter[known]) / size**2,
             repeats=total(self.repeats[known]),
@@ -149,14 +160,18 @@ def size(parts: Sequence[Part], weights: Sequence[float], seeds: bool = False) -
     value = sum(w * p.value for p, w in zip(parts, weights, strict=True))
     again = _design_effect(scaled, seeds=True)
     whole = _design_effect(scaled, seeds=False)
-    errors = []
+    sizes = []
     for part in scaled:
         drawn = _seed_sizes(part, *again)
         if seeds and np.isnan(drawn).any():
             return None
         n = np.where(part.census & np.isfinite(drawn), drawn, _cell_sizes(part, *whole))
-        n = drawn if seeds else n
-        errors.append(part.weight**2 * _spread(part.share, n, value) / n)
+        sizes.append(drawn if seeds else n)
+    every = sum(float((p.weight**2 / n).sum()) for p, n in zip(scaled, sizes, strict=True))
+    errors = [
+        part.weight**2 * _spread(part.share, n, value, part.weight, every) / n
+        for part, n in zip(scaled, sizes, strict=True)
+    ]
     return _ratio(value, errors, scaled, seeds)
 
 
@@ -196,12 +211,19 @@ def _spread_of(value: np.ndarray | float) -> np.ndarray:
     return np.where(found > 1e-12, found, 1.0)
 
 
-def _spread(share: np.ndarray, n: np.ndarray, value: float) -> np.ndarray:
-    """The variance of a mark in each cell."""
+def _spread(
+    share: np.ndarray, n: np.ndarray, value: float, weight: np.ndarray, every: float
+) -> np.ndarray:
+    """The variance of a mark in each cell. ``every`` is the variance of ``value`` in units of it.
+
+    p(1 - p) of a share of few marks is too small on average; the factor makes it right where all
+    cells have the same share. A single cell is left to Wilson's interval."""
     if not 1e-12 < value < 1 - 1e-12:
         return np.ones_like(share)
     smooth = (share * n + value * MARK) / (n + MARK)
-    return np.asarray(smooth * (1 - smooth))
+    apart = np.maximum((1 - 2 * weight) / n + every, 0.0) * (n / (n + MARK)) ** 2
+    whole = max(1 - every, 0.5)
+    return np.asarray(smooth * (1 - smooth) * whole / np.maximum(whole - apart, 0.25))
 
 
 def _ratio(value: float, errors: Sequence[np.ndarray], parts: Sequence[Part], seeds: bool) -> float:

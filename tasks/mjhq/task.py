@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from harmon_eval.core import About, Data, Draw, Sample, Source, Task
+from harmon_eval.core import About, Answer, Data, Draw, Instruments, Row, Sample, Source, Task
 from harmon_eval.metrics.fid_task import METRICS, intervals, mark, replicates, summarize
 from harmon_eval.tasks.mjhq import mini
 from harmon_eval.tasks.mjhq.files import METADATA, OFFICIAL, load_prompts, read_images, reference
@@ -90,6 +90,13 @@ def _warn_unless_complete(entries: Mapping[str, tuple[str, str]]) -> None:
         )
 
 
+def marked(answers: Sequence[Answer], instruments: Instruments, protocol: str) -> list[Row]:
+    """The rows of all FID tasks, with the prompt: MJHQ-30K has some of them under several keys."""
+    rows = mark(answers, instruments, protocol)
+    texts = [" ".join(answer.sample.request.text.split()) for answer in answers]
+    return [{**row, "prompt": text} for row, text in zip(rows, texts, strict=True)]
+
+
 def files_before(drawn: Sequence[Sample]) -> dict[str, str]:
     """``meta_data.json`` beside the generated images, so that FID tools can read the folder."""
     entries = {s.group: {"category": s.stratum, "prompt": s.request.text} for s in drawn}
@@ -103,17 +110,17 @@ def task(protocol: str, make: Callable[[Path], None]) -> Task:
     than ``playground``."""
     return Task(
         samples=samples,
-        mark=partial(mark, protocol=protocol),
+        mark=partial(marked, protocol=protocol),
         summarize=summarize,
         metrics=METRICS,
         about=About(
             paper="arXiv 2402.17245",
-            version="2",
+            version="3",
             protocol=f"Playground v2.5's FID on MJHQ-30K, images prepared as {protocol}",
             differs="FID uses symmetric eigenvalues in float64 instead of a matrix square root. "
             "The metric's name says how images are resized and which network is used, not how many "
-            "images there are. KID leaves out pairs with the same prompt, and FID∞ takes subsets "
-            "of prompts with both images.",
+            "images there are. KID leaves out pairs with the same prompt, also under other keys. "
+            "FID∞ takes subsets of prompts with both images.",
             compares="Neither lmms-eval nor VLMEvalKit has it. FIDs with different preparations "
             "differ more than models do, so compare only metrics with the same name.",
             licence="not stated on the dataset card; do not redistribute the images",

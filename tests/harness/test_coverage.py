@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.coverage import BENCHMARKS, measure
+from benchmarks.coverage import measure
+from benchmarks.coverage_models import BENCHMARKS
 
 
 @pytest.mark.parametrize("strong", [False, True])

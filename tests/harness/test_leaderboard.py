@@ -175,7 +175,7 @@ def test_one_sample_and_the_same_model_with_other_seeds_and_numbers(
     made_run("few", [[1]] * 3, total=10)
     rows = {row[0]: row[1] for row in lines(written("one", "seed", "few"))[1:]}
     assert rows == {
-        "model (one)": "**1.000 [0.025, 1.000] rank 1–2**",
+        "model (one)": "**1.000 [0.050, 1.000] rank 1–2**",
         "model (few)": "(3 of 10)",
         "model (seed)": rows["model (seed)"],
     }

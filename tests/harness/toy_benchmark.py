@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 from PIL import Image
@@ -21,15 +20,17 @@ from harmon_eval.core import (
     Data,
     Draw,
     Instruments,
+    Interval,
     Metric,
     Responder,
     Row,
     Sample,
+    Summarize,
     Task,
     Unscorable,
 )
 from harmon_eval.files.images import read_rgb
-from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.metrics.proportions import wilson
 
 COLORS = ("red", "green", "blue")
 PROMPTS_A_COLOR, IMAGES_A_PROMPT = 12, 2
@@ -75,6 +76,14 @@ def mark(sample: Sample, right: bool) -> Row:
     return {"color": sample.stratum, "amount": 0.0, "correct": right}
 
 
+def spans(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Wilson's, as if each group were one mark."""
+    groups = rows.groupby("stratum")["group"].nunique()
+    every = rows["group"].nunique()
+    values = summarize(rows).items()
+    return {name: wilson(value, float(groups.get(name, every))) for name, value in values}
+
+
 DRAWING = Task(
     samples=drawings,
     mark=mark_drawings,
@@ -84,7 +93,7 @@ DRAWING = Task(
         Metric("*", rows=lambda rows, name: rows["stratum"] == name),
     ),
     about=About(paper="none", version="1", size="36 prompts x 2 images"),
-    intervals=partial(bootstrap_intervals, resamples=20),
+    intervals=spans,
     bounds=lambda sample: (mark(sample, False), mark(sample, True)),
     files_before=lambda samples: {"prompts.txt": "\n".join(s.group for s in samples)},
     files_after=lambda samples, rows: {"marks.txt": "\n".join(map(str, rows["correct"]))},

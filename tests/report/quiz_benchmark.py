@@ -9,7 +9,6 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,13 +21,15 @@ from harmon_eval.core import (
     Data,
     Draw,
     Instruments,
+    Interval,
     Metric,
     Responder,
     Row,
     Sample,
+    Summarize,
     Task,
 )
-from harmon_eval.metrics.statistics import bootstrap_intervals
+from harmon_eval.metrics.proportions import wilson
 
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"alert(1)\">"
 HOSTILE = f"{ATTACK} | a, \\LaTeX_$ \x07 \u202e backwards \x00"
@@ -89,6 +90,14 @@ def accuracy(rows: pd.DataFrame) -> dict[str, float]:
     return {"accuracy": float(correct.mean()), **{str(k): float(v) for k, v in parts.items()}}
 
 
+def spans(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
+    """Wilson's, as if each group were one mark."""
+    groups = rows.groupby("stratum")["group"].nunique()
+    every = rows["group"].nunique()
+    values = summarize(rows).items()
+    return {name: wilson(value, float(groups.get(name, every))) for name, value in values}
+
+
 QUIZ = Task(
     samples=questions,
     mark=mark_replies,
@@ -98,7 +107,7 @@ QUIZ = Task(
         Metric("*", rows=lambda rows, name: rows["stratum"] == name),
     ),
     about=About(paper="none", version="1"),
-    intervals=partial(bootstrap_intervals, resamples=20),
+    intervals=spans,
 )
 SKETCH = replace(QUIZ, samples=drawings, mark=mark_drawings)
 

@@ -310,6 +310,18 @@ def test_every_interval_holds_its_value_and_can_be_compared() -> None:
     assert set(mjhq.TASK.replicates(rows)) == set(intervals)
 
 
+def test_a_prompt_under_two_keys_is_one_prompt_for_kid() -> None:
+    rows = gaussian_rows(np.random.default_rng(5), 60)
+    rows["group"] = rows["id"]
+    texts = [f"prompt {n // 2}" for n in range(60)]
+    by_key, by_text = (
+        mjhq.TASK.summarize(frame)["kid[playground,test]"]
+        for frame in (rows, rows.assign(prompt=texts))
+    )
+    assert by_text != by_key
+    assert by_text == mjhq.TASK.summarize(rows.assign(group=texts))["kid[playground,test]"]
+
+
 def test_rows_of_one_prompt_stay_together() -> None:
     """Two captions of one photograph: leaving one out but not the other would hide the spread."""
     half = gaussian_rows(np.random.default_rng(4), 100)
