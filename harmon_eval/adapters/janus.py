@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from harmon_eval.adapters._folders import check_folder, check_loaded
+from harmon_eval.adapters._option_scores import option_scores
 from harmon_eval.adapters._torch import (
     DTYPES,
     Dtype,
@@ -36,7 +37,16 @@ from harmon_eval.adapters._torch import (
     reply_of,
     stopped,
 )
-from harmon_eval.core import Ask, Draw, Embed, Reply, Responder, UserError
+from harmon_eval.core import (
+    Ask,
+    Draw,
+    Embed,
+    Reply,
+    Responder,
+    Score,
+    Unscorable,
+    UserError,
+)
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
@@ -186,10 +196,8 @@ class JanusResponder(Responder):
             # One by one: convolutions round differently in a batch, and bytes are truncated.
             return [to_image(self.model.decode_image_tokens(each)[0]) for each in codes.split(1)]
 
-    def ask(self, requests: Sequence[Ask]) -> list[Reply]:
-        """Greedy; each reply ends with its own request's ``max_new_tokens``, or with the setting's
-        in place of it."""
-        limits = [self.limit or request.max_new_tokens for request in requests]
+    def _asked(self, requests: Sequence[Ask]) -> dict[str, torch.Tensor]:
+        """The turns of questions and their images, as the network takes them."""
         seen = self.begin + self.image_token * self.tokens + self.end
         texts = [
             # Only the placeholders put there for the images, not one that a question may hold.
@@ -199,6 +207,29 @@ class JanusResponder(Responder):
         inputs = self._tokens(texts)
         if images := [read_picture(file) for r in requests for file in r.images]:
             inputs["pixel_values"] = self._pixels(images)
+        return inputs
+
+    def score(self, requests: Sequence[Score]) -> list[str | Exception]:
+        """Probabilities from raw logits; a question is read once for all its options. The prompt
+        ends without a space, so forms that begin with one carry most of the mass."""
+        answers: list[str | Exception] = []
+        for request in requests:
+            try:
+                inputs = self._asked([Ask(request.question, request.images)])
+            except Unscorable as error:
+                answers.append(error)
+                continue
+            with torch.inference_mode():
+                read = self.model(**inputs, use_cache=True)
+            length, ends = inputs["input_ids"].shape[1], {int(self.tokenizer.eos_token_id)}
+            answers.append(option_scores(request, self.model, read, length, self.tokenizer, ends))
+        return answers
+
+    def ask(self, requests: Sequence[Ask]) -> list[Reply]:
+        """Greedy; each reply ends with its own request's ``max_new_tokens``, or with the setting's
+        in place of it."""
+        limits = [self.limit or request.max_new_tokens for request in requests]
+        inputs = self._asked(requests)
         output = self.model.generate(
             **inputs,
             do_sample=False,

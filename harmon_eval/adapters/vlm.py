@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
+from harmon_eval.adapters._option_scores import option_scores
 from harmon_eval.adapters._torch import (
     DTYPES,
     Dtype,
@@ -25,7 +26,6 @@ from harmon_eval.adapters._torch import (
 )
 from harmon_eval.core import Ask, Reply, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture
-from harmon_eval.replies import probabilities
 from harmon_eval.replies.thoughts import thought_begun
 from harmon_eval.settings import check_range
 
@@ -97,44 +97,8 @@ class VisionLanguageResponder(Responder):
         inputs = self.processor(text=[text], return_tensors="pt", **shown)
         inputs = inputs.to(self.model.device, dtype=self.model.dtype)
         read = self.model(**inputs, use_cache=True)
-        first = read.logits[0, -1].float().log_softmax(-1)
-
-        def ids(form: str) -> list[int]:
-            found: list[int] = tokenizer(form, add_special_tokens=False).input_ids
-            if not found:
-                raise ValueError(f"{form!r} is no token of this model")
-            return found
-
-        if request.kind == "first":
-            masses = first.cpu().numpy()
-            return probabilities.of_first(
-                request.options, masses, lambda form: ids(form)[0], tokenizer.decode
-            )
-        ends = self._stops()
-        options = [[*ids(forms[0]), tokenizer.eos_token_id] for forms in request.options]
-        scores = [[float(first[own[0]])] for own in options]
-        texts = [torch.tensor(own[:-1]) for own in options]
-        rest = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
-        cache = read.past_key_values
-        cache.batch_repeat_interleave(len(options))
         length = inputs["input_ids"].shape[1]
-        mask = torch.ones(len(options), length + rest.shape[1], dtype=torch.long)
-        after = (
-            self.model(
-                input_ids=rest.to(self.model.device),
-                attention_mask=mask.to(self.model.device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            .logits.float()
-            .log_softmax(-1)
-        )
-        for number, own in enumerate(options):
-            steps = after[number, : len(own) - 1]
-            scores[number] += [float(steps[k, t]) for k, t in enumerate(own[1:-1])]
-            # Any token that ends a reply ends it.
-            scores[number].append(float(steps[-1, sorted(ends)].logsumexp(0)))
-        return probabilities.of_whole(scores)
+        return option_scores(request, self.model, read, length, tokenizer, self._stops())
 
     def _stops(self) -> set[int]:
         """The tokens that end a reply."""

@@ -12,7 +12,8 @@ from scipy import stats
 
 from harmon_eval import cli, registry
 from harmon_eval.adapters import janus
-from harmon_eval.core import Ask, Draw, Embed, UserError
+from harmon_eval.core import Ask, Draw, Embed, Score, Unscorable, UserError
+from harmon_eval.replies import probabilities
 
 PROMPTS = ("a photo of a dog", "two red cats left of a bench", "x")
 WORD = "Answer the question using a single word or phrase."
@@ -193,3 +194,41 @@ def test_a_whole_run_has_harmons_tasks_seeds_and_instruments(
     )
     assert code == 0
     assert len(list((tmp_path / "run/geneval/images").rglob("*.png"))) == 12
+
+
+def test_probabilities_of_replies_are_those_of_a_plain_forward_pass(
+    model: janus.JanusResponder, pictures: list[Path]
+) -> None:
+    """Each option appended to the prompt and read by itself, the end token last."""
+    options = ("yes", "no way", "a red dog")
+    request = Score("Is it?", tuple((o,) for o in options), (pictures[0],), kind="whole")
+    (answer,) = model.score([request])
+    assert isinstance(answer, str)
+    found = probabilities.read(answer, 3)
+    assert isinstance(found, probabilities.Whole)
+    inputs = model._asked([Ask("Is it?", (pictures[0],))])
+    for option, own in zip(options, found.with_ends(), strict=True):
+        ids = [*model.tokenizer(option, add_special_tokens=False).input_ids, 2]
+        whole = torch.cat([inputs["input_ids"], torch.tensor([ids])], dim=1)
+        with torch.inference_mode():
+            logits = model.model(input_ids=whole, pixel_values=inputs["pixel_values"]).logits
+        steps = logits[0, -len(ids) - 1 : -1].float().log_softmax(-1)
+        expected = [float(steps[place, token]) for place, token in enumerate(ids)]
+        assert own == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_mass_of_first_tokens_counts_forms_with_a_space(
+    model: janus.JanusResponder, pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    asked = Score("Is it?", (("Yes", " yes"), ("No",)), (pictures[0],))
+    answer, broken = model.score([asked, Score("Is it?", (("Yes",),), (tmp_path / "broken.png",))])
+    assert isinstance(answer, str) and isinstance(broken, Unscorable)
+    found = probabilities.read(answer, 2)
+    assert isinstance(found, probabilities.First)
+    inputs = model._asked([Ask("Is it?", (pictures[0],))])
+    with torch.inference_mode():
+        first = model.model(**inputs).logits[0, -1].float().softmax(-1)
+    ids = [model.tokenizer(form, add_special_tokens=False).input_ids[0] for form in ("Yes", " yes")]
+    assert found.masses[0] == pytest.approx(float(first[ids].sum()), abs=1e-6)
+    assert model.can("score") and found.seen == 1.0
