@@ -13,9 +13,17 @@ import pytest
 from PIL import Image
 
 from harmon_eval import registry
-from harmon_eval.core import Answer, Data, Responder, Unscorable, UserError
+from harmon_eval.core import (
+    Answer,
+    Data,
+    InstrumentMissing,
+    Responder,
+    Unscorable,
+    UserError,
+)
 from harmon_eval.instruments.judge.rules import open_instrument
 from harmon_eval.instruments.judging import Judge
+from harmon_eval.instruments.measure import vqascore
 from harmon_eval.instruments.vqascore import RECIPES
 from harmon_eval.metrics.floors import LEAST, MOST, at_end
 from harmon_eval.replies.probabilities import First, Whole
@@ -155,3 +163,30 @@ def test_a_trainer_gets_the_score_of_any_prompt() -> None:
     assert reward is not None and reward.target is not None
     assert reward.target("a {cat}", {}) == {"prompt": "a {cat}", "skills": []}
     assert reward.scores({"judge": "j", "vqascore": 0.25}) == {"vqascore": 0.25}
+
+
+def nowhere(weights: Any) -> Path:
+    raise InstrumentMissing("no weights are needed")
+
+
+def test_as_a_measure_of_any_image_and_text() -> None:
+    prompt = "a red circle left of a blue ring"
+    images = [Image.fromarray(drawn(prompt)), Image.fromarray(GREY), Image.fromarray(GREY)]
+    for recipe, sure in (("yes_mass", 0.97), ("gpt4o_3_0", 0.97), ("instructblip", 0.97**0.5)):
+        measure = registry.instrument("measure", f"vqascore:rules?recipe={recipe}", nowhere)
+        found = measure.measure(images, [prompt, prompt, " "])
+        assert found[0] == pytest.approx(sure) and found[1] < 0.2
+        assert isinstance(found[2], Unscorable)
+        assert measure.name == f"vqascore-{recipe},shape-rules-1"
+    with pytest.raises(UserError, match="recipe=best: give one of yes_mass"):
+        registry.instrument("measure", "vqascore:rules?recipe=best", nowhere)
+    with pytest.raises(InstrumentMissing, match="needs a judge that gives probabilities"):
+        registry.instrument("measure", "vqascore", nowhere)
+
+
+def test_clip_flant5_sees_a_square_with_the_mean_colour() -> None:
+    wide = vqascore.padded(Image.new("RGB", (4, 2), "white"))
+    assert wide.size == (4, 4)
+    assert [wide.getpixel((0, y)) for y in range(4)] == [
+        vqascore.MEAN_COLOR, (255,) * 3, (255,) * 3, vqascore.MEAN_COLOR
+    ]  # fmt: skip
