@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -131,3 +132,19 @@ def test_another_package_brings_a_measure(
     assert "bright" in registry.instrument_names("measure")
     found = registry.instrument("measure", "bright", nowhere)
     assert found.measure([Image.new("RGB", (2, 2), "white")], [""]) == [255.0]
+
+
+def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    space: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, space)
+    assert float(capsys.readouterr().out) > 0 and len(space["scores"]) == 2
+    assert space["Brightness"]().measure([Image.new("RGB", (2, 2), "white")], [""]) == [2.0]
+
+
+def test_the_page_names_every_instrument_of_ours() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    for role in ("measure", "features", "lpips", "structure", "diversity"):
+        for name in registry.instrument_names(role):
+            assert name == "mini" or f"`{role}={name}" in page or f"`{name}`" in page, name
