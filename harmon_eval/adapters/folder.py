@@ -104,7 +104,7 @@ class FolderResponder(Responder):
         if not task.any_images:
             return ()
         say_others(self.folder)
-        return [drawn.sample for drawn in self._any(task)]
+        return [drawn.file.relative_to(self.folder).as_posix() for drawn in self._any(task)]
 
     def _any(self, task: Task) -> list[Drawn]:
         """All pictures, as a task that marks ``any_images`` numbers them."""

@@ -105,8 +105,8 @@ class Responder:
         server."""
 
     def holds(self, task: Task) -> Sequence[str]:
-        """Ids of the finished images that it has for a task that marks ``any_images``; none for a
-        model that makes its images when it is asked."""
+        """Names of the finished images that it has for a task that marks ``any_images``, in order;
+        none for a model that makes its images when it is asked."""
         return ()
 
     def reads(self, request: Request) -> Sequence[Path]:

@@ -59,7 +59,7 @@ class Data:
 
     ``fetching``: the user has named the task, so what its argument names may be downloaded. False
     where only a run folder names it, which anybody may have made. ``held``: for a task that marks
-    ``any_images``, the ids of the finished images that the model has (``Responder.holds``)."""
+    ``any_images``, the names of the finished images that the model has (``Responder.holds``)."""
 
     suite: str
     find: Callable[[], Path]
@@ -197,7 +197,8 @@ class Task:
     command ``export``. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same
     samples that were generated from other prompts. With ``images_only``, no model is asked for
     images. With ``any_images``, finished images are marked whatever they show: each picture that
-    ``layout`` finds is a sample (``Data.held``).
+    ``layout`` finds is a sample (``Data.held``), and they are no part of the task's data, so that
+    runs on other images of the same task compare.
     ``from_marks`` makes a variant's rows from the rows of the task itself, if this needs no
     responses or instruments.
 

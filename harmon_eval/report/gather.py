@@ -22,7 +22,7 @@ from harmon_eval.report.samples import (
     tag_of,
 )
 from harmon_eval.running.asking import SAMPLE_FAILURES, stored_answers
-from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
+from harmon_eval.running.jobs import Job, RunSettings, data_of_job, prepare
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.run_folder import SERVED, RunFolder
@@ -216,7 +216,7 @@ def _samples(
         suite = suites.load(identity["suite"], data or before, fetching=False)
         found, settings = task or registry.task(name), RunSettings(identity["seed"])
         job = prepare(name, found, suite, settings, run.task(name).held)
-        same = data_hash(job.everything) == entry["data"]
+        same = data_of_job(job) == entry["data"]
     except UserError as error:
         return {}, f"prompts, questions and their images are not at hand: {error}"
     if not same:

@@ -8,7 +8,7 @@ from harmon_eval import registry, suites
 from harmon_eval.core import Answer, UserError
 from harmon_eval.files.images import open_image, plain, read_picture
 from harmon_eval.running.asking import stored_answers
-from harmon_eval.running.jobs import Job, RunSettings, data_hash, prepare
+from harmon_eval.running.jobs import Job, RunSettings, data_of_job, prepare
 from harmon_eval.running.remark import data_of
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.durable import write_all
@@ -48,7 +48,7 @@ def _job(run: RunFolder, name: str, data: Path | None) -> Job:
     identity = manifest["identity"]
     suite = suites.load(identity["suite"], data or data_of(manifest))
     job = prepare(name, registry.task(name), suite, RunSettings(identity["seed"]))
-    if data_hash(job.everything) != manifest["tasks"][name]["data"]:
+    if data_of_job(job) != manifest["tasks"][name]["data"]:
         raise UserError(f"the data of {name} here are not those of the run: give theirs as --data")
     return job
 

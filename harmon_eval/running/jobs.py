@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harmon_eval.core import Request, Sample, Task, UserError
+from harmon_eval.core import Draw, Request, Sample, Task, UserError
 from harmon_eval.running.faults import of_task
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.index import HELD, MadeAgain, repeated
@@ -173,6 +173,14 @@ def select(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
 
 def _shuffled(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
+
+
+def data_of_job(job: Job) -> str:
+    """``data_hash`` of all samples; where these are finished images, of what they are marked by."""
+    if not job.held:
+        return data_hash(job.everything)
+    first = job.everything[0]
+    return data_hash([replace(first, id="", group="", request=Draw(""))])
 
 
 def data_hash(samples: Sequence[Sample]) -> str:

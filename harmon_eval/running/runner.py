@@ -10,7 +10,7 @@ from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserE
 from harmon_eval.metrics.text import interval, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.engine import Engine, Local, Work
-from harmon_eval.running.jobs import Job, data_hash
+from harmon_eval.running.jobs import Job, data_of_job
 from harmon_eval.running.marking import MARK_BATCH, collect_rows, mark_missing
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
@@ -116,7 +116,7 @@ def _without_response(job: Job, folder: TaskFolder) -> int:
 
 def start_job(job: Job, run: RunFolder) -> None:
     """Raises UserError where the folder holds other data of the task, or a larger run."""
-    run.start_task(job.name, job.task.version, data_hash(job.everything), job.limit)
+    run.start_task(job.name, job.task.version, data_of_job(job), job.limit)
     run.task(job.name).keep_held(job.held)
 
 

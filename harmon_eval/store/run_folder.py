@@ -7,7 +7,7 @@
     RUN/TASK/responses.jsonl    append-only log, one line a response, flushed to disk per batch
                                 (older runs: also responses.1.jsonl ... of further processes)
     RUN/TASK/images/ID.png      drawn images
-    RUN/TASK/held.json          ids of finished images, where these are the samples
+    RUN/TASK/held.json          names of finished images, where these are the samples
     RUN/TASK/vectors.f32        feature vectors, memory-mapped (older runs: vectors.1.f32 ...)
     RUN/TASK/rows.parquet       marks, one row a sample (rows-KEY/ holds parts while marking)
     RUN/TASK/marks.json         what the rows depend on, and their sha256

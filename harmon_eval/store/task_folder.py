@@ -92,15 +92,15 @@ class TaskFolder:
         """
         return Recorded(self.logs(), self.root)
 
-    def keep_held(self, ids: Sequence[str]) -> None:
-        """Note the finished images that a model had, which were the samples (``core.Data``)."""
-        if ids and self.held() != list(ids):
-            write_json(self.path / HELD, {"ids": list(ids)}, self.root)
+    def keep_held(self, names: Sequence[str]) -> None:
+        """Note the finished images that a model had, which are the samples (``core.Data``)."""
+        if names and self.held() != list(names):
+            write_json(self.path / HELD, {"names": list(names)}, self.root)
 
     def held(self) -> list[str]:
         """The same, read again; empty where samples came from the task. Raises UserError."""
         try:
-            return [str(name) for name in read_json(self.path / HELD, self.root)["ids"]]
+            return [str(name) for name in read_json(self.path / HELD, self.root)["names"]]
         except FileNotFoundError:
             return []
 

@@ -76,8 +76,8 @@ def samples(data: Data, place: Path | None) -> Iterator[Sample]:
     place = place or data.folder
     target = {"references": files.digest(place), "place": Place(place)}
     if held := data.held():
-        for name in held:
-            yield Sample(name, Draw(name), target, name)
+        for number, name in enumerate(held):
+            yield Sample(files.numbered(number), Draw(name), target, files.numbered(number))
         return
     prompts = [drawn for drawn in read_drawn(place) if drawn.prompt] if place.is_dir() else []
     if not prompts:
@@ -85,9 +85,8 @@ def samples(data: Data, place: Path | None) -> Iterator[Sample]:
             f"{place} has no prompts to draw from: give --model folder:IMAGES to compare finished "
             "images with it, or add prompts.csv with the columns file,prompt"
         )
-    names = {drawn.file: drawn.sample for drawn in files.read_images(place)}
-    for drawn in prompts:
-        yield Sample(names[drawn.file], Draw(drawn.prompt), target, names[drawn.file])
+    for number, drawn in enumerate(prompts):
+        yield Sample(files.numbered(number), Draw(drawn.prompt), target, files.numbered(number))
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments, mode: str | None) -> list[Row]:
@@ -101,8 +100,11 @@ def mark(answers: Sequence[Answer], instruments: Instruments, mode: str | None) 
     key = references.prepared(place, target["references"], protocol, net)
     own = np.concatenate(list(feature_batches([a.image for a in answers], net, protocol)))
     references.check_width(key, place, own.shape[1], net.name)
-    setting = f"{protocol},{net.name}"
-    return [{"setting": setting, "reference": key, "features": features} for features in own]
+    shared = {"setting": f"{protocol},{net.name}", "reference": key}
+    return [
+        {"name": answer.sample.request.text, **shared, "features": features}
+        for answer, features in zip(answers, own, strict=True)
+    ]
 
 
 ABOUT = About(

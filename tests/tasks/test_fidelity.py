@@ -122,15 +122,15 @@ def by_clean_fid(place: Path, mode: str, scale: float) -> float:
 def test_two_folders_get_the_fid_that_clean_fid_gives(
     place: Path, compared: Any, clean_fid_scipy: None
 ) -> None:
-    """In both modes whose resizing is clean-fid's own; ids are the names of the files."""
+    """In both modes whose resizing is clean-fid's own; rows hold the names of the files."""
     for mode, scale in (("clean", 1.0), ("legacy_pytorch", 256 / 255)):
         metrics = compared(f"refs?mode={mode}")
         expected = by_clean_fid(place, mode, scale)
         assert metrics[f"fid[{mode},projection]"] == pytest.approx(expected, rel=1e-4)
         assert (metrics["images"], metrics["references"], metrics["compared"]) == (70, 90, 70)
     rows = harmon_eval.load(compared.out)[f"fidelity:refs?mode={mode}"].rows
-    assert set(rows["id"]) == {
-        str(f.relative_to(place / "drawn").with_suffix("")) for f in find_images(place / "drawn")
+    assert set(rows["name"]) == {
+        str(f.relative_to(place / "drawn")) for f in find_images(place / "drawn")
     }
 
 
@@ -288,6 +288,26 @@ def test_a_run_is_marked_again_without_the_model(
     file.with_name("rows.parquet").unlink()
     assert cli.main(command) == 0
     assert json.loads(file.read_text())["metrics"] == before
+
+
+def test_runs_on_other_folders_compare_against_the_same_references(
+    place: Path, compared: Any, tmp_path: Path
+) -> None:
+    """Whatever their files are called; against other references they do not compare."""
+    compared("refs")
+    first = compared.out
+    write(tmp_path / "other", 0, 70)
+    if not (place / "other_refs").exists():
+        write(place / "other_refs", 3, 40)
+    for file in list((tmp_path / "other").rglob("*.*")):
+        file.rename(file.with_name(f"x{file.name}"))
+    compared("refs", drawn=str(tmp_path / "other"))
+    lines = harmon_eval.compare(first, compared.out).lines
+    (line,) = (line for line in lines if line.metric.startswith("fid["))
+    assert line.difference is not None and line.interval is not None
+    compared("other_refs", drawn=str(tmp_path / "other"))
+    (line,) = harmon_eval.compare(first, compared.out, tasks="fidelity:refs").lines
+    assert line.verdict == "not comparable"
 
 
 def test_statistics_of_a_folder_are_written_and_read(
