@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Draw, Sample, UserError
 from harmon_eval.files.images import read_picture
+from harmon_eval.running.faults import of_task
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.results import store_result, summarize
@@ -140,7 +141,8 @@ class Ledger:
             # What was sent may be less than all prompts there are.
             task = replace(reward.task, census=())
             job = Job(reward.name, task, samples, samples, None, nameless=True)
-            result = summarize(job, rows, {**identity, "limit": None, "data": data, **key})
+            with of_task(reward.name, "summarize"):
+                result = summarize(job, rows, {**identity, "limit": None, "data": data, **key})
         except UserError as error:
             self.run.update_task(reward.name, state=f"marked, not added up: {error}")
             return
@@ -156,6 +158,7 @@ def _entry(waiting: Waiting, row: Mapping[str, Any]) -> dict[str, Any]:
         "group": sample.group,
         "stratum": sample.stratum,
         "prompt": sample.request.text,
+        "target": json.loads(json.dumps(dict(sample.target), default=str)),
         "time": now(),
         **({"sent_as": picture.format, "sha256": picture.sha256} if picture else {}),
         "row": {name: _plain(value) for name, value in row.items()},
@@ -168,10 +171,9 @@ def _plain(value: Any) -> Any:
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample:
-    """What the summary needs of a sample: the text that its images share."""
-    return Sample(
-        *(entry["id"], Draw(entry["prompt"]), {}, entry["group"], entry["stratum"]),
-    )
+    """What the summary needs of a sample."""
+    request, target = Draw(entry["prompt"]), entry["target"]
+    return Sample(entry["id"], request, target, entry["group"], entry["stratum"])
 
 
 def _frame(entries: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -21,7 +21,6 @@ from harmon_eval.core import UserError
 from harmon_eval.running import engine as engines
 from harmon_eval.running import preflight, stopping
 from harmon_eval.running.engine import Pool
-from harmon_eval.running.evaluate import task_list
 from harmon_eval.serving import pictures, rewards
 from harmon_eval.serving.app import application
 from harmon_eval.serving.gate import Gate
@@ -108,7 +107,7 @@ def _names(settings: Settings) -> list[str]:
     names = list(dict.fromkeys(n.strip() for n in settings.rewards.split(",") if n.strip()))
     if not names:
         raise UserError("no reward was named: give names such as geneval,geneval:share")
-    return task_list("all") if names == ["all"] else names
+    return names
 
 
 def _bound(settings: Settings) -> socket.socket:

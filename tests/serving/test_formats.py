@@ -138,13 +138,18 @@ def test_served_marks_are_those_of_a_run(mini: Running) -> None:
     assert stored == {name: boxes.tolist() for name, (boxes, _) in found.items()}
 
 
-def test_checklists_are_asked_of_the_judge_by_their_exact_prompt(mini: Running) -> None:
-    task = registry.task("dpg")
-    sample = next(iter(task.samples(suites.load("mini").data("dpg", task))))
-    (found,) = score(mini, (sample.request.text, RED, ["dpg"], None))["results"]
-    numbers = found["dpg"]
-    assert next(iter(numbers)) == "score" and 0 <= numbers["score"] <= 1
-    assert {"entity", "attribute"} & numbers.keys()
+@pytest.mark.parametrize(
+    ("name", "headline"), [("dpg", "score"), ("wise", "wiscore"), ("wise_verified", "score")]
+)
+def test_a_prompt_of_the_task_is_found_by_its_text_and_judged(
+    mini: Running, name: str, headline: str
+) -> None:
+    task = registry.task(name)
+    sample = next(iter(task.samples(suites.load("mini").data(name, task))))
+    (found,) = score(mini, (sample.request.text, RED, [name], None))["results"]
+    assert next(iter(found[name])) == headline and 0 <= found[name][headline] <= 1
+    if name == "dpg":
+        assert {"entity", "attribute"} & found[name].keys()
 
 
 def test_wise_takes_an_explanation_and_no_missing_one(mini: Running) -> None:
@@ -177,6 +182,16 @@ def test_what_can_be_asked_of_the_server_itself(mini: Running, path: str) -> Non
     found = mini.get(path)
     assert found.status_code == 200 and "geneval" in found.text
     assert mini.post(path, {}).status_code == 405 and mini.get("/nothing").status_code == 404
+
+
+def test_an_edit_is_marked_against_the_source_of_the_benchmark(tmp_path: Path) -> None:
+    task = registry.task("gedit")
+    sample = next(iter(task.samples(suites.load("mini").data("gedit", task))))
+    (source,) = sample.request.files
+    with running(of_mini("gedit", tmp_path), tmp_path / "images") as server:
+        asked = {"image": b64(source.read_bytes()), "metadata": {"sample": sample.id}}
+        (mark,) = server.post("/mark", {"samples": [asked]}).json()["marks"]
+    assert mark["errors"] == {} and mark["scores"]["gedit"]["SC"] < 10  # nothing was edited
 
 
 def test_ocr_takes_any_prompt_with_the_text_in_quotes(tmp_path: Path) -> None:
