@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harmon_eval.core import Unscorable
+from harmon_eval.instruments.vqascore import RECIPES
 from harmon_eval.metrics import likelihood, rendered_text, sets
 from harmon_eval.metrics.fid_pairs import at_infinity, infinity_sizes
+from harmon_eval.replies.probabilities import First
 
 Vectors = dict[str, Any]
 
@@ -180,3 +183,26 @@ def test_the_edit_distance_is_linear_in_memory_and_bounded_in_time() -> None:
     assert rendered_text.edit_distance("a" * 10**6, "b") == rendered_text.LIMIT
     assert rendered_text.accuracy("Hello  World", "hello world") == 1.0
     assert rendered_text.accuracy("", "") == 1.0 and rendered_text.accuracy("ab", "") == 0.0
+
+
+def test_recipes_of_vqascore_read_such_lists_as_the_originals(scoring_vectors: Vectors) -> None:
+    """Where all of the distribution was seen, our two have no other ends than their value."""
+    for case in part(scoring_vectors, "vqascore", "first_token"):
+        top = tuple((token, probability) for token, probability in case["top"])
+        if not top:
+            continue
+        yes, no = (
+            likelihood.mass(dict(top), forms).low for forms in (likelihood.YES, likelihood.NO)
+        )
+        both, one = First((yes, no), top=top), First((yes,), top=top)
+        for name, key in (("gpt4o_3_0", "v3_0"), ("gpt4o_3_1", "v3_1"),
+                          ("flow_factory", "flow_factory")):  # fmt: skip
+            assert RECIPES[name].read(both).value == pytest.approx(case[key], abs=1e-6), case
+        assert RECIPES["yes_mass"].read(one).value == pytest.approx(case["mass_of_yes"])
+        if case["yes_of_yes_and_no"] is None:
+            with pytest.raises(Unscorable):
+                RECIPES["yes_share"].read(both)
+        else:
+            found = RECIPES["yes_share"].read(both)
+            expected = pytest.approx(case["yes_of_yes_and_no"], abs=1e-6)
+            assert found.value == found.least == found.most == expected

@@ -64,6 +64,11 @@ def test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_res
     empty = rows_of(f"genai_bench:{recipe}", tmp_path / "b", lambda _: GREY, open_instrument())
     found = task.summarize(empty)
     assert found[name] == pytest.approx(0.03 if sure == 0.97 else math.sqrt(0.03))
+    blind = "a red circle left of a blue ring"  # drawn whatever the prompt says
+    rows = rows_of(
+        f"genai_bench:{recipe}", tmp_path / "c", lambda _: drawn(blind), open_instrument()
+    )
+    assert found[name] <= task.summarize(rows)[name] < 0.7 * sure
     assert {"skill/counting", "skill/basic", "skill/spatial relation"} <= found.keys()
 
 
