@@ -29,6 +29,7 @@ from harmon_eval.metrics.intervals import intervals
 
 DOCS = Path(__file__).parents[1] / "docs/statistics.md"
 TRIALS = 300
+AIM = (0.93, 0.97)
 
 
 def measure(bench: Benchmark, size: str, sizes: Sizes, strong: bool, trials: int) -> list[Any]:
@@ -82,6 +83,25 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many figures lie below, within and above what is aimed at, and which are below."""
+    lines = []
+    for kind, wanted in (("headlines", True), ("parts", False)):
+        own = [
+            row for row in rows if registry.task(row["task"]).main.names(row["metric"]) == wanted
+        ]
+        low = [row for row in own if row["coverage"] < AIM[0]]
+        high = sum(row["coverage"] > AIM[1] for row in own)
+        told = ", ".join(
+            f"{row['task']} {row['metric']} {row['size']} {row['coverage']:.3f}" for row in low
+        )
+        lines.append(
+            f"- Of {len(own)} figures of {kind}, {len(own) - len(low) - high} lie from {AIM[0]} to "
+            f"{AIM[1]}, {high} above and {len(low)} below{': ' * bool(low)}{told}."
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
@@ -108,7 +128,7 @@ def main() -> None:
         rows = in_order(rows)
         record.write("coverage", {}, {"settings": rows})
         print(markdown(found), f"\n{time.process_time() - start:.0f} s", flush=True)
-    text = f"\n{markdown(rows)}\n\n"
+    text = f"\n{summary(rows)}\n\n{markdown(rows)}\n\n"
     marks = r"(?<=<!-- coverage -->\n).*(?=<!-- /coverage -->)"
     DOCS.write_text(re.sub(marks, lambda _: text, DOCS.read_text(), flags=re.DOTALL))
 

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from benchmarks import coverage_edits
 from harmon_eval import registry
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.mme.files import COGNITION, PERCEPTION, SUBTASKS
@@ -308,4 +309,8 @@ BENCHMARKS = (
     Benchmark("synergy", {"mini": evenly(TAGS, 80)}, synergy),
     Benchmark("held_out", {"mini": evenly(SPLIT_TAGS, 96)}, held_out),
     Benchmark("linear_probe", {"mini": dict.fromkeys(DIGITS, 15)}, probe),
+    *(
+        Benchmark(name, sizes, coverage_edits.DRAW[name])
+        for name, sizes in coverage_edits.SIZES.items()
+    ),
 )

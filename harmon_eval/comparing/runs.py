@@ -14,7 +14,7 @@ from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.run_folder import RunFolder, differing, settings_of
 from harmon_eval.store.tables import results_by_task
-from harmon_eval.store.task_folder import ROWS
+from harmon_eval.store.task_folder import CALIBRATIONS, ROWS, TaskFolder
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ def _pair(
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         notes += _notes(ours["provenance"], theirs["provenance"])
         identical = _identical(ours["provenance"], theirs["provenance"])
+        notes += _uncalibrated(ours["provenance"], (baseline.task(name), candidate.task(name)))
         for side, run in enumerate((baseline, candidate)):
             if (rows := run.task(name).rows()) is not None:
                 frames[side] = rows
@@ -195,6 +196,13 @@ def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
         )
     elif _identical(ours, theirs):
         yield "same weights, settings and seed: nothing can differ"
+
+
+def _uncalibrated(ours: dict[str, Any], folders: Sequence[TaskFolder]) -> Iterator[str]:
+    """Of a judge that is a model; those of the mini suite are rules."""
+    judged = "judge" in ours["instruments"] and ours["suite"] != "mini"
+    if judged and not any(any(folder.path.glob(CALIBRATIONS)) for folder in folders):
+        yield "nobody compared this judge with people's marks yet: `label` and `calibrate` do that"
 
 
 def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG, ROWS, METRICS, MARKS = "responses.jsonl", "rows.parquet", "metrics.json", "marks.json"
+CALIBRATIONS = "calibration*.json"
 HELD = "held.json"
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 

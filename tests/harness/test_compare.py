@@ -23,6 +23,7 @@ from harmon_eval.comparing.margins import by_task
 from harmon_eval.comparing.means import Groups, means
 from harmon_eval.comparing.paired import differences
 from harmon_eval.core import Metric, UserError
+from harmon_eval.store.durable import read_json, write_json
 from harmon_eval.store.run_folder import RunFolder
 
 Call = Callable[..., Any]
@@ -304,6 +305,17 @@ def test_what_one_sample_or_none_changed_can_show(call: Call, made_run: Made) ->
     done = call("compare", "a", "b", "--json", "j.json")
     metric = json.loads(Path("j.json").read_text())["metrics"][0]
     assert done.code == 0 and metric["p"] == 1 and metric["interval"][0] < 0
+
+
+def test_a_judge_that_nobody_compared_with_people_is_named(call: Call, made_run: Made) -> None:
+    for name in ("a", "b"):
+        file = made_run(name, [[1]] * 12, model=name, suite="official") / "toy_ask/metrics.json"
+        stored = read_json(file)
+        stored["provenance"]["instruments"] = {"judge": "j"}
+        write_json(file, stored)
+    assert "nobody compared this judge with people" in call("compare", "a", "b").out
+    Path("b/toy_ask/calibration.json").write_text("{}")
+    assert "nobody compared" not in call("compare", "a", "b").out
 
 
 def test_a_run_is_no_worse_than_itself_however_small(call: Call, made_run: Made) -> None:
