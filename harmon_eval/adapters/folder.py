@@ -28,6 +28,7 @@ from harmon_eval.files.drawn import folded, inside, read_drawn
 from harmon_eval.files.found import check_one, in_order, pictures, say_others
 from harmon_eval.files.grids import SIDE, are_grids, cell
 from harmon_eval.files.images import open_image, read_picture
+from harmon_eval.metrics.text import counted
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.task_folder import LOG
@@ -203,7 +204,7 @@ class FolderResponder(Responder):
         listed = self._by_prompt.get(prompt, [])
         if request.index < len(listed):
             return listed[request.index]
-        return own or f"the folder has {len(listed)} images of this prompt"
+        return own or f"the folder has {counted(len(listed), 'image')} of this prompt"
 
     def _nothing(self, name: str, task: Task, number: int, other: Sequence[str]) -> str:
         text = f"{self.folder} has none of the {number} images that {name} asks for"

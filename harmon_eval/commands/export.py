@@ -44,6 +44,7 @@ def _results(arguments: argparse.Namespace) -> int:
 
 
 def _images(arguments: argparse.Namespace) -> int:
+    from harmon_eval.metrics.text import counted
     from harmon_eval.running.exporting import export
 
     for option in ("tasks", "output"):
@@ -55,5 +56,5 @@ def _images(arguments: argparse.Namespace) -> int:
             "FOLDER for a task's images"
         )
     count = export(arguments.run, arguments.task, arguments.folder, arguments.data)
-    print(f"{count} images in {arguments.folder}")
+    print(f"{counted(count, 'image')} in {arguments.folder}")
     return 0

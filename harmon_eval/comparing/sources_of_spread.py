@@ -10,7 +10,7 @@ from harmon_eval import registry
 from harmon_eval.core import Task, UserError
 from harmon_eval.metrics.intervals import Repeats
 from harmon_eval.metrics.spread import Spread, judge_variance, spread
-from harmon_eval.metrics.text import number
+from harmon_eval.metrics.text import counted, number
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 from harmon_eval.store.task_folder import LOG, ROWS
@@ -101,6 +101,6 @@ def advice(own: Spread) -> list[str]:
     floor = own.reach(own.groups, 1e9)
     return [
         f"  the same cost as prompts x drawings: {', '.join(same)}",
-        f"  these {own.groups} prompts with more drawings: {more or 'no more than now'}; "
+        f"  {counted(own.groups, 'prompt')} as now, more drawings: {more or 'no more than now'}; "
         f"never less than ±{number(floor)}, which only more prompts make smaller",
     ]

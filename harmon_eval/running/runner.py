@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserError
-from harmon_eval.metrics.text import interval, number, same_reasons
+from harmon_eval.metrics.text import counted, interval, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.engine import Engine, Local, Work
 from harmon_eval.running.jobs import Job, data_of_job
@@ -82,7 +82,7 @@ def go_on(
         progress.say(scored(result))
         say_unscored(result, progress)
         if result.n and not math.isfinite(result.metrics.get(result.headline, math.nan)):
-            progress.say(f"{result.headline} cannot be computed from these {result.n} samples")
+            progress.say(f"{result.headline} cannot be computed from {counted(result.n, 'sample')}")
         say_several_models(result, progress)
         say_aspects(result, progress)
         return result

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harmon_eval.core import UserError
 from harmon_eval.files.question_files import read_separated, read_text
+from harmon_eval.metrics.text import counted
 from harmon_eval.settings import did_you_mean
 from harmon_eval.tasks.checklist.files import Item, Point, check_items, line
 
@@ -45,7 +46,7 @@ def convert(table: Path, target: Path) -> str:
     check_items(items, str(table))
     target.write_text("".join(line(item) + "\n" for item in items), encoding="utf-8")
     count = sum(len(item.points) for item in items)
-    return f"{target}: {len(items)} items, {count} points"
+    return f"{target}: {counted(len(items), 'item')}, {counted(count, 'point')}"
 
 
 def _prompt(rows: list[Mapping[str, str]]) -> str:

@@ -53,7 +53,7 @@ def test_genevals_layout_is_matched_by_prompt_and_sorted_index(tmp_path: Path) -
     assert drawn(tmp_path, "a dog") == RED
     assert drawn(tmp_path, "a dog", 1) == LIME
     assert drawn(tmp_path, "two cats") == BLUE
-    assert drawn(tmp_path, "two cats", 1) == "the folder has 1 images of this prompt"
+    assert drawn(tmp_path, "two cats", 1) == "the folder has 1 image of this prompt"
     assert drawn(tmp_path, "a horse") == "the folder has 0 images of this prompt"
 
 

@@ -301,7 +301,7 @@ def test_a_table_becomes_a_checklist(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     command = ["convert", "checklist", str(table), str(target)]
     assert cli.main(command) == 0
-    assert "1 items, 2 points" in capsys.readouterr().out
+    assert "1 item, 2 points" in capsys.readouterr().out
     (item,) = read_items(target)
     assert item.points[1] == Point("2", "Is the dog red?", parents=("1",), weight=2.0,
                                    kind="attribute/color")  # fmt: skip
