@@ -39,7 +39,6 @@ def latents_key(vae: VAE, source: Source, seed: int, size: int) -> str:
         ]
     if source.task == "edit":  # two pictures a row
         said += ["edit", source.source, source.prompt]
-        said += [*source.kinds]
     text = json.dumps([hash_weights(vae.state_dict()), vae.config.scale, *said])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -113,11 +113,9 @@ class Source:
     Of ``scenes``, ``scenes`` pictures are used, ``turns`` questions about each, ``lettered`` of
     those with wrong answers offering options. In a share ``drilled`` of the rows all questions do,
     and letters are the only answers; half of such rows of text only ask which option a hint is.
-    Of edits, only ``kinds`` are asked for, in turn (none: all, the hardest twice). A share
-    ``crowded`` shows three or four objects of
-    different kinds; ``open_pairs`` of the captions of two shapes leave
-    their places open, ``full_captions`` of the others name everything; ``split`` is train, seen or
-    unseen.
+    A share ``crowded`` shows three or four objects of different kinds; ``open_pairs`` of the
+    captions of two shapes leave their places open, ``full_captions`` of the others name everything;
+    ``split`` is train, seen or unseen.
     """
 
     task: str = "text2image"
@@ -144,7 +142,6 @@ class Source:
     turns: int = 3
     lettered: float = 0.25
     drilled: float = 0.0
-    kinds: tuple[str, ...] = ()
     crowded: float = 0.0
     full_captions: float = 0.5
     open_pairs: float = 0.0

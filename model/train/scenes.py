@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image
@@ -31,20 +29,12 @@ SPLITS: dict[str, tuple[int, bool]] = {
 EDITS = (*edits.KINDS, "move", "resize", "replace", "hybrid")
 
 
-def split_edit(seed: int, split: str, index: int, kinds: Sequence[str] = ()) -> MiniEdit:
-    """Edit ``index`` of a split, which shows held-out combinations as ``split_scene`` does.
-
-    ``kinds`` come in turn (none: EDITS). Raises RecipeError for an unknown one."""
+def split_edit(seed: int, split: str, index: int) -> MiniEdit:
+    """Edit ``index`` of a split, which shows held-out combinations as ``split_scene`` does."""
     _, unseen = _split(split)
     stream = EDIT_STREAM if split == "train" else HELD_OUT_EDIT_STREAM
     rng = np.random.default_rng((seed, stream, index))
-    if unknown := set(kinds) - set(edits.KINDS):
-        known = ", ".join(edits.KINDS)
-        raise RecipeError(f"kinds must be some of {known}, not {sorted(unknown)[0]!r}")
-    turn = kinds or EDITS
-    # Other kinds than usual are edits of their own, not the same scenes again.
-    rng = np.random.default_rng((seed, stream, index, len(kinds))) if kinds else rng
-    return edits.sample_edit(rng, turn[index % len(turn)], unseen=unseen)
+    return edits.sample_edit(rng, EDITS[index % len(EDITS)], unseen=unseen)
 
 
 def _split(name: str) -> tuple[int, bool]:
@@ -103,7 +93,7 @@ class SceneRows:
         if source.task == "text":
             return Row(turns=tuple(self._text(index, rng)))
         if source.task == "edit":
-            edit = split_edit(self.seed, source.split, index, source.kinds)
+            edit = split_edit(self.seed, source.split, index)
             return Row(
                 instructions.word(edit.demands, rng),  # other words every time
                 picture=lambda: Image.fromarray(scenes.render(edit.target)),

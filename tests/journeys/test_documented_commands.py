@@ -138,6 +138,10 @@ WHY = {
         "an hour; tests/train/test_edits.py trains on edits in small"
     ),
     "python -m harmon_eval.model.train export runs/edit runs/harmon-mini-edit": JOURNEY,
+    "python -m harmon_eval.model.train mini-letters --output runs/letters": (
+        "an hour; tests/train/test_mini_edit.py has what it drills"
+    ),
+    "python -m harmon_eval.model.train export runs/letters runs/harmon-mini-letters": JOURNEY,
     "python -m harmon_eval mark RUN --judge-url URL --budget MORE": (
         "needs a judge; run in tests/judges/test_judge.py"
     ),

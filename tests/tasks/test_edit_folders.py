@@ -48,7 +48,8 @@ def test_prepare_finds_official_files_and_says_which_are_missing(
     """The mini suite's data lie in the official formats."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
     data, none = tmp_path / "data", tmp_path / "none"
-    data.mkdir(), none.mkdir()
+    data.mkdir()
+    none.mkdir()
     source = registry.task(name).sources["mini"]
     assert source.make is not None
     source.make(data)

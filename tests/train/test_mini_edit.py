@@ -1,4 +1,4 @@
-"""What the third part of harmon-mini's training is made of: edits, more objects, new words."""
+"""What teaches harmon-mini to edit is made of: edits, more objects, new words, letters."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +111,26 @@ def test_a_share_of_the_scenes_may_be_crowded() -> None:
     crowded = replace(plain, crowded=1.0)
     rng = np.random.default_rng(0)
     assert "," in SceneRows(crowded, 0).row(0, rng).prompt
+
+
+def test_drills_ask_for_letters_alone() -> None:
+    """Of text, half ask which option a hint is; no turn gives the answer away in words."""
+    rng = np.random.default_rng(0)
+    for task in ("text", "image2text"):
+        rows = SceneRows(Source(task, scenes=40, turns=3, drilled=1.0), 0)
+        turns = [turn for index in range(40) for turn in rows.row(index, rng).turns]
+        assert len(turns) == 120 and {answer for _, answer in turns} == set("ABCD")
+        hints = [(asked, answer) for asked, answer in turns if asked.startswith("Hint: ")]
+        assert bool(hints) == (task == "text")
+        for asked, letter in hints:
+            hint, *options = asked.splitlines()[:-1]
+            named = {line.strip("()")[0]: line.split(" ", 1)[1] for line in options}
+            assert named[letter] == hint.removeprefix("Hint: ")
+
+
+def test_letters_are_drilled_in_text_alone_at_first() -> None:
+    found = load("mini-letters")
+    assert isinstance(found, Recipe)
+    first = [source.task for source in found.sources if not source.first_step]
+    assert first == ["text"] and found.sources[0].drilled > 0.5
+    assert {source.task for source in found.sources} == {"text", "edit", "text2image", "image2text"}

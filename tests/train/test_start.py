@@ -64,6 +64,7 @@ def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
         "finetune-decoder",
         "mini",
         "mini-edit",
+        "mini-letters",
         "mini-refine",
         "mini-vae",
         "reca",
