@@ -48,6 +48,10 @@ class Ledger:
         """Begin, or go on with what is stored. Returns how many marks the folder holds.
 
         Raises UserError where the folder holds something else."""
+        if self.run.exists and self.run.model["name"] != MODEL["name"]:
+            raise UserError(
+                f"{self.run.path} holds a run of {self.run.model['name']}: choose another --store"
+            )
         self.run.start({"model": MODEL, "suite": self.suite.name, "seed": 0})
         self.run.update(
             started=self.run.manifest.get("started", now()),

@@ -141,8 +141,8 @@ def _by_column(name: str, task: Task, samples: Sequence[Sample]) -> Reward:
         columns = [c for c in right if _tells(right[c], wrong.get(c)) and ":" not in c]
     if not columns:
         raise UserError(
-            f"{name} has no number for a single response, as its score is one of the whole set: "
-            f"rewards are {', '.join(known_rewards())}"
+            f"{name} has no number for a single response (such as FID, which is one of a whole "
+            f"set): rewards are {', '.join(known_rewards())}"
         )
     columns.sort(key=lambda c: (c not in MARK_COLUMNS, c not in task.main.name))
     return Reward.of_columns(*columns)

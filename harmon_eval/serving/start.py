@@ -96,6 +96,9 @@ def serve(settings: Settings) -> None:
         finally:
             if ledger is not None:
                 _say_kept(ledger, made.keys)
+        if late := [line.name for line in made.lines if line.since is not None]:
+            told = f"{', '.join(late)}: a batch is still being marked; another signal ends at once"
+            print(told, file=sys.stderr)
 
 
 def _workers(pool: Pool) -> int:

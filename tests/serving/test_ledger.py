@@ -71,3 +71,11 @@ def test_a_store_of_other_instruments_is_refused(
     monkeypatch.setattr("harmon_eval.suites.mini.detector.ShapeDetector.identity", "another")
     with pytest.raises(UserError, match="holds marks of geneval by other means"):
         stored(tmp_path, "geneval", sample("a photo of a circle"))
+
+
+def test_a_run_of_a_model_is_no_store(tmp_path: Path) -> None:
+    model = {"name": "a-model", "fingerprint": "1", "settings": {}}
+    RunFolder(tmp_path / "store").path.mkdir()
+    RunFolder(tmp_path / "store").start({"model": model, "suite": "mini", "seed": 0})
+    with pytest.raises(UserError, match="holds a run of a-model: choose another --store"):
+        stored(tmp_path, "geneval")
