@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -10,12 +12,13 @@ import torch
 from harmon_eval.core import Reply, UserError
 from harmon_eval.replies.thoughts import opening
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-DTYPES: dict[Dtype, torch.dtype] = {
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+CPUINFO = Path("/proc/cpuinfo")
 
 
 LIMIT = "max_new_tokens"  # the setting in whose place the benchmark's own limit stands
@@ -32,6 +35,26 @@ def best_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return device
+
+
+def chosen_dtype(name: Dtype, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 where the device computes faster in it, else float32, and it says which.
+
+    On a processor that takes AMX: with it, drawing at the published 0.5B size is 3.5 times as fast
+    in bfloat16; without it, six times slower."""
+    if name != "auto":
+        return DTYPES[name]
+    known = {"cpu": _has_amx, "cuda": torch.cuda.is_bf16_supported}
+    fast = known.get(device.type, bool)()
+    chosen = "bfloat16" if fast else "float32"
+    has = "has" if fast else "is not known to have"
+    warnings.warn(f"dtype auto is {chosen} here: {device} {has} fast bfloat16", stacklevel=2)
+    return DTYPES[chosen]
+
+
+def _has_amx() -> bool:
+    """Whether Linux lists the processor's matrix instructions for bfloat16."""
+    return CPUINFO.exists() and "amx_bf16" in CPUINFO.read_text().split()
 
 
 # What changes greedy decoding, with the value that does not.

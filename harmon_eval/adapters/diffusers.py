@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from harmon_eval.adapters._folders import check_folder
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Draw, Edit, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture
 from harmon_eval.model.fingerprint import hash_weights
@@ -167,7 +167,8 @@ def open_model(argument: str, settings: Settings) -> DiffusersResponder:
         ) from None
     check_place("diffusers", argument)
     check_folder("diffusers", argument)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     try:
         pipeline = DiffusionPipeline.from_pretrained(
             argument, revision=settings.revision, torch_dtype=dtype, use_safetensors=True

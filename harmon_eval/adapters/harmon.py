@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, reply_of
+from harmon_eval.adapters._torch import Dtype, best_device, chosen_dtype, reply_of
 from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
@@ -288,7 +288,8 @@ class HarmonResponder(Responder):
 
 def open_model(argument: str, settings: Settings) -> HarmonResponder:
     """Bundled name, folder, ``.pth`` or hub id. Raises UserError for weights unfit for use."""
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     place = argument or BUNDLED_MODEL
     try:
         loaded = load(place, settings.kl16, device, dtype, settings.max_beta)

@@ -29,10 +29,10 @@ from transformers import (
 from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._option_scores import option_scores
 from harmon_eval.adapters._torch import (
-    DTYPES,
     Dtype,
     best_device,
     check_place,
+    chosen_dtype,
     own_penalties,
     reply_of,
     stopped,
@@ -294,7 +294,8 @@ def open_model(argument: str, settings: Settings) -> JanusResponder:
     check_place("janus", argument)
     check_folder("janus", argument)
     roles = _roles(argument, settings.roles)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     revision = settings.revision or "main"
     try:
         processor = JanusProcessor.from_pretrained(argument, revision=revision)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from harmon_eval.adapters._folders import check_folder
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
 from harmon_eval.model.fingerprint import hash_weights
@@ -64,7 +64,8 @@ def open_model(argument: str, settings: Settings) -> TimmResponder:
         ) from None
     check_place("timm", argument)
     check_folder("timm", argument)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     name = f"local-dir:{argument}" if Path(argument).is_dir() else argument
     chosen = {"global_pool": settings.pool} if settings.pool else {}
     try:

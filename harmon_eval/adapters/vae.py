@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Edit, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
@@ -84,7 +84,8 @@ class Settings:
 def open_model(argument: str, settings: Settings) -> LatentResponder:
     """``vae:PLACE``. Raises UserError for weights unfit for use."""
     check_place("vae", argument)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     try:
         loaded = load(argument, kl16=settings.kl16, device=device, dtype=dtype)
     except CheckpointError as error:

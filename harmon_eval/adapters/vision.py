@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded
-from harmon_eval.adapters._torch import DTYPES, Dtype, best_device, check_place
+from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
 from harmon_eval.model.fingerprint import hash_weights
@@ -81,7 +81,8 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
 
     check_place("vision", argument)
     check_folder("vision", argument)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     revision = settings.revision
     try:
         processor = AutoImageProcessor.from_pretrained(

@@ -16,10 +16,10 @@ import torch
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
 from harmon_eval.adapters._option_scores import option_scores
 from harmon_eval.adapters._torch import (
-    DTYPES,
     Dtype,
     best_device,
     check_place,
+    chosen_dtype,
     own_penalties,
     reply_of,
     stopped,
@@ -170,7 +170,8 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     check_place("vlm", argument)
-    device, dtype = best_device(settings.device), DTYPES[settings.dtype]
+    device = best_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
     folder = _folder(argument)
     check_folder("vlm", folder)
     try:

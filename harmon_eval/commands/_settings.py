@@ -22,7 +22,7 @@ HELP = {
     "guidance": ("START:STOP", "guide this part of the iterations only, as 0.0:0.5"),
     "fast": ("", "settings that draw faster, at the price in docs/speed.md"),
     "device": ("NAME", "cpu, cuda, mps (default: the best there is)"),
-    "dtype": ("NAME", "float32, bfloat16 or float16 (default: float32)"),
+    "dtype": ("NAME", "float32 (default), bfloat16, float16 or auto: the faster"),
     "compile": ("", "captured graphs and compiled blocks on a GPU"),
     "kl16": ("FILE", "VAE weights beside a .pth"),
 }

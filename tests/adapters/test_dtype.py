@@ -1,0 +1,39 @@
+"""``dtype=auto``: bfloat16 where the device is faster in it, and it says what it took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harmon_eval import registry
+from harmon_eval.adapters import _torch
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "chosen", "says"),
+    [
+        ("avx2 avx512f amx_bf16 amx_tile", torch.bfloat16, "bfloat16 here: cpu has fast"),
+        ("avx2 avx512f avx512_bf16", torch.float32, "float32 here: cpu is not known"),
+    ],
+)
+def test_a_processor_with_amx_takes_bfloat16_and_any_other_float32(
+    flags: str, chosen: torch.dtype, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"flags\t\t: fpu {flags}\n")
+    monkeypatch.setattr(_torch, "CPUINFO", info)
+    with pytest.warns(UserWarning, match=says):
+        assert _torch.chosen_dtype("auto", CPU) == chosen
+
+
+def test_the_provenance_has_the_format_that_auto_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_torch, "CPUINFO", tmp_path / "none")
+    with pytest.warns(UserWarning, match="dtype auto is float32 here"):
+        model = registry.model("harmon-mini?dtype=auto", {"device": "cpu"})
+    assert model.settings["dtype"] == "float32"
