@@ -14,8 +14,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from rich.markup import escape
-
 T = TypeVar("T")
 HIDDEN = "[hidden]"
 # A name with one of these words is a key's: AWS_ACCESS_KEY_ID, x-api-key, AccountKey. "tokens" is
@@ -144,5 +142,7 @@ def _secrets() -> list[str]:
 
 def printable(text: object) -> str:
     """Text from prompts, models or files without control characters, markup or keys."""
+    from rich.markup import escape  # the first line of a command comes before it is loaded
+
     cleaned = plain(str(text))
     return escape(cleaned if len(cleaned) <= 1000 else cleaned[:1000] + " ...")
