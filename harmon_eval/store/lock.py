@@ -58,7 +58,9 @@ def _taken(run: Path) -> FileLock | None:
             raise UserError(
                 f"{run / LOCK} is a link: a run folder holds its own files only"
             ) from None
-        raise UserError(f"cannot write into {run} ({error.strerror}): use another folder") from None
+        raise UserError(
+            f"cannot write into {run} ({error.strerror}): use another folder (--output of a run)"
+        ) from None
     return lock
 
 

@@ -176,4 +176,4 @@ def test_exact_asks_and_marks_one_at_a_time_and_is_never_mixed_with_batches(
     run = tmp_path / "runs" / "toy_flaky-mini-exact"
     assert len(pd.read_parquet(run / "toy_draw" / "rows.parquet")) == 6
     refused = call(*model, "--output", run)
-    assert refused.code == 2 and "exact: True -> None" in refused.err
+    assert refused.code == 2 and "exact: True -> none" in refused.err
