@@ -81,6 +81,8 @@ def train(argv: list[str], only_latents: bool = False) -> int:
         from harmon_eval.model.train.vae import train_vae
 
         train_vae(recipe, arguments.output)
+        place = arguments.output / "checkpoint.pt"
+        print(f"next: python -m harmon_eval.model.train RECIPE --set start.vae={place} ...")
         return 0
     try:
         from harmon_eval.model.train.loop import precompute_latents, train_harmon
@@ -92,6 +94,8 @@ def train(argv: list[str], only_latents: bool = False) -> int:
         precompute_latents(recipe, arguments.output)
     else:
         train_harmon(recipe, arguments.output)
+        print(f"next: python -m harmon_eval.model.train export {arguments.output} FOLDER")
+        print("then: python -m harmon_eval --model FOLDER --tasks geneval,pope")
     return 0
 
 

@@ -15,6 +15,7 @@ from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError
+from harmon_eval.model.train.card import write_card
 from harmon_eval.model.train.checksums import Damaged
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import newest_state, read_record, write_text
@@ -65,3 +66,4 @@ def export_checkpoint(place: Path, folder: Path, dtype: torch.dtype = torch.floa
     }
     pipeline = HarmonPipeline(model.eval(), processor)
     write_model(pipeline, folder, drawing, dtype, training)
+    write_card(folder, run, training, sum(p.numel() for p in model.parameters()))

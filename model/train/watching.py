@@ -60,6 +60,18 @@ def _check_own(name: str) -> None:
         )
 
 
+def time_left(recipe: Recipe, step: int, seconds: float, since: tuple[int, float]) -> str:
+    """How long the rest takes at the speed since the last line, as "12 min left"."""
+    left = (recipe.steps - step) * (seconds - since[1]) / max(1, step - since[0])
+    if recipe.minutes:
+        left = min(left, 60 * recipe.minutes - seconds)
+    minutes = max(0, round(left / 60))
+    hours, rest = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest} min left"
+    return f"{minutes} min left" if minutes else "less than a minute left"
+
+
 class Watcher:
     """Shows and records on the main process; the others only follow."""
 
@@ -113,12 +125,13 @@ class Watcher:
         faults = position.data["faults"]["skipped"]
         said += f"  {speed:.1f} images/s" + (f"  {faults} skipped" if faults else "")
         said += f"  {position.skipped} steps not taken" if position.skipped else ""
+        left = time_left(self.recipe, position.step, position.seconds, self.since)
         self.bar.update(self.task, completed=position.step, description=said)
         if self.main:
             entry = {**means, "rate": rate, "images_per_s": speed, "skipped": faults}
             self.history.write(step=position.step, seconds=position.seconds, **entry)
             if not self.bar.console.is_terminal:
-                print(f"step {position.step}/{self.recipe.steps}  {said}", flush=True)
+                print(f"step {position.step}/{self.recipe.steps}  {said}  {left}", flush=True)
         self._track({**means, "rate": rate, "images_per_s": speed}, position)
         self.sums, self.images = {}, 0
         self.since = (position.step, position.seconds)

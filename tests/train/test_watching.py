@@ -14,10 +14,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from harmon_eval.model.train.curves import loss_curve
+from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.loop import train_harmon
 from harmon_eval.model.train.recipe import Evaluation, Recipe, RecipeError
 from harmon_eval.model.train.run_folder import History, read_history
-from harmon_eval.model.train.watching import image_grid
+from harmon_eval.model.train.watching import image_grid, time_left
 from harmon_eval.running.evaluate import Request
 from harmon_eval.running.jobs import RunSettings
 from harmon_eval.track import history, track
@@ -84,6 +85,15 @@ def test_the_harness_scores_the_model_in_training_and_trackers_are_told(
     expected |= {"eval/geneval_low": low, "eval/geneval_high": high}
     assert results[1] == pytest.approx(expected, rel=1e-4)
     assert "text2image" in Listed.begun[-1]["recipe"]
+    assert any(line.startswith("step 1/2 ") and "left" in line for line in said)
+    export_checkpoint(run, tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "2 steps" in card and "| vae | " in card and "| text2image | " in card
+    assert f"| 2 | geneval | overall | {scores['geneval']['score']:.4g} | [" in card
+    assert Image.open(tmp_path / "model" / "losses.png").width > 500
+    (tmp_path / "model" / "README.md").write_text("mine")
+    export_checkpoint(run, tmp_path / "model")
+    assert (tmp_path / "model" / "README.md").read_text() == "mine"
     events = EventAccumulator(str(run / "trackers" / "tensorboard")).Reload()
     (point,) = events.Scalars("eval/geneval_high")
     assert point.step == 2 and point.value == pytest.approx(high, rel=1e-4)
@@ -142,3 +152,19 @@ def test_the_curve_has_the_losses_and_a_panel_for_each_task(tmp_path: Path) -> N
 def test_drawings_make_a_grid() -> None:
     grid = image_grid([Image.new("RGB", (8, 8))] * 5, gap=2)
     assert grid.size == (28, 18)
+
+
+@pytest.mark.parametrize(
+    ("step", "seconds", "minutes", "said"),
+    [
+        (10, 60.0, 0.0, "9 min left"),
+        (10, 2400.0, 0.0, "6 h 0 min left"),
+        (99, 60.0, 0.0, "less than a minute left"),
+        (10, 60.0, 3.0, "2 min left"),
+    ],
+)
+def test_how_long_the_rest_takes(
+    tiny: Recipe, step: int, seconds: float, minutes: float, said: str
+) -> None:
+    recipe = replace(tiny, steps=100, minutes=minutes)
+    assert time_left(recipe, step, seconds, (0, 0.0)) == said
