@@ -53,9 +53,7 @@ examples:
   python -m harmon_eval --model folder:IMAGES --tasks geneval
       mark images that another program generated
 
-training:
-  python -m harmon_eval.model.train --help
-      train Harmon by a recipe, from a laptop to many GPUs, and export what came out
+training: `python -m harmon_eval.model.train --help` trains Harmon by a recipe and exports the model
 
 exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + N after signal N
 (130 Ctrl-C, 143 SIGTERM);
