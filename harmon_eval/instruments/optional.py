@@ -27,15 +27,22 @@ def optional(role: str, spec: str) -> Callable[..., Any]:
     """The default instrument of a role (``Task.instruments``), or ``Absent`` where its weights are
     missing. One that the user names must be there."""
 
-    def open_instrument(find: Callable[[Weights], Path]) -> Any:
-        try:
-            return registry.instrument(role, spec, find)
-        except InstrumentMissing as error:
-            logger.warning("%s is left out: %s", role, error)
-            return Absent(str(error))
+    return _Optional(role, spec)
 
-    open_instrument.__name__ = f"{spec} (where its weights are)"
-    return open_instrument
+
+class _Optional:
+    """``named``: the instrument that it opens, whose weights ``prepare`` fetches."""
+
+    def __init__(self, role: str, spec: str) -> None:
+        self.role, self.named = role, spec
+        self.__name__ = f"{spec} (where its weights are)"
+
+    def __call__(self, find: Callable[[Weights], Path]) -> Any:
+        try:
+            return registry.instrument(self.role, self.named, find)
+        except InstrumentMissing as error:
+            logger.warning("%s is left out: %s", self.role, error)
+            return Absent(str(error))
 
 
 def present(instrument: Any) -> Any:

@@ -43,7 +43,8 @@ def needed(name: str, task: Task, suite: Suite) -> list[Remote]:
     found = []
     for role in task.instruments:
         spec = suite.instrument_name(role, task)
-        module = registry.instrument_module(role, spec) if isinstance(spec, str) else None
+        named = spec if isinstance(spec, str) else getattr(spec, "named", "")
+        module = registry.instrument_module(role, named) if named else None
         wanted: Weights | None = getattr(module, "WEIGHTS", None)
         if wanted is not None and wanted.source.startswith("http"):
             found.append(Remote(wanted.source, f"{FOLDER}/{wanted.names[0]}", wanted.sha256))
