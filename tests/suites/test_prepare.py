@@ -238,6 +238,10 @@ def test_every_download_has_a_checksum_or_none_was_ever_published() -> None:
         "dpg/ELLA.zip",
         "dsg/dsg-1k-anns.csv",
         "imgedit/Benchmark.tar",
+        "ocr/test.txt",
+        "genai_bench/genai_image.json",
+        "genai_bench/genai_skills.json",
+        "longtext/text_prompts.jsonl",
         "unigenbench/test_prompts_en.csv",
     }
 
