@@ -37,7 +37,8 @@ from harmon_eval.settings import did_you_mean
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
 INSTRUMENT_GROUP = "harmon_eval.instruments"
 MEASURE_GROUP = "harmon_eval.measures"  # instruments of the role ``measure``, by their bare names
-BUNDLED_MODEL = "harmon-mini"
+BUNDLED_MODEL = "harmon-mini"  # the default
+BUNDLED_MODELS = (BUNDLED_MODEL, "harmon-mini-edit")
 # The modules loaded by ``include``, by plug-in name.
 _included: dict[str, ModuleType] = {}
 
@@ -237,7 +238,7 @@ def model_names() -> list[str]:
     """The bundled model and the names that may stand before a colon, but no paths or hub ids."""
     from harmon_eval import adapters
 
-    own = {BUNDLED_MODEL, *_files(adapters)}
+    own = {*BUNDLED_MODELS, *_files(adapters)}
     return sorted(own | {*_plugins(MODEL_GROUP), *_includes("open_model")})
 
 
@@ -303,7 +304,7 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
         return _import(f"harmon_eval.adapters.{head}").open_model, head, argument
     if head in plugins:
         return _load(plugins[head]), head, argument
-    if name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
+    if name in BUNDLED_MODELS or "/" in name or Path(name).exists() or name.endswith(".pth"):
         return _import("harmon_eval.adapters.harmon").open_model, "harmon", name
     raise UserError(
         f"unknown model {name!r}: {did_you_mean(name, model_names())} "

@@ -7,9 +7,11 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from harmon_eval.model.checkpoint import load as load_model
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import with_words
 from harmon_eval.model.train.reading import load
@@ -134,3 +136,33 @@ def test_letters_are_drilled_in_text_alone_at_first() -> None:
     first = [source.task for source in found.sources if not source.first_step]
     assert first == ["text"] and found.sources[0].drilled > 0.5
     assert {source.task for source in found.sources} == {"text", "edit", "text2image", "image2text"}
+
+
+def test_the_bundled_editor_knows_the_words_and_old_ids_are_kept() -> None:
+    """It comes of the recipe, and of the bundled model."""
+    editor = HarmonPipeline.from_pretrained("harmon-mini-edit")
+    before = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer.get_vocab()
+    words = instructions.NEW_WORDS
+    expected = before | {word: len(before) + i for i, word in enumerate(words)}
+    assert editor.processor.tokenizer.get_vocab() == expected
+
+
+def test_the_bundled_editor_does_most_of_a_few_edits_and_keeps_the_rest() -> None:
+    """Fixed seeds; 11 are expected to be right."""
+    editor = load_model("harmon-mini-edit")
+    kinds = ("remove", "background", "number", "resize")
+    made = [
+        edits.sample_edit(np.random.default_rng(i), kind, unseen=False)
+        for kind in kinds
+        for i in range(3)
+    ]
+    sources = [scenes.render(edit.source) for edit in made]
+    results = editor.pipeline.edit(
+        [Image.fromarray(source) for source in sources],
+        [edit.instruction for edit in made],
+        list(range(len(made))),
+        editor.draw_settings,
+    )
+    told = zip(sources, results, made, strict=True)
+    verdicts = [judge_edit(s, np.asarray(r), edit.instruction) for s, r, edit in told]
+    assert sum(verdict.passed for verdict in verdicts) >= 9
