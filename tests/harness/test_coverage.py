@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from benchmarks.coverage import measure
+from benchmarks import record
+from benchmarks.coverage import DOCS, markdown, measure, summary
 from benchmarks.coverage_models import BENCHMARKS
 
 
@@ -23,3 +26,11 @@ def test_headlines_of_all_tasks_cover_at_small_sizes(size: str, strong: bool) ->
     assert len(covered) >= 13
     assert np.mean(list(covered.values())) >= 0.89
     assert min(covered.values()) >= 0.6
+
+
+def test_the_table_in_the_docs_is_what_was_measured() -> None:
+    rows = json.loads((record.RESULTS / "coverage.json").read_text())["measured"]["settings"]
+    text = DOCS.read_text()
+    assert summary(rows) in text and markdown(rows) in text
+    assert {bench.task for bench in BENCHMARKS} == {row["task"] for row in rows}
+    assert min(row["coverage"] for row in rows) >= 0.9
