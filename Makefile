@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check docs format cover faults lowest package clean
+.PHONY: demo test check docs format cover faults lowest package bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
@@ -30,6 +30,13 @@ cover: .venv/installed-test
 faults: .venv/installed-test
 	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k "random or killed_node" \
 	  tests/harness/test_one_writer.py tests/harness/test_workers.py
+
+# Ratios of this machine: start, opening a model, drawing, answering, marking. They are written into
+# benchmarks/results; `git diff` there and `python -m benchmarks.compare` show what changed.
+bench: .venv/installed-test
+	for each in start "loading --size 0.5b" "sampling --size mini --image-size 64 --head" \
+	  understanding "fid --images 16 --cores 1"; do \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 # The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
 lowest: .venv/bin/python

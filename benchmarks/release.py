@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from inspect import signature
 from itertools import pairwise
 
@@ -48,14 +49,16 @@ class Shares:
         self.seconds[part] += self.clock() - start
 
 
+@lru_cache(maxsize=1)
 def in_transformers(llm: Qwen2) -> Qwen2ForCausalLM:
-    """The same network with the same weights, not copied, as transformers computes it."""
+    """The same network with the same weights, not copied, as transformers computes it. Made once:
+    call it before timing."""
     sizes = asdict(llm.config)
     rope = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
     theirs = Qwen2ForCausalLM(Qwen2Config(**sizes, rope_parameters=rope))
     theirs.load_state_dict(llm.state_dict(), assign=True)
     theirs.tie_weights()
-    return theirs.eval()
+    return theirs.eval().to(llm.lm_head.weight.device)  # its rotary buffers too
 
 
 def join(
@@ -87,7 +90,7 @@ def diffuse(
     for step, i in enumerate(reversed(range(len(steps)))):
         t = torch.full((len(x),), int(schedule.steps[i]), device=x.device)
         seen = torch.cat([x[: len(noise)]] * 2) if guided else x
-        predicted, variance = model.head(seen, t, z).split(channels, dim=1)
+        predicted, variance = model.head(seen.to(z.dtype), t, z).split(channels, dim=1)
         if guided:
             with_prompt, without = predicted.chunk(2)
             predicted = torch.cat([without + scale * (with_prompt - without)] * 2)
@@ -129,7 +132,7 @@ def release_draw(
             continue
         positions, visible = model.mar.positions(grid), visible_places(mask)
         with shares.of("encoder"):
-            x, z_enc = model.see(tokens, visible, positions)
+            x, z_enc = model.see(tokens.to(model.dtype), visible, positions)
         with shares.of("LLM"):
             x = join(model, llm, x, z_enc, attention_mask, cache)
         with shares.of("decoder"):
@@ -151,5 +154,5 @@ def release_draw(
         mask = after
     latents = tokens.unflatten(1, grid)
     with shares.of("VAE"):
-        model.vae.decode(latents)
+        model.vae.decode(latents.to(model.dtype))
     return latents[: len(latents) // copies]

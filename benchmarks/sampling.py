@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import record
-from benchmarks.release import Clock, Shares, diffuse, release_draw
+from benchmarks.release import Clock, Shares, diffuse, in_transformers, release_draw
 from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI, HarmonConfig
 from harmon_eval.model.fast import head, mar, passes
 from harmon_eval.model.fast.drawing import mar_iterations
@@ -106,6 +106,7 @@ def one_batch(
         for name, how in kinds.items()
     }
     clock = clock_of(device)
+    in_transformers(model.llm)
 
     def ours(shares: Shares, name: str = "fast") -> Tensor:
         how = kinds[name]
