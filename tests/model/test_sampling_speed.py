@@ -18,11 +18,12 @@ from harmon_eval.model import reference
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.graphs import Captured, CapturedPasses
-from harmon_eval.model.fast.llm import KeysAndValues, grouped_attention
+from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.mar import decode_at
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.fast.replies import generate, shared_beginning
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.llm import grouped_attention
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
 from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
 from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
