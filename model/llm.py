@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harmon_eval.model.config import LLMConfig
+from harmon_eval.model.fast.rows import by_rows
 
 STD = 0.02  # of fresh weights, as in the release of Qwen2
 
@@ -136,7 +137,7 @@ class Layer(nn.Module):
         self, x: Tensor, rotation: Rotation, mask: Tensor | None, added: Added, number: int
     ) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, mask, added, number)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        return x + by_rows(self.mlp, self.post_attention_layernorm(x))
 
 
 class Qwen2Model(nn.Module):

@@ -24,8 +24,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harmon_eval.model import llm
-
 LANES = 16
 PIECE = 2**14  # so few floats that PyTorch does not split them between threads: whole vectors
 BLOCKS = (4, 8, 16, 32)  # four rows of every width in use are also whole vectors
@@ -196,13 +194,6 @@ class SiLU(nn.SiLU):
         return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
 
 
-class MLP(llm.MLP):
-    """The LLM's MLP by rows: they are padded once for all of its products."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return by_rows(super().forward, x)
-
-
 def fill_rows(model: nn.Module) -> None:
     """Make all products of a model use ``by_rows``, in place.
 
@@ -213,8 +204,6 @@ def fill_rows(model: nn.Module) -> None:
             module.__class__ = Linear
         elif type(module) is nn.SiLU:
             module.__class__ = SiLU
-        elif type(module) is llm.MLP:
-            module.__class__ = MLP
 
 
 def one_by_one(function: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
