@@ -20,7 +20,7 @@ from harmon_eval import registry, settings
 from harmon_eval.core import Draw, UserError
 
 ADAPTERS = (
-    *("diffusers", "folder", "harmon", "janus", "openai", "pixels"),
+    *("diffusers", "efficientnet_lite0", "folder", "harmon", "janus", "openai", "pixels"),
     *("scripted", "timm", "vae", "vision", "vlm"),
 )
 DOCS = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text()
@@ -47,6 +47,7 @@ def plugins() -> set[str]:
 # What is refused before anything is loaded, so that it needs no weights.
 UNKNOWN = {
     "diffusers:X": ("solver", "known: cfg, device"),
+    "efficientnet_lite0": ("pool", "known: device"),
     "folder:X": ("cfg", r"\(the images are drawn already\): known: grid"),
     "harmon-mini": ("stepps", "did you mean 'steps'"),
     "janus:X": ("steps", "known: cfg, device"),
