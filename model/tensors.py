@@ -170,18 +170,22 @@ def _guarded(file: Path, load: Callable[[], Any]) -> Any:
         ) from None
 
 
-def torch_values(file: Path) -> Any:
+def torch_values(file: Path, mapped: bool = True) -> Any:
     """What ``torch.save`` wrote, mapped where its format allows, with stand-ins for objects of
     known trainers.
 
-    Raises CheckpointError if the file is damaged or holds other objects."""
+    A mapped file must not be written to while its values are in use. Raises CheckpointError if the
+    file is damaged or holds other objects."""
     check_file(file)
     stand_ins: list[Any] = [(Inert, name) for name in _objects(file)]
     with torch.serialization.safe_globals(stand_ins):
         return _guarded(
             file,
             lambda: torch.load(
-                file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
+                file,
+                map_location="cpu",
+                weights_only=True,
+                mmap=mapped and zipfile.is_zipfile(file),
             ),
         )
 

@@ -99,9 +99,9 @@ def verify(folder: Path) -> None:
 
 
 def read_state(file: Path) -> dict[str, Any]:
-    """What ``save_file`` wrote. Raises Damaged."""
+    """What ``save_file`` wrote, in memory: a training replaces its own files. Raises Damaged."""
     try:
-        state = torch_values(file)
+        state = torch_values(file, mapped=False)
     except CheckpointError as error:
         raise Damaged(str(error).removesuffix(": download it again")) from None
     if not isinstance(state, dict):
