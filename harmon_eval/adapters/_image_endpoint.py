@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,26 @@ SENT_AS_THEY_ARE = ("PNG", "JPEG", "GIF", "WEBP")
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 # Fields of a chat's request that these endpoints do not have.
 OF_CHATS = ("temperature", "max_tokens", "max_completion_tokens", "chat_template_kwargs")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How images are asked for. ``any_host``: URLs in replies may lead to other hosts, which get no
+    key. ``send_seed``: the sample's seed goes into the request."""
+
+    size: str | None = None
+    response_format: str | None = None
+    send_seed: bool = False
+    any_host: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Those that differ from the endpoint's own ways, for the provenance."""
+        values: dict[str, Any] = {
+            "size": self.size,
+            "response_format": self.response_format,
+            "send_seed": self.send_seed or None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def uploads(request: Edit) -> list[Upload]:

@@ -33,12 +33,14 @@ from harmon_eval.adapters._image_endpoint import (
     EDIT,
     GENERATE,
     OF_CHATS,
+    ImageSettings,
     as_form,
     data_url,
     read_image,
     uploads,
 )
 from harmon_eval.adapters._retrying import RETRIED, Failures, retry_after
+from harmon_eval.adapters._whole_options import Prompt, WholeOptions, read_prompt
 from harmon_eval.core import Ask, Draw, Edit, Reply, Responder, Score, Unscorable, UserError
 from harmon_eval.settings import check_range
 from harmon_eval.store.redact import shown
@@ -50,26 +52,6 @@ REFUSED = frozenset({401, 402, 403, 404})
 # Fields that the adapter itself fills in, or that would give another kind of answer.
 OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "functions")
 LARGEST = 2**26  # bytes of a reply that may hold an image
-
-
-@dataclass(frozen=True)
-class ImageSettings:
-    """How images are asked for. ``any_host``: URLs in replies may lead to other hosts, which get no
-    key. ``send_seed``: the sample's seed goes into the request."""
-
-    size: str | None = None
-    response_format: str | None = None
-    send_seed: bool = False
-    any_host: bool = False
-
-    def given(self) -> dict[str, Any]:
-        """Those that differ from the endpoint's own ways, for the provenance."""
-        values: dict[str, Any] = {
-            "size": self.size,
-            "response_format": self.response_format,
-            "send_seed": self.send_seed or None,
-        }
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class OpenAIResponder(Responder):
@@ -114,6 +96,7 @@ class OpenAIResponder(Responder):
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._connection = Connection(url, headers, self.patience)
         self.url = self._connection.url
+        self._whole_options = WholeOptions(self.url, self._prompt)
         # Another server may serve other weights under the same name.
         self.fingerprint = f"served at {self.url}"
 
@@ -135,25 +118,33 @@ class OpenAIResponder(Responder):
         return self._all(requests, self._edited)
 
     def score(self, requests: Sequence[Score]) -> list[str | Exception]:
-        """As ``ask``, from the listed log-probabilities of a reply's first token."""
+        """As ``ask``, from the listed log-probabilities of a reply's first token, or from those of
+        the prompt's tokens where whole options are scored and the server gives them (vLLM)."""
         return self._all(requests, self._scored)
 
     def _scored(self, request: Score) -> str | Exception:
-        if request.kind != "first":
-            return EndpointError("chat completions give no probabilities of whole replies")
         if self._failures.uniform():
             return EndpointError(self._failures.said)
         asked = Ask(request.question, request.images, seed=request.seed, system=request.system)
         try:
-            body = asking(self._body(asked))
+            body = self._body(asked)
         except Unscorable as error:
             return error
-        read = partial(read_first, options=request.options)
-        reply = self._attempts(
-            lambda: self._read(self._connection.post("/chat/completions", body), read)
-        )
+        if request.kind == "whole":
+            reply = self._whole_options.score(request, body)
+        else:
+            reply = self._sent(asking(body), partial(read_first, options=request.options))
         self._failures.note(reply)
         return reply
+
+    def _prompt(self, body: dict[str, Any]) -> Prompt | Exception:
+        return self._sent(body, read_prompt)
+
+    def _sent(self, body: dict[str, Any], read: Callable[[bytes], T]) -> T | Exception:
+        """What ``read`` makes of the chat completion."""
+        return self._attempts(
+            lambda: self._read(self._connection.post("/chat/completions", body), read)
+        )
 
     def _all(
         self, requests: Sequence[R], answer: Callable[[R], T | Exception]
@@ -224,9 +215,7 @@ class OpenAIResponder(Responder):
             body = self._body(request)
         except Unscorable as error:
             return error
-        reply = self._attempts(
-            lambda: self._read(self._connection.post("/chat/completions", body), read_reply)
-        )
+        reply = self._sent(body, read_reply)
         self._failures.note(reply)
         if isinstance(reply, Reply) and reply.cut:
             name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
