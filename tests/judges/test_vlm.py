@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from judge_server import Act, completion, serving
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -21,6 +25,7 @@ from transformers import (
 )
 
 from harmon_eval import registry
+from harmon_eval.adapters.openai import OpenAIResponder, Patience
 from harmon_eval.adapters.vlm import Settings, VisionLanguageResponder, conversation, open_model
 from harmon_eval.core import Ask, Score, Unscorable, UserError
 from harmon_eval.replies.probabilities import First, Whole, read
@@ -199,6 +204,58 @@ def test_options_score_as_in_a_plain_forward_pass_over_question_and_option(folde
             logits = responder.model(**inputs).logits[0, -len(ids) - 1 : -1].log_softmax(-1)
             plain = [float(logits[k, token]) for k, token in enumerate(ids)]
             assert own == pytest.approx(plain, abs=1e-4)
+
+
+def test_a_server_of_the_same_weights_gives_the_same_numbers(folder: Path) -> None:
+    """Over HTTP in vLLM's form: the template opens and closes the turns, every number is of the
+    network."""
+    responder = open_model(str(folder), Settings(device="cpu"))
+    processor = responder.processor
+    processor.chat_template = TEMPLATE.replace(
+        "{% endfor %}{% endfor %}",
+        "{% endfor %}{% if turn['role'] == 'assistant' %}</s>{% endif %}{% endfor %}",
+    ).replace("{{ part['text'] }} ", "{{ part['text'] }}")
+    picture = folder / "served.png"
+    Image.new("RGB", (20, 14), (200, 30, 60)).save(picture)
+
+    def act(number: int, body: dict[str, Any]) -> Act:
+        turns, images = [], []
+        for turn in body["messages"]:
+            given = turn["content"]
+            parts = [{"type": "text", "text": given}] if isinstance(given, str) else given
+            for part in parts:
+                if part["type"] == "image_url":
+                    data = part["image_url"]["url"].partition(",")[2]
+                    images.append(Image.open(io.BytesIO(base64.b64decode(data))))
+            kinds = ({"image_url": {"type": "image"}}.get(part["type"], part) for part in parts)
+            turns.append({"role": turn["role"], "content": list(kinds)})
+        text = processor.apply_chat_template(
+            turns,
+            tokenize=False,
+            add_generation_prompt=body.get("add_generation_prompt", True),
+            continue_final_message=body.get("continue_final_message", False),
+        )
+        shown = {"images": [images]} if images else {}
+        inputs = processor(text=[text], return_tensors="pt", **shown)
+        with torch.inference_mode():
+            logprobs = responder.model(**inputs).logits[0].log_softmax(-1)
+        ids = inputs["input_ids"][0].tolist()
+        entries = [None] + [
+            {str(i): {"logprob": float(row[i]), "decoded_token": processor.tokenizer.decode([i])}}
+            for row, i in zip(logprobs, ids[1:], strict=False)
+        ]
+        answer = {**json.loads(completion("a")), "prompt_logprobs": entries}
+        return Act(json.dumps(answer).encode())
+
+    options = (("yes",), ("no",), ("m",), ("surely",))
+    asked = [Score("is it red?", options, images, kind="whole") for images in ((picture,), ())]
+    with serving(act) as server:
+        served = OpenAIResponder(server.url, "m", patience=Patience(concurrency=1)).score(asked)
+    for ours, theirs in zip(responder.score(asked), served, strict=True):
+        own, other = read(str(ours), 4), read(str(theirs), 4)
+        assert isinstance(own, Whole) and isinstance(other, Whole)
+        for here, there in zip(own.with_ends(), other.with_ends(), strict=True):
+            assert there == pytest.approx(here, abs=1e-4)
 
 
 def test_the_mass_of_an_option_is_that_of_its_first_tokens(folder: Path) -> None:
