@@ -2,18 +2,21 @@
 
 For these metrics the test knows each group's difference and its weight exactly. Tasks need not
 declare which metrics are means: a formula is accepted only if it equals ``summarize`` on all runs
-and on resamples and mixtures of them.
+and on resamples and mixtures of them. Where a task does declare what a metric counts, the formula
+must count the same: where all marks agree, the mean of any samples has the same value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from harmon_eval.core import Summarize
+from harmon_eval.core import Summarize, Task
+from harmon_eval.metrics.intervals import Table
 
 CHECKS = 4
 BOOKKEEPING = ("id", "group", "stratum", "response", "unscored")
@@ -69,10 +72,11 @@ class Mean:
 
     def of(self, picked: np.ndarray) -> np.ndarray:
         """The metric (resamples,) for ``picked`` (resamples, groups) from ``Groups.resampled``."""
-        shares = [
-            self.total[picked[:, own]].sum(1) / self.count[picked[:, own]].sum(1)
-            for own in self.parts
-        ]
+        with np.errstate(invalid="ignore"):  # of a resample without a group that counts: NaN
+            shares = [
+                self.total[picked[:, own]].sum(1) / self.count[picked[:, own]].sum(1)
+                for own in self.parts
+            ]
         return np.asarray(self.scale * np.mean(shares, axis=0))
 
     @property
@@ -86,6 +90,33 @@ class Mean:
         for own in self.parts:
             weights[own] = self.scale / (self.count[own].sum() * len(self.parts))
         return weights
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How much each group (groups,) counts; they add up to 1."""
+        return np.asarray(self.weights * self.count / self.scale)
+
+
+def declared(
+    task: Task, runs: Sequence[Groups], wanted: frozenset[str]
+) -> tuple[dict[str, tuple[Mean, ...]], dict[str, np.ndarray]]:
+    """What the task declares: the form of every metric that is a share (``Metric.of``) in each run,
+    and how much each group (groups,) counts in a metric in the first run, where that is known."""
+    tables = [Table(task, side.rows, None) for side in runs]
+    forms: dict[str, tuple[Mean, ...]] = {}
+    shares: dict[str, np.ndarray] = {}
+    for name in wanted:
+        if not any(metric.names(name) for metric in task.metrics):
+            continue
+        if (known := tables[0].shares(name)) is not None:
+            shares[name] = known
+        sums = [table.sums(name) for table in tables]
+        everywhere = (np.arange(len(runs[0])),)
+        scale = tables[0].known.top(name)
+        means = tuple(Mean(*own, everywhere, scale) for own in sums if own is not None)
+        if len(means) == len(runs):
+            forms[name] = means
+    return forms, shares
 
 
 def mark_columns(rows: pd.DataFrame) -> list[str]:
@@ -108,12 +139,17 @@ def mixed(ours: Groups, theirs: Groups, swap: np.ndarray) -> pd.DataFrame:
 
 
 def means(
-    runs: Sequence[Groups], summarize: Summarize, wanted: frozenset[str], seed: int = 0
+    runs: Sequence[Groups],
+    summarize: Summarize,
+    wanted: frozenset[str],
+    seed: int = 0,
+    known_forms: Mapping[str, tuple[Mean, ...]] = MappingProxyType({}),
+    shares: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, tuple[Mean, ...]]:
     """The wanted metrics that are means, each with its ``Mean`` in every run.
 
     Each is checked on resamples of all runs and on mixtures of the first with each other one.
-    Mixtures differ even if one run is constant."""
+    Mixtures differ even if one run is constant. ``declared`` gives the last two arguments."""
     rng = np.random.default_rng(seed)
     first, *others = runs
     picks = np.concatenate([np.arange(len(first))[None], first.resampled(rng, CHECKS)])
@@ -130,12 +166,12 @@ def means(
             totals = [np.where(swap, mean.total, own.total) for swap in swaps]
             values.append(np.array([replace(own, total=total).value for total in totals]))
         return all(
-            np.isclose(value, metrics.get(name, np.nan), rtol=1e-9)
+            np.isclose(value, metrics.get(name, np.nan), rtol=1e-9, equal_nan=True)
             for found, expected in zip(values, known, strict=True)
             for value, metrics in zip(found, expected, strict=True)
         )
 
-    found: dict[str, tuple[Mean, ...]] = {}
+    found = {name: _own(forms) for name, forms in known_forms.items() if equal(name, forms)}
     columns = set.intersection(*(set(mark_columns(side.rows)) for side in runs))
     for column in sorted(columns):
         for forms in zip(*(_forms(side, column) for side in runs), strict=True):
@@ -144,9 +180,19 @@ def means(
             for name in named - found.keys():
                 for scale in (1.0, 100.0):
                     scaled = tuple(replace(mean, scale=scale) for _, mean in forms)
-                    if name not in found and equal(name, scaled):
+                    if name in found or not np.allclose(
+                        scaled[0].shares, shares.get(name, scaled[0].shares)
+                    ):
+                        continue
+                    if equal(name, scaled):
                         found[name] = scaled
     return found
+
+
+def _own(forms: tuple[Mean, ...]) -> tuple[Mean, ...]:
+    """The same without the groups that the metric does not count."""
+    counted = np.flatnonzero(np.all([mean.count > 0 for mean in forms], axis=0))
+    return tuple(replace(mean, parts=(counted,)) for mean in forms)
 
 
 def _forms(groups: Groups, column: str) -> Iterator[tuple[str | None, Mean]]:

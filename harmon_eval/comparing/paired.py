@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
-from harmon_eval.comparing.means import Groups, Mean, means
+from harmon_eval.comparing.means import Groups, Mean, declared, means
 from harmon_eval.core import Interval, Task
 from harmon_eval.metrics.intervals import lean
 from harmon_eval.metrics.statistics import Replicates
@@ -107,20 +107,23 @@ def contrasts(
             student = of_replicates([k[name] for k in known], [p[name] for p in parts], by)
             found[name] = difference(name, JACKKNIFE, student)
         return found
+    forms, shares = declared(task, sides, wanted)
     # What remains reads few columns, and texts are slow to copy.
     sides = [replace(side, rows=lean(task, side.rows)) for side in sides]
-    for name, forms in means(sides, task.summarize, wanted, seed).items():
-        own = np.concatenate(forms[0].parts)
+    for name, mean in means(sides, task.summarize, wanted, seed, forms, shares).items():
+        own = np.concatenate(mean[0].parts)
         found[name] = replace(
-            difference(name, GAFFKE, of_means(forms, by, _maximum(task, name))), groups=len(own)
+            difference(name, GAFFKE, of_means(mean, by, _maximum(task, name))), groups=len(own)
         )
     if others := wanted - found.keys():
         pseudo = [
             _pseudo_values(task, side, metrics) for side, metrics in zip(sides, known, strict=True)
         ]
         for name in others:
-            evidence = _of_pseudo_values([p[name] for p in pseudo], by, _maximum(task, name))
-            found[name] = difference(name, GAFFKE, evidence)
+            counting = [_counting(p[name], shares.get(name)) for p in pseudo]
+            evidence = _of_pseudo_values(counting, by, _maximum(task, name))
+            groups = len(sides[0]) if name not in shares else np.count_nonzero(shares[name])
+            found[name] = replace(difference(name, GAFFKE, evidence), groups=int(groups))
     return {name: found[name] for name in sorted(found)}
 
 
@@ -168,6 +171,16 @@ def _pseudo_values(task: Task, side: Groups, known: Mapping[str, float]) -> dict
         left = np.array([each.get(name, np.nan) for each in without])
         found[name] = value + (count - 1) * (left.mean() - left) + (np.nan if alone else 0.0)
     return found
+
+
+def _counting(values: np.ndarray, share: np.ndarray | None) -> np.ndarray:
+    """The pseudo-values (parts,) of a metric in which some groups count, of those groups alone.
+
+    What leaving a group out changes stays the same; that of the others is no evidence."""
+    if share is None or len(share) != len(values) or share.all():
+        return values
+    value, own = float(values.mean()), values[share != 0]
+    return np.asarray(value + (len(own) - 1) / (len(values) - 1) * (own - own.mean()))
 
 
 def _of_pseudo_values(

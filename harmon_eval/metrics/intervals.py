@@ -133,23 +133,15 @@ class Table:
         return self._parts[name]
 
     def _marks(self, name: str, metric: Metric) -> Part | None:
-        assert metric.of is not None
-        marks, weights = metric.of(self.rows, name)
-        if metric.rows is not None:
-            own = metric.rows(self.rows, name).to_numpy(bool)
-            marks, weights = np.where(own, marks, 0.0), np.where(own, weights, 0.0)
+        marks, weights = self._counted(name, metric)
         if not weights.any():
             return None
-
-        def total(values: np.ndarray) -> np.ndarray:
-            return np.bincount(self.codes, weights=values, minlength=len(self.stratum))
-
-        sums = total(weights)
+        sums = self._by_group(weights)
         scatter, repeats = self._scatter(marks, weights)
         return Marks(
-            marks=total(marks),
+            marks=self._by_group(marks),
             weights=sums,
-            squares=total(weights**2),
+            squares=self._by_group(weights**2),
             stratum=self.stratum,
             binary=bool(np.isclose(marks * (weights - marks), 0).all()),
             fixed=_constant(weights, self.stratum[self.codes]) or _constant(sums, self.stratum),
@@ -157,6 +149,32 @@ class Table:
             repeats=repeats,
             census=self.census,
         ).part()
+
+    def _counted(self, name: str, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+        """Marks and weights (rows,), 0 for rows that the metric does not count."""
+        assert metric.of is not None
+        marks, weights = metric.of(self.rows, name)
+        if metric.rows is None:
+            return marks, weights
+        own = metric.rows(self.rows, name).to_numpy(bool)
+        return np.where(own, marks, 0.0), np.where(own, weights, 0.0)
+
+    def _by_group(self, values: np.ndarray) -> np.ndarray:
+        return np.bincount(self.codes, weights=values, minlength=len(self.stratum))
+
+    def sums(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Marks and weights of each group (groups,), of a metric that is declared as a share."""
+        metric = self.known[name]
+        if metric.of is None:
+            return None
+        marks, weights = self._counted(name, metric)
+        return self._by_group(marks), self._by_group(weights)
+
+    def shares(self, name: str) -> np.ndarray | None:
+        """How much each group (groups,) counts in the metric; None if that is not known."""
+        parts = self.parts(name)
+        shares = sum((weight * part.sizes for part, weight in parts), np.zeros(len(self.stratum)))
+        return shares / shares.sum() if shares.sum() > 0 else None
 
     def _scatter(self, marks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The variance of each group's sum between drawings of its prompts, and its degrees of
