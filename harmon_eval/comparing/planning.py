@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +112,9 @@ def _piloted(task: str, top: float | None, pilots: Sequence[Path]) -> tuple[Diff
     own = found.get(pair.headline)
     if own is None or own.evidence is None:
         raise UserError(f"the pilots are too small for {task}: their spread is unknown")
-    return own, f"the difference of two runs on {counted(own.groups, 'group')}"
+    basis = f"the difference of two runs on {counted(own.groups, 'group')}"
+    # In prompts of the task, as what is available: the headline may count only some of them.
+    return replace(own, groups=int(pair.baseline["group"].nunique())), basis
 
 
 def _of_one(task: str, top: float | None, run: RunFolder) -> tuple[Difference, str]:

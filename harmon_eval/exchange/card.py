@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from harmon_eval.core import UserError
 from harmon_eval.exchange import hub_results
 from harmon_eval.exchange.finished import FinishedRun, FinishedTask
-from harmon_eval.metrics.text import number
+from harmon_eval.metrics.text import counted_are, number
 from harmon_eval.report.plots import bar_plots
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.redact import redacted
@@ -121,7 +121,7 @@ def _sentence(run: FinishedRun, suite: str) -> str:
 
 def _unscored(task: FinishedTask) -> str:
     count = sum(task.stored["unscored"].values())
-    text = f"{_line(task.name)}: {count} samples are unscored and not in the score."
+    text = f"{_line(task.name)}: {counted_are(count, 'sample')} unscored and not in the score."
     if task.stored.get("bounds"):
         low, high = map(number, task.stored["bounds"])
         text += f" It would be {low} if they were all wrong, {high} if all were right."

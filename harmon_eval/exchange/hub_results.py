@@ -13,7 +13,7 @@ from typing import Any
 
 from harmon_eval.core import UserError
 from harmon_eval.exchange.finished import FinishedRun, FinishedSample, FinishedTask
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import counted, interval, number
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.redact import redacted
 
@@ -99,8 +99,11 @@ def notes(run: FinishedRun, task: FinishedTask) -> str:
 
 
 def _counted(task: FinishedTask) -> str:
-    n, total = task.stored["n"], task.stored["total"]
-    return f"{n} of {total} samples" if n != total else f"all {n} samples"
+    """The samples that the headline counts, as in every other table."""
+    n, total = task.n(task.stored["headline"]), task.stored["total"]
+    if task.complete:
+        return f"all {counted(n, 'sample')}" + " that it counts" * (n != total)
+    return f"{n} of {counted(total, 'sample')}"
 
 
 def kind(sample: FinishedSample | None) -> str:

@@ -12,6 +12,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def counted_are(count: int, noun: str) -> str:
+    """``1 group is``, ``2 groups are``."""
+    return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
+
+
 def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harmon_eval.metrics.text import interval, kind_of, number, same_reasons
+from harmon_eval.metrics.text import counted, counted_are, interval, kind_of, number, same_reasons
 from harmon_eval.store.redact import plain
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
@@ -41,13 +41,18 @@ def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
     found = []
     for task, result in results.items():
         name = result["headline"]
-        n = (result.get("counts") or {}).get(name, (result["n"], 0))[0]
         low, high = result["intervals"].get(name, (None, None))
-        shown = f"{n:,} of {result['total']:,}"
+        shown = scored(result)
         floor = _floor(result, name)
         texts = (task, name, number(result["metrics"].get(name)), interval(low, high), shown, floor)
         found.append(Headline(*map(plain, texts)))
     return found
+
+
+def scored(result: Mapping[str, Any]) -> str:
+    """How many samples the headline counts, of all samples: "24 of 1,108"."""
+    n = (result.get("counts") or {}).get(result["headline"], (result["n"], 0))[0]
+    return f"{n:,} of {result['total']:,}"
 
 
 def _floor(result: Mapping[str, Any], name: str) -> str:
@@ -107,10 +112,11 @@ def unscored(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not (total := every.total()):
         return []
     counts = same_reasons(every)
-    lines = [f"{total:,} sample{'s are' if total > 1 else ' is'} unscored:"]
+    lines = [f"{counted_are(total, 'sample')} unscored:"]
     for reason, count in list(counts.items())[:REASONS]:
         tasks = ", ".join(f"{task} {n:,}" for task, n in where[kind_of(reason)].most_common())
         lines.append(f"  {count:,} x {plain(reason)[:300]} ({plain(tasks)})")
     if len(counts) > REASONS:
-        lines.append(f"  and {len(counts) - REASONS} more reasons, in TASK/metrics.json")
+        rest = counted(len(counts) - REASONS, "more reason")
+        lines.append(f"  and {rest}, in TASK/metrics.json")
     return lines

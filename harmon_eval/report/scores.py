@@ -11,6 +11,7 @@ from harmon_eval.comparing.runs import pairs
 from harmon_eval.comparing.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, compare
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.ranking.entries import IDENTITY
+from harmon_eval.report.headlines import scored
 from harmon_eval.store.run_folder import RunFolder
 
 SIGNS = (BETTER, WORSE)
@@ -56,7 +57,7 @@ def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
     return {
         "value": number(result["metrics"].get(name)),
         "interval": interval(low, high),
-        "n": f"{result['n']} of {result['total']}",
+        "n": scored(result),
         "unscored": f"{unscored} unscored" if unscored else "",
     }
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harmon_eval.comparing import contrast
+from harmon_eval.metrics.text import counted
 from harmon_eval.report import headlines
 from harmon_eval.running.progress import hints
 from harmon_eval.store.redact import printable
@@ -99,7 +100,7 @@ def _next(folder: RunFolder, outcome: Outcome, all_metrics: bool) -> list[str]:
     if drawn:
         lines.append(f"images: {printable(folder.task(drawn[0]).path / 'images')}")
         if len(drawn) > 1:
-            lines[-1] += f", and of {len(drawn) - 1} more tasks"
+            lines[-1] += f", and of {counted(len(drawn) - 1, 'more task')}"
     if outcome.results:
         first = printable(shlex.quote(next(iter(outcome.results))))
         if not all_metrics:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
+from harmon_eval.metrics.text import counted
 from harmon_eval.running import engine as engines
 from harmon_eval.running import machine, preflight
 from harmon_eval.running.asking import Able, Answered, unable
@@ -207,8 +208,8 @@ def _say_what_runs(jobs: Sequence[Job], model: Model, suite: Suite, folder: RunF
     """What was found, before the first request."""
     progress = Progress("run")
     samples = sum(len(job.samples) for job in jobs)
-    tasks = f"{len(jobs)} task{'s' * (len(jobs) > 1)}"
-    progress.say(f"{model.name}, {tasks} of suite {suite.name}, {samples:,} samples")
+    tasks, asked = counted(len(jobs), "task"), counted(samples, "sample")
+    progress.say(f"{model.name}, {tasks} of suite {suite.name}, {asked}")
     progress.detail(f"weights {model.fingerprint}, on {model.accelerator or 'the processor'}")
     progress.detail(f"settings {dict(model.settings)}")
     for job in jobs:

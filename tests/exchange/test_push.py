@@ -18,7 +18,10 @@ from PIL import Image
 import harmon_eval
 from harmon_eval import cli
 from harmon_eval.exchange import finished
+from harmon_eval.metrics.text import counted_are
+from harmon_eval.report.headlines import headlines, unscored
 from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import results_by_task
 
 
 def pushed(run: Path, to: Path, *more: str) -> ModelCard:
@@ -34,7 +37,7 @@ def test_a_card_has_the_table_plots_and_provenance(run: Path, tmp_path: Path) ->
     assert found["vqa"].metric_name == "accuracy, 3 of 60 samples"
     assert card.data.model_name == "team/hasty"
     assert "| vqa | **accuracy** |" in card.text and "**mini suite**" in card.text
-    assert "vqa: 1 samples are unscored and not in the score. It would be" in card.text
+    assert "vqa: 1 sample is unscored and not in the score. It would be" in card.text
     assert "`hasty-1`" in card.text and "arXiv 2310.11513" in card.text
     plots = sorted((tmp_path / "harmon_eval" / "plots").iterdir())
     assert [plot.name for plot in plots] == ["geneval.png", "pope.png", "vqa.png"]
@@ -45,6 +48,33 @@ def test_a_card_has_the_table_plots_and_provenance(run: Path, tmp_path: Path) ->
     assert provenance["provenance"]["vqa"]["data"]
     entries = yaml.safe_load((tmp_path / ".eval_results" / "harmon_eval.yaml").read_text())
     assert len(parse_eval_result_entries(entries)) == 3
+
+
+def test_n_is_the_same_number_everywhere(run: Path, tmp_path: Path) -> None:
+    """POPE's headline counts the questions about COCO's images only, in every table."""
+    lines = headlines(results_by_task(RunFolder(run)))
+    card = pushed(run, tmp_path)
+    notes = {found.dataset_config: found.metric_name for found in card.data.eval_results}
+    assert cli.main(["report", str(run), "--output", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    stored = (run / "table.md").read_text()
+    for line in lines:
+        n = line.n.replace(",", "")
+        assert f"{n} samples" in notes[line.task].replace(",", "")
+        rows = [row for row in card.text.splitlines() if f"**{line.metric}**" in row]
+        assert any(f" {n} " in row for row in rows) and f" {n} " in stored
+        assert line.n in page
+    pope = next(line for line in lines if line.task == "pope")
+    assert not pope.n.startswith(f"{harmon_eval.load(run)['pope'].n} "), "others were asked, too"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 samples are"), (1, "1 sample is"), (1200, "1,200 samples are")]
+)
+def test_one_sample_is_and_two_samples_are(count: int, said: str) -> None:
+    assert counted_are(count, "sample") == said
+    lines = unscored({"a": {"unscored": {"no digits": count}}})
+    assert lines[:1] == ([f"{said} unscored:"] if count else [])
 
 
 def test_a_card_that_is_there_keeps_what_others_wrote(run: Path, tmp_path: Path) -> None:

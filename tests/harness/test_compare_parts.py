@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from harmon_eval import registry
+import harmon_eval
+from harmon_eval import cli, registry
 from harmon_eval.comparing.paired import differences
+from harmon_eval.comparing.planning import plan
 from harmon_eval.core import Metric
 from harmon_eval.metrics.rows import of as rows_of
 from harmon_eval.metrics.shares import mean_of, share
+from harmon_eval.suites import load
 
 TASK = replace(registry.task("pope"), replicates=None, intervals=None, columns=("*",))
 
@@ -71,6 +75,19 @@ def test_a_part_that_is_no_stratum_has_its_own_groups() -> None:
     found = differences(task, some, some, frozenset({"a"}))["a"]
     assert found.groups == 3
     assert found.interval == exactly(3)
+
+
+def test_a_plan_is_in_prompts_of_the_task(tmp_path: Path) -> None:
+    """POPE's headline counts one of three images: of all images it takes three times as many."""
+    for name, seed in (("a", "0"), ("b", "1")):
+        run = ["--model", "scripted", "--tasks", "pope", "--limit", "9", "--seed", seed, "--quiet"]
+        assert cli.main([*run, "--output", str(tmp_path / name)]) == 0
+    runs = tmp_path / "a", tmp_path / "b"
+    found = plan("pope", 10.0, 1, load("mini"), runs)
+    (line, *_) = harmon_eval.compare(*runs, no_worse_than="10").lines
+    assert line.difference is not None and line.difference.groups == 3
+    assert line.needed is not None and found.available == 30
+    assert found.needed == pytest.approx(3 * line.needed, rel=0.02)
 
 
 def test_of_a_square_that_few_groups_count_in_nothing_is_known_from_the_others() -> None:
