@@ -102,7 +102,7 @@ def _counted(task: FinishedTask) -> str:
     """The samples that the headline counts, as in every other table."""
     n, total = task.n(task.stored["headline"]), task.stored["total"]
     if task.complete:
-        return f"all {counted(n, 'sample')}" + " that it counts" * (n != total)
+        return f"all {counted(n, 'sample')}{' that it counts' if n != total else ''}"
     return f"{n} of {counted(total, 'sample')}"
 
 
