@@ -67,13 +67,22 @@ def declared(opener: Callable[..., Any]) -> type | None:
         return None
     kind = parameter.annotation
     if isinstance(kind, str):
-        kind = getattr(inspect.unwrap(opener), "__globals__", {}).get(kind, kind)
+        kind = _found(kind, getattr(inspect.unwrap(opener), "__globals__", {}))
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise UserError(
             f"{getattr(opener, '__name__', opener)}: annotate its parameter 'settings' with the "
             "dataclass that declares the settings"
         )
     return kind
+
+
+def _found(annotation: str, names: Mapping[str, Any]) -> Any:
+    """What an annotation names, also in a module as ``module.Settings``; itself if nothing."""
+    first, *parts = annotation.split(".")
+    found = names.get(first, annotation)
+    for part in parts:
+        found = getattr(found, part, annotation)
+    return found
 
 
 def together(

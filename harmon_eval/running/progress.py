@@ -89,11 +89,11 @@ class LastingConsole(Console):
 
 def open_console(stderr: bool = False) -> Console:
     """A console as wide as the terminal, also where its output is piped into a pager. In a notebook
-    it writes plain lines, as a pipe does."""
-    made = LastingConsole(stderr=stderr, force_jupyter=False)
+    it writes plain lines, as a pipe does. A task such as ``fidelity:one:`` is no emoji."""
+    made = LastingConsole(stderr=stderr, force_jupyter=False, emoji=False)
     if made.is_terminal and not made.is_dumb_terminal:
         return made
-    return LastingConsole(stderr=stderr, width=width(), height=25, force_jupyter=False)
+    return LastingConsole(stderr=stderr, width=width(), height=25, force_jupyter=False, emoji=False)
 
 
 def width() -> int:

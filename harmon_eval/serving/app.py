@@ -213,8 +213,12 @@ def _add_unirl(app: FastAPI, service: Service) -> None:
 
 def _add_flow_factory(app: FastAPI, service: Service) -> None:
     @app.post("/compute")
-    async def compute(body: forms.ComputeBody, reward: str | None = None) -> forms.ComputeReply:
+    async def compute(
+        request: Request, body: forms.ComputeBody, reward: str | None = None
+    ) -> forms.ComputeReply:
         """Flow-Factory's format: one number an image. `?reward=NAME` chooses the reward."""
+        for other in request.query_params.keys() - {"reward"}:
+            raise HTTPException(400, f"{other[:80]}: not known in the URL: give ?reward=NAME")
         count = len(body.prompt)
         check_count(service, count, "prompt")
         name = reward or next(iter(service.rewards))

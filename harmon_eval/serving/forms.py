@@ -71,7 +71,7 @@ class ComputeReply(BaseModel):
     rewards: list[float]
 
 
-class MarkRequest(BaseModel):
+class MarkRequest(BaseModel, extra="forbid"):
     """One image, or one reply of a task that asks."""
 
     prompt: Text = ""
@@ -90,8 +90,8 @@ class MarkRequest(BaseModel):
         return self
 
 
-class MarkBody(BaseModel):
-    """``POST /mark``: the plain form."""
+class MarkBody(BaseModel, extra="forbid"):
+    """``POST /mark``: the plain form. It is ours, so a field that it lacks is a slip."""
 
     samples: list[MarkRequest]
     rewards: list[str] | None = Field(None, description="default: all that are served")

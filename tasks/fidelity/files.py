@@ -83,13 +83,14 @@ def digest(place: Path) -> str:
 @dataclass(frozen=True)
 class Statistics:
     """Mean (d,) and covariance (d, d) of features; of how many, which mode and network, if the
-    file says it."""
+    file says it. ``guessed``: the mode is only likely."""
 
     mean: np.ndarray
     covariance: np.ndarray
     count: int | None
     mode: str
     network: str
+    guessed: bool = False
 
 
 def read_statistics(file: Path) -> Statistics:
@@ -116,7 +117,29 @@ def _read_once(file: Path, content_sha256: str) -> Statistics:
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise UserError(f"{file} has values that are not finite")
     mode, _, network = setting.partition(",")
-    return Statistics(mean, covariance, count, mode or _mode(file, content), network)
+    if mode := mode or _mode(file, content):
+        return Statistics(mean, covariance, count, mode, network)
+    logger.warning(
+        "%s does not say how its pictures were resized: taken for pytorch-fid's "
+        "(legacy_pytorch); ?mode=clean behind its name says otherwise",
+        file,
+    )
+    return Statistics(mean, covariance, count, "legacy_pytorch", network, guessed=True)
+
+
+def check(place: Path, chosen: Mode | None) -> None:
+    """Look into a file of statistics before anything is drawn.
+
+    Raises UserError for a file that is none, or whose pictures were resized in another way than
+    the ``chosen`` one: that distance would be one of resizing too."""
+    if place.is_dir():
+        return
+    told = read_statistics(place)
+    if chosen and chosen != told.mode and not told.guessed:
+        raise UserError(
+            f"{place} has statistics of pictures resized as {told.mode}: leave out mode={chosen}, "
+            "or give a file or folder for it"
+        )
 
 
 def _of_numpy(file: Path) -> dict[str, Any]:
@@ -144,17 +167,12 @@ def _of_torch(file: Path) -> dict[str, Any]:
 
 
 def _mode(file: Path, content: Mapping[str, Any]) -> str:
-    """How the pictures behind a file were resized; said where it is only likely."""
+    """How the pictures behind a file were resized; "" where nothing tells."""
     if named := _MODE_IN_NAME.search(file.name):
         return named[1]
     if file.suffix == ".pt" or "mu_s" in content or "arr_0" in content:
         return "legacy_tensorflow"  # torch-fidelity, and ADM's reference batches
-    logger.warning(
-        "%s does not say how its pictures were resized: taken for pytorch-fid's "
-        "(legacy_pytorch); ?mode=clean behind its name says otherwise",
-        file,
-    )
-    return "legacy_pytorch"
+    return ""
 
 
 def statistics_file(

@@ -69,11 +69,12 @@ class Place:
         return "references"
 
 
-def samples(data: Data, place: Path | None) -> Iterator[Sample]:
+def samples(data: Data, place: Path | None, mode: files.Mode | None) -> Iterator[Sample]:
     """One for each finished image of the model, or for each prompt of the references.
 
-    Raises UserError where there are neither."""
+    Raises UserError where there are neither, and for references that cannot be compared with."""
     place = place or data.folder
+    files.check(place, mode)
     target = {"references": files.digest(place), "place": Place(place)}
     if held := data.held():
         for number, name in enumerate(held):
@@ -130,7 +131,7 @@ def open_task(argument: str = "") -> Task:
     """``fidelity:PLACE`` or ``fidelity:PLACE?mode=MODE``. Raises UserError."""
     place, chosen = files.parse(argument) if argument else (None, files.Settings())
     return Task(
-        samples=partial(samples, place=place),
+        samples=partial(samples, place=place, mode=chosen.mode),
         mark=partial(mark, mode=chosen.mode),
         summarize=summarize,
         metrics=METRICS,

@@ -23,6 +23,7 @@ from harmon_eval.tasks.geneval.prompts import RELATIONS, TAGS
 if TYPE_CHECKING:
     import pandas as pd
 
+CLAUSE = ("class", "count", "color", "position")
 ORIGINAL = r"\d+\.png"
 ANY_FORMAT = rf"(?i)\d+({'|'.join(map(re.escape, SUFFIXES))})"
 
@@ -141,6 +142,8 @@ def fault(item: Any) -> str | None:
 def _clause_fault(clause: Any, before: int) -> str | None:
     if not isinstance(clause, dict):
         return f": {_brief(clause)} is not a clause such as {{'class': 'dog', 'count': 1}}"
+    if unknown := clause.keys() - CLAUSE:
+        return f".{min(unknown)[:60]}: is none of {', '.join(CLAUSE)}"
     name, count = clause.get("class"), clause.get("count")
     if not isinstance(name, str) or not name or not _is_text(name):
         return f".class: {_brief(name)} is not an object's name"

@@ -219,3 +219,11 @@ def test_text_of_others_is_shown_without_control_characters_or_markup() -> None:
     with console.capture() as captured:
         console.print(printable("[red]a\x1b[31m\nb\u202e[/red]"))
     assert captured.get() == "[red]a [31m b [/red]\n"
+
+
+def test_the_name_of_a_file_is_no_emoji() -> None:
+    console = open_console()
+    with console.capture() as captured:
+        console.print("fidelity:one: 1 of 2", soft_wrap=True)
+        console.print(printable("vqa:cat: done"), soft_wrap=True)
+    assert captured.get() == "fidelity:one: 1 of 2\nvqa:cat: done\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 import socket
 import sys
 from pathlib import Path
@@ -11,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from harmon_eval import registry
+from harmon_eval import instruments, registry
 from harmon_eval.core import InstrumentMissing, Responder, Unscorable, UserError
 from harmon_eval.instruments.judging import Judge
 from harmon_eval.instruments.reader import _any, rapidocr
+from harmon_eval.settings import declared
 from harmon_eval.suites.mini.pages import (
     CHINESE,
     COLUMNS,
@@ -93,6 +97,23 @@ def test_a_model_is_asked_for_the_text_and_says_where_there_is_none(tmp_path: Pa
     assert found[:2] == ["Open\nall day", ""] and isinstance(found[2], Unscorable)
     assert reader.read(files[:2]) == found[:2], "kept, not asked again"
     assert reader.name == "says"
+
+
+@pytest.mark.parametrize("name", ["openai:any@http://127.0.0.1:9/v1", "harmon-mini"])
+def test_a_model_is_named_as_a_reader_as_it_is_as_a_judge(name: str) -> None:
+    assert isinstance(registry.instrument("reader", name, nowhere), _any.ModelReader)
+
+
+def test_the_settings_of_every_instrument_are_found() -> None:
+    """Also where an annotation names them through their module."""
+    modules = pkgutil.walk_packages(instruments.__path__, "harmon_eval.instruments.")
+    openers = [
+        opener
+        for module in modules
+        if (opener := getattr(importlib.import_module(module.name), "open_instrument", None))
+    ]
+    takers = [o for o in openers if "settings" in inspect.signature(o).parameters]
+    assert len(takers) > 3 and all(declared(opener) for opener in takers)
 
 
 def test_a_page_is_read_as_it_was_written() -> None:

@@ -129,6 +129,20 @@ def test_the_plain_form_gives_the_whole_mark_and_has_a_description(mini: Running
     assert {"/score", "/compute", "/mark", "/health"} <= described.keys()
 
 
+def test_a_misspelt_field_is_refused_and_not_another_reward(mini: Running) -> None:
+    """Else the first reward is given for another one, and a prompt's own item for metadata."""
+    own = {"prompt": "a photo of a square", "image": b64(RED)}
+    for body in (
+        {"samples": [own], "reward": ["geneval:share"]},
+        {"samples": [{**own, "metdata": TWO}], "rewards": ["geneval"]},
+    ):
+        found = mini.post("/mark", body)
+        assert found.status_code == 422 and "Extra inputs are not permitted" in found.text
+    body = {"prompt": [own["prompt"]], "image": [own["image"]]}
+    found = mini.post("/compute?rewards=geneval:share", body)
+    assert (found.status_code, found.json()["detail"][:8]) == (400, "rewards:")
+
+
 def test_served_marks_are_those_of_a_run(mini: Running) -> None:
     """The detector alone, on the same pixels, finds what the stored row holds."""
     body = {"samples": [{"image": b64(PAIR), "metadata": TWO}], "rewards": ["geneval"]}

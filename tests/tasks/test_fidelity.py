@@ -188,6 +188,7 @@ def test_files_of_statistics_give_the_fid_of_their_folder(place: Path, compared:
     again = compared(str(written))
     assert again["fid[clean,projection]"] == pytest.approx(folder["clean"], rel=1e-5)
     assert again["references"] == 90
+    assert compared(f"{written}?mode=clean") == again
 
 
 def test_a_file_says_how_its_pictures_were_resized(
@@ -228,6 +229,27 @@ def test_a_file_that_is_no_statistics_is_refused(
         with pytest.raises(UserError, match=file.name):
             files.read_statistics(file)
     assert "opened" not in capsys.readouterr().out
+
+
+def test_statistics_of_another_resizing_are_refused_before_anything_is_drawn(
+    place: Path, compared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"mu": np.zeros(24), "sigma": np.eye(24)}
+    np.savez(place / "own.npz", **few, setting="clean,projection")
+    np.savez(place / "x_legacy_tensorflow_custom_na.npz", **few)
+    np.savez(place / "adm.npz", **few, mu_s=np.zeros(2))
+    (place / "text.npz").write_text("nothing")
+    for name, said in (
+        ("own.npz?mode=legacy_pytorch", "resized as clean"),
+        ("x_legacy_tensorflow_custom_na.npz?mode=clean", "resized as legacy_tensorflow"),
+        ("adm.npz?mode=clean", "resized as legacy_tensorflow"),
+        ("text.npz", "text.npz is no file of statistics"),
+    ):
+        compared(name, code=2)
+        error = " ".join(capsys.readouterr().err.split())
+        assert said in error and "drawing" not in error
+    np.savez(place / "unsaid.npz", **few)
+    assert "fid[clean,projection]" in compared("unsaid.npz?mode=clean")
 
 
 def test_what_does_not_fit_is_said(

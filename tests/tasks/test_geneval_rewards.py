@@ -53,7 +53,9 @@ def test_what_a_trainer_sends_makes_the_target_and_flaws_are_named() -> None:
         ({"tag": "count"}, "metadata.tag"),
         ({"include": []}, "metadata.include"),
         ({"include": [{"class": "dog", "count": 0}]}, "include[0].count"),
-        ({"include": [{"class": "dog", "count": 1, "colour": 1, "color": "redd"}]}, "color"),
+        ({"include": [{"class": "dog", "count": 1, "color": "redd"}]}, "include[0].color"),
+        ({"include": [{"class": "dog", "count": 1, "colour": "red"}]}, "include[0].colour"),
+        ({"exclude": [{"class": "dog", "count": 1, "max": 2}]}, "exclude[0].max"),
     ):
         with pytest.raises(Unscorable, match=said.replace("[", r"\[")):
             graded.target("four dogs", {**sent, **change})
