@@ -37,6 +37,8 @@ PROOF_FOOTNOTE = (
     "* decides; interval: from the one-sided 95 % bound below to the one above; p: of a result "
     "this good if the true loss were the margin (without *: of any difference)"
 )
+NARROW = 100  # columns below which a table of nine columns cuts its figures
+TITLE = "candidate against baseline"
 IMPOSSIBLE = "detectable –: no loss that is possible would be seen with so few samples"
 
 
@@ -75,13 +77,20 @@ def beyond(line: Line) -> str:
 
 def show(comparison: Comparison, most: int, console: Console) -> None:
     """Print everything, but at most ``most`` changed samples and how many more there are."""
-    view = Table(title="candidate against baseline", title_justify="left")
-    for name in HEAD:
-        view.add_column(name, overflow="fold")
-    for line in comparison.lines:
-        shown = [*cells(line)[:-1], line.verdict + beyond(line)]
-        view.add_row(*map(printable, shown), style=COLOURS.get(line.verdict, ""))
-    console.print(view)
+    rows = [[*cells(line)[:-1], line.verdict + beyond(line)] for line in comparison.lines]
+    styles = [COLOURS.get(line.verdict, "") for line in comparison.lines]
+    if console.width < NARROW:
+        console.print(TITLE)
+        for row, style in zip(rows, styles, strict=True):
+            for text in _below_each_other(row):
+                console.print(escape(printable(text)), style=style, highlight=False)
+    else:
+        view = Table(title=TITLE, title_justify="left")
+        for name in HEAD:
+            view.add_column(name, overflow="fold")
+        for row, style in zip(rows, styles, strict=True):
+            view.add_row(*map(printable, row), style=style)
+        console.print(view)
     reasons = [
         f"{line.task} {line.metric}: {line.verdict}: {line.reason}"
         for line in comparison.lines
@@ -93,6 +102,16 @@ def show(comparison: Comparison, most: int, console: Console) -> None:
         console.print(IMPOSSIBLE, soft_wrap=True, highlight=False)
     note = PROOF_FOOTNOTE if comparison.proof else FOOTNOTE
     console.print(escape(f"{comparison.result} ({note})"), soft_wrap=True, highlight=False)
+
+
+def _below_each_other(row: Sequence[str]) -> list[str]:
+    """A row for a terminal in which the table would cut its figures."""
+    task, metric, baseline, candidate, difference, span, p, detectable, verdict = row
+    lines = [f"{task} {metric}: {verdict}"]
+    if baseline != "–" or candidate != "–":
+        lines.append(f"  {baseline} -> {candidate}, {difference} {span}")
+        lines.append(f"  p {p}, detectable {detectable}")
+    return lines
 
 
 def _samples(changed: Sequence[Change], most: int) -> list[str]:
