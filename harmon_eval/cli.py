@@ -23,7 +23,7 @@ COMMANDS = {
     "run": "evaluate a model (the default command); run it again to resume",
     "list": "list the available tasks, models and suites",
     "prepare": "download the data and weights that official tasks need",
-    "convert": "write a task's own file, such as a checklist, from a table",
+    "convert": "write a task's own file: a checklist from a table, statistics from pictures",
     "mark": "mark stored responses again and compute the metrics, without the model",
     "show": "print the results of a run as a table",
     "export": "write results for lm-eval, lmms-eval, inspect, the hub or CSV; or published layouts",

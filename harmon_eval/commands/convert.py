@@ -1,4 +1,4 @@
-"""Write a task's own file format from a table, if the task can: ``convert checklist A.csv B``."""
+"""Write a task's own file, if the task can: ``convert checklist A.csv B``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="the task that reads the result: checklist")
-    parser.add_argument("table", type=Path, metavar="TABLE", help="a CSV or TSV file")
+    parser.add_argument("task", metavar="TASK", help="checklist or fidelity: what reads the file")
+    parser.add_argument(
+        "table",
+        type=Path,
+        metavar="FROM",
+        help="a CSV or TSV file of points; for fidelity a folder of pictures",
+    )
     parser.add_argument("target", type=Path, metavar="FILE", help="the file to write")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -143,6 +143,8 @@ def check(place: Path, chosen: Mode | None) -> None:
 
 
 def _of_numpy(file: Path) -> dict[str, Any]:
+    if not is_zipfile(file):  # numpy would take it for a pickle, and say how to open that
+        raise ValueError("not a .npz archive")
     with np.load(file, allow_pickle=False) as opened:
         names = opened.files
         small = {n: opened[n] for n in ("mu", "sigma", "count", "setting") if n in names}

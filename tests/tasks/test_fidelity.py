@@ -243,7 +243,7 @@ def test_statistics_of_another_resizing_are_refused_before_anything_is_drawn(
         ("own.npz?mode=legacy_pytorch", "resized as clean"),
         ("x_legacy_tensorflow_custom_na.npz?mode=clean", "resized as legacy_tensorflow"),
         ("adm.npz?mode=clean", "resized as legacy_tensorflow"),
-        ("text.npz", "text.npz is no file of statistics"),
+        ("text.npz", "text.npz is no file of statistics (not a .npz archive)"),
     ):
         compared(name, code=2)
         error = " ".join(capsys.readouterr().err.split())
