@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.comparing import sources_of_spread
     from harmon_eval.comparing.planning import plan
     from harmon_eval.comparing.power import in_words
-    from harmon_eval.metrics.text import counted
+    from harmon_eval.metrics.text import counted, rounded_up
     from harmon_eval.report.listing import print_rows
     from harmon_eval.running.evaluate import task_list
     from harmon_eval.running.progress import open_console
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
         margin, effect = settings.margin(name), settings.wanted(name)
         distance, tolerance = (margin, None) if effect is None else (effect - margin, margin)
         found = plan(name, distance, size, suite, arguments.pilot, tolerance)
-        beside = "none" if found.detectable is None else f"{found.detectable:.3g}"
+        beside = "none" if found.detectable is None else rounded_up(found.detectable)
         rows.append(
             {
                 "task": name,

@@ -17,6 +17,12 @@ def counted_are(count: int, noun: str) -> str:
     return f"{counted(count, noun)} {'is' if count == 1 else 'are'}"
 
 
+def rounded_up(value: float) -> str:
+    """Three digits of a number above 0, never less than it: what is enough stays enough."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return f"{math.ceil(round(value / unit, 6)) * unit:.3g}"
+
+
 def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harmon_eval.comparing.planning import plan
+from harmon_eval.metrics.text import rounded_up
 from harmon_eval.suites import load
 
 Call = Callable[..., Any]
@@ -65,6 +67,12 @@ def test_pilots_say_what_marks_vary(made_run: Made) -> None:
     one = plan("toy_ask", 0.05, 1, load("mini"), runs[:1])
     assert two.needed < one.needed < plan("toy_ask", 0.05, 1, load("mini")).needed
     assert one.detectable is not None
+
+
+@pytest.mark.parametrize("value", [10.03, 0.058801, 0.1, 0.99999, 36.4, 1.0, 234.5])
+def test_the_margin_that_is_enough_is_rounded_up(value: float) -> None:
+    """'64 are too few for a margin of 10, or accept a margin of 10' helps nobody."""
+    assert value <= float(rounded_up(value)) <= 1.01 * value
 
 
 def test_what_is_planned_is_said(call: Call) -> None:
