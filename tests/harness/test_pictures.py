@@ -123,6 +123,7 @@ def test_no_other_place_opens_pictures() -> None:
         "harmon_eval/files/views.py": "of a picture that was read",
         "harmon_eval/suites/mini/train_features.py": "made there",
         "harmon_eval/suites/mini/measure.py": "made there",
+        "harmon_eval/trackers/tensorboard.py": "plots and pictures that were read",
         "tasks/linear_probe/mini.py": "made there",
         "model/processor.py": "a picture that any caller has opened",
         "model/train/sources.py": "the model imports nothing of the harness",

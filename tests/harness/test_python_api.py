@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import harmon_eval
+from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import (
     About,
@@ -79,6 +80,12 @@ def mark_sketches(answers: Sequence[Answer], instruments: Instruments) -> list[R
 
 SKETCH = replace(QUIZ, samples=sketches, mark=mark_sketches, bounds=None)
 TASKS = {"quiz": QUIZ, "sketch": SKETCH}
+
+
+@pytest.fixture(autouse=True)
+def known_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the package alone, whatever other tests have included."""
+    monkeypatch.setattr(registry, "_included", {})
 
 
 class Mine:

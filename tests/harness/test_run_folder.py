@@ -151,7 +151,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 def test_differences_name_the_setting() -> None:
     old = {"model": {"cfg": 3.0, "size": 64}, "seed": 0}
     new = {"model": {"cfg": 2.0, "size": 64}, "seed": 0, "suite": "mini"}
-    assert list(differing(old, new)) == ["model.cfg: 3.0 -> 2.0", "suite: None -> mini"]
+    assert list(differing(old, new)) == ["model.cfg: 3.0 -> 2.0", "suite: none -> mini"]
 
 
 def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:

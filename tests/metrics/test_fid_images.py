@@ -154,7 +154,8 @@ def test_from_memory_equals_clean_fid(folders: Any, clean_fid_scipy: None) -> No
 
 def test_protocols_give_different_numbers(folders: Any) -> None:
     (a, _), (b, _) = folders
-    values = [ours(find_images(a)[:40], find_images(b)[:40], protocol) for protocol in PROTOCOLS]
+    published = ("playground", "gigagan256", "pytorch-fid")
+    values = [ours(find_images(a)[:40], find_images(b)[:40], protocol) for protocol in published]
     assert len({round(value, 3) for value in values}) == 3
 
 

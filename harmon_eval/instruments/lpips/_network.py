@@ -66,7 +66,7 @@ class Lpips:
 
 def _tensor(image: Image.Image) -> torch.Tensor:
     """(1, 3, H, W) float32 from 0 to 1."""
-    pixels = np.array(image.convert("RGB"), np.float32)
+    pixels = np.array(image, np.float32)
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
 

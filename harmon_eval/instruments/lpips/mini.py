@@ -41,7 +41,7 @@ class MiniLpips:
         """(1, 3, 64, 64), as the network takes it."""
         side = (self._features.side,) * 2
         sized = image if image.size == side else image.resize(side, Image.Resampling.BICUBIC)
-        pixels = np.array(sized.convert("RGB"), np.float32)
+        pixels = np.array(sized, np.float32)
         return (torch.from_numpy(pixels).permute(2, 0, 1)[None] - 128) / 128
 
     def places(self, image: Image.Image) -> torch.Tensor:

@@ -43,7 +43,7 @@ class Settings:
 def prepared(image: Image.Image, side: int) -> Tensor:
     """(1, 3, side, side): the longer side resized to ``side``, bicubic with antialiasing on the
     tensor, black around it, then normalised."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB"), np.float32)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
     scale = side / max(image.size)
     size = tuple(max(1, round(length * scale)) for length in pixels.shape[-2:])
     sized = torch.nn.functional.interpolate(pixels / 255, size=size, mode="bicubic", antialias=True)

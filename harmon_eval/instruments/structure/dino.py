@@ -62,7 +62,7 @@ class Structure:
 
     def keys(self, image: Image.Image) -> torch.Tensor:
         """(1 + patches, d): the keys of the last layer, all heads side by side."""
-        pixels = torch.from_numpy(np.array(image.convert("RGB"), np.float32)).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
         scale = self.side / min(image.size)
         size = tuple(int(scale * length) for length in pixels.shape[-2:])
         sized = torch.nn.functional.interpolate(pixels, size=size, mode="bilinear")
