@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -80,8 +80,8 @@ def table(lines: Sequence[Headline], width: int) -> Table:
     for name, size in names.items():
         view.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
     for name in columns:
-        side = "left" if name == "95 % interval" else "right"
-        view.add_column(name, width=sizes[name], no_wrap=True, justify=side)  # type: ignore[arg-type]
+        side: Literal["left", "right"] = "left" if name == "95 % interval" else "right"
+        view.add_column(name, width=sizes[name], no_wrap=True, justify=side)
     for line in lines:
         view.add_row(*(escape(_cell(line, name)) for name in (*names, *columns)))
     return view

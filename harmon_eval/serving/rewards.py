@@ -149,8 +149,9 @@ def _by_column(name: str, task: Task, samples: Sequence[Sample]) -> Reward:
 
 
 def _tells(right: object, wrong: object) -> bool:
-    number = isinstance(right, bool | int | float) and isinstance(wrong, bool | int | float)
-    return number and right > wrong  # type: ignore[operator]
+    if isinstance(right, bool | int | float) and isinstance(wrong, bool | int | float):
+        return right > wrong
+    return False
 
 
 def known_rewards() -> list[str]:

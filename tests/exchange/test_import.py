@@ -23,6 +23,7 @@ from PIL import Image
 import harmon_eval
 from harmon_eval import cli, registry, suites
 from harmon_eval.core import Ask, Responder, Sample
+from harmon_eval.exchange.logs.lm_eval import _arguments
 from harmon_eval.exchange.logs.log import LoggedSample
 from harmon_eval.exchange.matching import match
 from harmon_eval.report.results import Run
@@ -420,3 +421,10 @@ def test_two_logs_of_one_task_are_not_mixed(
     for name in ("a.json", "b.json"):
         shutil.copy(LOGS / "inspect" / "colours.json", tmp_path / name)
     assert "holds two logs of 'colours'" in refused(tmp_path, tmp_path / "run", capsys)
+
+
+@pytest.mark.parametrize("value", [7, "text", None, True])
+def test_arguments_that_are_no_list_hold_no_request(value: object) -> None:
+    """A log is untrusted: a number there is no traceback."""
+    assert _arguments(value) == []
+    assert _arguments([["question", " yes"]]) == [("question", " yes")]

@@ -110,12 +110,14 @@ def _unpacked(archive: zipfile.ZipFile, opened: Any, member: zipfile.ZipInfo) ->
 def _stated(results: object) -> dict[str, float]:
     found: dict[str, float] = {}
     scores = results.get("scores") if isinstance(results, dict) else None
-    for score in scores if isinstance(scores, list) else []:
+    scores = scores if isinstance(scores, list) else []
+    for score in scores:
         metrics = score.get("metrics") if isinstance(score, dict) else None
         for name, metric in metrics.items() if isinstance(metrics, dict) else ():
             value = number(metric.get("value")) if isinstance(metric, dict) else None
             if value is not None and name not in ("stderr", "std", "var", "bootstrap_stderr"):
-                found[f"{plain(score.get('name'))}/{name}" if len(scores) > 1 else name] = value  # type: ignore[arg-type]
+                scorer = f"{plain(score.get('name'))}/" if len(scores) > 1 else ""
+                found[f"{scorer}{name}"] = value
     return found
 
 

@@ -126,7 +126,8 @@ def _sample(row: Mapping[str, Any]) -> LoggedSample:
 def _arguments(value: object) -> list[tuple[str, str]]:
     """(context, continuation) of each request."""
     found = []
-    for each in value.values() if isinstance(value, dict) else value or []:  # type: ignore[attr-defined]
+    requests = list(value.values()) if isinstance(value, dict) else value
+    for each in requests if isinstance(requests, list) else ():
         parts = list(each.values()) if isinstance(each, dict) else each
         if isinstance(parts, list) and parts:
             found.append((plain(parts[0]), plain(parts[1]) if len(parts) > 1 else ""))
