@@ -1,4 +1,4 @@
-"""Train Harmon by a recipe, or prepare or export a training.
+"""Train Harmon by a recipe; prepare or export a training; average two models.
 
 ::
 
@@ -6,6 +6,7 @@
     accelerate launch -m harmon_eval.model.train RECIPE --output DIR ...
     python -m harmon_eval.model.train precompute RECIPE --output DIR [--set key=value ...]
     python -m harmon_eval.model.train export DIR FOLDER
+    python -m harmon_eval.model.train average MODEL MODEL FOLDER
 
 A run goes on by itself from what it finds in DIR.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 from harmon_eval.model.train.reading import load, shipped_recipes
 from harmon_eval.model.train.recipe import RecipeError, Stopped, TrainingError, VAERecipe
 
+DTYPES = ("float16", "bfloat16", "float32")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the training had to stop, 2 wrong usage, 143 ended by a signal."""
@@ -27,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if argv[:1] == ["export"]:
             return export(argv[1:])
+        if argv[:1] == ["average"]:
+            return average(argv[1:])
         if argv[:1] == ["precompute"]:
             return train(argv[1:], only_latents=True)
         return train(argv)
@@ -107,14 +112,34 @@ def export(argv: list[str]) -> int:
     )
     parser.add_argument("run", type=Path, help="the training's --output, or a checkpoint in it")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16")
     arguments = parser.parse_args(argv)
     import torch
 
     from harmon_eval.model.train.export import export_checkpoint
 
-    dtypes = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-    export_checkpoint(arguments.run, arguments.folder, dtypes[arguments.dtype])
+    export_checkpoint(arguments.run, arguments.folder, getattr(torch, arguments.dtype))
+    return 0
+
+
+def average(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m harmon_eval.model.train average",
+        description="Write the mean of two models' weights as a model folder. Both must have one "
+        "architecture and the same words, as a model has and the training that went on from it.",
+    )
+    parser.add_argument("first", help="a bundled name, a folder or a hub id")
+    parser.add_argument("second", help="its tokenizer and drawing settings are kept")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--share", type=float, default=0.5, help="of the second (default: 0.5)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16")
+    arguments = parser.parse_args(argv)
+    import torch
+
+    from harmon_eval.model.train.average import average
+
+    dtype = getattr(torch, arguments.dtype)
+    average(arguments.first, arguments.second, arguments.folder, arguments.share, dtype)
     return 0
 
 
