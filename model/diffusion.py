@@ -75,9 +75,15 @@ def training_schedule(steps: int = 1000, max_beta: float = 0.999) -> Schedule:
 
 @lru_cache
 def sampling_schedule(
-    steps: int, train_steps: int = 1000, max_beta: float = 0.999, last_step: int | None = None
+    steps: int,
+    train_steps: int = 1000,
+    max_beta: float = 0.999,
+    last_step: int | None = None,
+    spacing: str = "linspace",
 ) -> Schedule:
-    """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last.
+    """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last. With
+    the spacing ``trailing``, they are the ends of as many equal parts (Lin et al. 2024, arXiv
+    2305.08891): at the first, hardly any noise is left to remove.
 
     Steps above ``last_step`` are replaced by it and doublets dropped (DiSA, arXiv 2505.20297:
     950), so the chain starts from pure noise where the schedule still expects some signal. Betas
@@ -86,11 +92,14 @@ def sampling_schedule(
     """
     if not 1 <= steps <= train_steps:
         raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
-    stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
-    kept, place = [], 0.0
-    for _ in range(steps):
-        kept.append(round(place))
-        place += stride
+    if spacing == "trailing":
+        kept = [round(train_steps * (k + 1) / steps) - 1 for k in range(steps)]
+    else:
+        stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
+        kept, place = [], 0.0
+        for _ in range(steps):
+            kept.append(round(place))
+            place += stride
     if last_step is not None:
         kept = sorted({min(step, last_step) for step in kept})
     alphas_cumprod = training_schedule(train_steps, max_beta).alphas_cumprod[kept]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from harmon_eval.model.diffusion import Schedule
@@ -49,6 +50,7 @@ def draw(
         x_con = x_con if settings.edit_condition else None
     prompts = model.placed(input_ids, seen)  # (R, T, H)
     difference = torch.zeros(0)  # of both conditions, where they are used again
+    agreed = torch.zeros(batch, dtype=torch.bool, device=orders.device)  # guided no more
     for k, (hidden, left) in enumerate(pairwise(settings.counts(grid))):
         if hidden == left:
             continue  # there are more iterations than tokens
@@ -67,7 +69,13 @@ def draw(
                 difference = z[batch:] - z[:batch]
             z = torch.cat([z[:batch], z[:batch] + difference])
         at = places.repeat(copies, 1)[..., None].expand(-1, -1, z.shape[-1])  # (R, P, D)
-        z = z.gather(1, at).flatten(0, 1)  # (N or 2N, D)
+        z = z.gather(1, at)  # (R, P, D)
+        if copies == 2 and settings.adaptive_guidance is not None:
+            # From two equal conditions, guidance leads nowhere.
+            z[batch:][agreed] = z[:batch][agreed]
+            cosine = F.cosine_similarity(z[:batch].flatten(1), z[batch:].flatten(1))
+            agreed = agreed | (cosine >= settings.adaptive_guidance)
+        z = z.flatten(0, 1)  # (N or 2N, D)
 
         schedule = settings.schedule(settings.steps_at(k), model.config.head)
         scale = settings.scale(left, length)

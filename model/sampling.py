@@ -23,9 +23,13 @@ from harmon_eval.model.solvers import SOLVERS
 CFG_SCHEDULES = ("constant", "linear")
 ANNEALINGS = ("linear", "cosine", "two-stage", "constant")
 ORDERS = ("random", "gtr")
+SPACINGS = ("linspace", "trailing")
 CACHE_FROM = 5  # the first iteration that may use guidance again (LazyMAR)
 # Settings that are named in the provenance where they are used.
-SAVINGS = ("annealing", "final_steps", "last_step", "order", "cache")
+SAVINGS = (
+    *("annealing", "final_steps", "last_step", "spacing"),
+    *("order", "cache", "adaptive_guidance"),
+)
 Noise = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -46,12 +50,16 @@ class DrawSettings:
     the source also fills the decoder's hidden places, as UniPic-1 is trained; without, they hold
     mask tokens, as RecA is.
 
-    Four more are from papers on faster sampling, and off. ``annealing`` lowers the number of
+    The others are from papers on faster sampling, and off. ``annealing`` lowers the number of
     steps from ``diffusion_steps`` to ``final_steps`` over the iterations (DiSA, arXiv 2505.20297);
-    ``last_step`` is the step from which the head starts (DiSA: 950). ``order`` is ``random`` or
-    ``gtr`` (generation then reconstruction, arXiv 2510.17171). With ``cache`` n, guidance is
+    ``last_step`` is the step from which the head starts (DiSA: 950). ``spacing`` of the head's
+    steps is ``linspace``, from the first to the last, or ``trailing``, which spends none on the
+    first (Lin et al. 2024, arXiv 2305.08891). ``order`` is ``random`` or ``gtr`` (generation then
+    reconstruction, arXiv 2510.17171). With ``cache`` n, guidance is
     computed in the first five iterations and every n-th after them; in between, the last difference
-    of the two conditions is used again (LazyMAR's condition cache, arXiv 2503.12450: 9).
+    of the two conditions is used again (LazyMAR's condition cache, arXiv 2503.12450: 9). With
+    ``adaptive_guidance`` c, an image is no longer guided once the cosine of its two conditions
+    was at least c in an iteration (adaptive guidance, arXiv 2312.12487, on what the head reads).
     Raises ValueError for invalid values."""
 
     cfg_scale: float = 3.0
@@ -67,8 +75,10 @@ class DrawSettings:
     annealing: str | None = None
     final_steps: int | None = None
     last_step: int | None = None
+    spacing: str = "linspace"
     order: str = "random"
     cache: int = 0
+    adaptive_guidance: float | None = None
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -112,12 +122,20 @@ class DrawSettings:
             )
         if self.last_step is not None and not 1 <= self.last_step <= 999:
             raise ValueError(f"last_step must be in 1..999, not {self.last_step}")
+        if self.spacing not in SPACINGS:
+            raise ValueError(
+                f"the spacing must be one of {', '.join(SPACINGS)}, not {self.spacing!r}"
+            )
         if self.order not in ORDERS:
             raise ValueError(f"the order must be one of {', '.join(ORDERS)}, not {self.order!r}")
         if self.order == "gtr" and self.iterations < 3:
             raise ValueError(f"the order gtr needs at least 3 iterations, not {self.iterations}")
         if self.cache < 0:
             raise ValueError(f"cache must be at least 0, not {self.cache}")
+        if self.adaptive_guidance is not None and not -1 <= self.adaptive_guidance <= 1:
+            raise ValueError(
+                f"adaptive_guidance is a cosine, in -1..1, not {self.adaptive_guidance}"
+            )
 
     def steps_at(self, iteration: int) -> int:
         """The number of diffusion steps of an iteration, before ``last_step`` drops some (DiSA)."""
@@ -137,7 +155,9 @@ class DrawSettings:
 
     def schedule(self, steps: int, head: HeadConfig) -> Schedule:
         """The head's schedule of so many steps."""
-        return sampling_schedule(steps, head.train_steps, head.max_beta, self.last_step)
+        return sampling_schedule(
+            steps, head.train_steps, head.max_beta, self.last_step, self.spacing
+        )
 
     def computes_guidance(self, iteration: int) -> bool:
         """Whether an iteration with guidance runs the unconditional half itself."""

@@ -45,7 +45,8 @@ class Settings:
     where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
     ``edit_cfg``: that of edits, if another. ``edit_condition`` no: their source is in the prompt
     alone, as RecA trains.
-    ``annealing`` to ``final_steps``, ``last_step``, ``order`` and ``cache``: see ``DrawSettings``.
+    ``annealing`` to ``final_steps``, ``last_step``, ``spacing``, ``order``, ``cache`` and
+    ``adaptive_guidance``: see ``DrawSettings``.
     ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
@@ -67,8 +68,10 @@ class Settings:
     annealing: Literal["linear", "cosine", "two-stage", "constant"] | None = None
     final_steps: int | None = None
     last_step: int | None = None
+    spacing: Literal["linspace", "trailing"] | None = None
     order: Literal["random", "gtr"] | None = None
     cache: int | None = None
+    adaptive_guidance: float | None = None
     fast: bool = False
     repetition_penalty: float = 1.0
     compile: bool = False
@@ -86,6 +89,7 @@ class Settings:
         check_range("final_steps", self.final_steps, 1, 1000)
         check_range("last_step", self.last_step, 1, 999)
         check_range("cache", self.cache, 0)
+        check_range("adaptive_guidance", self.adaptive_guidance, -1, 1)
         check_range("temperature", self.temperature, 0)
         check_range("image_size", self.image_size, 1)
         check_range("max_new_tokens", self.max_new_tokens, 1)

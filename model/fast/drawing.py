@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from harmon_eval.model.fast.llm import KeysAndValues
@@ -24,7 +25,7 @@ from harmon_eval.model.sampling import DrawSettings, Noise, draw_orders_and_nois
 @dataclass(frozen=True)
 class Iteration:
     """What one iteration of the MAR loop did. With guidance, x_enc and z have 2B rows:
-    conditional, then unconditional."""
+    conditional, then unconditional (adaptive guidance: only of images that are still guided)."""
 
     visible: Tensor  # (B, V) visible places, in raster order
     places: Tensor  # (B, P) generated places, in raster order
@@ -35,37 +36,111 @@ class Iteration:
     tokens: Tensor  # (B, L, C) so far, zeros where hidden
 
 
-class Guidance:
-    """Both conditions of guided iterations. Between those that compute both, the unconditional one
-    is the conditional one plus the last difference (``DrawSettings.cache``)."""
+Rows = Tensor | slice  # of a batch: indices (b,), or all
 
-    def __init__(self, passes: Passes, settings: DrawSettings) -> None:
-        self.passes, self.settings = passes, settings
-        self.difference: Tensor | None = None  # (B, L, D)
 
-    def condition(
+@dataclass(frozen=True)
+class Part:
+    """What an iteration did for some images: see ``Iteration``."""
+
+    rows: Rows
+    x_enc: Tensor
+    z: Tensor
+    drawn: Tensor
+
+
+def together(parts: Sequence[Part]) -> tuple[Tensor, Tensor, Tensor]:
+    """x_enc, z and drawn tokens of all images in order, with the unconditional rows last."""
+    if len(parts) == 1:
+        return parts[0].x_enc, parts[0].z, parts[0].drawn
+    order = torch.cat([torch.as_tensor(part.rows) for part in parts]).argsort()
+
+    def sorted_rows(tensors: Sequence[Tensor]) -> Tensor:
+        halves = [x.split(len(part.drawn)) for x, part in zip(tensors, parts, strict=True)]
+        conditional = torch.cat([half[0] for half in halves])[order]
+        return torch.cat([conditional, *(other for half in halves for other in half[1:])])
+
+    x, z = sorted_rows([part.x_enc for part in parts]), sorted_rows([part.z for part in parts])
+    return x, z, torch.cat([part.drawn for part in parts])[order]
+
+
+class Conditions:
+    """The conditions of B images, with guidance in both halves, and which images are guided.
+
+    Between the iterations that compute both halves, the unconditional one is the conditional one
+    plus the last difference (``DrawSettings.cache``). An image whose halves agreed is not guided
+    any more (``DrawSettings.adaptive_guidance``)."""
+
+    def __init__(
         self,
-        iteration: int,
-        inputs: tuple[Tensor, Tensor, Tensor],
+        passes: Passes,
+        settings: DrawSettings,
         mask: Tensor,
         prompts: KeysAndValues,
         filler: Tensor | None,
+        batch: int,
+    ) -> None:
+        self.passes, self.settings, self.batch = passes, settings, batch
+        self.mask, self.prompts, self.filler = mask, prompts, filler
+        self.conditional = prompts.rows(slice(batch))
+        self.difference: Tensor | None = None  # (B, L, D)
+        self.agreed = torch.zeros(batch, dtype=torch.bool, device=mask.device)
+
+    def parts(self, iteration: int) -> list[tuple[Rows, bool]]:
+        """The images that an iteration draws with guidance (True), and those without."""
+        if not self.settings.guided(iteration):
+            return [(slice(None), False)]
+        if self.settings.adaptive_guidance is None or not bool(self.agreed.any()):
+            return [(slice(None), True)]
+        parts = [((~self.agreed).nonzero()[:, 0], True), (self.agreed.nonzero()[:, 0], False)]
+        return [(rows, guided) for rows, guided in parts if len(rows)]
+
+    def of(
+        self, iteration: int, rows: Rows, guided: bool, inputs: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """``Passes.condition`` of tokens, visible and generated places (``inputs``), with z for
-        both halves (2B, P, D)."""
+        """``Passes.condition`` of these images' tokens, visible and generated places
+        (``inputs``). With guidance, z is of both halves (2b, P, D)."""
+        if not guided:
+            return self._condition(inputs, rows)
+        x, z = self._both(iteration, rows, inputs)
+        if self.settings.adaptive_guidance is not None:
+            with_prompt, without = (half.flatten(1).float() for half in z.chunk(2))
+            cosine = F.cosine_similarity(with_prompt, without)
+            self.agreed[rows] = cosine >= self.settings.adaptive_guidance
+        return x, z
+
+    def _both(
+        self, iteration: int, rows: Rows, inputs: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         if not self.settings.cache:
-            return self.passes.condition(*inputs, mask, prompts, filler)
+            return self._condition(inputs, rows, both=True)
         tokens, visible, places = inputs
-        batch, length = tokens.shape[:2]
         if self.difference is not None and not self.settings.computes_guidance(iteration):
-            half = (mask[:batch], prompts.rows(slice(batch)))
-            x, z = self.passes.condition(*inputs, *half, filler)
-            return x, torch.cat([z, z + _at(self.difference, places)])
-        everywhere = torch.arange(length, device=places.device).expand(batch, -1)
-        x, z = self.passes.condition(tokens, visible, everywhere, mask, prompts, filler)
-        with_prompt, without = z.split(batch)
-        self.difference = without - with_prompt
+            x, z = self._condition(inputs, rows)
+            return x, torch.cat([z, z + _at(self.difference[rows], places)])
+        count, length = tokens.shape[:2]
+        everywhere = torch.arange(length, device=places.device).expand(count, -1)
+        x, z = self._condition((tokens, visible, everywhere), rows, both=True)
+        with_prompt, without = z.chunk(2)
+        if self.difference is None:
+            self.difference = z.new_zeros(self.batch, *z.shape[1:])
+        self.difference[rows] = without - with_prompt
         return x, _at(z, places.repeat(2, 1))
+
+    def _condition(
+        self, inputs: tuple[Tensor, Tensor, Tensor], rows: Rows, both: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        filler = None if self.filler is None else self.filler[rows]
+        if not both:
+            mask, prompts = self.mask[: self.batch][rows], self.conditional
+        else:
+            mask, prompts = self.mask, self.prompts
+            if isinstance(rows, Tensor):
+                rows = torch.cat([rows, rows + self.batch])
+            mask = mask[rows]
+        if isinstance(rows, Tensor):
+            prompts = prompts.rows(rows)
+        return self.passes.condition(*inputs, mask, prompts, filler)
 
 
 def _at(z: Tensor, places: Tensor) -> Tensor:
@@ -113,24 +188,26 @@ def mar_iterations(
         _check(sources, batch, grid)
         both, filler = passes.edits(input_ids, sources)
         filler = filler if settings.edit_condition else None
-    conditional = both.rows(slice(batch))
     counts = settings.counts(grid)
-    guidance = Guidance(passes, settings)
+    conditions = Conditions(passes, settings, attention_mask, both, filler, batch)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
     for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
         if hidden == hidden_next:
             continue
         visible = orders[:, hidden:].sort(dim=1).values
         places = orders[:, hidden_next:hidden].sort(dim=1).values
-        guided = settings.guided(k)
-        inputs = (tokens, visible, places)
-        if guided:
-            x, z = guidance.condition(k, inputs, attention_mask, both, filler)
-        else:
-            x, z = passes.condition(*inputs, attention_mask[:batch], conditional, filler)
-        scale = settings.scale(hidden_next, length) if guided else 1.0
-        drawn = passes.draw(z.flatten(0, 1), *noise(k), scale, settings.steps_at(k))
-        drawn = drawn.unflatten(0, places.shape)
+        scale = settings.scale(hidden_next, length) if settings.guided(k) else 1.0
+        start, added = noise(k)
+        start, added = start.unflatten(0, places.shape), added.unflatten(1, places.shape)
+        parts = []
+        for rows, guided in conditions.parts(k):
+            x, z = conditions.of(k, rows, guided, (tokens[rows], visible[rows], places[rows]))
+            given = start[rows].flatten(0, 1), added[:, rows].flatten(1, 2)
+            drawn = passes.draw(
+                z.flatten(0, 1), *given, scale if guided else 1.0, settings.steps_at(k)
+            )
+            parts.append(Part(rows, x, z, drawn.unflatten(0, (-1, places.shape[1]))))
+        x, z, drawn = together(parts)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
         yield Iteration(visible, places, x, z, scale, drawn, tokens)
 

@@ -1,10 +1,11 @@
-"""Faster sampling: DiSA (arXiv 2505.20297) against the recorded release, the condition cache of
-LazyMAR (arXiv 2503.12450) and the order of GtR (arXiv 2510.17171). Off, they change nothing."""
+"""Faster sampling: DiSA (arXiv 2505.20297) against the recorded release, LazyMAR's condition cache
+(arXiv 2503.12450), GtR's order (arXiv 2510.17171), adaptive guidance (arXiv 2312.12487) and
+trailing steps (arXiv 2305.08891). Off, they change nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from harmon_eval.model import reference as plain
+from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.graphs import CapturedPasses
 from harmon_eval.model.harmon import Harmon
@@ -80,17 +82,18 @@ def sample(
     temperature: float,
     grid: list[int],
     orders: Tensor,
-    steps_per_iteration: list[int],
-    timestep_maps: list[Tensor],
     noise_init: list[Tensor],
     noise_steps: list[Tensor],
+    steps_per_iteration: Sequence[int] = (),
+    timestep_maps: Sequence[Tensor] = (),
     **_: Any,
 ) -> Got:
     other = {"cfg_scale": cfg, "cfg_schedule": cfg_schedule, "temperature": temperature}
     how = annealed(ref, strategy, upper_steps, lower_steps, num_iter, **other)
-    assert [how.steps_at(k) for k in range(num_iter)] == [int(n) for n in steps_per_iteration]
-    for count, kept in zip(steps_per_iteration, timestep_maps, strict=True):
-        assert how.schedule(int(count), ref.config.head).steps.tolist() == list(map(int, kept))
+    counts = [how.steps_at(k) for k in range(num_iter)]
+    assert not steps_per_iteration or counts == [int(n) for n in steps_per_iteration]
+    for count, kept in zip(counts, timestep_maps, strict=bool(timestep_maps)):
+        assert how.schedule(count, ref.config.head).steps.tolist() == list(map(int, kept))
     batch, shape = len(orders) // (1 if cfg == 1.0 else 2), (grid[0], grid[1])
 
     def noise(k: int) -> tuple[Tensor, Tensor]:
@@ -119,7 +122,7 @@ def sample(
     )
 
 
-KINDS = {"steps": steps, "schedule": schedule, "disa": sample}
+KINDS: dict[str, Callable[..., Got]] = {"steps": steps, "schedule": schedule, "disa": sample}
 
 
 @pytest.mark.skipif(not NAMES, reason="the recording of DiSA is not here")
@@ -143,7 +146,18 @@ SETTINGS = {
     "gtr": replace(BASE, order="gtr"),
     "cache": replace(BASE, cache=3),
     "cache and half of the guidance": replace(BASE, cache=3, guidance=(0.5, 1.0)),
-    "all": replace(BASE, annealing="two-stage", final_steps=2, order="gtr", cache=4),
+    "trailing": replace(BASE, spacing="trailing", solver="ddim"),
+    # The conditions of the first image agree at once, those of the second later.
+    "adaptive guidance": replace(BASE, adaptive_guidance=0.982),
+    "adaptive guidance of a part": replace(BASE, adaptive_guidance=0.982, guidance=(0.25, 1.0)),
+    "all": replace(
+        BASE,
+        annealing="two-stage",
+        final_steps=2,
+        order="gtr",
+        cache=4,
+        adaptive_guidance=0.982,
+    ),
 }
 
 
@@ -195,6 +209,42 @@ def test_the_cache_computes_both_halves_in_five_iterations_and_every_ninth_after
     assert all(DrawSettings().computes_guidance(k) for k in range(64))
 
 
+def latents_and_scales(model: Harmon, how: DrawSettings) -> tuple[Tensor, list[int]]:
+    """Two drawn images, and how many of them each iteration guided."""
+    grid = how.grid(model)
+    ids = torch.randint(3, 200, (1, 16), generator=torch.Generator().manual_seed(0))
+    ids = torch.cat([ids.repeat(2, 1), ids.flip(1).repeat(2, 1)])
+    orders, noise = draw_orders_and_noise([1, 2], grid, 16, how, model.device)
+    loop = list(mar_iterations(model, ids, torch.ones_like(ids), orders, noise, grid, how))
+    return loop[-1].tokens, [len(step.z) - 2 for step in loop]
+
+
+def test_adaptive_guidance_guides_an_image_until_its_conditions_agree(tiny: Harmon) -> None:
+    """Never if the cosine is never reached, exactly; once, if it always is."""
+    always, guided = latents_and_scales(tiny, BASE)
+    never, still = latents_and_scales(tiny, replace(BASE, adaptive_guidance=1.0))
+    assert torch.equal(never, always) and still == guided == [2] * 12
+    once, left = latents_and_scales(tiny, replace(BASE, adaptive_guidance=-1.0))
+    first = replace(BASE, guidance=(0.0, 1 / 12))
+    assert torch.equal(once, latents_and_scales(tiny, first)[0]) and left == [2] + [0] * 11
+    _, some = latents_and_scales(tiny, replace(BASE, adaptive_guidance=0.982))
+    assert some[0] == 2 and set(some) == {0, 1, 2} and some == sorted(some, reverse=True)
+
+
+def test_without_guidance_the_adaptive_one_changes_nothing(tiny: Harmon) -> None:
+    how = replace(BASE, guidance=(0.0, 0.0))
+    adaptive = replace(how, adaptive_guidance=0.982)
+    assert torch.equal(*(latents_and_scales(tiny, each)[0] for each in (how, adaptive)))
+
+
+def test_trailing_steps_end_their_parts_of_the_schedule() -> None:
+    """Table 2 of arXiv 2305.08891: 10 of 1,000 are 100, 200 ... 1,000, counted from 1."""
+    found = sampling_schedule(10, spacing="trailing").steps
+    assert [int(step) + 1 for step in found] == list(range(100, 1001, 100))
+    assert sampling_schedule(3, spacing="trailing").steps.tolist() == [332, 666, 999]
+    assert sampling_schedule(1, spacing="trailing").steps.tolist() == [999]
+
+
 def test_gtr_draws_64_64_and_128_tokens_in_24_6_and_2_iterations() -> None:
     counts = gtr_counts((16, 16), 32)
     assert (counts[0], counts[24], counts[30], counts[32]) == (256, 192, 128, 0)
@@ -228,6 +278,8 @@ def test_gtr_draws_every_place_once_and_one_stage_after_the_other(
         ({"order": "raster"}, "one of random"),
         ({"order": "gtr", "iterations": 2}, "at least 3"),
         ({"cache": -1}, "at least 0"),
+        ({"spacing": "leading"}, "one of linspace"),
+        ({"adaptive_guidance": 1.5}, "a cosine"),
     ],
 )
 def test_disa_and_others_refuse_what_they_cannot_do(wrong: dict[str, Any], says: str) -> None:
