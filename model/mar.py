@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +100,14 @@ class MAR(nn.Module):
             self._resized(self.decoder_pos_embed_learned, grid),
             self._resized(self.diffusion_pos_embed_learned, grid),
         )
+
+    def regrid(self, side: int) -> None:
+        """Make ``side`` x ``side`` the native grid, with its own position tables to learn."""
+        tables = self.positions((side, side))
+        self.config = replace(self.config, grid=side)
+        self.encoder_pos_embed_learned = nn.Parameter(tables.encoder.detach().clone())
+        self.decoder_pos_embed_learned = nn.Parameter(tables.decoder.detach().clone())
+        self.diffusion_pos_embed_learned = nn.Parameter(tables.diffusion.detach().clone())
 
     def _resized(self, table: Tensor, grid: Grid) -> Tensor:
         side = self.config.grid

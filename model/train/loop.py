@@ -89,7 +89,7 @@ def precompute_latents(recipe: Recipe, folder: Path) -> None:
         size = recipe.image_size or started.model.config.image_size
         for number, source in enumerate(recipe.sources):
             if source.cache and source.task != "text":
-                rows = open_rows(source, recipe.seed)
+                rows = open_rows(source, recipe.seed, size)
                 assert not isinstance(rows, StreamedRows)
                 precompute(recipe, number, rows, started.model.vae, size, folder / "latents")
 
@@ -150,7 +150,8 @@ class Training:
 
     def _maker(self, started: Started) -> BatchMaker:
         recipe, accelerator = self.recipe, self.accelerator
-        rows = [open_rows(source, recipe.seed) for source in recipe.sources]
+        size = recipe.image_size or started.model.config.image_size
+        rows = [open_rows(source, recipe.seed, size) for source in recipe.sources]
         faults = Faults(self.folder / "skipped.jsonl", recipe.broken)
         # The tokenizer of another thread: it is not made for two.
         processor = replace(started.processor, tokenizer=copy.deepcopy(started.processor.tokenizer))

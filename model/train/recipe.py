@@ -66,7 +66,9 @@ class Start:
     words stay, and rows of the embedding are added. The widths and depths, where not 0, replace
     those of ``harmon-mini``. ``visual_grad_scale`` multiplies the gradients into what the LLM, and
     an edit's decoder, see of a picture (0: what the checkpoint or preset says). ``edit_cfg_scale``:
-    how edits with what is trained are guided (0: as the checkpoint says).
+    how edits with what is trained are guided (0: as the checkpoint says). ``grid``: the side of the
+    grid of tokens, to which a checkpoint's position tables are resized; it gives the size of
+    pictures (0: as it is). ``iterations``: how many to draw with (0: as the checkpoint says).
     """
 
     checkpoint: str = ""
@@ -87,6 +89,8 @@ class Start:
     dropout: float = 0.1
     visual_grad_scale: float = 0.0
     edit_cfg_scale: float = 0.0
+    grid: int = 0
+    iterations: int = 0
 
 
 @dataclass(frozen=True)

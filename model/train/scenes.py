@@ -81,11 +81,11 @@ def stream_pixels(seed: int, stream: int, start: int, count: int) -> Tensor:
 
 
 class SceneRows:
-    """The first ``source.scenes`` scenes of a split, as rows. Text is about scenes that are told
-    in words and never shown, of which there is no end."""
+    """The first ``source.scenes`` scenes of a split, as rows with pictures of ``size``. Text is
+    about scenes that are told in words and never shown, of which there is no end."""
 
-    def __init__(self, source: Source, seed: int) -> None:
-        self.source, self.seed = source, seed
+    def __init__(self, source: Source, seed: int, size: int = scenes.SIDE) -> None:
+        self.source, self.seed, self.size = source, seed, size
         self.length = None if source.task == "text" else source.scenes
 
     def row(self, index: int, rng: np.random.Generator) -> Row:
@@ -96,8 +96,8 @@ class SceneRows:
             edit = split_edit(self.seed, source.split, index)
             return Row(
                 instructions.word(edit.demands, rng),  # other words every time
-                picture=lambda: Image.fromarray(scenes.render(edit.target)),
-                source=lambda: Image.fromarray(scenes.render(edit.source)),
+                picture=lambda: Image.fromarray(scenes.render(edit.target, self.size)),
+                source=lambda: Image.fromarray(scenes.render(edit.source, self.size)),
             )
         scene = split_scene(self.seed, source.split, index, source.crowded)
         if source.task == "reconstruct":
@@ -122,4 +122,4 @@ class SceneRows:
     def picture(self, index: int) -> Image.Image:
         source = self.source
         scene = split_scene(self.seed, source.split, index, source.crowded)
-        return Image.fromarray(scenes.render(scene))
+        return Image.fromarray(scenes.render(scene, self.size))

@@ -146,12 +146,14 @@ class _Window:
         return make_row(self.held[(index - self.first) % len(self.held)], self.source, rng)
 
 
-def open_rows(source: Source, seed: int) -> Rows | StreamedRows:
-    """The rows of a source. Raises RecipeError where ``datasets`` cannot open it."""
+def open_rows(source: Source, seed: int, size: int = 64) -> Rows | StreamedRows:
+    """The rows of a source; scenes are rendered in ``size``.
+
+    Raises RecipeError where ``datasets`` cannot open it."""
     if source.data == "scenes":
         from harmon_eval.model.train.scenes import SceneRows
 
-        return SceneRows(source, seed)
+        return SceneRows(source, seed, size)
     try:
         import datasets
         from datasets.exceptions import DatasetsError

@@ -61,6 +61,9 @@ def _from_checkpoint(start: Start) -> Started:
     model.config = replace(model.config, mar=replace(model.config.mar, dropout=start.dropout))
     if start.visual_grad_scale:
         model.config = replace(model.config, visual_grad_scale=start.visual_grad_scale)
+    if start.grid:
+        model.mar.regrid(start.grid)
+        model.config = regridded(model.config, start.grid)
     for module in model.mar.modules():
         if isinstance(module, Attention | MLP):
             module.dropout = start.dropout
@@ -72,7 +75,15 @@ def _from_checkpoint(start: Start) -> Started:
     drawing = loaded.draw_settings
     if start.edit_cfg_scale:
         drawing = replace(drawing, edit_cfg_scale=start.edit_cfg_scale)
+    if start.iterations:
+        drawing = replace(drawing, iterations=start.iterations)
     return Started(model, processor, origins, drawing)
+
+
+def regridded(config: HarmonConfig, side: int) -> HarmonConfig:
+    """The sizes with a native grid of ``side`` x ``side`` tokens, and pictures of that size."""
+    mar = replace(config.mar, grid=side)
+    return replace(config, mar=mar, image_size=side * config.vae.stride)
 
 
 def _with_words(model: Harmon, processor: Processor, words: Sequence[str]) -> Processor:
@@ -125,6 +136,8 @@ def _from_parts(start: Start) -> Started:
         _fill(model.head, _below(weights, "head."), start.mar)
         origins["mar"] = origins["head"] = start.mar
     drawing = MINI_DRAWING if start.preset == "harmon-mini" else DrawSettings()
+    if start.iterations:
+        drawing = replace(drawing, iterations=start.iterations)
     return Started(model, processor, origins, drawing)
 
 
@@ -149,7 +162,8 @@ def _sized(config: HarmonConfig, start: Start) -> HarmonConfig:
         )
     llm = replace(llm, num_hidden_layers=start.llm_layers or llm.num_hidden_layers)
     head = replace(head, width=start.head_width or head.width, depth=start.head_depth or head.depth)
-    return replace(config, mar=mar, llm=llm, head=head)
+    config = replace(config, mar=mar, llm=llm, head=head)
+    return regridded(config, start.grid) if start.grid else config
 
 
 # -- parts -----------------------------------------------------------------------------------
@@ -292,15 +306,8 @@ def describe_start(recipe: Recipe) -> tuple[HarmonConfig, dict[str, str]]:
     start = recipe.start
     if start.checkpoint:
         origins = dict.fromkeys(PARTS, start.checkpoint)
-        published = PUBLISHED.get(start.checkpoint.rsplit("/", 1)[-1].lower())
-        if published and not Path(start.checkpoint).exists():
-            return PRESETS[published], origins
-        try:
-            return read(locate(start.checkpoint), Path(start.vae) if start.vae else None)[
-                0
-            ], origins
-        except CheckpointError as error:
-            raise RecipeError(f"start.checkpoint: {error}") from None
+        config = _sizes_of_checkpoint(start)
+        return regridded(config, start.grid) if start.grid else config, origins
     if start.preset not in PRESETS:
         raise RecipeError(f"start.preset must be one of {', '.join(PRESETS)}, not {start.preset!r}")
     config = PRESETS[start.preset]
@@ -313,3 +320,13 @@ def describe_start(recipe: Recipe) -> tuple[HarmonConfig, dict[str, str]]:
         "llm": start.llm,
     }
     return _sized(config, start), {part: origins.get(part) or "fresh" for part in PARTS}
+
+
+def _sizes_of_checkpoint(start: Start) -> HarmonConfig:
+    published = PUBLISHED.get(start.checkpoint.rsplit("/", 1)[-1].lower())
+    if published and not Path(start.checkpoint).exists():
+        return PRESETS[published]
+    try:
+        return read(locate(start.checkpoint), Path(start.vae) if start.vae else None)[0]
+    except CheckpointError as error:
+        raise RecipeError(f"start.checkpoint: {error}") from None

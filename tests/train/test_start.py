@@ -63,6 +63,7 @@ def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
         "finetune",
         "finetune-decoder",
         "mini",
+        "mini-128",
         "mini-edit",
         "mini-letters",
         "mini-refine",
