@@ -134,3 +134,17 @@ def test_the_page_on_python_runs_from_top_to_bottom(
     assert "coco_f1_macro[pope-60] 6" in told
     assert "Janus-Pro-7B" in told and "Polite" in told
     assert "data:image/webp" in (tmp_path / "geneval.html").read_text()
+
+
+def test_the_map_in_the_readme_names_every_part_of_the_harness_and_nothing_else() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.split("## Where things live")[1].split("```")[1]
+    harness = shown.split("\nharmon_eval/")[1].split("\nmodel/")[0]
+    named = set(re.findall(r"(?:^  | )(\w+(?:/|\.py))(?= )", harness, re.MULTILINE))
+    folder = ROOT / "harmon_eval"
+    parts = {f"{place.parent.name}/" for place in folder.glob("*/__init__.py")}
+    files = {place.name for place in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert {name for name in named if name.endswith("/")} == (parts - {"model/", "tasks/"}) | {
+        "mini/"
+    }
+    assert {name for name in named if name.endswith(".py")} == files - {"cli.py"}
