@@ -40,7 +40,7 @@ COMMANDS = {
     "report": "write one HTML file about a run: scores, plots, images, replies, provenance",
     "completion": "print what completes commands and options in your shell",
 }
-WORKING = ("run", "mark", "track", "probe", "serve")  # that have workers
+WORKING = ("run", "mark", "track", "probe", "serve")  # that load models or instruments
 EPILOG = (
     "commands:\n"
     + "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
@@ -114,12 +114,11 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
 
         raise UserError(f"unknown command {command!r}: {did_you_mean(command, COMMANDS)}")
     parser = parser_of(command)
-    if command in WORKING:
-        rest = _options.with_file(parser, rest)
-    arguments = parser.parse_args(rest)
-    if command in WORKING:
-        arguments.options = _options.chosen(parser, arguments)
-        arguments.printed = _options.as_toml(parser, arguments) if arguments.print_config else ""
+    if "--print-config" in rest:
+        _options.without_what_is_required(parser)
+    arguments = parser.parse_args(_options.with_file(parser, rest))
+    arguments.options = _options.chosen(parser, arguments)
+    arguments.printed = _options.as_toml(parser, arguments) if arguments.print_config else ""
     if arguments.include:
         from harmon_eval import registry
 
@@ -143,7 +142,7 @@ def parser_of(command: str) -> Parser:
     _module(command).add_arguments(parser)
     if command in WORKING:
         _terminal.add_arguments(parser)
-        _options.add_arguments(parser)
+    _options.add_arguments(parser)
     return parser
 
 
@@ -158,11 +157,11 @@ def _module(command: str) -> ModuleType:
 
 def dispatch(command: str, arguments: argparse.Namespace, own_process: bool = False) -> int:
     """``own_process``: somebody waits for what the process says."""
-    if command not in WORKING:
-        return int(_module(command).main(arguments))
     if arguments.print_config:
         print(arguments.printed, end="")
         return 0
+    if command not in WORKING:
+        return int(_module(command).main(arguments))
     _refuse_launchers(command)
     module = _module(command)
     if own_process:

@@ -2,7 +2,7 @@
 
 A key is an option without its dashes, such as ``batch-size = 16``. What the command line gives wins
 over the file. A file holds options only: what a command works on, such as a run folder, stands on
-the command line.
+the command line. Every command has both, and stores its options in what it writes.
 """
 
 from __future__ import annotations
@@ -56,6 +56,14 @@ def with_file(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str
     return words + list(given)
 
 
+def without_what_is_required(parser: argparse.ArgumentParser) -> None:
+    """For ``--print-config``, which nothing is missing for."""
+    for action in parser._actions:
+        action.required = False
+        if not action.option_strings and action.nargs is None:
+            action.nargs = "?"
+
+
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
     """The options of a command by their names without dashes."""
     for action in parser._actions:
@@ -87,19 +95,36 @@ def _words(file: Path, name: str, action: argparse.Action, value: Any) -> list[s
         if not isinstance(value, bool):
             raise UserError(f"{file}: {name} = {value!r}: give true or false")
         return [f"--{name}"] if value else []
+    several, repeated = action.nargs is not None, isinstance(action, argparse._AppendAction)
+    if several and repeated:
+        if not isinstance(value, list) or not all(isinstance(each, list) for each in value):
+            raise UserError(f"{file}: {name}: give a list of lists of {action.nargs}")
+        return [word for each in value for word in _together(file, name, action, each)]
     values = value if isinstance(value, list) else [value]
-    if wrong := [v for v in values if isinstance(v, bool) or not isinstance(v, str | int | float)]:
-        raise UserError(f"{file}: {name} = {wrong[0]!r}: give text or a number")
-    texts = [str(v) for v in values]
-    if isinstance(action.nargs, int):
-        if len(texts) != action.nargs:
-            raise UserError(f"{file}: {name}: give a list of {action.nargs}")
-        return [f"--{name}", *texts]
-    if isinstance(action, argparse._AppendAction):
+    if several:
+        return _together(file, name, action, values)
+    texts = _texts(file, name, values)
+    if repeated:
         return [f"--{name}={text}" for text in texts]
     if isinstance(value, list) and action.metavar != "A,B":
         raise UserError(f"{file}: {name} takes one value, not a list")
     return [f"--{name}={','.join(texts)}"]
+
+
+def _together(file: Path, name: str, action: argparse.Action, values: Sequence[Any]) -> list[str]:
+    """The words of an option that takes several values at once. Raises UserError."""
+    texts = _texts(file, name, values)
+    if isinstance(action.nargs, int) and len(texts) != action.nargs:
+        raise UserError(f"{file}: {name}: give a list of {action.nargs}")
+    if wrong := [text for text in texts if text.startswith("-")]:
+        raise UserError(f"{file}: {name} = {wrong[0]!r}: no value may begin with a dash")
+    return [f"--{name}", *texts] if texts else []
+
+
+def _texts(file: Path, name: str, values: Sequence[Any]) -> list[str]:
+    if wrong := [v for v in values if isinstance(v, bool) or not isinstance(v, str | int | float)]:
+        raise UserError(f"{file}: {name} = {wrong[0]!r}: give text or a number")
+    return [str(v) for v in values]
 
 
 def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -148,14 +173,16 @@ def for_manifest(
     add_arguments: Callable[[argparse.ArgumentParser], None],
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """The command line that says the same, and all its options, as a run folder keeps them: without
-    keys."""
+    """The command line that says the same (``line``), and all its ``options``, as they are stored:
+    without keys."""
     from harmon_eval.running.provenance import written
-    from harmon_eval.store.redact import redacted, shown
+    from harmon_eval.store.redact import HIDDEN, is_secret_name, redacted, shown
 
     def hidden(name: str, value: Any) -> Any:
         if isinstance(value, list):
             return [hidden(name, item) for item in value]
+        if is_secret_name(name):
+            return HIDDEN
         if name == "judge-body":
             try:
                 return json.dumps(shown(json.loads(value)))
@@ -167,20 +194,30 @@ def for_manifest(
 
     bare = argparse.ArgumentParser()
     add_arguments(bare)
-    defaults = {name: _plain(action.default) for name, action in options(bare)}
-    given = [getattr(arguments, a.dest) for a in bare._actions if not a.option_strings]
+    actions = dict(options(bare))
+    defaults = {name: _plain(action.default) for name, action in actions.items()}
+    works_on = [_plain(getattr(arguments, a.dest)) for a in bare._actions if not a.option_strings]
     values: Mapping[str, Any] = arguments.options
     known = {name: hidden(name, value) for name, value in values.items()}
-    words = [redacted(str(value)) for value in given]
+    words = [redacted(str(value)) for value in _flat(works_on)]
     for name, value in known.items():
         if values[name] == defaults.get(name):
             continue
         if value is True:
             words.append(f"--{name}")
-        elif name == "judge-price":
-            words += [f"--{name}", *value]
-        else:
-            every = value if isinstance(value, list) else [value]
-            words += [word for one in every for word in (f"--{name}", str(one))]
+            continue
+        together = name in actions and actions[name].nargs is not None
+        repeated = isinstance(value, list) and (not together or isinstance(value[0], list))
+        for each in value if repeated else [value]:
+            words += [f"--{name}", *map(str, _flat([each]))]
     line = shlex.join(["python", "-m", "harmon_eval", command, *words])
     return {"line": line, "options": known}
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    """What is there, lists opened and what was not given left out."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        elif value is not None:
+            yield value

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _options
+
 CHANGED = 10  # samples to print
 DECISIONS = ("no_worse_than", "tolerance", "effect", "any_settings")
 
@@ -78,6 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.running.progress import open_console
     from harmon_eval.store.durable import write_json, write_whole
 
+    command = _options.for_manifest("compare", add_arguments, arguments)
     try:
         found = harmon_eval.compare(
             arguments.baseline,
@@ -95,18 +98,18 @@ def main(arguments: argparse.Namespace) -> int:
     except UserError as error:
         # Code 2 is also that of an undecided gate: the files say which it was.
         if arguments.junit:
-            write_whole(arguments.junit, output.junit_of_error(str(error)))
+            write_whole(arguments.junit, output.junit_of_error(str(error), command["line"]))
         if arguments.json:
-            write_json(arguments.json, output.json_of_error(str(error)))
+            write_json(arguments.json, output.json_of_error(str(error), command))
         raise
     # Files first: whoever reads what is printed may leave before its end.
     if arguments.junit:
-        write_whole(arguments.junit, output.junit(found))
+        write_whole(arguments.junit, output.junit(found, command["line"]))
     if arguments.json:
-        write_json(arguments.json, output.as_json(found))
+        write_json(arguments.json, output.as_json(found, command))
     if arguments.summary:
         arguments.summary.parent.mkdir(parents=True, exist_ok=True)
         with arguments.summary.open("a", encoding="utf-8") as file:
-            file.write(output.markdown(found, arguments.changed))
+            file.write(output.markdown(found, arguments.changed, command["line"]))
     output.show(found, arguments.changed, open_console())
     return found.code

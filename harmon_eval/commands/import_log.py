@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from harmon_eval.commands import _options
 from harmon_eval.core import UserError
 
 
@@ -56,6 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.images,
             arguments.name,
             arguments.fresh,
+            _options.for_manifest("import", add_arguments, arguments),
         )
     )
     show_outcome(outcome, open_console())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _options
+
 SUFFIXES = ("md", "csv", "parquet", "tex", "html")
 
 
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Raises UserError for a path that is not a run folder, an unknown baseline, task or suffix."""
     import io
-    import shlex
+    import json
 
     from harmon_eval.core import UserError
     from harmon_eval.ranking import formats
@@ -55,25 +57,17 @@ def main(arguments: argparse.Namespace) -> int:
         formats.show(made, open_console(), arguments.all_metrics)
         return 0
     suffix = output.suffix.removeprefix(".")
+    command = _options.for_manifest("leaderboard", add_arguments, arguments)
     if suffix == "csv":
         write_whole(output, tidy.map(defused).to_csv(index=False))
     elif suffix == "parquet":
         buffer = io.BytesIO()
-        tidy.astype({"seed": "Int64", "n": "Int64", "total": "Int64"}).to_parquet(buffer)
+        typed = tidy.astype({"seed": "Int64", "n": "Int64", "total": "Int64"})
+        typed.attrs["command"] = json.loads(json.dumps(command))  # in the file's metadata
+        typed.to_parquet(buffer)
         write_whole(output, buffer.getvalue())
-    elif suffix == "md":
-        options = {
-            "--baselines": arguments.baselines,
-            "--tasks": arguments.tasks,
-            "--sort": arguments.sort,
-            "--output": output,
-        }
-        words = ["python", "-m", "harmon_eval", "leaderboard", *map(str, arguments.runs)]
-        words += [str(word) for pair in options.items() if pair[1] for word in pair]
-        words += ["--public-weights"] * arguments.public_weights
-        write_whole(output, formats.markdown(made, shlex.join(words).replace("`", "'")))
     elif suffix in formats.TEXTS:
-        write_whole(output, formats.TEXTS[suffix](made))
+        write_whole(output, formats.TEXTS[suffix](made, command["line"]))
     else:
         raise UserError(f"--output {output}: the name must end in .{', .'.join(SUFFIXES)}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _terminal, _trackers, _workers, judging
+from harmon_eval.commands import _options, _terminal, _trackers, _workers, judging
 from harmon_eval.core import UserError
 
 
@@ -60,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.data,
         judging.instruments(arguments, of_run=True),
         _workers.pool(arguments),
+        _options.for_manifest("mark", add_arguments, arguments),
     )
     show_outcome(outcome, open_console(), arguments.all_metrics)
     _trackers.send(arguments, outcome.folder.path)

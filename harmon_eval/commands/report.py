@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harmon_eval.commands import _options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
@@ -87,6 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
         items=arguments.items,
         side=arguments.thumbnail,
         full=int(arguments.full_size * 1e6),
+        command=_options.for_manifest("report", add_arguments, arguments)["line"],
     )
     output = arguments.output or arguments.run / "report.html"
     write(contents, output)

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from harmon_eval.commands import _workers, judging
+from harmon_eval.commands import _options, _workers, judging
 from harmon_eval.core import UserError
 
 TOKEN = "SERVE_TOKEN"
@@ -147,6 +147,7 @@ def main(arguments: argparse.Namespace) -> int:
             held=max(2**30, int(arguments.max_body * 2**21)),
         ),
         pool=_workers.pool(arguments),
+        command=_options.for_manifest("serve", add_arguments, arguments),
     )
     serve(settings)
     return 0

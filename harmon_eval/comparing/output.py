@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,7 +14,7 @@ from harmon_eval.comparing.changes import Change
 from harmon_eval.comparing.verdict import BETTER, NO_WORSE, UNJUDGED, WORSE, Comparison, Line
 from harmon_eval.metrics.text import counted, interval, number
 from harmon_eval.store.redact import printable
-from harmon_eval.store.tables import cell
+from harmon_eval.store.tables import cell, code
 
 HEAD = (
     "task",
@@ -133,8 +133,8 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
     return lines
 
 
-def markdown(comparison: Comparison, most: int) -> str:
-    """Markdown for a GitHub Actions step summary or a comment."""
+def markdown(comparison: Comparison, most: int, command: str) -> str:
+    """Markdown for a GitHub Actions step summary or a comment. ``command``: what made it."""
     changed = comparison.changed
     lines = [f"### harmon_eval: {comparison.result}", "", _row(HEAD), "|" + "---|" * len(HEAD)]
     lines += [_row(cells(line)) for line in comparison.lines]
@@ -151,6 +151,7 @@ def markdown(comparison: Comparison, most: int) -> str:
             _row((c.task, c.id, c.prompt, _brief(c.before), _brief(c.after)))
             for c in changed[:most]
         ]
+    lines += ["", f"Made by {code(command)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -162,11 +163,11 @@ def _row(values: Sequence[object]) -> str:
     return "| " + " | ".join(map(cell, values)) + " |"
 
 
-def junit(comparison: Comparison) -> str:
+def junit(comparison: Comparison, command: str) -> str:
     """One test case per metric, with the gate's three outcomes: one that decides and is worse is
     a failure, one that decides and cannot be judged is an error, all others passed. The verdict is
-    the failure's or error's type."""
-    suite = ElementTree.Element("testsuite", name="harmon_eval")
+    the failure's or error's type. ``command``, which made it, is a property."""
+    suite = _suite(command)
     counts = {"tests": len(comparison.lines), "failures": 0, "errors": 0}
     for line in comparison.lines:
         case = ElementTree.SubElement(
@@ -184,12 +185,19 @@ def junit(comparison: Comparison) -> str:
     return _whole(suite, counts)
 
 
-def junit_of_error(reason: str) -> str:
+def junit_of_error(reason: str, command: str) -> str:
     """For a comparison that could not be made."""
-    suite = ElementTree.Element("testsuite", name="harmon_eval")
+    suite = _suite(command)
     case = ElementTree.SubElement(suite, "testcase", classname="harmon_eval", name="compare")
     ElementTree.SubElement(case, "error", type=USAGE, message=_xml(reason))
     return _whole(suite, {"tests": 1, "failures": 0, "errors": 1})
+
+
+def _suite(command: str) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name="harmon_eval")
+    properties = ElementTree.SubElement(suite, "properties")
+    ElementTree.SubElement(properties, "property", name="command", value=_xml(command))
+    return suite
 
 
 def _whole(suite: ElementTree.Element, counts: dict[str, int]) -> str:
@@ -202,8 +210,10 @@ def _xml(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison, command: Mapping[str, Any]) -> dict[str, Any]:
+    """``command``: the command line that made it, and all its options."""
     return {
+        "command": dict(command),
         "result": comparison.result,
         "code": comparison.code,
         "metrics": [line.values for line in comparison.lines],
@@ -212,6 +222,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def json_of_error(reason: str) -> dict[str, Any]:
+def json_of_error(reason: str, command: Mapping[str, Any]) -> dict[str, Any]:
     """For a comparison that could not be made."""
-    return {"result": USAGE, "code": 2, "reason": reason, "metrics": [], "notes": [], "changed": []}
+    lists: dict[str, Any] = {"metrics": [], "notes": [], "changed": []}
+    return {"command": dict(command), "result": USAGE, "code": 2, "reason": reason, **lists}

@@ -47,7 +47,7 @@ BATCH = 256
 class Request:
     """``tasks``: the other tool's name of a task -> ours; those that a task's ``also`` lists are
     known. ``data``: the benchmark's data; ``images``: where pictures lie that the log only names.
-    """
+    ``command``: the command line and its options, for the manifest."""
 
     place: Path
     output: Path
@@ -57,6 +57,7 @@ class Request:
     images: Path | None = None
     model: str = ""
     fresh: bool = False
+    command: Mapping[str, Any] = field(default_factory=dict)
 
 
 def bring_in(request: Request) -> Outcome:
@@ -78,6 +79,7 @@ def bring_in(request: Request) -> Outcome:
             about={"imported": log.tool, "version": log.version, "files": _hashes(log)},
             data=str(request.data or folder.path / FOLDER),
             instruments={},
+            command=dict(request.command),
         )
         return _Import(request, log, folder, suite, engine).run()
 

@@ -11,6 +11,7 @@ from rich.table import Table as View
 from harmon_eval.ranking.tables import Board, Cell, Table
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell as escaped
+from harmon_eval.store.tables import code
 
 LEGEND = (
     "Measured numbers have a 95 % interval; an incomplete run has no value, only n of N. "
@@ -46,10 +47,9 @@ def _cited(cell: Cell) -> str:
     return f" [{', '.join(map(str, cell.sources))}]" if cell.sources else ""
 
 
-def markdown(board: Board, command: str = "") -> str:
-    lines = ["# Leaderboard", "", LEGEND]
-    if command:
-        lines += ["", f"Made by `{command}`."]
+def markdown(board: Board, command: str) -> str:
+    """``command``, here and below: the command line that made it."""
+    lines = ["# Leaderboard", "", LEGEND, "", f"Made by {code(command)}."]
     for table in board.tables:
         lines += ["", f"## {escaped(table.title)}", "", *_pipes(table.head, table.rows)]
     if board.sources:
@@ -75,7 +75,7 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{mark}{text}{mark}{_cited(cell)}"
 
 
-def latex(board: Board) -> str:
+def latex(board: Board, command: str) -> str:
     """LaTeX that needs only the package booktabs."""
     parts = []
     for table in board.tables:
@@ -89,7 +89,8 @@ def latex(board: Board) -> str:
         ]
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
-    notes = [f"% [{n}] " + " ".join(text.split()) for n, text in enumerate(board.sources, start=1)]
+    told = [f"[{n}] {text}" for n, text in enumerate(board.sources, start=1)]
+    notes = ["% " + " ".join(text.split()) for text in (*told, f"Made by {command}")]
     return "\n\n".join(parts) + "\n" + "".join(f"{note}\n" for note in notes)
 
 
@@ -103,7 +104,7 @@ def _latex_cell(cell: Cell) -> str:
     return (rf"\textbf{{{text}}}" if cell.best else text) + _latex(_cited(cell))
 
 
-def page(board: Board) -> str:
+def page(board: Board, command: str) -> str:
     """One self-contained HTML file."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Leaderboard</title>",
@@ -119,6 +120,7 @@ def page(board: Board) -> str:
     runs = [tuple(map(Cell, run)) for run in board.runs]
     parts += [f"<h2>Sources</h2><ol>{sources}</ol>"] if sources else []
     parts += ["<h2>Runs</h2>", _html_table(RUN_HEAD, runs)] if runs else []
+    parts.append(f"<p>Made by <code>{_html(command)}</code>.</p>")
     return "\n".join(parts) + "\n"
 
 
@@ -170,4 +172,4 @@ def _show(table: Table, console: Console) -> None:
     console.print(view)
 
 
-TEXTS: dict[str, Callable[[Board], str]] = {"md": markdown, "tex": latex, "html": page}
+TEXTS: dict[str, Callable[[Board, str], str]] = {"md": markdown, "tex": latex, "html": page}

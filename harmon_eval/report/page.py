@@ -34,7 +34,8 @@ LETTERS = ("A", "B", "C", "D", "E", "F")
 @dataclass(frozen=True)
 class Contents:
     """What goes into the page. ``against``: runs to show beside; ``items``: samples in the gallery;
-    ``side``: of a thumbnail, px; ``full``: bytes that images in full size may take."""
+    ``side``: of a thumbnail, px; ``full``: bytes that images in full size may take; ``command``:
+    the command line that makes it."""
 
     run: Path
     against: tuple[Path, ...] = ()
@@ -45,6 +46,7 @@ class Contents:
     items: int = 3000
     side: int = 224
     full: int = 20_000_000
+    command: str = ""
 
     def __post_init__(self) -> None:
         """Raises UserError for more runs than there are letters."""
@@ -81,6 +83,7 @@ def render(contents: Contents) -> str:
         .get_template("page.html")
         .render(
             letters=LETTERS,
+            command=contents.command,
             names=names,
             manifests=[each.manifest for each in runs],
             provenance=[_flat(each.manifest) for each in runs],

@@ -35,13 +35,15 @@ def mark(
     data: Path | None = None,
     instruments: Mapping[str, str] | None = None,
     pool: Pool | None = None,
+    command: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Mark and summarize what a run folder holds.
 
     ``data`` and ``instruments`` are by default those of the run, but for an instrument that opens a
     connection or a program, which must be named; ``?key=value`` for a role changes settings of the
     run's own, ``@URL`` says the address of its judge. A variant that needs only the marks of its
-    task (``Task.from_marks``) is made from those. Raises UserError."""
+    task (``Task.from_marks``) is made from those. ``command``: the command line and its options,
+    for the manifest. Raises UserError."""
     folder = RunFolder(path)
     manifest = folder.manifest
     known: dict[str, Any] = manifest["tasks"]
@@ -62,15 +64,20 @@ def mark(
             "need stored marks"
         )
     if variants:
-        return _mark_variants(folder, suite, variants)
+        return _mark_variants(folder, suite, variants, command)
     preflight.check_roles(instruments or {}, map(registry.task, stored))
     own = _instruments(manifest, {})
     unnamed = {role: suite.chosen[role] for role in own if not _is_named(role, instruments or {})}
-    return _mark_stored(folder, suite, stored, unnamed, pool or Pool())
+    return _mark_stored(folder, suite, stored, unnamed, pool or Pool(), command)
 
 
 def _mark_stored(
-    folder: RunFolder, suite: Suite, names: list[str], unnamed: Mapping[str, str], pool: Pool
+    folder: RunFolder,
+    suite: Suite,
+    names: list[str],
+    unnamed: Mapping[str, str],
+    pool: Pool,
+    command: Mapping[str, Any] | None,
 ) -> Outcome:
     manifest = folder.manifest
     known, seed = manifest["tasks"], manifest["identity"]["seed"]
@@ -93,7 +100,14 @@ def _mark_stored(
         check_instruments(jobs, suite, folder, unnamed)
         for job in jobs:
             start_job(job, folder)
+        _note(folder, command)
         return run_jobs(jobs, None, suite, folder, RunSettings(exact=exact), engine)
+
+
+def _note(run: RunFolder, command: Mapping[str, Any] | None) -> None:
+    """What marked last, beside the command that made the run."""
+    if command:
+        run.update(marked=dict(command))
 
 
 def _that_nothing_is_lost(run: RunFolder, job: Job) -> None:
@@ -184,8 +198,11 @@ def _of_marks(name: str, known: Mapping[str, Any]) -> bool:
     return name.partition(":")[0] in known and registry.task(name).from_marks is not None
 
 
-def _mark_variants(run: RunFolder, suite: Suite, names: list[str]) -> Outcome:
+def _mark_variants(
+    run: RunFolder, suite: Suite, names: list[str], command: Mapping[str, Any] | None
+) -> Outcome:
     with run.locked():
+        _note(run, command)
         results = {name: _mark_variant(run, suite, name) for name in names}
         tables.write_tables(run.path)
     unscored = sum(sum(result.unscored.values()) for result in results.values())

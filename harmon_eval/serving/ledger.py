@@ -44,8 +44,9 @@ class Ledger:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
 
-    def start(self) -> int:
+    def start(self, command: Mapping[str, Any]) -> int:
         """Begin, or go on with what is stored. Returns how many marks the folder holds.
+        ``command``: the command line and its options, for the manifest.
 
         Raises UserError where the folder holds something else."""
         if self.run.exists and self.run.model["name"] != MODEL["name"]:
@@ -56,6 +57,7 @@ class Ledger:
         self.run.update(
             started=self.run.manifest.get("started", now()),
             environment=environment(),
+            command=dict(command),
             data=str(self.suite.data_folder) if self.suite.data_folder else None,
             instruments={role: written(spec) for role, spec in self.suite.chosen.items()},
         )

@@ -35,7 +35,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """``rewards``: names with commas between them. ``store``: a run folder for the marks."""
+    """``rewards``: names with commas between them. ``store``: a run folder for the marks, which
+    keeps the ``command``, a command line and its options, too."""
 
     rewards: str = "geneval"
     suite: str = "mini"
@@ -49,6 +50,7 @@ class Settings:
     batch_size: int = 32
     limits: Limits = field(default_factory=Limits)
     pool: Pool = field(default_factory=Pool)
+    command: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises UserError."""
@@ -81,7 +83,7 @@ def serve(settings: Settings) -> None:
             ledger = Ledger(run, suite, chosen)
         engine = held.enter_context(engines.opened(settings.pool, folder))
         home = settings.store or folder
-        first = ledger.start() if ledger is not None else 0
+        first = ledger.start(settings.command) if ledger is not None else 0
         workers = _workers(settings.pool)
         made = lines(chosen, suite, engine, home, settings.batch_size, ledger, workers)
         limits = settings.limits

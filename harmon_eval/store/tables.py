@@ -160,6 +160,11 @@ def cell(value: object) -> str:
     return safe.replace("|", "\\|")
 
 
+def code(text: str) -> str:
+    """Any text as code within a line of Markdown."""
+    return f"`{cell(text).replace('`', chr(39))}`"
+
+
 def markdown(table: pd.DataFrame) -> str:
     lines = [
         f"| {' | '.join(('task', 'metric', *FIGURES))} |",

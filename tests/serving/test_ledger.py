@@ -27,7 +27,7 @@ def stored(tmp_path: Path, names: str, *samples: dict[str, Any]) -> dict[str, in
     with run.locked():
         chosen = rewards.served(names.split(","), suite)
         ledger = Ledger(run, suite, chosen)
-        first = ledger.start()
+        first = ledger.start({})
         made = lines(chosen, suite, Local(), run.path, 32, ledger)
         ledger.check(made.keys)
         with running(made.lines, tmp_path / "images") as server:
