@@ -83,7 +83,7 @@ def sampling_schedule(
 ) -> Schedule:
     """Keep ``steps`` evenly spaced steps of the training schedule, from the first to the last. With
     the spacing ``trailing``, they are the ends of as many equal parts (Lin et al. 2024, arXiv
-    2305.08891): at the first, hardly any noise is left to remove.
+    2305.08891), up to ``last_step``: at the first, hardly any noise is left to remove.
 
     Steps above ``last_step`` are replaced by it and doublets dropped (DiSA, arXiv 2505.20297:
     950), so the chain starts from pure noise where the schedule still expects some signal. Betas
@@ -93,7 +93,8 @@ def sampling_schedule(
     if not 1 <= steps <= train_steps:
         raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
     if spacing == "trailing":
-        kept = [round(train_steps * (k + 1) / steps) - 1 for k in range(steps)]
+        end = train_steps if last_step is None else min(train_steps, last_step + 1)
+        kept = [round(end * (k + 1) / steps) - 1 for k in range(steps)]
     else:
         stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
         kept, place = [], 0.0
@@ -109,8 +110,8 @@ def sampling_schedule(
 
 def add_noise(x0: Tensor, noise: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     """x_t (N, C) = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) noise, at steps ``t`` (N,)."""
-    keep = _at(np.sqrt(schedule.alphas_cumprod), t)
-    add = _at(np.sqrt(1.0 - schedule.alphas_cumprod), t)
+    keep = at_steps(np.sqrt(schedule.alphas_cumprod), t)
+    add = at_steps(np.sqrt(1.0 - schedule.alphas_cumprod), t)
     return keep * x0 + add * noise
 
 
@@ -137,17 +138,17 @@ def diffusion_loss_terms(
     mse = (predicted - target).square().mean(dim=1)
     from_xt, from_predicted = schedule.x0_factors(prediction)
     # The bound trains only the variance; the mean is learnt better from the squared error.
-    predicted_x0 = _at(from_xt, t) * xt - _at(from_predicted, t) * predicted.detach()
+    predicted_x0 = at_steps(from_xt, t) * xt - at_steps(from_predicted, t) * predicted.detach()
     return mse, _variational_bound(predicted_x0, variance, x0, xt, t, schedule)
 
 
 def _variational_bound(
     predicted_x0: Tensor, variance: Tensor, x0: Tensor, xt: Tensor, t: Tensor, s: Schedule
 ) -> Tensor:
-    scale_x0, scale_xt = _at(s.posterior_mean_x0, t), _at(s.posterior_mean_xt, t)
-    posterior_log_variance = _at(s.posterior_log_variance, t)
+    scale_x0, scale_xt = at_steps(s.posterior_mean_x0, t), at_steps(s.posterior_mean_xt, t)
+    posterior_log_variance = at_steps(s.posterior_log_variance, t)
     fraction = (variance + 1) / 2
-    log_variance = fraction * _at(np.log(s.betas), t) + (1 - fraction) * posterior_log_variance
+    log_variance = fraction * at_steps(np.log(s.betas), t) + (1 - fraction) * posterior_log_variance
     true_mean = scale_x0 * x0 + scale_xt * xt
     mean = scale_x0 * predicted_x0 + scale_xt * xt
     kl = 0.5 * (
@@ -209,6 +210,6 @@ def ancestral_steps(
         yield x, x0
 
 
-def _at(values: np.ndarray, t: Tensor) -> Tensor:
+def at_steps(values: np.ndarray, t: Tensor) -> Tensor:
     """Entries of a float64 table at steps t (N,), as float32 (N, 1)."""
     return F.embedding(t, torch.from_numpy(values).float().to(t.device)[:, None])

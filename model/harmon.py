@@ -227,12 +227,24 @@ class Harmon(nn.Module):
         x_con: Tensor | None = None,
     ) -> Tensor:
         """``text2image_loss`` after a prompt of embeddings (B, T, H)."""
+        z = self.conditions(prompt, attention_mask, latents, mask, x_con)
+        return self.head.loss(z, latents.flatten(1, 2), mask, t, noise)
+
+    def conditions(
+        self,
+        prompt: Tensor,
+        attention_mask: Tensor,
+        latents: Tensor,
+        mask: Tensor,
+        x_con: Tensor | None = None,
+    ) -> Tensor:
+        """The condition z (B, L, D) of every token of latents (B, m, n, C) of which those in
+        ``mask`` (B, L) are hidden, after a prompt of embeddings (B, T, H)."""
         positions = self.mar.positions((latents.shape[1], latents.shape[2]))
         tokens, visible = latents.flatten(1, 2), visible_places(mask)
         x_enc, z_enc = self.see(tokens.to(self.dtype), visible, positions)
         x = self.join(x_enc, z_enc, attention_mask, prompt)
-        z = self.mar.decode(x, visible, positions, x_con)
-        return self.head.loss(z, tokens, mask, t, noise)
+        return self.mar.decode(x, visible, positions, x_con)
 
     def image2text_loss(self, input_ids: Tensor, labels: Tensor, latents: Tensor) -> Tensor:
         """Cross-entropy on the labelled tokens, shifted by one. Labels (B, T) of -100 are ignored.

@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from harmon_eval.model.checkpoint import write_drawing
 from harmon_eval.model.train.batches import BatchMaker, MicroBatch
 from harmon_eval.model.train.checksums import Damaged
+from harmon_eval.model.train.distillation import drawing_after, teacher_of
 from harmon_eval.model.train.evaluation import check_tasks
 from harmon_eval.model.train.faults import Alarm, Faults
 from harmon_eval.model.train.feed import Feed
@@ -103,6 +104,8 @@ class Training:
         self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
         check_devices(recipe, accelerator)
         model = started.model
+        teacher = teacher_of(recipe, started)
+        started = replace(started, drawing=drawing_after(started.drawing, recipe.distil))
         freeze(model, recipe.optimizer)
         if accelerator.is_main_process:
             check_recipe(folder, asdict(recipe), dict(started.origins))
@@ -116,7 +119,7 @@ class Training:
             plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = 1
             plugin.deepspeed_config.setdefault("gradient_clipping", recipe.optimizer.clip)
         self.losses, *self.steppers = accelerator.prepare(
-            Losses(model), *optimizers(model, recipe.optimizer)
+            Losses(model, teacher), *optimizers(model, recipe.optimizer)
         )
         self.gradients = Gradients(recipe, accelerator, self.losses)
         self.model = accelerator.unwrap_model(self.losses).model

@@ -7,15 +7,17 @@ from torch import Tensor, nn
 
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train.batches import MicroBatch
+from harmon_eval.model.train.distillation import Teacher
 from harmon_eval.model.train.recipe import DRAWN
 
 
 class Losses(nn.Module):
-    """Loss of a micro-batch: a mean over what ``MicroBatch.count`` counts."""
+    """Loss of a micro-batch: a mean over what ``MicroBatch.count`` counts. With a teacher,
+    drawings learn from it."""
 
-    def __init__(self, model: Harmon) -> None:
+    def __init__(self, model: Harmon, teacher: Teacher | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.teacher = model, teacher
 
     def forward(self, batch: MicroBatch) -> Tensor:
         model = self.model
@@ -23,6 +25,8 @@ class Losses(nn.Module):
         if batch.task in DRAWN:
             assert latents is not None and batch.mask is not None and batch.hidden is not None
             assert batch.t is not None and batch.noise is not None
+            if self.teacher is not None and batch.task == "text2image":
+                return self.teacher.loss(model, batch, latents)
             target = latents, batch.hidden, batch.t.flatten(), batch.noise.flatten(0, 2)
             if batch.task == "text2image":
                 return model.text2image_loss(batch.ids, batch.mask, *target)

@@ -51,6 +51,8 @@ def describe(recipe: Recipe | VAERecipe) -> str:
     # The LLM reads a source in the prompt, and the encoder sees it besides what is drawn.
     most = max(PICTURES_OF.get(source.task, 1) for source in recipe.sources) or 1
     each = most * (tokens + config.mar.buffers)
+    if recipe.distil.wanted:
+        lines.append(f"drawings learn from {recipe.start.checkpoint}, kept as it is beside")
     lines.append(memory(recipe, config, every, learning, each, world))
     return "\n".join(lines)
 
@@ -74,7 +76,8 @@ def memory(
     """An estimate for one device with whole weights: exact for weights, gradients and optimizer
     (all float32), a rule of thumb for the activations of MAR and LLM."""
     moments = 1 if recipe.optimizer.name == "muon" else 2
-    fixed = 4 * (every + learning * (1 + moments + bool(recipe.optimizer.ema)))
+    held = every * (2 if recipe.distil.wanted else 1)
+    fixed = 4 * (held + learning * (1 + moments + bool(recipe.optimizer.ema)))
     rows = max(-(-source.batch // world) for source in recipe.sources)
     rows = min(rows, recipe.device_batch or rows)
     widths = 2 * config.mar.depth * config.mar.width

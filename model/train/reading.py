@@ -117,6 +117,11 @@ def _value(kind: Any, value: Any, key: str) -> Any:
 
 
 def _check(recipe: Recipe) -> None:
+    distil = recipe.distil
+    if distil.steps < 0 or distil.teacher_steps < 1:
+        raise RecipeError("distil.steps must be at least 0, distil.teacher_steps at least 1")
+    if distil.wanted and not recipe.start.checkpoint:
+        raise RecipeError("distil needs a teacher: set start.checkpoint")
     if not recipe.sources:
         raise RecipeError("a recipe needs at least one [[sources]] table")
     for number, source in enumerate(recipe.sources):

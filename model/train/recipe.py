@@ -211,6 +211,24 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Teach a faster model: drawings learn from what ``start.checkpoint`` predicts, not from noise.
+
+    ``one_pass``: what the teacher predicts with guidance, at its own CFG scale, is learnt without
+    the unconditional half (guidance distillation). ``steps``: so many steps of DDIM are learnt,
+    each in place of ``teacher_steps`` of the teacher's (progressive distillation); 0: any step.
+    """
+
+    one_pass: bool = False
+    steps: int = 0
+    teacher_steps: int = 4
+
+    @property
+    def wanted(self) -> bool:
+        return self.one_pass or self.steps > 0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Train Harmon. One optimizer step takes one cycle over the sources; its loss is the weighted
     mean over micro-batches.
@@ -246,6 +264,7 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     watch: Watch = field(default_factory=Watch)
     eval: Evaluation = field(default_factory=Evaluation)
+    distil: Distillation = field(default_factory=Distillation)
 
 
 CHOICES = {

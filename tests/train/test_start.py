@@ -60,6 +60,7 @@ def test_latents_of_random_crops_are_not_cached() -> None:
 def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
     names = [
         "edit",
+        "fast-head",
         "finetune",
         "finetune-decoder",
         "mini",
@@ -68,6 +69,7 @@ def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
         "mini-letters",
         "mini-refine",
         "mini-vae",
+        "one-pass",
         "reca",
         "stage1",
         "stage2",
