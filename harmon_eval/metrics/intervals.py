@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAVE_OUTS = 1000
+CHECKS = 5  # parts that are left out in any case
 
 
 @dataclass(frozen=True)
@@ -227,19 +228,14 @@ def _left_out(table: Table, names: Sequence[str], most: int) -> dict[str, Interv
     order = np.argsort(table.stratum, kind="stable")
     part = np.empty(groups, dtype=int)
     part[order] = np.arange(groups) * min(groups, most) // groups
-    held: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(part.max() + 1):
-        kept = rows[(part != number)[table.codes]]
-        values = table.task.summarize(kept) if len(kept) else {}
-        for name in names:
-            held[name].append(values.get(name, math.nan))
+    held = _without_each(table, rows, part[table.codes], names)
     stratum = table.stratum[order][np.unique(part[order], return_index=True)[1]]
     counted = counts(table.task, table.rows, {name: table.values[name] for name in names})
     found = {}
     for name in names:
         span = _jackknifed(
             table.values[name],
-            np.asarray(held[name]),
+            held[name],
             stratum,
             counted[name].groups,
             table.known[name].maximum,
@@ -247,6 +243,56 @@ def _left_out(table: Table, names: Sequence[str], most: int) -> dict[str, Interv
         if span is not None:
             found[name] = span
     return found
+
+
+def _without_each(
+    table: Table, rows: pd.DataFrame, part: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Of each metric its values (parts,) without the rows of each ``part`` (rows,).
+
+    A metric that is the mean of a column follows from sums. It is taken for one where that gives
+    its value on all rows and without each of a few parts; any other is computed for every part."""
+    count = int(part.max()) + 1
+
+    def without(number: int) -> dict[str, float]:
+        kept = rows[part != number]
+        return table.task.summarize(kept) if len(kept) else {}
+
+    exact = {int(n): without(int(n)) for n in np.linspace(0, count - 1, min(count, CHECKS))}
+    found: dict[str, np.ndarray] = {}
+    for marks in _numbers(rows) if count > CHECKS else ():
+        whole, left = _mean_without_each(marks, part)
+        for name, scale in ((n, s) for n in names for s in (1.0, 100.0) if n not in found):
+            pairs = [(left[number], values.get(name)) for number, values in exact.items()]
+            if all(_same(scale * a, b) for a, b in [(whole, table.values[name]), *pairs]):
+                found[name] = scale * left
+    if others := [name for name in names if name not in found]:
+        every = [exact[n] if n in exact else without(n) for n in range(count)]
+        found |= {name: np.array([v.get(name, math.nan) for v in every]) for name in others}
+    return found
+
+
+def _numbers(rows: pd.DataFrame) -> Iterator[np.ndarray]:
+    """The columns of numbers and of verdicts."""
+    for column in rows:
+        if rows[column].dtype.kind in "biuf" and column not in ("group", "stratum"):
+            yield rows[column].to_numpy(np.float64)
+
+
+def _mean_without_each(marks: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean of the finite marks (rows,), and that without each part (parts,)."""
+    counted = np.isfinite(marks)
+    first = float(marks[counted][0]) if counted.any() else math.nan
+    # From the first mark, so that equal marks have sums of exactly 0.
+    own = np.where(counted, marks - first, 0.0)
+    sums, counts = np.bincount(part, weights=own), np.bincount(part, weights=counted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = first + (sums.sum() - sums) / (counts.sum() - counts)
+        return float(first + sums.sum() / counts.sum()), left
+
+
+def _same(a: float, b: float | None) -> bool:
+    return b is not None and bool(np.isclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
 def _jackknifed(

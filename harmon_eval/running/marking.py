@@ -95,7 +95,7 @@ def mark_missing(
                 yield batch
 
     judged = JudgeLog(folder.path / JUDGE_LOG) if engine.remote else JudgeLog()
-    waiting: list[pd.DataFrame] = []
+    waiting: list[tuple[Sample, Row]] = []  # one table a flush: making one costs more than a row
     part, flushed = 0, time.monotonic()
     total = sum(s.id in answers and s.id not in done for s in samples)
     with progress.bar("marking", total) as advance, stopping.finishing_batches():
@@ -103,14 +103,13 @@ def mark_missing(
             if isinstance(given, Lost):
                 given = Marked([{"unscored": given.reason}])
             judged.keep(given.replies)
-            pairs = [(a.sample, row) for a, row in zip(batch, given.rows, strict=True)]
-            waiting.append(_frame(pairs, stamps))
+            waiting += [(a.sample, row) for a, row in zip(batch, given.rows, strict=True)]
             if time.monotonic() - flushed > FLUSH_SECONDS:
-                folder.add_marks(key, f"{part:06d}", _joined(waiting))
+                folder.add_marks(key, f"{part:06d}", _frame(waiting, stamps))
                 waiting, part, flushed = [], part + 1, time.monotonic()
             advance(len(batch))
         if waiting:
-            folder.add_marks(key, "last", _joined(waiting))
+            folder.add_marks(key, "last", _frame(waiting, stamps))
     return stamps
 
 

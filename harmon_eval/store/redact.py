@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -71,9 +72,10 @@ WRITTEN = {
 
 def redacted(value: T) -> T:
     """Text, or a tree of JSON values, without what looks like a key (see above)."""
-    return cast(T, _hidden(value))
+    return cast(T, _hidden(value, _secrets()))
 
 
+@lru_cache(maxsize=4096)  # the same few names, for every text that is written
 def is_secret_name(name: str) -> bool:
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     lowered = [word.lower() for word in words]
@@ -100,24 +102,24 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in redacted(text))
 
 
-def _hidden(value: Any) -> Any:
+def _hidden(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
-        return _hidden_text(value)
+        return _hidden_text(value, secrets)
     if isinstance(value, dict):
         found: dict[Any, Any] = {}
         for name, inside in value.items():
-            own = _hidden(name)
+            own = _hidden(name, secrets)
             secret = isinstance(inside, str) and isinstance(name, str) and is_secret_name(name)
-            new = HIDDEN if secret else _hidden(inside)
+            new = HIDDEN if secret else _hidden(inside, secrets)
             # Two reasons that differ in a key only are one reason, counted together.
             both = isinstance(found.get(own), int) and isinstance(new, int)
             found[own] = found[own] + new if both else new
         return found
-    return [_hidden(item) for item in value] if isinstance(value, list) else value
+    return [_hidden(item, secrets) for item in value] if isinstance(value, list) else value
 
 
-def _hidden_text(text: str) -> str:
-    for secret in _secrets():
+def _hidden_text(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
         text = text.replace(secret, HIDDEN)
     text = FORMS.sub(HIDDEN, text)
     text = GIVEN.sub(_value_hidden, text)

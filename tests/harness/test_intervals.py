@@ -228,6 +228,42 @@ def test_an_undeclared_number_without_a_maximum_gets_t() -> None:
     assert high - low == pytest.approx(2 * 2.02 * rows["seconds"].std() / math.sqrt(40), rel=0.01)
 
 
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_an_undeclared_mean_follows_from_sums_and_is_what_leaving_out_gives(scale: float) -> None:
+    rng = np.random.default_rng(6)
+    rows = pd.DataFrame({"seconds": rng.normal(5, 1, 200), "stratum": ""})
+    rows["group"] = [f"i{n // 2}" for n in range(200)]
+    rows.loc[::7, "seconds"] = np.nan  # not every sample has one
+    calls = []
+
+    def mean(rows: pd.DataFrame) -> dict[str, float]:
+        calls.append(len(rows))
+        return {"mine": scale * float(rows["seconds"].mean())}
+
+    metric = Metric("mine", maximum=None)
+    found = intervals(plain(mean, metric), rows)["mine"]
+    assert len(calls) < 10
+    # Without its column nothing tells that the metric is a mean.
+    hidden = plain(lambda own: mean(rows.loc[own.index]), metric)
+    assert found == pytest.approx(intervals(hidden, rows.drop(columns="seconds"))["mine"], rel=1e-9)
+    assert len(calls) > 100
+
+
+def test_what_is_a_mean_of_all_rows_only_is_left_out_group_by_group() -> None:
+    """The mean up to a limit: the same number on all rows and without most groups."""
+    rows = pd.DataFrame({"score": [0.0] * 50 + [1.0] * 50, "stratum": ""})
+    rows["group"] = [f"i{n}" for n in range(100)]
+
+    def capped(rows: pd.DataFrame) -> dict[str, float]:
+        return {"mine": min(float(rows["score"].mean()), 0.5)}
+
+    task = plain(capped, Metric("mine"))
+    low, high = intervals(task, rows)["mine"]
+    free = plain(lambda rows: {"mine": float(rows["score"].mean())}, Metric("mine"))
+    whole_low, whole_high = intervals(free, rows)["mine"]
+    assert high - low < 0.8 * (whole_high - whole_low)
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     rows = geneval(dict.fromkeys(("counting", "colors"), 0.6), 8, 4, np.random.default_rng(5))
     mixed = rows.sample(frac=1, random_state=0, ignore_index=True)
