@@ -23,7 +23,7 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError, read_json
-from harmon_eval.model.weights import CONFIG, WEIGHTS, build, own_config, read
+from harmon_eval.model.weights import CONFIG, LLM_FOLDERS, WEIGHTS, build, own_config, read
 
 BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
@@ -108,7 +108,7 @@ def locate(name: str) -> Path:
 
 def _processor(folder: Path, config: HarmonConfig) -> Processor:
     # UniPic-1's folder has its LLM with the tokenizer in a folder inside.
-    for place in (folder, *sorted(folder.glob("Qwen2*-Instruct"))):
+    for place in (folder, *sorted(folder.glob(LLM_FOLDERS))):
         if own := read_processor(place):
             return own
     name = TOKENIZERS.get(config.llm.hidden_size)

@@ -23,6 +23,7 @@ __all__ = ["CheckpointError", "build", "from_authors", "read", "read_json", "to_
 
 WEIGHTS, CONFIG, SAFE = "model.safetensors", "config.json", ".safetensors"
 VAE_FILES = ("kl16.ckpt", "vae/kl16.ckpt")
+LLM_FOLDERS = "Qwen2*-Instruct"
 
 MOST_REPEATS, MOST_WIDE = 512, 2**22  # of layers; of a width, a vocabulary or a number of steps
 
@@ -151,14 +152,17 @@ def to_authors(model: Harmon) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _llm_config(folder: Path) -> LLMConfig | None:
-    """Sizes of the LLM from a hub folder's config.json, when it states them."""
-    file = folder / CONFIG
-    values = read_json(file) if file.exists() else {}
-    llm = values.get("llm", values.get("llm_config", {}))
-    if not isinstance(llm, dict):
-        return None
-    known = {k: v for k, v in llm.items() if k in LLMConfig.__dataclass_fields__}
-    return LLMConfig(**known) if "num_attention_heads" in known else None
+    """Sizes of the LLM from a hub folder's config.json, or from that of the LLM's own folder inside
+    (UniPic-1), when one states them."""
+    for place in (folder, *sorted(folder.glob(LLM_FOLDERS))):
+        file = place / CONFIG
+        values = read_json(file) if file.exists() else {}
+        llm = values if place != folder else values.get("llm", values.get("llm_config"))
+        if isinstance(llm, dict) and "num_attention_heads" in llm:
+            return LLMConfig(
+                **{k: v for k, v in llm.items() if k in LLMConfig.__dataclass_fields__}
+            )
+    return None
 
 
 def build(

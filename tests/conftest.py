@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from scipy import linalg
 
 from harmon_eval import cli
 from harmon_eval.cli import ask_for_equal_bits
+from tests.vectors import read_vectors
 
 ask_for_equal_bits()  # as every command does, before PyTorch loads
 # Ray reads it when it is imported: nodes of the tests talk on the loopback address only.
@@ -37,27 +37,14 @@ def shared_folder() -> Path:
     return folder
 
 
-class Vectors(dict[str, Any]):
-    """Vectors by name; a test that asks for what this file does not hold is skipped."""
-
-    def __missing__(self, key: str) -> Any:
-        pytest.skip(f"these vectors hold no {key}")
-
-
 @pytest.fixture(scope="session")
 def scoring_vectors(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the originals' own functions gave: ``../shared/data/scoring/vectors.json``, or the file
     (also .json.gz) that ``SCORING_VECTORS`` names. Keys may be absent."""
-    named = os.environ.get("SCORING_VECTORS")
-    file = (
-        Path(named)
-        if named
-        else request.getfixturevalue("shared_folder") / "data/scoring/vectors.json"
-    )
-    data = file.read_bytes()
-    read = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    found: dict[str, Any] = json.loads(read, object_hook=Vectors)
-    return found
+    if os.environ.get("SCORING_VECTORS"):
+        return read_vectors("SCORING_VECTORS", Path())
+    shared: Path = request.getfixturevalue("shared_folder")
+    return read_vectors("SCORING_VECTORS", shared / "data/scoring/vectors.json")
 
 
 @dataclass(frozen=True)

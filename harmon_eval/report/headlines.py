@@ -13,7 +13,7 @@ from rich.table import Table
 from harmon_eval.metrics.text import counted, counted_are, interval, kind_of, number, same_reasons
 from harmon_eval.store.redact import plain
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import results_by_task
+from harmon_eval.store.tables import floors_of, results_by_task
 
 NAMES = ("task", "metric")
 FIGURES = ("score", "95 % interval", "n of N", "floor")
@@ -23,7 +23,8 @@ REASONS = 5  # of unscored samples that are printed
 
 
 class Headline(NamedTuple):
-    """One line, as text. ``n`` is such as "24 of 1,108"."""
+    """One line, as text. ``n`` is such as "24 of 1,108"; ``floors`` are by the name of what takes
+    no look at the sample, ``floor`` is the best of them."""
 
     task: str
     metric: str
@@ -31,6 +32,7 @@ class Headline(NamedTuple):
     interval: str
     n: str
     floor: str
+    floors: Mapping[str, str]
 
 
 def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
@@ -42,10 +44,19 @@ def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
     for task, result in results.items():
         name = result["headline"]
         low, high = result["intervals"].get(name, (None, None))
-        shown = scored(result)
-        floor = _floor(result, name)
-        texts = (task, name, number(result["metrics"].get(name)), interval(low, high), shown, floor)
-        found.append(Headline(*map(plain, texts)))
+        floors = floors_of(result, name)
+        best = max if result["higher_is_better"] else min
+        found.append(
+            Headline(
+                task=plain(task),
+                metric=plain(name),
+                score=number(result["metrics"].get(name)),
+                interval=interval(low, high),
+                n=scored(result),
+                floor=number(best(floors.values())) if floors else "",
+                floors={plain(model): number(value) for model, value in floors.items()},
+            )
+        )
     return found
 
 
@@ -55,25 +66,26 @@ def scored(result: Mapping[str, Any]) -> str:
     return f"{n:,} of {result['total']:,}"
 
 
-def _floor(result: Mapping[str, Any], name: str) -> str:
-    scores = [(result.get("floor") or {}).get("score")]
-    scores += ((result.get("floors") or {}).get(name) or {}).values()
-    known = [score for score in scores if score is not None]
-    best = max if result["higher_is_better"] else min
-    return number(best(known)) if known else ""
-
-
 def table(lines: Sequence[Headline], width: int) -> Table:
-    """Figures are never cut; names are, and where both do not fit the metric's is left out."""
-    columns = [name for name in FIGURES if any(_cell(line, name) for line in lines)]
-    sizes = {name: max(len(name), *(len(_cell(line, name)) for line in lines)) for name in columns}
-    room = width - sum(sizes.values()) - GAP * len(columns)
+    """Figures are never cut; names are, and where both do not fit the metric's is left out.
+
+    Where all tasks have the same trivial models, and there is room, each has a column of its own
+    instead of one for the best."""
+    models = set(map(tuple, (line.floors for line in lines)))
+    own = next(iter(models)) if len(models) == 1 else ()
     task, metric = (max(len(name), *(len(getattr(line, name)) for line in lines)) for name in NAMES)
-    both = room - GAP
-    if both >= min(task, SHORTEST) + min(metric, SHORTEST):
-        # What does not fit is cut from the longer name.
-        task = min(task, max(both - metric, both // 2))
-        names = {"task": task, "metric": min(metric, both - task)}
+    for figures in ((*FIGURES[:-1], *own), FIGURES) if len(own) > 1 else (FIGURES,):
+        columns = [name for name in figures if any(_cell(line, name) for line in lines)]
+        sizes = {
+            name: max(len(name), *(len(_cell(line, name)) for line in lines)) for name in columns
+        }
+        room = width - sum(sizes.values()) - GAP * len(columns)
+        both = room - GAP
+        if both >= min(task, SHORTEST) + min(metric, SHORTEST):
+            # What does not fit is cut from the longer name.
+            task = min(task, max(both - metric, both // 2))
+            names = {"task": task, "metric": min(metric, both - task)}
+            break
     else:
         names = {"task": max(min(task, room), SHORTEST)}
     view = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -88,6 +100,8 @@ def table(lines: Sequence[Headline], width: int) -> Table:
 
 
 def _cell(line: Headline, column: str) -> str:
+    if column in line.floors:
+        return line.floors[column]
     return str(getattr(line, {"95 % interval": "interval", "n of N": "n"}.get(column, column)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from harmon_eval.core import UserError
 from harmon_eval.metrics.text import interval, number
 from harmon_eval.ranking.entries import chosen_models
+from harmon_eval.store.tables import floors_of
 
 SHARES = "scores with 95 % intervals"
 HISTORY_COLUMNS = ("step", "task", "metric", "value")
@@ -25,7 +26,8 @@ PUBLISHED_COLUMNS = ("model", "task", "metric", "value", "source")
 
 @dataclass(frozen=True)
 class Bar:
-    """One value: ``series`` numbers its run or baseline, ``low`` and ``high`` are its interval.
+    """One value: ``series`` numbers its run or baseline, ``low`` and ``high`` are its interval,
+    ``floors`` what takes no look at the sample gets, by its name.
 
     ``quoted`` values are published ones; several of them that disagree span the interval."""
 
@@ -36,6 +38,7 @@ class Bar:
     high: float | None
     text: str
     quoted: bool = False
+    floors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def bar_plots(
             v
             for each in bars.values()
             for b in each
-            for v in (b.value, b.low, b.high)
+            for v in (b.value, b.low, b.high, *b.floors.values())
             if v is not None
         ]
         end = 1.0 if shares else max(*reach, 0.0)
@@ -110,7 +113,8 @@ def _bars(
         if value is not None:
             low, high = result["intervals"].get(name, (None, None))
             text = f"{number(value)} {interval(low, high)}".strip()
-            bars.append(Bar(label, series, float(value), low, high, text))
+            floors = floors_of(result, name)
+            bars.append(Bar(label, series, float(value), low, high, text, floors=floors))
     if quoted is None:
         return bars
     models = list(dict.fromkeys(quoted["model"]))

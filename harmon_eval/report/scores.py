@@ -13,6 +13,7 @@ from harmon_eval.metrics.text import interval, number
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.report.headlines import scored
 from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.tables import floors_of, told_floors
 
 SIGNS = (BETTER, WORSE)
 Stored = Mapping[str, dict[str, Any]]
@@ -51,7 +52,7 @@ def lines(stored: Sequence[Stored], found: Sequence[Mapping[str, Line]]) -> list
 
 def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
     if result is None:
-        return {"value": "–", "interval": "", "n": "not run", "unscored": ""}
+        return {"value": "–", "interval": "", "n": "not run", "unscored": "", "floors": ""}
     low, high = result["intervals"].get(name, (None, None))
     unscored = sum(result["unscored"].values())
     return {
@@ -59,6 +60,7 @@ def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
         "interval": interval(low, high),
         "n": scored(result),
         "unscored": f"{unscored} unscored" if unscored else "",
+        "floors": told_floors(floors_of(result, name)),
     }
 
 

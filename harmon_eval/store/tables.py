@@ -95,7 +95,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "seeds_high": seeds.get(name, (None, None))[1],
                     "census": name in census,
                     "floor": (result.get("floor") or {}).get("score") if name == headline else None,
-                    "floors": _told((result.get("floors") or {}).get(name) or {}),
+                    "floors": told_floors((result.get("floors") or {}).get(name) or {}),
                     "groups": groups,
                     "n": n,
                     "total": result["total"],
@@ -106,7 +106,16 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _told(floors: Mapping[str, float | None]) -> str:
+def floors_of(result: Mapping[str, Any], metric: str) -> dict[str, float]:
+    """What takes no look at the sample gets in a metric, by its name: each trivial model and, of a
+    headline, one constant reply."""
+    found = dict((result.get("floors") or {}).get(metric) or {})
+    if metric == result["headline"] and (floor := result.get("floor")):
+        found[f"always {str(floor['reply'])[:20]!r}"] = floor["score"]
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def told_floors(floors: Mapping[str, float | None]) -> str:
     known = {name: value for name, value in floors.items() if value is not None}
     return ", ".join(f"{name} {number(value)}" for name, value in known.items())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import lzma
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.keys import UNIPIC, UNIPIC_MAX_BETA
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.weights import build, from_authors
 
@@ -51,24 +53,26 @@ class Reference:
         self.name = path.name.partition(".")[0]
         self.parts: dict[str, Any] = recorded["parts"]
         self.sizes: dict[str, Any] = recorded["config"]
-        self.config = reference_config(self.sizes)
-        # Everything but the number of attention heads is read off the weights.
         # Weights may be stored as float16, exactly.
         self.state = {name: tensor.float() for name, tensor in recorded["state_dict"].items()}
         vae = {name: tensor.float() for name, tensor in recorded["vae_state_dict"].items()}
-        inferred, weights = from_authors(
-            self.state,
-            lambda: vae,
-            self.config.llm,
-            self.config.mar.heads,
+        unipic = any(name.startswith(UNIPIC) for name in self.state)
+        self.config = reference_config(self.sizes, UNIPIC_MAX_BETA if unipic else 0.999)
+        # Everything but the number of attention heads is read off the weights.
+        self.inferred, weights = from_authors(
+            self.state, lambda: vae, self.config.llm, self.config.mar.heads
         )
-        self.inferred = inferred
         self.model = build(self.config, weights, str(path)).eval()
 
     @functools.cached_property
     def processor(self) -> Processor:
         """With the words of the recorded prompts, and the ids that they have there."""
         return Processor(recorded_tokenizer(self))
+
+    def needs_ids_of(self, text: str, row: list[int]) -> None:
+        """Skip the test if the recording does not show the ids of all words of a prompt."""
+        if self.processor.tokenizer.convert_tokens_to_ids("<image>") in row:
+            pytest.skip(f"{self.name} holds no ids of the words of {text!r}")
 
     def text(self, ids: list[int]) -> str:
         """What ids say, with one ``<image>`` for the run of an image."""
@@ -78,6 +82,14 @@ class Reference:
 
     def part(self, name: str) -> Part:
         return Part(self, name)
+
+
+# What we compute for a part, by how the names of such parts begin.
+Kinds = Mapping[str, Callable[..., Iterator[tuple[str, Any]]]]
+
+
+def kind_of(part: str, kinds: Kinds) -> Callable[..., Iterator[tuple[str, Any]]] | None:
+    return next((ours for start, ours in kinds.items() if part.startswith(start)), None)
 
 
 # Recorded to explain the release's behaviour, not to be repeated.
@@ -97,23 +109,35 @@ class Part:
         self.model = reference.model
         self.config = reference.config
         self.sizes = reference.sizes
-        self.inputs: dict[str, Any] = reference.parts[name]["inputs"]
+        self.inputs: dict[str, Any] = reference.parts[name].get("inputs", {})
         self.outputs: dict[str, Any] = self._ours(reference.parts[name]["outputs"])
-        self.tolerance: dict[str, Any] = reference.parts[name]["tolerance"]
+        self.tolerance: dict[str, Any] = reference.parts[name].get("tolerance", {})
 
     def _ours(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """With our placeholder for images, where the recorded release has a token of its own."""
-        image = self.sizes["tokens"].get("image_token_id")
+        image = self.sizes.get("tokens", {}).get("image_token_id")
         if image is None or "input_ids" not in outputs:
             return outputs
         ids = outputs["input_ids"]
         rows = [row.masked_fill(row == image, IMAGE_PLACE) for row in ids]
         return {**outputs, "input_ids": rows if isinstance(ids, list) else torch.stack(rows)}
 
-    def compare(self, compute: Callable[..., Iterator[tuple[str, Any]]]) -> None:
-        """Check all that ``compute`` gives for the inputs, by output, against what is recorded."""
+    def compare(self, kinds: Kinds) -> None:
+        """Check all that we compute from the inputs, by output, against what is recorded.
+
+        A part whose outputs or needed inputs are absent is skipped. Inputs that our computation
+        does not take say how the recording was drawn (its seed)."""
+        compute = kind_of(self.name, kinds)
+        assert compute is not None
+        if not self.outputs:
+            pytest.skip(f"{self.name} of {self.file} holds no outputs")
+        taken = inspect.signature(compute).parameters
+        needed = {n for n, p in taken.items() if p.default is p.empty and n != "ref"}
+        if missing := needed - self.inputs.keys():
+            pytest.skip(f"{self.name} of {self.file} holds no {', '.join(sorted(missing))}")
         left = self.outputs.keys() - NOT_OURS
-        for output, got in compute(self, **self.inputs):
+        given = {name: value for name, value in self.inputs.items() if name in taken}
+        for output, got in compute(self, **given):
             if output in self.outputs:
                 self.check(output, got)
                 left.discard(output)
@@ -123,22 +147,25 @@ class Part:
         """Assert that an output equals the recorded one within what float32 rounding explains."""
         traced = "sample" in self.name  # whole loops, which carry rounding on
         factor, floor = (30.0, 1e-5) if traced else (10.0, 1e-6)
-        pairs = list(_leaves(got, self.outputs[output], self.tolerance[output]))
-        error, worst = max((error, allowed) for error, allowed in pairs)
+        pairs = list(_leaves(got, self.outputs[output], self.tolerance.get(output)))
+        error, worst = max(pairs, default=(0.0, 0.0))
         MEASURED.append(Measurement(self.file, self.name, output, worst, error))
         for error, allowed in pairs:
             assert error <= factor * allowed + floor, f"{self.name} {output}: {error} > {allowed}"
 
 
 def _leaves(got: Any, expected: Any, tolerance: Any) -> Iterator[tuple[float, float]]:
-    """(largest absolute difference, recorded tolerance) of every tensor or number."""
+    """(largest absolute difference, recorded tolerance) of every tensor or number.
+
+    Where no tolerance is recorded it is a millionth of the largest value."""
     if isinstance(expected, str):
         assert got == expected
         yield 0.0, 0.0
     elif isinstance(expected, dict):
         assert got.keys() == expected.keys()
         for key in expected:
-            yield from _leaves(got[key], expected[key], tolerance[key])
+            within = tolerance.get(key) if isinstance(tolerance, dict) else tolerance
+            yield from _leaves(got[key], expected[key], within)
     elif isinstance(expected, list):
         assert len(got) == len(expected)
         for ours, theirs in zip(got, expected, strict=True):
@@ -148,7 +175,10 @@ def _leaves(got: Any, expected: Any, tolerance: Any) -> Iterator[tuple[float, fl
         assert ours.shape == theirs.shape
         if not theirs.is_floating_point():
             assert torch.equal(ours.to(theirs.dtype), theirs)
-        yield float((ours.double() - theirs.double()).abs().max()), float(tolerance)
+        error = (ours.double() - theirs.double()).abs()
+        if tolerance is None:
+            tolerance = 1e-6 * max(1.0, float(theirs.double().abs().max()))
+        yield float(error.max()), float(tolerance)
 
 
 PIECE = r"<\|\w+\|>|<image>|\n| ?\w+|[^\w\s]"
@@ -157,7 +187,7 @@ PIECE = r"<\|\w+\|>|<image>|\n| ?\w+|[^\w\s]"
 def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
     """A tokenizer of words that gives the recorded ids to the recorded texts of prompts."""
     vocabulary: dict[str, int] = {}
-    image = reference.sizes["tokens"]["image_token_id"]
+    image = reference.sizes.get("tokens", {}).get("image_token_id")
     for part in reference.parts.values():
         outputs = part["outputs"]
         texts = outputs.get("prompt_texts", [outputs.get("prompt_text")])
@@ -167,6 +197,10 @@ def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
             # The run of an image's token is one ``<image>``.
             ids = [i for k, i in enumerate(row.tolist()) if i != image or row[k - 1] != image]
             vocabulary |= dict(zip(re.findall(PIECE, text), ids, strict=True))
+    # Any ids will do for words that are not compared, if the model has them.
+    free = iter(set(range(reference.sizes["llm"]["vocab_size"])) - set(vocabulary.values()))
+    for word in ("<|im_start|>", "<|im_end|>", "<image>"):
+        vocabulary.setdefault(word, next(free))
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<image>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
     return PreTrainedTokenizerFast(
@@ -177,15 +211,17 @@ def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
     )
 
 
-def reference_config(sizes: dict[str, Any]) -> HarmonConfig:
+def reference_config(sizes: dict[str, Any], max_beta: float) -> HarmonConfig:
+    """Sizes as recorded; what a recording need not state is as published."""
     vae, mar, llm = sizes["vae"], sizes["mar"], sizes["llm"]
+    steps = sizes.get("diffusion", {})
     return HarmonConfig(
         vae=VAEConfig(
             width=vae["ch"],
             multipliers=tuple(vae["ch_mult"]),
             blocks=vae["num_res_blocks"],
             channels=vae["embed_dim"],
-            scale=sizes["vae_scale"],
+            scale=sizes.get("vae_scale", VAEConfig.scale),
         ),
         mar=MARConfig(
             width=mar["embed_dim"],
@@ -200,13 +236,13 @@ def reference_config(sizes: dict[str, Any]) -> HarmonConfig:
         head=HeadConfig(
             width=mar["diffloss_w"],
             depth=mar["diffloss_d"],
-            train_steps=sizes["diffusion"]["train_steps"],
+            train_steps=steps.get("train_steps", HeadConfig.train_steps),
             draws_per_token=mar["diffusion_batch_mul"],
-            max_beta=sizes["diffusion"].get("max_beta", 0.999),
+            max_beta=steps.get("max_beta", max_beta),
         ),
         llm=LLMConfig(**{k: v for k, v in llm.items() if k in LLMConfig.__dataclass_fields__}),
         image_size=sizes.get("image_size", mar["img_size"]),
-        visual_grad_scale=sizes["grad_scale"],
+        visual_grad_scale=sizes.get("grad_scale", HarmonConfig.visual_grad_scale),
     )
 
 
@@ -218,8 +254,8 @@ def load_reference(path: Path) -> Reference:
 def recordings(name: str = "harmon_reference") -> list[Path]:
     """The committed recording, and the full one where there is one."""
     variable = RECORDINGS[name]
-    full = Path(os.environ.get(variable, SHARED / f"{name}.pt"))
-    if variable in os.environ and not full.exists():
+    full = Path(os.environ.get(variable) or SHARED / f"{name}.pt")
+    if os.environ.get(variable) and not full.exists():
         raise FileNotFoundError(f"{variable} names {full}, which does not exist")
     trimmed = TESTS / "fixtures" / f"{name}_trimmed.pt.xz"
     return [trimmed, full] if full.exists() else [trimmed]
@@ -238,10 +274,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def part_names(module: Any, path: Path) -> list[str]:
-    """Those that a file of tests lists, or those of the recording that it can compare."""
-    if not hasattr(module, "compared_by"):
-        return list(module.PARTS)
-    return [name for name in load_reference(path).parts if module.compared_by(name)]
+    """Those of the recording that a file of tests can compare."""
+    return [name for name in load_reference(path).parts if kind_of(name, module.PARTS)]
 
 
 @pytest.fixture
@@ -252,10 +286,7 @@ def reference(request: pytest.FixtureRequest) -> Reference:
 @pytest.fixture
 def part(request: pytest.FixtureRequest) -> Part:
     path, name = request.param
-    recorded = load_reference(path)
-    if name not in recorded.parts:
-        pytest.skip(f"{recorded.name} holds no part {name}")
-    return Part(recorded, name)
+    return load_reference(path).part(name)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -25,6 +25,7 @@ from harmon_eval.model.fast.replies import generate
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.llm import counted_positions
 from harmon_eval.model.masking import visible_places
+from tests.model.conftest import kind_of
 
 Part = Any  # a part of the recording, see conftest.py
 Got = Iterator[tuple[str, Any]]
@@ -136,15 +137,15 @@ def image2text_logits(ref: Part, input_ids: Tensor, attention_mask: Tensor, imag
     yield "latents", encoded
     yield "z_enc", ref.model.see_all(encoded)
     yield "inputs_embeds", ref.model.embed(input_ids, encoded)
-    # Padding is never read; what stands there depends on a mask that ours does not need.
-    expected = ref.outputs["logits"]
-    ours = ref.model.read(input_ids, encoded)
-    yield "logits", torch.where(attention_mask[..., None].bool(), ours, expected)
+    if (expected := ref.outputs.get("logits")) is not None:
+        # Padding is never read; what stands there depends on a mask that ours does not need.
+        ours = ref.model.read(input_ids, encoded)
+        yield "logits", torch.where(attention_mask[..., None].bool(), ours, expected)
 
 
 def image2text_greedy(ref: Part, input_ids: Tensor, image: Tensor, max_new_tokens: int) -> Got:
     encoded, mask = ref.model.vae.encode(image), torch.ones_like(input_ids)
-    stop = frozenset({ref.sizes["llm"]["eos_token_id"]})
+    stop = frozenset({ref.sizes["llm"].get("eos_token_id", -1)})
     replies = generate(ref.model, input_ids, mask, encoded, max_new_tokens, stop)
     yield "token_ids", torch.tensor(replies)
     whole = torch.cat([input_ids, torch.tensor(replies)], dim=1)
@@ -154,29 +155,16 @@ def image2text_greedy(ref: Part, input_ids: Tensor, image: Tensor, max_new_token
     yield "smallest_margin", float((best[..., 0] - best[..., 1]).min())
 
 
-# Each part of the recording by its own name.
+# By how the names of parts begin.
 PARTS: dict[str, Callable[..., Got]] = {
-    "vae_square": vae,
-    "vae_wide": vae,
-    "latents_square": latents,
-    "latents_wide": latents,
+    "vae_": vae,
+    "latents_": latents,
     "position_embedding": position_embedding,
     "position_ids": position_ids,
-    "encoder_unmasked": encoder,
-    "encoder_masked": encoder,
-    "encoder_all_masked": encoder,
-    "encoder_other_grid": encoder,
-    "encoder_other_grid_masked": encoder,
-    "encoder_double_grid_masked": encoder,
+    "encoder_": encoder,
     "llm_cache": llm_cache,
-    "joint_encoder_masked": joint_encoder,
-    "joint_encoder_all_masked": joint_encoder,
-    "joint_encoder_other_grid": joint_encoder,
-    "decoder_masked": decoder,
-    "decoder_unmasked": decoder,
-    "decoder_all_masked": decoder,
-    "decoder_other_grid": decoder,
-    "decoder_condition": decoder,
+    "joint_encoder_": joint_encoder,
+    "decoder_": decoder,
     "image2text_logits": image2text_logits,
     "image2text_greedy": image2text_greedy,
 }
@@ -184,13 +172,13 @@ PARTS: dict[str, Callable[..., Got]] = {
 
 @torch.no_grad()
 def test_every_part_equals_the_release(part: Part) -> None:
-    part.compare(PARTS[part.name])
+    part.compare(PARTS)
 
 
 def test_every_recorded_part_has_its_check(reference: Any) -> None:
     files = Path(__file__).parent.glob("test_parity*.py")
-    checked = {name for file in files for name in run_path(str(file))["PARTS"]}
-    assert reference.parts.keys() <= checked
+    kinds = [run_path(str(file))["PARTS"] for file in files]
+    assert all(any(kind_of(name, known) for known in kinds) for name in reference.parts)
 
 
 def test_sizes_are_read_off_the_weights(reference: Any) -> None:

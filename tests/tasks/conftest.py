@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import pytest
 
 from harmon_eval.core import Answer, Data, Sample, Task
 from harmon_eval.suites import Suite, load
+from tests.vectors import read_vectors
 
 
 @pytest.fixture(scope="session")
@@ -51,22 +48,11 @@ def marked() -> Callable[..., pd.DataFrame]:
 COMMITTED = Path(__file__).parents[1] / "fixtures" / "editing_vectors.json.gz"
 
 
-class Vectors(dict[str, Any]):
-    """Vectors by name; a test that asks for what this file does not hold is skipped."""
-
-    def __missing__(self, key: str) -> Any:
-        pytest.skip(f"these vectors hold no {key}")
-
-
-@lru_cache(maxsize=1)
 def editing_vectors() -> dict[str, Any]:
     """What the original scripts did with invented inputs (tests/fixtures/README.md).
 
     ``EDITING_VECTORS`` names a file of the same form (JSON, also gzipped) to check other ones."""
-    content = Path(os.environ.get("EDITING_VECTORS") or COMMITTED).read_bytes()
-    text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    found: dict[str, Any] = json.loads(text, object_hook=Vectors)
-    return found
+    return read_vectors("EDITING_VECTORS", COMMITTED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
