@@ -21,6 +21,13 @@ ask_for_equal_bits()  # as every command does, before PyTorch loads
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
+# pytest imports readline, which tells child processes a size of its own, 80 x 24: the workers of
+# pytest-xdist would take it for what a user wants.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
+
+
 @pytest.fixture
 def clean_fid_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     """clean-fid 0.1.35 asks for (root, error) of ``sqrtm``, which SciPy 1.18 no longer gives."""

@@ -244,9 +244,8 @@ def test_usage_is_told_in_one_line(run: Path, call: Callable[..., Any]) -> None:
 
 
 def test_a_lenient_judge_is_corrected_under_another_name(
-    made_run: Made, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    made_run: Made, call: Callable[..., Any]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
     rng = np.random.default_rng(0)
     truth = rng.random(300) < 0.5
     judge = truth | (rng.random(300) < 0.4)

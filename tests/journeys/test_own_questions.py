@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Call = Callable[..., Any]
 QUESTIONS = [
     {"question": "2 + 2?", "answer": "4"},
@@ -27,10 +25,7 @@ def open_model():
 """
 
 
-def test_the_scores_of_a_file_stand_wherever_scores_stand(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+def test_the_scores_of_a_file_stand_wherever_scores_stand(call: Call, tmp_path: Path) -> None:
     (tmp_path / "in/my data").mkdir(parents=True)
     file = tmp_path / "in/my data/questions.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))

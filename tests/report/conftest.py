@@ -21,8 +21,8 @@ quiz_model = quiz_benchmark:open_model
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the runs ``first`` and ``second`` of two models on two tasks."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The quiz as an installed package, and its runs. Only tests of the report see it."""
     site = tmp_path_factory.mktemp("site")
     shutil.copy(Path(__file__).with_name("quiz_benchmark.py"), site)
     info = site / "quiz_benchmark-1.0.dist-info"
@@ -44,7 +44,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 ]
             )
             assert code == 1  # one sample is unscored
-        yield folder
+    return site, folder
+
+
+@pytest.fixture(scope="module")
+def runs(made: tuple[Path, Path]) -> Iterator[Path]:
+    """A folder with the runs ``first`` and ``second`` of two models on two tasks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(made[0])
+        yield made[1]
 
 
 @pytest.fixture
