@@ -91,14 +91,11 @@ def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
         if column in pair.baseline:
             rows = pair.baseline
             return dict(zip(rows["id"], rows[column].map(str), strict=True))
-    from pathlib import Path
-
     from harmon_eval import suites
 
-    manifest = run.manifest
-    data = Path(manifest["data"]) if manifest.get("data") else None
     try:
-        suite = suites.load(manifest["identity"]["suite"], data, fetching=False)
+        own = run.manifest["identity"]["suite"]
+        suite = suites.load(own, run.data_of(pair.name), fetching=False)
         samples = list(pair.task.samples(suite.data(pair.name, pair.task))) if pair.task else []
     except (UserError, OSError, json.JSONDecodeError):
         return {}

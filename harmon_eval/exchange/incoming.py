@@ -15,13 +15,16 @@ from typing import Any
 
 from harmon_eval import registry, suites
 from harmon_eval.core import NOT_GIVEN, Task, Unscorable, UserError
+from harmon_eval.exchange import drawings
 from harmon_eval.exchange.logs import inspect_log, lm_eval, lmms_eval, vlmevalkit
 from harmon_eval.exchange.logs.log import Log, LoggedSample, LoggedTask
 from harmon_eval.exchange.matching import Matched, match
 from harmon_eval.files.images import decode_image
 from harmon_eval.files.question_files import find_image
+from harmon_eval.metrics.text import counted
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.running import engine as engines
+from harmon_eval.running import preflight
 from harmon_eval.running.engine import Engine, Pool
 from harmon_eval.running.evaluate import Outcome, finish, run_jobs
 from harmon_eval.running.jobs import Job, RunSettings, prepare
@@ -30,7 +33,7 @@ from harmon_eval.running.provenance import environment, now
 from harmon_eval.running.runner import start_job
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.durable import write_whole
-from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.run_folder import IMPORTED, RunFolder
 from harmon_eval.store.task_folder import check_sample_id
 from harmon_eval.suites import Suite
 
@@ -38,8 +41,8 @@ READERS = (lm_eval.read, lmms_eval.read, inspect_log.read, vlmevalkit.read)
 # What a folder is searched for; files of VLMEvalKit that are made from its predictions are no logs.
 PATTERNS = ("results_*.json", "*_results.json", "*.eval", "*.json", "*.xlsx", "*.tsv")
 DERIVED = re.compile(r"_(?:\w*result|auxmatch|score|acc|\w*judge)$")
-FOLDER = "imported"
 QUESTIONS = "vqa:imported/"
+PICTURES = "; pictures without a log are marked by `run --model folder:DIR --tasks TASK`"
 BATCH = 256
 
 
@@ -77,7 +80,7 @@ def bring_in(request: Request) -> Outcome:
             started=now(),
             environment=environment(),
             about={"imported": log.tool, "version": log.version, "files": _hashes(log)},
-            data=str(request.data or folder.path / FOLDER),
+            data=str(request.data) if request.data else None,
             instruments={},
             command=dict(request.command),
         )
@@ -101,7 +104,7 @@ def find(place: Path) -> Log:
         raise UserError(
             f"{place} holds no log that is known: give results_DATE.json of lm-eval, "
             "DATE_results.json of lmms-eval, a .eval or .json log of inspect_ai, or "
-            "MODEL_DATASET.xlsx of VLMEvalKit"
+            "MODEL_DATASET.xlsx of VLMEvalKit" + PICTURES * _holds_pictures(place)
         )
     first = logs[0]
     for other in logs[1:]:
@@ -128,6 +131,11 @@ def _inside(folder: Path) -> list[Path]:
     return list(found)
 
 
+def _holds_pictures(place: Path) -> bool:
+    own = (".png", ".jpg", ".jpeg", ".webp")
+    return place.is_dir() and any(p.suffix.lower() in own for p in place.glob("**/*"))
+
+
 def _read(file: Path) -> Log | None:
     for reader in READERS:
         if (log := reader(file)) is not None:
@@ -152,6 +160,11 @@ class _Import:
         for task in self.log.tasks:
             if (ours := self._ours(task.name)) is not None:
                 self._by_its_rules(task, *ours)
+            elif drawn := sum(bool(one.drawn) for one in task.samples):
+                Progress(task.name).say(
+                    f"{counted(drawn, 'drawing')} left out, since no benchmark here has this name: "
+                    f"--task {task.name}=OURS names one"
+                )
             self._by_general_rules(task)
         return finish(self.names, self.folder, self.results)
 
@@ -176,25 +189,34 @@ class _Import:
                 f"{logged.name} is marked by general rules only, for its data are not here: {error}"
             )
             return
-        if any(sample.request.gives != "text" for sample in job.everything):
-            return  # drawings are marked as ``folder:IMAGES``
-        matched = match(job.everything, logged.samples)
-        _say_matched(say, matched, len(logged.samples), len(job.everything))
-        if matched.found:
-            replies = {
-                s.id: _reply(matched.found[s.id]) for s in job.samples if s.id in matched.found
-            }
-            self._mark(job, replies, self.suite)
+        gives = {sample.request.gives for sample in job.everything}
+        if gives == {"image"}:
+            matched, drawn = drawings.of_samples(job.everything, logged.samples, self._folders())
+            _say_matched(say, matched, len(drawn), len(job.everything), "a drawing")
+            if drawn:
+                self._mark(job, drawn, self.suite)
+        elif gives == {"text"}:
+            matched = match(job.everything, logged.samples)
+            _say_matched(say, matched, len(matched.found), len(job.everything), "a reply")
+            if matched.found:
+                of = {s.id: matched.found.get(s.id) for s in job.samples}
+                self._mark(job, {i: _reply(one) for i, one in of.items() if one}, self.suite)
+        else:
+            say("no log holds what it asks for: only the marks of the log are kept")
+
+    def _folders(self) -> list[Path]:
+        """Where drawings lie that the log only names."""
+        return [self.request.images] if self.request.images else [self.log.files[0].parent]
 
     def _by_general_rules(self, logged: LoggedTask) -> None:
         """All that the log has, with its own marks."""
         plain = _plain_name(logged.name)
         name = QUESTIONS + plain
-        rows = _questions(logged, self.folder.path / FOLDER / "images", self.request.images)
+        rows = _questions(logged, self.folder.path / IMPORTED / "images", self.request.images)
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row, _ in rows)
-        write_whole(self.folder.path / FOLDER / f"{plain}.jsonl", text, self.folder.path)
+        write_whole(self.folder.path / IMPORTED / f"{plain}.jsonl", text, self.folder.path)
         from_rules = [one for _, one in rows if one.read is not None]
-        suite = suites.load(self.suite.name, self.folder.path / FOLDER)
+        suite = suites.load(self.suite.name, self.folder.path / IMPORTED)
         job = prepare(name, registry.task(name), suite, RunSettings())
         applies = _rules_apply(job, {row["id"] for row, one in rows if one in from_rules})
         if not applies and any(one.marks for one in logged.samples):
@@ -203,12 +225,22 @@ class _Import:
         replies = {row["id"]: _with_marks(one, logged, self.log.tool) for row, one in rows}
         self._mark(job, replies, suite)
 
-    def _mark(self, job: Job, replies: Mapping[str, str | Exception], suite: Suite) -> None:
+    def _mark(self, job: Job, replies: Mapping[str, Any], suite: Suite) -> None:
+        """Store what the model gave, and mark it if what marks is here."""
+        lacking = preflight.missing(job.task, suite)
+        if lacking:
+            Progress(job.name).say(
+                f"stored and not marked: {'; '.join(lacking)}; `python -m harmon_eval mark "
+                f"{self.folder.path} --tasks {job.name}` does it once that is there"
+            )
         start_job(job, self.folder)
+        self.folder.update_task(job.name, imported=job.name.startswith(QUESTIONS))
         items = list(replies.items())
         for start in range(0, len(items), BATCH):
             self.folder.task(job.name).record(dict(items[start : start + BATCH]))
-        done = run_jobs([job], None, suite, self.folder, RunSettings(), self.engine)
+        done = run_jobs(
+            [job], None, suite, self.folder, RunSettings(), self.engine, predict_only=bool(lacking)
+        )
         self.names.append(job.name)
         self.results |= done.results
 
@@ -223,8 +255,8 @@ def _rules_apply(job: Job, said: set[str]) -> bool:
     return False
 
 
-def _say_matched(say: Any, matched: Matched, logged: int, ours: int) -> None:
-    say(f"{len(matched.found)} of {ours} samples have a reply in the log, which has {logged}")
+def _say_matched(say: Any, matched: Matched, found: int, ours: int, what: str) -> None:
+    say(f"{found} of {ours} samples have {what} in the log")
     if matched.several:
         say(f"{matched.several} of the log fit several samples, and nothing tells which: left out")
     if matched.none:

@@ -110,7 +110,8 @@ def _same_image(sample: Sample, one: LoggedSample, hashes: dict[Path, str]) -> b
         return bool(files) and pictures == {_hash(file, hashes) for file in files}
     names = [name for name in one.images if isinstance(name, str)]
     told = {Path(name).stem for name in (*names, *one.keys)}
-    own = {Path(str(sample.target.get("image", ""))).stem, *(file.stem for file in files)} - {""}
+    named = Path(str(sample.target.get("image", ""))).stem, str(sample.target.get("key", ""))
+    own = {*named, *(file.stem for file in files)} - {""}
     return bool(told & own)
 
 

@@ -211,9 +211,8 @@ def _samples(
     entry, identity = manifest["tasks"][name], manifest["identity"]
     if entry["data"].startswith(SERVED):
         return {}, ""
-    before = Path(manifest["data"]) if manifest.get("data") else None
     try:
-        suite = suites.load(identity["suite"], data or before, fetching=False)
+        suite = suites.load(identity["suite"], data or run.data_of(name), fetching=False)
         found, settings = task or registry.task(name), RunSettings(identity["seed"])
         job = prepare(name, found, suite, settings, run.task(name).held)
         same = data_of_job(job) == entry["data"]

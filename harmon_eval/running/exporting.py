@@ -9,7 +9,6 @@ from harmon_eval.core import Answer, UserError
 from harmon_eval.files.images import open_image, plain, read_picture
 from harmon_eval.running.asking import stored_answers
 from harmon_eval.running.jobs import Job, RunSettings, data_of_job, prepare
-from harmon_eval.running.remark import data_of
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.durable import write_all
 from harmon_eval.store.pngs import png
@@ -46,7 +45,7 @@ def export(run: Path, name: str, to: Path, data: Path | None = None) -> int:
 def _job(run: RunFolder, name: str, data: Path | None) -> Job:
     manifest = run.manifest
     identity = manifest["identity"]
-    suite = suites.load(identity["suite"], data or data_of(manifest))
+    suite = suites.load(identity["suite"], data or run.data_of(name))
     job = prepare(name, registry.task(name), suite, RunSettings(identity["seed"]))
     if data_of_job(job) != manifest["tasks"][name]["data"]:
         raise UserError(f"the data of {name} here are not those of the run: give theirs as --data")

@@ -24,7 +24,7 @@ from harmon_eval.running.trust import check_instruments
 from harmon_eval.store import tables
 from harmon_eval.store.durable import read_json
 from harmon_eval.store.paths import UnsafePath
-from harmon_eval.store.run_folder import RunFolder
+from harmon_eval.store.run_folder import IMPORTED, RunFolder
 from harmon_eval.store.task_folder import MARKS, METRICS, TaskFolder
 from harmon_eval.suites import Suite
 
@@ -50,7 +50,7 @@ def mark(
     chosen = task_list(names) if names else list(known)
     suite = suites.load(
         manifest["identity"]["suite"],
-        data or data_of(manifest),
+        data or (Path(manifest["data"]) if manifest.get("data") else None),
         _instruments(manifest, instruments or {}),
         fetching=bool(names),
     )
@@ -85,7 +85,7 @@ def _mark_stored(
         prepare(
             name,
             registry.task(name),
-            suite,
+            _with_its_data(folder, name, suite),
             RunSettings(seed, known[name]["limit"]),
             folder.task(name).held,
         )
@@ -102,6 +102,12 @@ def _mark_stored(
             start_job(job, folder)
         _note(folder, command)
         return run_jobs(jobs, None, suite, folder, RunSettings(exact=exact), engine)
+
+
+def _with_its_data(run: RunFolder, name: str, suite: Suite) -> Suite:
+    """``suite``, or for what ``import`` made one with the data in the run."""
+    own = run.data_of(name)
+    return suites.load(suite.name, own) if own == run.path / IMPORTED else suite
 
 
 def _note(run: RunFolder, command: Mapping[str, Any] | None) -> None:
@@ -147,11 +153,6 @@ def _key(folder: TaskFolder) -> dict[str, Any]:
         raise
     except (FileNotFoundError, KeyError, TypeError, UserError):
         return {}
-
-
-def data_of(manifest: Mapping[str, Any]) -> Path | None:
-    """The folder that a run was given as ``--data``."""
-    return Path(manifest["data"]) if manifest.get("data") else None
 
 
 def _instruments(manifest: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:

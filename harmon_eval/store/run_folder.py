@@ -43,6 +43,7 @@ from harmon_eval.store.task_folder import LOG, ROWS, TaskFolder
 SERVED = "served"  # begins what a task's data are called where requests brought them (``serve``)
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
 OWN = (LOG, ROWS, "images", "vectors.f32")  # what shows a task's folder
+IMPORTED = "imported"  # the questions of another tool's log, and their pictures
 MAX_NAME = 160  # bytes of a task's folder; files beside it have its name and a little more
 
 
@@ -85,6 +86,14 @@ class RunFolder:
         if found is None:
             raise UserError(f"{self.path / MANIFEST} names no model: choose another folder")
         return found
+
+    def data_of(self, task: str) -> Path | None:
+        """Where the data of a task are looked for first: the folder that the run was given as
+        ``--data``, or for the questions of an imported log a folder of the run."""
+        manifest = self.manifest
+        if manifest["tasks"].get(task, {}).get("imported") is True:
+            return self.path / IMPORTED
+        return Path(manifest["data"]) if manifest.get("data") else None
 
     def start(self, identity: Mapping[str, Any], fresh: bool = False) -> None:
         """Begin this run, or go on with it. Raises UserError where another run lies here."""

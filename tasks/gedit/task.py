@@ -123,6 +123,7 @@ def open_task(argument: str = "") -> Task:
         judged=marks.judged,
         bounds=marks.bounds,
         files_after=files_after,
+        also=("gedit_bench",),
         layout=files.read_images,
         published=files.published,
         floors=FLOORS,

@@ -108,6 +108,7 @@ TASK = Task(
     judged=marks.judged,
     bounds=marks.bounds,
     files_after=lambda asked, rows: files.metrics_files(rows) if len(rows) else {},
+    also=("kris_bench",),
     layout=files.read_images,
     published=files.published,
     floors=FLOORS,

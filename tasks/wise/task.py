@@ -91,6 +91,7 @@ TASK = Task(
     judged=wise.judged,
     bounds=bounds,
     files_after=files_after,
+    also=("WISE",),
     layout=read_images,
     columns=("category", "total", "judge", "wiscore", *wise.SCORES),
     reward=Reward.of_columns(

@@ -130,6 +130,7 @@ def _sample(one: object, place: Path) -> LoggedSample:
     options = lettered(one.get("choices"))
     output = one.get("output")
     reply = _reply(output, texts) if isinstance(output, dict) else None
+    drawn = _drawn(output, texts) if isinstance(output, dict) else []
     scores = one.get("scores")
     scores = scores if isinstance(scores, dict) else {}
     epoch = one.get("epoch")
@@ -151,6 +152,7 @@ def _sample(one: object, place: Path) -> LoggedSample:
         error=reason,
         group=plain(metadata.get("group") or name),
         keys={name, *(plain(metadata[k]) for k in ("question_id", "id") if k in metadata)},
+        drawn=drawn or None,
     )
 
 
@@ -204,11 +206,24 @@ def _reply(output: Mapping[str, Any], attachments: Mapping[str, Any]) -> str | N
     text = output.get("completion")
     if isinstance(text, str) and text:
         return plain(_resolved(text, attachments))
-    choices = output.get("choices")
-    message = choices[0].get("message") if isinstance(choices, list) and choices else None
-    content = message.get("content") if isinstance(message, dict) else None
+    content = _content(output)
     if isinstance(content, list):
         content = "\n".join(
             p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
         )
     return plain(_resolved(content, attachments)) if isinstance(content, str) and content else None
+
+
+def _content(output: Mapping[str, Any]) -> object:
+    """Of the first choice."""
+    choices = output.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message.get("content") if isinstance(message, dict) else None
+
+
+def _drawn(output: Mapping[str, Any], attachments: Mapping[str, Any]) -> list[bytes | str]:
+    content = _content(output)
+    parts = [p for p in content if isinstance(p, dict)] if isinstance(content, list) else []
+    images = [part.get("image") for part in parts if part.get("type") == "image"]
+    return [picture(_resolved(image, attachments)) for image in images if isinstance(image, str)]

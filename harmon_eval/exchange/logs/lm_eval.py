@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harmon_eval.core import UserError
+from harmon_eval.exchange.logs.harness_files import (
+    NO_FILTER,
+    Layout,
+    Written,
+    named,
+    opened,
+    rows,
+)
 from harmon_eval.exchange.logs.log import (
     LETTERS,
     Log,
@@ -18,78 +25,46 @@ from harmon_eval.exchange.logs.log import (
     LoggedTask,
     lettered,
     number,
-    numbers,
-    objects,
-    parsed,
     plain,
     scalars,
-    text_of,
 )
 
-RESULTS = re.compile(r"results_(\d{4}-\d\d-\d\dT[\d.+-]+)\.json")
-SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl")
 NEEDED = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps"}
-NONE = "none"
+LAYOUT = Layout(
+    tool="lm-eval 0.4",
+    results=re.compile(r"results_(?P<date>\d{4}-\d\d-\d\dT[\d.+-]+)\.json"),
+    samples=re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.+-]+)\.jsonl"),
+    has=frozenset({"results", "versions", "configs"}),
+    sample_has=frozenset(NEEDED),
+    option="lm_eval with --log_samples",
+)
 INVALID = "[invalid]"
 
 
 def read(place: Path) -> Log | None:
     """None for what is no such log. Raises UserError for one of another version."""
-    if not (match := RESULTS.fullmatch(place.name)):
+    if (written := opened(place, LAYOUT)) is None:
         return None
-    results = parsed(text_of(place), place)
-    if not isinstance(results, dict) or not {"results", "versions", "configs"} <= results.keys():
-        raise UserError(f"{place} is not a result of lm-eval 0.4: it lacks results or versions")
-    tasks = []
-    files = [place]
-    for file in sorted(place.parent.glob("samples_*.jsonl")):
-        named = SAMPLES.fullmatch(file.name)
-        if named and named[2] == match[1]:
-            tasks.append(_task(named[1], file, results))
-            files.append(file)
-    if not tasks:
-        raise UserError(f"{place} has no samples beside it: run lm_eval with --log_samples")
-    config = results.get("config")
-    config = config if isinstance(config, dict) else {}
-    settings = {**scalars(config.get("model_args")), **scalars(config.get("gen_kwargs"))}
+    config = written.config
     return Log(
         tool="lm-eval",
-        version=plain(results.get("lm_eval_version"))[:40],
-        model=plain(results.get("model_name") or config.get("model"))[:200],
+        version=plain(written.results.get("lm_eval_version"))[:40],
+        model=plain(written.results.get("model_name") or config.get("model"))[:200],
         fingerprint=plain(config.get("model_sha"))[:80],
-        settings=settings,
-        tasks=tasks,
-        files=files,
+        settings={**scalars(config.get("model_args")), **scalars(config.get("gen_kwargs"))},
+        tasks=[_task(name, file, written) for name, file in written.samples.items()],
+        files=[place, *written.samples.values()],
     )
 
 
-def _task(name: str, file: Path, results: Mapping[str, Any]) -> LoggedTask:
+def _task(name: str, file: Path, written: Written) -> LoggedTask:
     samples: dict[str, LoggedSample] = {}
-    for line, row in enumerate(objects(file), start=1):
-        if lacking := NEEDED - row.keys():
-            raise UserError(f"{file}, line {line} has no {min(lacking)!r}: not lm-eval 0.4's")
+    for _, row in rows(file, LAYOUT):
         one = _sample(row)
         known = samples.setdefault(one.id, one)
         if known is not one:  # the same document by another filter
             known.marks |= one.marks
-    own = results["results"].get(name)
-    better = (results.get("higher_is_better") or {}).get(name)
-    better = better if isinstance(better, dict) else {}
-    return LoggedTask(
-        name, list(samples.values()), stated(own), {m for m, up in better.items() if up is False}
-    )
-
-
-def stated(metrics: object) -> dict[str, float]:
-    """``METRIC,FILTER`` -> value, without errors; the filter ``none`` is left out of names."""
-    if not isinstance(metrics, dict):
-        return {}
-    kept = {k: v for k, v in metrics.items() if "," in k and "_stderr" not in k}
-    return {named(*k.split(",", 1)): v for k, v in numbers(kept).items()}
-
-
-def named(metric: str, by: str) -> str:
-    return metric if by == NONE else f"{metric},{by}"
+    return LoggedTask(name, list(samples.values()), written.stated(name), written.lower(name))
 
 
 def _sample(row: Mapping[str, Any]) -> LoggedSample:
@@ -97,7 +72,7 @@ def _sample(row: Mapping[str, Any]) -> LoggedSample:
     arguments = _arguments(row["arguments"])
     metrics = row.get("metrics")
     names = metrics if isinstance(metrics, list) else [k for k in row if k not in NEEDED]
-    by = str(row.get("filter") or NONE)
+    by = str(row.get("filter") or NO_FILTER)
     values = {str(n): number(row.get(n)) for n in names if isinstance(n, str)}
     marks = {named(n, by): v for n, v in values.items() if v is not None and n != "doc_id"}
     sample = LoggedSample(

@@ -1,7 +1,7 @@
 """Logs of lmms-eval 0.3 to 0.7: ``DATE_results.json`` with ``DATE_samples_TASK.jsonl``.
 
-They hold neither the documents nor the pictures. What identifies a question stands in the objects
-that its metrics keep for each sample, such as ``question_id``.
+They hold neither the documents nor the pictures; of drawings they name the files. What identifies
+a question stands in the objects that its metrics keep for each sample, such as ``question_id``.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.exchange.logs.lm_eval import stated
+from harmon_eval.exchange.logs.harness_files import Layout, Written, opened, rows
 from harmon_eval.exchange.logs.log import (
     Log,
     LoggedSample,
     LoggedTask,
     lettered,
     number,
-    objects,
     parsed,
     plain,
     scalars,
-    text_of,
 )
 
-RESULTS = re.compile(r"(\d{8}_\d{6})_results\.json")
-SAMPLES = re.compile(r"(\d{8}_\d{6})_samples_(.+)\.jsonl")
-NEEDED = {"doc_id", "target", "filtered_resps"}
+LAYOUT = Layout(
+    tool="lmms-eval",
+    results=re.compile(r"(?P<date>\d{8}_\d{6})_results\.json"),
+    samples=re.compile(r"(?P<date>\d{8}_\d{6})_samples_(?P<task>.+)\.jsonl"),
+    has=frozenset({"results", "configs"}),
+    sample_has=frozenset({"doc_id", "target", "filtered_resps"}),
+    option="lmms_eval with --log_samples",
+)
 OTHER = {
     *(
         "doc_id",
@@ -50,26 +53,18 @@ READ = ("parsed_pred", "pred_answer", "prediction", "pred")
 
 def read(place: Path) -> Log | None:
     """None for what is no such log. Raises UserError for one of another version."""
-    if not (match := RESULTS.fullmatch(place.name)):
+    if (written := opened(place, LAYOUT)) is None:
         return None
-    results = parsed(text_of(place), place)
-    if not isinstance(results, dict) or not {"results", "configs"} <= results.keys():
-        raise UserError(f"{place} is not a result of lmms-eval: it lacks results or configs")
-    tasks = []
-    files = [place]
-    for file in sorted(place.parent.glob("*_samples_*.jsonl")):
-        named = SAMPLES.fullmatch(file.name)
-        if named and named[1] == match[1]:
-            tasks.append(_task(named[2], file, results))
-            files.append(file)
-    if not tasks:
-        raise UserError(f"{place} has no samples beside it: run lmms_eval with --log_samples")
-    config = results.get("config")
-    config = config if isinstance(config, dict) else {}
+    config = written.config
     given = config.get("model_args")
-    model = _named_model(given) or plain(results.get("model_name") or config.get("model"))
-    settings = {**_settings(given), **scalars(config.get("gen_kwargs"))}
-    return Log("lmms-eval", model[:200], tasks, settings=settings, files=files)
+    model = _named_model(given) or plain(written.results.get("model_name") or config.get("model"))
+    return Log(
+        tool="lmms-eval",
+        model=model[:200],
+        settings={**_settings(given), **scalars(config.get("gen_kwargs"))},
+        tasks=[_task(name, file, written) for name, file in written.samples.items()],
+        files=[place, *written.samples.values()],
+    )
 
 
 def _settings(given: object) -> dict[str, Any]:
@@ -85,19 +80,14 @@ def _named_model(given: object) -> str:
     return next((plain(settings[k]) for k in ("pretrained", "model", "path") if k in settings), "")
 
 
-def _task(name: str, file: Path, results: Mapping[str, Any]) -> LoggedTask:
+def _task(name: str, file: Path, written: Written) -> LoggedTask:
     samples: dict[str, LoggedSample] = {}
-    for line, row in enumerate(objects(file), start=1):
-        if lacking := NEEDED - row.keys():
-            raise UserError(f"{file}, line {line} has no {min(lacking)!r}: not lmms-eval's")
+    for line, row in rows(file, LAYOUT):
         one = _sample(row)
         if one.id in samples:
             raise UserError(f"{file}, line {line}: document {one.id} is there twice")
         samples[one.id] = one
-    better = (results.get("higher_is_better") or {}).get(name)
-    better = better if isinstance(better, dict) else {}
-    lower = {m for m, up in better.items() if up is False}
-    return LoggedTask(name, list(samples.values()), stated(results["results"].get(name)), lower)
+    return LoggedTask(name, list(samples.values()), written.stated(name), written.lower(name))
 
 
 def _sample(row: Mapping[str, Any]) -> LoggedSample:
@@ -112,7 +102,8 @@ def _sample(row: Mapping[str, Any]) -> LoggedSample:
             marks[str(name)] = mark
     unscored = row.get("unscored")
     error = unscored if isinstance(unscored, str) else ""
-    reply = _text(row.get("resps", row["filtered_resps"]))
+    reply, drawn = _drawn(_text(row.get("resps", row["filtered_resps"])))
+    read, _ = _drawn(_text(row["filtered_resps"]))
     options = next((o for d in details if (o := lettered(d.get("options")))), {})
     target = plain(row["target"]) or plain(row.get("expected"))
     right = next((plain(d[k]) for d in details for k in RIGHT if isinstance(d.get(k), str)), target)
@@ -123,7 +114,8 @@ def _sample(row: Mapping[str, Any]) -> LoggedSample:
         question=_text(row.get("input")) or "",
         answers=[target or right],
         reply=None if error else reply,
-        read=None if error else _text(row["filtered_resps"]),
+        read=None if error else read,
+        drawn=drawn,
         images=[str(m)[:500] for m in media if isinstance(m, str)]
         if isinstance(media, list)
         else [],
@@ -140,3 +132,20 @@ def _text(value: object) -> str | None:
             return None
         value = value[0]
     return plain(value) if isinstance(value, str) else None
+
+
+def _drawn(reply: str | None) -> tuple[str | None, list[bytes | str] | None]:
+    """Text and drawings of a reply; no list of drawings where the model was to write.
+
+    Models that draw give ``{"text": ..., "images": [files]}`` as a text of JSON."""
+    if reply is None or not reply.lstrip().startswith("{"):
+        return reply, None
+    try:
+        said = parsed(reply, "a reply")
+    except UserError:
+        return reply, None
+    if not isinstance(said, dict) or said.keys() != {"text", "images"}:
+        return reply, None
+    images = said["images"] if isinstance(said["images"], list) else []
+    text = plain(said["text"])
+    return text if text.strip() else None, [name for name in images if isinstance(name, str)]

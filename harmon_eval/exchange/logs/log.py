@@ -25,7 +25,8 @@ class LoggedSample:
 
     ``reply`` is None where nothing was said; ``read`` is the answer that the tool read from it.
     ``marks`` are its marks by metric, and ``keys`` what else identifies the question, such as the
-    ids of a benchmark."""
+    ids of a benchmark. ``drawn`` are the pictures of the reply, None where it has none by its
+    nature."""
 
     id: str
     question: str
@@ -38,6 +39,7 @@ class LoggedSample:
     error: str = ""
     group: str = ""
     keys: set[str] = field(default_factory=set)
+    drawn: list[bytes | str] | None = None
 
 
 @dataclass
