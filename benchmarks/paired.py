@@ -13,8 +13,8 @@ from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE, outcome
 from harmon_eval.running.results import headline
 
 FULL = "full"
-GENEVAL_MARGIN = 0.03  # of the overall score: about what two seeds of GenEval-mini can resolve
-FID_MARGIN = 0.1  # as a share of the full setting's FID
+GENEVAL_MARGIN = 0.02  # of the overall score
+FID_MARGIN = 0.05  # as a share of the full setting's FID
 
 
 def compared(

@@ -11,7 +11,8 @@ images, so its result is not biased by the selection in the first stage.
 Differences to the full setting come from ``compare``, paired sample by sample. Seconds per image
 are processor time on one thread; all settings run in turn, and medians are used. If the command is
 killed, run it again to resume: runs are normal runs of the harness, and timings are kept. Writes
-the tables and the plot in docs/speed.md.
+the tables and the plot in docs/speed.md; ``--section savings`` with ``--only`` writes those of a
+few settings into the section on savings of papers.
 """
 
 from __future__ import annotations
@@ -102,8 +103,32 @@ def grid(own: DrawSettings) -> dict[str, Cheaper]:
         Cheaper(0.5, 0.125, guidance=half),
         *(Cheaper(share, 0.15, solver=dpm, guidance=half) for share in (0.5, 0.375)),
         Cheaper(0.5, 0.15, solver=ddim, guidance=half),
+        *(Cheaper(adaptive_guidance=cosine) for cosine in (0.999, 0.995, 0.98)),
+        *(
+            Cheaper(share, 0.125, solver=ddim, spacing="trailing", adaptive_guidance=cosine)
+            for share in (1, 0.75, 0.5)
+            for cosine in (None, 0.995, 0.98)
+        ),
+        Cheaper(0.75, 0.25, solver=ddim, adaptive_guidance=0.995),
+        Cheaper(0.5, 0.25, solver=ddim, adaptive_guidance=0.995),
     ]
     return {described(cheaper, own): cheaper for cheaper in settings}
+
+
+def papers(own: DrawSettings) -> dict[str, Given]:
+    """Savings of papers that no preset holds, by name, beside the model's own settings."""
+    few = max(1, own.diffusion_steps // 8)
+    disa: Given = {"annealing": "linear", "final_steps": few, "last_step": 950}
+    return {
+        f"DiSA, {own.diffusion_steps} to {few} steps": disa,
+        f"950 start, {own.diffusion_steps // 4} steps": {
+            "diffusion_steps": own.diffusion_steps // 4,
+            "last_step": 950,
+        },
+        "cache 3": {"cache": 3},
+        "order gtr": {"order": "gtr"},
+        "order gtr, half of the iterations": {"order": "gtr", "steps": own.iterations // 2},
+    }
 
 
 def described(cheaper: Cheaper, own: DrawSettings) -> str:
@@ -116,6 +141,10 @@ def described(cheaper: Cheaper, own: DrawSettings) -> str:
         parts.append(f"{how.diffusion_steps} steps")
     if cheaper.guidance:
         parts.append("guidance {:g}:{:g}".format(*cheaper.guidance))
+    if cheaper.spacing:
+        parts.append(cheaper.spacing)
+    if cheaper.adaptive_guidance is not None:
+        parts.append(f"adaptive {cheaper.adaptive_guidance:g}")
     return ", ".join(parts) or FULL
 
 
@@ -126,6 +155,8 @@ def given_settings(cheaper: Cheaper, own: DrawSettings) -> Given:
         "diffusion_steps": how.diffusion_steps,
         "solver": how.solver,
         "guidance": how.guidance,
+        "spacing": how.spacing,
+        "adaptive_guidance": how.adaptive_guidance,
     }
 
 
@@ -237,6 +268,9 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="full and these settings only")
+    parser.add_argument(
+        "--section", choices=("pareto", "savings"), default="pareto", help="of docs/speed.md"
+    )
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder for the JSON")
     arguments = parser.parse_args(argv)
     if min(arguments.screen_fid, arguments.fid_limit or FEWEST_FID) < FEWEST_FID:
@@ -248,7 +282,7 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     own = load(arguments.model).draw_settings
     settings = grid(own)
     given = {name: given_settings(cheaper, own) for name, cheaper in settings.items()}
-    given[BFLOAT16] = {"dtype": BFLOAT16}
+    given |= papers(own) | {BFLOAT16: {"dtype": BFLOAT16}}
     if arguments.only:
         wanted = (FULL, *arguments.only.split(";"))
         if unknown := {*wanted} - given.keys():
@@ -270,14 +304,15 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     fast = confirmed[-1]["setting"] if verdict(confirmed[-1]) == NO_WORSE else FULL
     tables = {"screened": screened, "confirmed": confirmed}
     text = pareto_page.page(arguments.model, own, tables, fast)
-    pareto_page.into_docs(text, docs / "speed.md")
-    pareto_page.plot(tables, docs / "pictures" / "pareto.png")
+    pareto_page.into_docs(text, docs / "speed.md", arguments.section)
+    if arguments.section == "pareto":
+        pareto_page.plot(tables, docs / "pictures" / "pareto.png")
     print(f"{text}\n\nharmon_eval/model/sampling.py: FAST = {settings[fast]}")
     ratios = {row["setting"]: row["speed"] for row in screened} | {
         "--fast": seconds[FULL] / seconds[fast]
     }
     found = {**tables, "fast": fast, "own": asdict(own)}
-    record.write("pareto", ratios, found, arguments.results)
+    record.write(arguments.section, ratios, found, arguments.results)
 
 
 if __name__ == "__main__":

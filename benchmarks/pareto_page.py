@@ -43,7 +43,7 @@ def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
             f"{counts['mjhq']} of MJHQ-mini per setting:",
             markdown(table),
         ]
-    return "\n\n".join([*parts, "![Quality against time](pictures/pareto.png)"])
+    return "\n\n".join(parts)
 
 
 def plot(tables: Tables, path: Path) -> None:
@@ -87,9 +87,9 @@ def short(setting: str) -> str:
     return setting
 
 
-def into_docs(text: str, path: Path) -> None:
-    """Replace the text between the two marks in the document."""
-    begin, end = "<!-- pareto -->\n", "<!-- /pareto -->"
+def into_docs(text: str, path: Path, section: str = "pareto") -> None:
+    """Replace the text between the two marks of a section in the document."""
+    begin, end = f"<!-- {section} -->\n", f"<!-- /{section} -->"
     document = path.read_text()
     before, _, rest = document.partition(begin)
     path.write_text(f"{before}{begin}\n{text}\n\n{end}{rest.partition(end)[2]}")

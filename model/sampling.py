@@ -209,13 +209,15 @@ class DrawSettings:
 class Cheaper:
     """Changes to a model's own settings that make it faster.
 
-    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. ``solver`` and
-    ``guidance`` replace the model's own, unless they are None."""
+    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. The others
+    replace the model's own, unless they are None."""
 
     iterations: float = 1.0
     diffusion_steps: float = 1.0
     solver: str | None = None
     guidance: tuple[float, float] | None = None
+    spacing: str | None = None
+    adaptive_guidance: float | None = None
 
     def than(self, own: DrawSettings) -> DrawSettings:
         """The model's own settings, made cheaper. Raises ValueError if the result is invalid."""
@@ -225,6 +227,10 @@ class Cheaper:
             diffusion_steps=max(1, round(self.diffusion_steps * own.diffusion_steps)),
             solver=self.solver or own.solver,
             guidance=self.guidance or own.guidance,
+            spacing=self.spacing or own.spacing,
+            adaptive_guidance=(
+                own.adaptive_guidance if self.adaptive_guidance is None else self.adaptive_guidance
+            ),
         )
 
 
