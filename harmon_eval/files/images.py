@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harmon_eval.core import Embed, Unscorable
+from harmon_eval.files.in_memory import InMemory
 from harmon_eval.files.views import random_view
 
 T = TypeVar("T")
@@ -70,6 +71,10 @@ def _loaded(image: Image.Image, name: str, most: int = MAX_PIXELS) -> Image.Imag
 
 def _begun(path: Path) -> Image.Image:
     """The image with its header read. Raises Unscorable."""
+    if (known := _in_memory(path)) is not None:
+        image = known.copy()
+        image.format = known.format
+        return image
     of_row = path.parent.suffix in TABLES
     if not of_row and path.exists() and not path.is_file():  # a pipe would be waited for
         raise Unscorable(f"{path.name} cannot be read as an image: it is no file")
@@ -78,6 +83,10 @@ def _begun(path: Path) -> Image.Image:
     except OSError as error:
         raise Unscorable(f"{path.name} cannot be read as an image: {error}") from None
     return _opened(source, path.name)
+
+
+def _in_memory(path: Path) -> Image.Image | None:
+    return path.picture if isinstance(path, InMemory) else None
 
 
 def _opened(source: Path | io.BytesIO, name: str) -> Image.Image:
@@ -218,6 +227,8 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def pixels_of(path: Path) -> int:
     """Pixels by the file's header; 0 for what cannot be read, which takes no memory."""
+    if (known := _in_memory(path)) is not None:
+        return known.width * known.height
     try:
         with _begun(path) as image:
             return image.width * image.height

@@ -18,10 +18,13 @@ PATIENCE = 0.02  # seconds that a batch waits for images that are still being de
 
 
 class Marked(NamedTuple):
-    """A row, and what each reward of the line makes of it: numbers, or why there are none."""
+    """A row, and what each reward of the line makes of it: numbers, or why there are none.
+
+    ``at`` is when it was known, by the monotonic clock."""
 
     row: Row
     scores: Mapping[str, Scores | str]
+    at: float
 
 
 @dataclass(eq=False)
@@ -88,7 +91,8 @@ class Line:
                     await self._marked([one])
                 return
             reason = said(found)
-            found = [Marked({"unscored": reason}, dict.fromkeys(self._names, reason))]
+            scores: dict[str, Scores | str] = dict.fromkeys(self._names, reason)
+            found = [Marked({"unscored": reason}, scores, time.monotonic())]
         self.batches.append(len(batch))
         for waiting, marked in zip(batch, found, strict=True):
             if not waiting.marked.done():
@@ -106,8 +110,9 @@ class Line:
         }
         if self.keep is not None:
             self.keep(batch, rows)
+        now = time.monotonic()
         return [
-            Marked(row, {r.name: _scores(r, own[r.name][place]) for r in self.rewards})
+            Marked(row, {r.name: _scores(r, own[r.name][place]) for r in self.rewards}, now)
             for place, row in enumerate(rows)
         ]
 

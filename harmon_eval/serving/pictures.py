@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +17,16 @@ from pathlib import Path
 
 from harmon_eval.core import Unscorable, UserError
 from harmon_eval.files.images import MAX_PIXELS, decode_image
+from harmon_eval.files.in_memory import InMemory
 from harmon_eval.store.lock import only_writer
 
 PREFIX = "harmon-eval-serve-"
+MEMORY = 2**28  # bytes of pictures that wait decoded; beyond it they wait as files
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Picture:
-    """An image file that was decoded once. It is deleted when nothing refers to the picture."""
+    """An image that was decoded once. Its file is deleted when nothing refers to the picture."""
 
     file: Path
     sha256: str
@@ -37,6 +40,8 @@ class Album:
     def __init__(self, folder: Path, most: int = MAX_PIXELS) -> None:
         self.folder, self.most = folder, most
         self._numbers = count()
+        self._lock = threading.RLock()  # a picture may go while another's room is taken
+        self._held = 0  # bytes
 
     def picture(self, given: bytes | str) -> Picture:
         """Of the bytes of an image file, or their base64. Raises Unscorable for what is no sound
@@ -45,10 +50,26 @@ class Album:
         image = decode_image(data, "the image", self.most)
         form = str(image.format).lower()
         file = self.folder / f"{next(self._numbers):08d}.{form}"
-        file.write_bytes(data)
+        held = self._room(4 * image.width * image.height + len(data))
+        if held:
+            file = InMemory.of(file, data, image)
+        else:
+            file.write_bytes(data)
         made = Picture(file, hashlib.sha256(data).hexdigest(), form, image.size)
-        weakref.finalize(made, file.unlink, missing_ok=True)
+        weakref.finalize(made, self._gone, self.folder / file.name, held)
         return made
+
+    def _room(self, size: int) -> int:
+        """``size`` if so many bytes more may stay in memory, else 0."""
+        with self._lock:
+            size = size if self._held + size <= MEMORY else 0
+            self._held += size
+        return size
+
+    def _gone(self, file: Path, held: int) -> None:
+        file.unlink(missing_ok=True)
+        with self._lock:
+            self._held -= held
 
 
 def from_base64(text: str) -> bytes:

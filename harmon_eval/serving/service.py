@@ -107,22 +107,26 @@ class Service:
         Raises Busy where too many images wait."""
         if self.waiting() + len(asked) > self.limits.waiting:
             raise Busy(f"{self.waiting()} images wait already: try again later")
-        flat = [(place, name) for place, (_, _, names) in enumerate(asked) for name in names]
-        found = await asyncio.gather(
-            *(self._mark(asked[place][0], asked[place][1], name) for place, name in flat)
-        )
+        begun = time.monotonic()
+        flat = [
+            (place, name, self._begun(own, response, name))
+            for place, (own, response, names) in enumerate(asked)
+            for name in names
+        ]
+        # One wait for all: a task for each image would cost more than the rest of the request.
+        if waited := [one for _, _, one in flat if not isinstance(one, Failure)]:
+            await asyncio.wait(waited, timeout=self.limits.timeout)
         outcomes: list[dict[str, Outcome]] = [{} for _ in asked]
-        for (place, name), outcome in zip(flat, found, strict=True):
+        for place, name, one in flat:
+            outcome, at = self._outcome(one, name)
+            self.statistics.note(name, outcome, max(0.0, at - begun))
             outcomes[place][name] = outcome
         return outcomes
 
-    async def _mark(self, asked: Asked, response: Picture | str, name: str) -> Outcome:
-        begun = time.monotonic()
-        outcome = await self._outcome(asked, response, name)
-        self.statistics.note(name, outcome, time.monotonic() - begun)
-        return outcome
-
-    async def _outcome(self, asked: Asked, response: Picture | str, name: str) -> Outcome:
+    def _begun(
+        self, asked: Asked, response: Picture | str, name: str
+    ) -> asyncio.Future[Marked] | Failure:
+        """The mark that a reward reads, or why what was asked has none."""
         reward, line = self.rewards[name]
         try:
             sample = reward.sample(asked)
@@ -131,16 +135,20 @@ class Service:
                 raise Unscorable(f"{name} marks {'images' if wanted == 'image' else 'replies'}")
         except (Unscorable, RecursionError) as error:
             return Failure(without_paths(str(error)), asked=True)
-        future = self._marked(line, sample, response)
-        try:
-            marked = await asyncio.wait_for(asyncio.shield(future), self.limits.timeout)
-        except TimeoutError:
+        return self._marked(line, sample, response)
+
+    def _outcome(self, one: asyncio.Future[Marked] | Failure, name: str) -> tuple[Outcome, float]:
+        """What a reward says, and when it was known."""
+        if isinstance(one, Failure):
+            return one, time.monotonic()
+        if not one.done():
             limit = f"TimeoutError: {name} took longer than {self.limits.timeout:g} s"
-            return Failure(f"{limit}; marking goes on", late=True)
+            return Failure(f"{limit}; marking goes on", late=True), time.monotonic()
+        marked = one.result()
         scores = marked.scores[name]
         if isinstance(scores, str):
-            return Failure(without_paths(scores))
-        return Found(scores, marked.row)
+            return Failure(without_paths(scores)), marked.at
+        return Found(scores, marked.row), marked.at
 
     def _marked(
         self, line: Line, sample: Sample, response: Picture | str

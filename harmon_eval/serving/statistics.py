@@ -68,17 +68,21 @@ class Statistics:
         }
         Gauge(f"{prefix}waiting_images", "Images that wait", registry=own).set_function(waiting)
         self._recent = {reward: deque[float](maxlen=RECENT) for reward in rewards}
-        for reward in rewards:
-            for outcome in ("marked", "failed", "late"):
-                self._images.labels(reward, outcome)
+        # By reward, as looking labels up takes longer than counting.
+        self._took = {reward: self._seconds.labels(reward) for reward in rewards}
+        self._counts = {
+            (reward, outcome): self._images.labels(reward, outcome)
+            for reward in rewards
+            for outcome in ("marked", "failed", "late")
+        }
 
     def note(self, reward: str, outcome: Outcome, seconds: float) -> None:
-        self._seconds.labels(reward).observe(seconds)
+        self._took[reward].observe(seconds)
         if isinstance(outcome, Failure):
-            self._images.labels(reward, "late" if outcome.late else "failed").inc()
+            self._counts[reward, "late" if outcome.late else "failed"].inc()
             self._recent[reward].append(math.nan)
             return
-        self._images.labels(reward, "marked").inc()
+        self._counts[reward, "marked"].inc()
         self._recent[reward].append(first(outcome.scores))
 
     def batches(self, line: str, sizes: Sequence[int]) -> None:

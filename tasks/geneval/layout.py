@@ -165,7 +165,11 @@ def _clause_fault(clause: Any, before: int) -> str | None:
 
 def _is_text(value: str) -> bool:
     """Whether it can be written as UTF-8: JSON may hold half of a surrogate pair."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _brief(value: Any) -> str:
