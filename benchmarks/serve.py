@@ -38,7 +38,6 @@ from harmon_eval.suites.mini.scenes import COLORS, SHAPES, Item, Scene, render
 from harmon_eval.tasks.geneval import prompts
 
 PROCESSES = 4  # of clients
-TIMES = 3  # that each cost is measured, as other programs use the machine too
 BATCH = 8  # images a request, as UniRL sends them
 ALONE = """
 import json, sys, time
@@ -148,14 +147,14 @@ def alone(folder: Path, case: Case) -> dict[str, Any]:
     return found
 
 
-def cost(case: Case, count: int, side: int) -> dict[str, Any]:
-    """What marking ``count`` images takes alone and served: the middle of ``TIMES`` overheads."""
-    every = sorted((once(case, count, side) for _ in range(TIMES)), key=lambda one: one["overhead"])
-    return {**every[TIMES // 2], "overheads": [one["overhead"] for one in every]}
+def cost(case: Case, count: int, side: int, times: int) -> dict[str, Any]:
+    """What marking ``count`` images takes alone and served: the middle one of so many ``times``."""
+    every = sorted((once(case, count, side) for _ in range(times)), key=lambda one: one["overhead"])
+    return {**every[times // 2], "overheads": [one["overhead"] for one in every]}
 
 
 def once(case: Case, count: int, side: int, connections: int = 8) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name, server(case) as served:
+    with tempfile.TemporaryDirectory() as name, server(case, "--timeout", "600") as served:
         folder = Path(name)
         case.make(folder, count, side)
         by_itself = alone(folder, case)
@@ -288,8 +287,12 @@ def main() -> None:
     arguments = parser.parse_args()
     costs, ratios = [], {}
     n = arguments.images
-    for case, count, side in ((GENEVAL, n, 64), (GENEVAL, n // 4, 256), (OCR, n // 10, 256)):
-        measured = cost(case, count, side)
+    for case, count, side, times in (
+        (GENEVAL, n, 64, 3),
+        (GENEVAL, n // 4, 256, 3),
+        (OCR, n // 20, 256, 1),
+    ):
+        measured = cost(case, count, side, times)
         print(json.dumps(measured, indent=1))
         costs.append(measured)
         ratios[f"alone / served, {case.reward}, {side} px"] = 1 / (1 + measured["overhead"])
