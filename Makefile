@@ -31,12 +31,11 @@ faults: .venv/installed-test
 	HARMON_EVAL_TEST_KILLS=30 $(BIN)/python -m pytest -k "random or killed_node" \
 	  tests/harness/test_one_writer.py tests/harness/test_workers.py
 
-# Ratios of this machine: start, opening a model, drawing, answering, marking. They are written into
-# benchmarks/results; `git diff` there and `python -m benchmarks.compare` show what changed.
+# Ratios of this machine: start, opening a model, adding up, drawing, answering, marking, the harness
+# itself. They are written into benchmarks/results; `git diff` there and `python -m benchmarks.compare`
+# show what changed. PEERS=PYTHON also runs other harnesses (benchmarks/overhead.py says which).
 bench: .venv/installed-test
-	for each in start "loading --size 0.5b" "sampling --size mini --image-size 64 --head" \
-	  understanding "fid --images 16 --cores 1"; do \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$each || exit 1; done
+	$(BIN)/python -m benchmarks $(if $(PEERS),--peers $(PEERS))
 
 # The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
 lowest: .venv/bin/python

@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=48, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--cores", type=int, default=usable_cores(), metavar="N")
+    parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cores :])
     torch.set_num_threads(arguments.cores)
@@ -172,7 +173,8 @@ def main() -> None:
                     ratios[f"{tool}, {side} px, {clock}"] = seconds[tool] / seconds["ours"]
                 print(f"{side} px, {clock}:", {t: round(s, 2) for t, s in seconds.items()})
     print({name: round(ratio, 3) for name, ratio in ratios.items()})
-    record.write("fid", ratios, {"settings": vars(arguments), "seconds": measured})
+    kept = {"settings": record.settings(arguments), "seconds": measured}
+    record.write("fid", ratios, kept, arguments.results)
 
 
 if __name__ == "__main__":

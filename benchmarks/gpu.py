@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,7 +136,7 @@ def sizes(names: Iterator[str], how: DrawSettings, top: float, clock: Clock, tin
         for kind, passes in (("fast", plain), ("fast --compile", captured)):
             if passes is captured and clock.device.type == "cuda":
                 compile_blocks(model)
-            for batch in BATCHES:
+            for batch in BATCHES[:2] if tiny else BATCHES:
                 if not clock.allows(f"{name}, {kind}, batch {batch}", 20 * (not tiny)):
                     continue
                 draw = drawing(model, passes, how, batch)
@@ -191,14 +191,14 @@ def features(clock: Clock, count: int) -> Report:
         return {"images a second": count / clock.seconds(marked)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--sizes", default=",".join(SIZES), metavar="A,B")
     parser.add_argument("--minutes", type=float, default=7.0)
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, with a tiny model")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     tiny = arguments.rehearse
     clock = Clock(torch.device("cpu" if tiny else arguments.device), arguments.minutes)
     how = DrawSettings(image_size=512)

@@ -1,6 +1,6 @@
 """What the harness itself costs, compared with two other harnesses on the same trivial task.
 
-    python benchmarks/overhead.py [--peers PYTHON] [--largest 100000]
+    python -m benchmarks.overhead [--peers PYTHON] [--largest 100000]
 
 The task has N questions "question i", a model that answers immediately, and a mark that says
 whether the answer equals the question. Each tool runs as its users would start it, in its own
@@ -154,7 +154,10 @@ def ours(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(site), root])}
 
 
-def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost], middle: str = "") -> None:
+def row(
+    name: str, small: tuple[int, Cost], large: tuple[int, Cost], middle: str = ""
+) -> dict[str, float]:
+    """Print a line of the table. Gives its fixed start (s) and each further sample (ms)."""
     slope = (large[1].cpu - small[1].cpu) / (large[0] - small[0]) * 1000
     start = small[1].cpu - slope * small[0] / 1000
     print(
@@ -162,9 +165,11 @@ def row(name: str, small: tuple[int, Cost], large: tuple[int, Cost], middle: str
         f"{middle}{large[1].memory:.0f} MB at {large[0]:,} |",
         flush=True,
     )
+    return {"start": start, "sample": slope, "memory": large[1].memory}
 
 
-def measure_ours(folder: Path, largest: int) -> None:
+def measure_ours(folder: Path, largest: int) -> dict[str, float]:
+    """Gives what replies cost."""
     python, environment = sys.executable, ours(folder)
     run = [python, "-m", "harmon_eval", "--model", "scripted", "--tasks", "overhead", "--output"]
     sizes = (1000, largest)
@@ -173,7 +178,7 @@ def measure_ours(folder: Path, largest: int) -> None:
     costs = [
         cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment) for n in sizes
     ]
-    row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]), middle)
+    replies = row("harmon_eval, replies", (sizes[0], costs[0]), (sizes[1], costs[1]), middle)
     again = [
         cost([*run, str(folder / f"t{n}")], folder, OVERHEAD_N=str(n), **environment) for n in sizes
     ]
@@ -190,6 +195,7 @@ def measure_ours(folder: Path, largest: int) -> None:
         for n in few
     ]
     row("harmon_eval, 64 x 64 images", (few[0], drawn[0]), (few[1], drawn[1]))
+    return replies
 
 
 def measure_opening(folder: Path, largest: int) -> None:
@@ -227,7 +233,7 @@ def measure_images(folder: Path) -> None:
     )
 
 
-def measure_peers(folder: Path, peers: str, largest: int) -> None:
+def measure_peers(folder: Path, peers: str, largest: int) -> dict[str, dict[str, float]]:
     (folder / "overhead_inspect.py").write_text(INSPECT)
     few, many = 1000, min(largest, 11_000)
     program = Path(peers).parent
@@ -244,7 +250,7 @@ def measure_peers(folder: Path, peers: str, largest: int) -> None:
     ]
     cost(base, folder, OVERHEAD_N="1")  # compiles modules that were never imported before
     costs = [cost(base, folder, OVERHEAD_N=str(n)) for n in (few, many)]
-    row("inspect_ai, replies", (few, costs[0]), (many, costs[1]))
+    found = {"inspect_ai": row("inspect_ai, replies", (few, costs[0]), (many, costs[1]))}
     costs = []
     for n in (few, many):
         own = folder / f"lm{n}"
@@ -265,7 +271,9 @@ def measure_peers(folder: Path, peers: str, largest: int) -> None:
             "--log_samples",
         ]
         costs.append(cost(command, folder, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf")))
-    row("lm-evaluation-harness, replies", (few, costs[0]), (many, costs[1]))
+    name = "lm-evaluation-harness"
+    found[name] = row(f"{name}, replies", (few, costs[0]), (many, costs[1]))
+    return found
 
 
 def measure_starts(folder: Path, peers: str | None) -> None:
@@ -290,17 +298,28 @@ def main() -> None:
     )
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     arguments = parser.parse_args()
+    results, peers = arguments.results.resolve(), {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)  # inspect looks for its tasks here
         print("| tool | fixed start | per sample | peak memory |\n|---|---|---|---|")
-        measure_ours(folder, arguments.largest)
+        ours = measure_ours(folder, arguments.largest)
         if arguments.peers:
-            measure_peers(folder, arguments.peers, arguments.largest)
+            peers = measure_peers(folder, arguments.peers, arguments.largest)
         measure_opening(folder, arguments.largest)
         measure_images(folder)
         measure_starts(folder, arguments.peers)
+        os.chdir(results.parent)
+    ratios = {"0.18 ms, the goal": 0.18 / ours["sample"]}
+    for peer, cost_of in peers.items():
+        ratios |= {f"{peer}, {what}": cost_of[what] / ours[what] for what in ours}
+    # It imports torch, and Linux counts a parent's memory as the peak of its children.
+    from benchmarks import record
+
+    kept = {"load average": os.getloadavg(), "largest": arguments.largest}
+    record.write("overhead", ratios, {**kept, "tools": {"harmon_eval": ours, **peers}}, results)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def settings(arguments: Namespace) -> dict[str, Any]:
+    """The options of a benchmark, without where it writes."""
+    return {name: value for name, value in vars(arguments).items() if name != "results"}
 
 
 def write(name: str, ratios: dict[str, float], measured: Any, folder: Path = RESULTS) -> Path:

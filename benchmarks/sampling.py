@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="use CUDA graphs, compiled blocks")
     parser.add_argument("--name", help="name of the result (default: sampling-SIZE)")
+    parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     row_block()  # measured once per process, so do it before timing
@@ -235,8 +237,9 @@ def main() -> None:
     if {1, 16} <= rates.keys():
         ratios["images/s, batch 16 to 1"] = rates[16] / rates[1]
         print(f"images per second, batch 16 to batch 1: {rates[16] / rates[1]:.2f}")
-    measured = {"settings": vars(arguments), "batches": results, "head": heads}
-    record.write(arguments.name or f"sampling-{arguments.size}", ratios, measured)
+    measured = {"settings": record.settings(arguments), "batches": results, "head": heads}
+    name = arguments.name or f"sampling-{arguments.size}"
+    record.write(name, ratios, measured, arguments.results)
 
 
 if __name__ == "__main__":

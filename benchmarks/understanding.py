@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=16, metavar="T")
     parser.add_argument("--tasks", default="pope,gqa,mme", metavar="A,B")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = open_model(arguments.model, Settings(device="cpu"))
@@ -105,7 +106,8 @@ def main() -> None:
     ratios = {
         f"{kind}, batch {arguments.batch} to 1": found["ratio"] for kind, found in measured.items()
     }
-    record.write("understanding", ratios, {"settings": vars(arguments), "kinds": measured})
+    kept = {"settings": record.settings(arguments), "kinds": measured}
+    record.write("understanding", ratios, kept, arguments.results)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import compare, pareto, pareto_page
+from benchmarks import __main__ as everything
+from benchmarks import compare, gpu, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
@@ -225,3 +227,45 @@ def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None
         pareto_page.into_docs(text, path)
     pareto = "<!-- pareto -->\n\ntwo\n\n<!-- /pareto -->\n"
     assert path.read_text() == f"before\n{pareto}{savings}after\n"
+
+
+def test_every_step_of_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
+    """With a tiny model: equality, both samplers, captured passes, answering, features of FID."""
+    gpu.main(["--rehearse", "--sizes", "0.5b", "--results", str(tmp_path)])
+    written = json.loads((tmp_path / "gpu-rehearsal.json").read_text())
+    measured = written["measured"]
+    assert measured["difference"] <= gpu.TOLERANCE
+    assert measured["FID features"]["images a second"] > 0
+    assert measured["left out for want of time"] == []
+    own = measured["0.5b"]
+    assert own["answering"]["one by one"] > 0 and own["answering"]["in a batch"] > 0
+    for kind in ("fast", "fast --compile"):
+        for batch in (1, 4):
+            assert own[f"{kind}, batch {batch}"]["of the limit"] > 0
+            assert written["ratios"][f"0.5b, {kind}, batch {batch}: plain loop / ours"] > 0
+
+
+def test_what_the_gpu_benchmark_has_no_time_for_is_named(tmp_path: Path) -> None:
+    gpu.main(["--rehearse", "--sizes", "0.5b", "--minutes", "0", "--results", str(tmp_path)])
+    left_out = json.loads((tmp_path / "gpu-rehearsal.json").read_text())["measured"][
+        "left out for want of time"
+    ]
+    expected = {"FID features", "0.5b, plain loop, batch 1", "0.5b, fast --compile, batch 4"}
+    assert expected | {"0.5b, answering"} <= {*left_out}
+
+
+def test_all_ratios_stand_in_one_table_with_their_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails does not hide the others."""
+    for name, ratio in (("start", 1.25), ("fid", 1.5)):
+        machine = {"processor": "a processor", "vector instructions": "AVX2"}
+        found = {"machine": machine, "date": "2026-01-01", "ratios": {"of all": ratio}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    failing = {name: replace(part, command="nothing") for name, part in everything.PARTS.items()}
+    monkeypatch.setattr(everything, "PARTS", failing)
+    monkeypatch.setattr("sys.argv", ["b", "--only", "start,fid", "--results", str(tmp_path)])
+    assert everything.main() == 1
+    said = capsys.readouterr().out
+    assert "start (goal / ours), a processor, AVX2, 2026-01-01\n      1.25  of all" in said
+    assert "fid ended with 1" in said
