@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from harmon_eval.model import keys
+from harmon_eval.model import families, keys
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.families import FORMAT
 from harmon_eval.model.fingerprint import Fingerprint
@@ -23,13 +24,18 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError, read_json
-from harmon_eval.model.weights import CONFIG, LLM_FOLDERS, WEIGHTS, build, own_config, read
+from harmon_eval.model.weights import CONFIG, LLM_FOLDERS, SAFE, WEIGHTS, build, own_config, read
 
 BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
 # In every file of ours from before it said whose it is, and in nobody else's.
 OWN_KEYS = {"cfg_scale", "iterations", "diffusion_steps"}
 UNIPIC_DRAWING = DrawSettings(iterations=32)
+# OWNER/NAME, where the name may have a dot: Harmon-1.5B-RecA is no file.
+HUB_ID, FILES = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*"), {".pth", ".pt", ".bin", ".ckpt", SAFE}
+HUB_FILES = ["*.safetensors", "*.ckpt", "*.json", "*.txt"]
+# UniPic-1's weights hold those of its LLM, whose folder has the tokenizer, and its tower is unused.
+HUB_UNREAD = ["siglip*/*", *(f"{LLM_FOLDERS}/*.{kind}" for kind in ("safetensors", "bin"))]
 TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instruct"}
 
 
@@ -84,7 +90,7 @@ def locate(name: str) -> Path:
     if path.exists():
         return path
     known = ", ".join(bundled_names())
-    if name.count("/") != 1 or name.startswith((".", "/", "~")) or path.suffix:
+    if not HUB_ID.fullmatch(name) or path.suffix in FILES:
         raise CheckpointError(
             f"no model {name!r}: give a bundled name ({known}), a folder, a .pth file, or a hub id "
             "such as wusize/Harmon-1_5B"
@@ -92,12 +98,14 @@ def locate(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = ["*.safetensors", "*.ckpt", "*.json", "*.txt"]
+    if other := families.of_hub_id(name):
+        raise other.refused(name)
     try:
-        folder = Path(snapshot_download(name, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_UNREAD))
         # Hubs hold the same weights twice, and safetensors are the ones to take.
         if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, allow_patterns=[*patterns, "*.bin", "*.pth"]))
+            files = [*HUB_FILES, "*.bin", "*.pth", "*model_states.pt"]
+            folder = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=HUB_UNREAD))
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(

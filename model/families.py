@@ -35,6 +35,19 @@ class Family:
         return CheckpointError(f"{place} is {self.what}: {self.way}")
 
 
+OPENUNI = Family("OpenUni, another architecture than Harmon", NO_ADAPTER)
+
+
+def of_hub_id(name: str) -> Family | None:
+    """The family of a hub id that would not open as Harmon, known by its name before gigabytes are
+    fetched: OpenUni, by Harmon's first author, and the later UniPics."""
+    if "openuni" in name.lower():
+        return OPENUNI
+    if re.search(r"unipic[-_]?[2-9]", name.lower()):
+        return Family("a later UniPic, of another architecture than the first", NO_ADAPTER)
+    return None
+
+
 def of_folder(folder: Path) -> Family | None:
     """The family of a folder, from its configuration; None if that does not tell.
 
@@ -114,7 +127,7 @@ def of_names(names: Collection[str]) -> Family | None:
         return any(name.startswith(prefixes) for name in names)
 
     if some("meta_queries") or (some("lmm.") and some("connector.", "transformer.")):
-        return Family("OpenUni, another architecture than Harmon", NO_ADAPTER)
+        return OPENUNI
     if some("mar.") and some("llm."):
         return None
     if some("showo."):

@@ -27,6 +27,8 @@ Pipeline = Any
 ARGUMENTS = {
     "cfg": ("guidance_scale",),
     "image_cfg": ("image_guidance_scale",),  # InstructPix2Pix's second scale, towards the source
+    "true_cfg": ("true_cfg_scale",),  # of models whose guidance_scale is an input (Qwen-Image)
+    "strength": ("strength",),  # image-to-image: how far from the source, 0 to 1
     "steps": ("num_inference_steps",),
     "image_size": ("height", "width"),
     "negative_prompt": ("negative_prompt",),
@@ -39,7 +41,7 @@ def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, 
     name = type(pipeline).__name__
     needed = ("prompt", "generator")
     if lacking := [argument for argument in needed if argument not in takes]:
-        raise UserError(f"{name} takes no {lacking[0]}: it is no text-to-image pipeline")
+        raise UserError(f"{name} takes no {lacking[0]}: it does not draw or edit by a prompt alone")
     required = [
         p.name
         for p in takes.values()
@@ -48,7 +50,9 @@ def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, 
         and p.name not in ("prompt", "image")
     ]
     if required:
-        raise UserError(f"{name} needs {required[0]} too: it is no text-to-image pipeline")
+        raise UserError(
+            f"{name} needs {required[0]} too: it does not draw or edit by a prompt alone"
+        )
     found = {argument: value for key, value in chosen.items() for argument in ARGUMENTS[key]}
     for key in chosen:
         if unknown := [argument for argument in ARGUMENTS[key] if argument not in takes]:
@@ -140,6 +144,8 @@ class Settings:
     dtype: Dtype = "float32"
     cfg: float | None = None
     image_cfg: float | None = None
+    true_cfg: float | None = None
+    strength: float | None = None
     steps: int | None = None
     image_size: int | None = None
     negative_prompt: str | None = None
@@ -148,6 +154,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_range("cfg", self.cfg, 0)
         check_range("image_cfg", self.image_cfg, 0)
+        check_range("true_cfg", self.true_cfg, 0)
+        check_range("strength", self.strength, 0, 1)
         check_range("steps", self.steps, 1)
         check_range("image_size", self.image_size, 1)
 

@@ -309,7 +309,8 @@ def _none_found(folder: Path) -> str:
     return (
         f"{folder} holds no images with prompts: use the layout that the benchmark publishes "
         "(GenEval: 00000/metadata.jsonl and 00000/samples/0000.png), the images folder of a run, "
-        "or add prompts.csv with the columns file,prompt"
+        "or add prompts.csv with the columns file,prompt (for edits prompts.jsonl with file, "
+        "instruction and source)"
     )
 
 

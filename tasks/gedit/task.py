@@ -42,7 +42,8 @@ def samples(data: Data, languages: Sequence[str]) -> Iterator[Sample]:
     """Raises UserError for files with a flaw, or without instructions in these languages."""
     folder = data.folder
     rubric, found = read_rubric(folder, Path(__file__).parent, rules.RUBRICS), 0
-    for row in files.read_table(folder):
+    rows = list(files.read_table(folder))
+    for row in rows:
         language, group, key = row["instruction_language"], row["task_type"], row["key"]
         if language not in languages:
             continue
@@ -59,7 +60,11 @@ def samples(data: Data, languages: Sequence[str]) -> Iterator[Sample]:
         request = Edit((row["input_image"],), row["instruction"], language)
         yield Sample(name, request, target, f"{group}/{key}", group)
     if not found:
-        raise UserError(f"{folder} has no instructions in {' or '.join(languages)}")
+        other = ", ".join(sorted({row["instruction_language"] for row in rows}))
+        raise UserError(
+            f"{folder} has no instructions in {' or '.join(languages)}, only in {other}: the "
+            "published files (--suite official) have en and cn"
+        )
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:

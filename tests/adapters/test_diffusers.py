@@ -147,6 +147,11 @@ def test_an_image_to_image_pipeline_edits_by_source_instruction_and_seed(
     assert all(image.shape == (16, 16, 3) for image in found)
     assert all(not np.array_equal(found[0], other) for other in found[1:])
     np.testing.assert_array_equal(np.asarray(model.edit(edits[:1])[0]), found[0])
+    near = DiffusersResponder("i2i", model.pipeline, {"steps": 4, "strength": 0.3})
+    assert near.settings["strength"] == 0.3 and model.settings["strength"] == 0.8
+    assert not np.array_equal(np.asarray(near.edit(edits[:1])[0]), found[0])
+    with pytest.raises(UserError, match="takes no strength: leave out strength"):
+        opened(pipeline_folder, strength=0.3)
     (several,) = model.edit([Edit((red, blue), "join")])
     assert isinstance(several, Unscorable) and "one source image, not 2" in str(several)
 

@@ -10,14 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from torch import Tensor
 
 from harmon_eval.adapters.harmon import Settings, open_model
-from harmon_eval.model.checkpoint import load
+from harmon_eval.model.checkpoint import load, locate
 from harmon_eval.model.config import HARMON_1_5B, PRESETS, UNIPIC_1
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.keys import to_authors
@@ -161,3 +163,40 @@ def test_what_of_reca_cannot_be_read_says_the_way_out(reference: Any, tmp_path: 
     torch.save({"state_dict": state, "callback": shutil.rmtree}, odd)
     with pytest.raises(CheckpointError, match=r"nothing from weights is run: save its tensors"):
         read(odd)
+
+
+# -- hub ids ---------------------------------------------------------------------------------
+
+
+def test_of_a_release_on_the_hub_only_what_is_read_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [
+        *("pytorch_model.bin", "kl16.ckpt", "siglip2-so400m-patch16-512/model.safetensors"),
+        *(f"Qwen2.5-1.5B-Instruct/{name}" for name in ("config.json", "vocab.json", "merges.txt")),
+        *("Qwen2.5-1.5B-Instruct/model.safetensors", "iter_5000.pth/mp_rank_00_model_states.pt"),
+        "iter_5000.pth/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt",
+    ]
+    fetched: list[str] = []
+
+    def download(name: str, **patterns: list[str]) -> str:
+        fetched[:] = filter_repo_objects(listed, **patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    for name in ("wusize/Harmon-1_5B", "sanaka87/Harmon-1.5B-RecA", "Skywork/Skywork-UniPic-1.5B"):
+        assert locate(name) == tmp_path
+    unread = ("siglip", "optim", "Instruct/model")
+    assert fetched == [name for name in listed if not any(part in name for part in unread)]
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("wusize/openuni-b-512", "OpenUni, another architecture"),
+        ("Skywork/UniPic2-Metaquery-9B", "a later UniPic"),
+    ],
+)
+def test_relatives_of_other_architectures_are_refused_by_name(name: str, what: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"{name} is {what}.*--model folder:PATH"):
+        locate(name)
