@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Count:
-    """How many scored samples, and how many independent groups, a metric is based on."""
+    """How many scored samples, and how many independent groups, a metric is based on.
+
+    ``unscored``: how many more it would count if they had a mark, or at most that many."""
 
     n: int
     groups: int
+    unscored: int = 0
 
 
 @dataclass(frozen=True)

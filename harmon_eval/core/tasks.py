@@ -96,6 +96,8 @@ class Metric:
     others (metric -> weight), chosen from the ``names`` that ``summarize`` returned. ``span(rows,
     name)`` computes the interval of a metric that is no share, or None. A metric with none of the
     three gets its interval by leaving out one group at a time, which calls ``summarize`` often.
+    ``strata``: the weights of the strata add up to the same whatever is drawn, as in a mean over
+    them. That is found out by itself where all weights of a stratum are equal.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Metric:
     of: Callable[[pd.DataFrame, str], tuple[np.ndarray, np.ndarray]] | None = None
     mean_of: Callable[[Collection[str], str], Mapping[str, float]] | None = None
     span: Callable[[pd.DataFrame, str], Interval | None] | None = None
+    strata: bool = False
 
     def names(self, metric: str) -> bool:
         """Whether this metric has the name ``metric``."""

@@ -144,8 +144,10 @@ class Table:
             weights=sums,
             squares=self._by_group(weights**2),
             stratum=self.stratum,
-            binary=bool(np.isclose(marks * (weights - marks), 0).all()),
-            fixed=_constant(weights, self.stratum[self.codes]) or _constant(sums, self.stratum),
+            binary=_binary(marks, weights),
+            fixed=metric.strata
+            or _constant(weights, self.stratum[self.codes])
+            or _constant(sums, self.stratum),
             scatter=scatter,
             repeats=repeats,
             census=self.census,
@@ -197,6 +199,11 @@ class Table:
         codes = self.codes[drawn]
         found = np.bincount(codes, weights=spread, minlength=groups)
         return found, np.bincount(codes, weights=free, minlength=groups)
+
+
+def _binary(marks: np.ndarray, weights: np.ndarray) -> bool:
+    """Whether every mark is 0 or its whole weight."""
+    return bool((marks * (weights - marks) <= 1e-8 * weights.max() ** 2).all())
 
 
 def _constant(weights: np.ndarray, stratum: np.ndarray) -> bool:

@@ -55,3 +55,26 @@ def jackknife_interval(value: float, leave_out: Sequence[float], other: float = 
     quantile = special.stdtrit(parts.degrees, (1 + LEVEL) / 2)
     reach = float(quantile * np.hypot(parts.error, other))
     return value - reach, value + reach
+
+
+def rate_interval(rate: float, left_out: Sequence[float], telling: int) -> Interval | None:
+    """95 % interval of a rate that has no upper limit, such as errors an image, from the rates with
+    one group of samples left out at a time.
+
+    Gamma limits (Fay & Feuer 1997): those of a Poisson count with the rate's relative error, so
+    that few errors give a long end upwards. How much groups differ is known from the ``telling``
+    ones, which hold any error: t instead of normal quantiles. None without an error, or for fewer
+    than two groups."""
+    from scipy import special
+
+    if len(left_out) < 2 or rate <= 0:
+        return None
+    parts = Replicates.without_groups(left_out)
+    if not parts.error:
+        return None
+    high = (1 + LEVEL) / 2
+    degrees = max(min(telling, parts.degrees), 1)
+    longer = float(special.stdtrit(degrees, high) / special.ndtri(high))
+    count = (rate / (longer * parts.error)) ** 2
+    ends = special.gammaincinv((count, count + 1), (1 - high, high)) * rate / count
+    return float(ends[0]), float(ends[1])

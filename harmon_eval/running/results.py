@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Count, Floor, Interval, Result, Scores, Task, UserError
@@ -45,6 +46,9 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
             metrics = check_metrics(job.name, job.task.summarize(scored))
     main = headline(job.task, metrics)
     repeats = Repeats(_drawings(job), complete=len(scored) == len(job.everything))
+    ends = assumed(job, rows)
+    own = counts(job.task, scored, metrics)
+    more = _would_count(job, ends, sum(reasons.values()), metrics)
     return Result(
         task=job.name,
         headline=main,
@@ -53,10 +57,10 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         n=len(scored),
         total=len(job.everything),
         unscored=reasons,
-        counts=counts(job.task, scored, metrics),
+        counts={name: replace(count, unscored=more[name]) for name, count in own.items()},
         provenance=provenance,
         rows=rows,
-        bounds=score_bounds(job, rows, scored),
+        bounds=score_bounds(job, ends, scored),
         floor=constant_reply(job.task, job.samples, main) if metrics else None,
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
         seed_intervals=seed_intervals(job.task, scored, repeats) if len(scored) else {},
@@ -84,31 +88,64 @@ def _drawings(job: Job) -> dict[str, str]:
     }
 
 
-def score_bounds(job: Job, rows: pd.DataFrame, scored: pd.DataFrame) -> Interval | None:
-    """The headline metric if all unscored samples were wrong, and if all were right. A mark of
-    which only the ends are known (columns ``least:NAME`` and ``most:NAME``) is at one of them.
+Ends = tuple["pd.DataFrame", "pd.DataFrame"]
 
-    None for a task that does not say what the rows of unscored samples would be (see
-    ``Task.bounds``), and where everything is known."""
+
+def assumed(job: Job, rows: pd.DataFrame) -> Ends | None:
+    """The rows of the unscored samples if they were all wrong, and if they were all right.
+
+    None for a task that does not say what these would be (see ``Task.bounds``)."""
     import pandas as pd
 
     unscored = set(rows.loc[rows["unscored"].notna(), "id"])
-    if unscored and job.task.bounds is None:
-        return None
     samples = [sample for sample in job.samples if sample.id in unscored]
-    partly = any(str(column).startswith((LEAST, MOST)) for column in scored)
-    if not samples and not partly:
+    if samples and job.task.bounds is None:
         return None
-    ends = []
-    for right in (False, True):
-        assumed = [if_marked(job.task, sample, right) for sample in samples]
-        own = at_end(scored, MOST if right else LEAST)
-        parts = [part for part in (own, pd.DataFrame(assumed)) if len(part)]
+    wrong, right = (
+        pd.DataFrame([if_marked(job.task, sample, end) for sample in samples])
+        for end in (False, True)
+    )
+    return wrong, right
+
+
+def _would_count(
+    job: Job, ends: Ends | None, unscored: int, metrics: Iterable[str]
+) -> dict[str, int]:
+    """How many unscored samples each metric would count: those whose assumed rows it counts. All
+    of the task, where its rows tell nothing without marks."""
+
+    def count(name: str) -> int:
+        which = job.task.metric(name).rows
+        if which is None or ends is None or not unscored:
+            return unscored
+        try:
+            found = [which(rows, name).to_numpy(bool) for rows in ends]
+        except KeyError:  # a column that only marks have
+            return unscored
+        return int((found[0] | found[1]).sum())
+
+    return {name: count(name) for name in metrics}
+
+
+def score_bounds(job: Job, ends: Ends | None, scored: pd.DataFrame) -> Interval | None:
+    """The headline metric of the ``scored`` rows if all unscored samples were wrong, and if all
+    were right. A mark of which only the ends are known (columns ``least:NAME`` and ``most:NAME``)
+    is at one of them.
+
+    ``ends``: from ``assumed``. None where that is not known, and where everything is."""
+    import pandas as pd
+
+    partly = any(str(column).startswith((LEAST, MOST)) for column in scored)
+    if ends is None or not (len(ends[0]) or partly):
+        return None
+    found = []
+    for rows, end in zip(ends, (LEAST, MOST), strict=True):
+        parts = [part for part in (at_end(scored, end), rows) if len(part)]
         whole = pd.concat(parts, ignore_index=True).infer_objects()
         metrics = job.task.summarize(whole)
-        ends.append(float(metrics.get(headline(job.task, metrics), math.nan)))
+        found.append(float(metrics.get(headline(job.task, metrics), math.nan)))
     # A part of a benchmark may be too little for its headline, whatever the marks.
-    return None if any(map(math.isnan, ends)) else (min(ends), max(ends))
+    return None if any(map(math.isnan, found)) else (min(found), max(found))
 
 
 def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
@@ -132,6 +169,7 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
         "total": result.total,
         "counts": {name: [count.n, count.groups] for name, count in result.counts.items()},
         "unscored": dict(result.unscored),
+        "unscored_counts": {name: count.unscored for name, count in result.counts.items()},
     }
     if result.seed_intervals:
         stored["seed_intervals"] = _spans(result.seed_intervals)
@@ -156,7 +194,12 @@ def scores(stored: Mapping[str, Any]) -> Scores:
     try:
         n, groups = int(stored["n"]), int(stored["groups"])
         metrics = {str(name): _number(value) for name, value in stored["metrics"].items()}
-        own = {str(name): Count(*map(int, pair)) for name, pair in stored["counts"].items()}
+        more = stored.get("unscored_counts") or {}
+        every = sum(map(int, stored["unscored"].values()))
+        own = {
+            str(name): Count(int(counted[0]), int(counted[1]), int(more.get(name, every)))
+            for name, counted in stored["counts"].items()
+        }
         floor = stored.get("floor")
         return Scores(
             task=str(stored["task"]),
@@ -166,7 +209,7 @@ def scores(stored: Mapping[str, Any]) -> Scores:
             n=n,
             total=int(stored["total"]),
             unscored={str(reason): int(times) for reason, times in stored["unscored"].items()},
-            counts={name: own.get(name, Count(n, groups)) for name in metrics},
+            counts={name: own.get(name, Count(n, groups, every)) for name in metrics},
             provenance=dict(stored["provenance"]),
             bounds=_ends(stored["bounds"]) if stored.get("bounds") else None,
             floor=Floor(str(floor["reply"]), _number(floor["score"])) if floor else None,

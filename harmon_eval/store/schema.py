@@ -118,6 +118,7 @@ METRICS: dict[str, Check] = {
     "groups": optional(is_count),
     "counts": optional(objects_of(is_pair)),
     "unscored": objects_of(is_count),
+    "unscored_counts": optional(objects_of(is_count)),
     "bounds": optional(is_pair),
     "floor": optional(
         lambda value: (

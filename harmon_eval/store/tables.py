@@ -75,12 +75,14 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     ``low`` and ``high`` are for prompts like these, ``seeds_low`` and ``seeds_high`` for these very
     prompts with other seeds; ``census``: the prompts are all there are. ``floor``, of a headline
     only, is what one constant reply gets; ``floors`` is what trivial models get in each metric,
-    such as "copy_source 0.000". ``n`` and ``groups`` are those that the metric counts, ``total``
-    and ``unscored`` those of the task."""
+    such as "copy_source 0.000". ``n`` and ``groups`` are those that the metric counts, ``unscored``
+    how many more it would count if they had a mark (at most); ``total`` is the task's."""
     rows = []
     for result in results:
         headline, counts = result["headline"], result.get("counts") or {}
         seeds, census = result.get("seed_intervals") or {}, result.get("census") or []
+        more = result.get("unscored_counts") or {}
+        every = sum(result["unscored"].values())
         for name in [headline, *(name for name in result["metrics"] if name != headline)]:
             low, high = result["intervals"].get(name, (None, None))
             n, groups = counts.get(name, (result["n"], result.get("groups")))
@@ -99,7 +101,7 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "groups": groups,
                     "n": n,
                     "total": result["total"],
-                    "unscored": sum(result["unscored"].values()),
+                    "unscored": more.get(name, every),
                     "headline": name == headline,
                 }
             )
@@ -128,7 +130,7 @@ def bounds(run: Path) -> list[str]:
         if result.get("bounds"):
             low, high = map(number, result["bounds"])
             count = sum(result["unscored"].values())
-            said = f"{low} if the {count} unscored were all wrong, {high} if all were right"
+            said = f"{low} if the {count:,} unscored were all wrong, {high} if all were right"
             if not count:
                 said = f"from {low} to {high}, as only a part of the probabilities was seen"
             lines.append(printable(f"{result['task']} {result['headline']}: {said}"))
@@ -191,14 +193,14 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def figures(row: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of FIGURES, in their order; what is the task's stands beside its headline only."""
+    """The texts of FIGURES, in their order; the task's total stands beside its headline only."""
     texts = (
         number(row["value"]),
         interval(row["low"], row["high"]) + " census" * bool(row["census"]),
         interval(row["seeds_low"], row["seeds_high"]),
         row["floors"] or ("" if pd.isna(row["floor"]) else number(row["floor"])),
-        "" if pd.isna(row["groups"]) else f"{row['groups']:.0f}",
-        f"{row['n']:.0f}" + f" of {row['total']}" * bool(row["headline"]),
-        str(row["unscored"]) if row["headline"] else "",
+        "" if pd.isna(row["groups"]) else f"{row['groups']:,.0f}",
+        f"{row['n']:,.0f}" + f" of {row['total']:,}" * bool(row["headline"]),
+        f"{row['unscored']:,}",
     )
     return dict(zip(FIGURES, texts, strict=True))

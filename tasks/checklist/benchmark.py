@@ -67,6 +67,12 @@ class Published:
 
 
 Load = Callable[[Data], Checklist]
+Place = Callable[[Item], tuple[str, str]]  # group and stratum of an item
+
+
+def stratum_of(item: Item, protocol: rules.Protocol) -> str:
+    """The groups of the first step of the totals, if they are the item's."""
+    return ", ".join(item.group[name] for name in protocol.total[0].by if name in item.group)
 
 
 def shuffle_of(argument: str) -> tuple[str, int | None]:
@@ -85,7 +91,12 @@ def only_shuffle(name: str, argument: str) -> int | None:
     return shuffle
 
 
-def samples(data: Data, load: Load, shuffle: int | None = None) -> Iterator[Sample]:
+def samples(
+    data: Data,
+    load: Load,
+    shuffle: int | None = None,
+    place: Place | None = None,
+) -> Iterator[Sample]:
     """Raises UserError for points to be shuffled that are asked about one by one."""
     checklist = load(data)
     if shuffle is not None and checklist.protocol.ask != "together":
@@ -103,9 +114,10 @@ def samples(data: Data, load: Load, shuffle: int | None = None) -> Iterator[Samp
             # Each item by its own stream: what else is in the file does not matter.
             seed = int.from_bytes(hashlib.sha256(f"{shuffle} {item.id}".encode()).digest()[:8])
             target["order"] = np.random.default_rng(seed).permutation(len(item.points)).tolist()
+        group, stratum = place(item) if place else (item.id, stratum_of(item, checklist.protocol))
         for index in range(item.images or data.images_per_prompt):
             request = Draw(item.prompt, index=index)
-            yield Sample(f"{item.id}/{index:04d}", request, target, item.id)
+            yield Sample(f"{item.id}/{index:04d}", request, target, group, stratum)
 
 
 def _written(protocol: rules.Protocol) -> dict[str, Any]:
@@ -267,6 +279,20 @@ def _kind_share(rows: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray
     return right, of
 
 
+def _of_total(
+    rows: pd.DataFrame, metric: str, protocol: rules.Protocol
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the last step's values, or the one of them that ``total/...`` names."""
+    table = rules.counted(rows, protocol)
+    if metric.startswith("total/"):
+        table = table[table["cell"].map(", ".join) == metric.removeprefix("total/")]
+    places, count = table["row"], len(rows)
+    return (
+        np.bincount(places, weights=table["mark"], minlength=count),
+        np.bincount(places, weights=table["weight"], minlength=count),
+    )
+
+
 def _of_group(rows: pd.DataFrame, metric: str) -> pd.Series:
     name, _, value = metric.partition("/")
     return rows[rules.BY + name] == value
@@ -281,23 +307,24 @@ def benchmark(
     published: Published | None = None,
     total: Mask | None = None,
     shuffle: int | None = None,
+    place: Place | None = None,
 ) -> Task:
     """The task. ``shuffle`` asks about points in an order drawn with this seed. ``total`` says
     which rows a number ``total/...`` counts (default: those whose group of the last step has its
-    name)."""
+    name). ``place`` says which items are one group, being about equally hard (default: each is its
+    own)."""
     own = protocol or rules.Protocol()
     last = own.total[-1].by
-    # A mean over items is a share of groups; other totals are resampled.
-    whole = group_means("score") if own.total == (rules.Step("items"),) else None
+    whole = partial(_of_total, protocol=own)
     of_total = total or (after("/", rules.BY + last[0]) if len(last) == 1 else None)
     return Task(
-        samples=partial(samples, load=load, shuffle=shuffle),
+        samples=partial(samples, load=load, shuffle=shuffle, place=place),
         mark=partial(mark, published=published),
         summarize=partial(summarize, name=name, protocol=own, published=published, shuffle=shuffle),
         metrics=(
-            Metric(f"{name}[*]", maximum=100.0, headline=True, of=whole),
+            Metric(f"{name}[*]", maximum=100.0, headline=True, of=whole, strata=True),
             *(published.metrics if published else ()),
-            Metric("total/*", maximum=100.0, rows=of_total),
+            Metric("total/*", maximum=100.0, rows=of_total, of=whole, strata=True),
             Metric("kind/*", maximum=100.0, rows=_of_kind, of=_kind_share),
             Metric("*/*", maximum=100.0, rows=_of_group, of=group_means("score")),
         ),

@@ -153,70 +153,73 @@ def totals(rows: pd.DataFrame, protocol: Protocol) -> dict[tuple[str, ...], floa
     """The values of the last step, by its groups; the empty tuple where it has none.
 
     ``rows``: one an image, with ``group`` (the item), ``score``, ``by:NAME`` and ``sums``."""
+    table = counted(rows, protocol)
+    sums = table.groupby("cell")[["mark", "weight"]].sum()
+    return {cell: float(m / w) for cell, m, w in sums.itertuples(name=None)}
+
+
+def counted(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """What each image, or each image and kind, counts in the mean of the last step's values.
+
+    Columns: ``row`` (the image's place in ``rows``), ``cell`` (the groups of the last step),
+    ``weight`` (all of them add up to 1) and ``mark`` (from 0 to the weight)."""
+    first, *later = protocol.total
+    points = first.mean == "points"
+    names = _names(rows)
+    table = _points(rows, "kind" in first.by) if points else _items(rows, names)
+    for name in names:
+        table[name] = rows[BY + name].to_numpy()[table["row"]]
+    for name, family in protocol.families.items():
+        own = table[family.of]
+        table[name] = own.map(lambda value, f=family: f.names.get(value, value))
+    cells = _cells(table, first.by)
+    scale = 1 / table["weight"].groupby(cells).transform("sum")
+    for step in later:
+        below, cells = cells, _cells(table, step.by)
+        scale /= below.groupby(cells).transform("nunique")
+    scale /= cells.nunique()
+    known = [name for name in protocol.total[-1].by if name in table]
+    keys = list(table[known].astype(str).itertuples(index=False, name=None))
+    table["mark"], table["weight"] = table["mark"] * scale, table["weight"] * scale
+    return table[["row", "mark", "weight"]].assign(cell=keys)
+
+
+def _cells(table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
+    """A number for each combination of ``by``."""
     import pandas as pd
 
-    labels = {name: rows[BY + name] for name in _names(rows)}
-    for name, family in protocol.families.items():
-        labels[name] = labels[family.of].map(lambda value, f=family: f.names.get(value, value))
-    table = pd.DataFrame({"item": rows["group"], **labels})
-    value, weight = rows["score"].astype(float), None
-    for number, step in enumerate(protocol.total):
-        if step.mean == "points":
-            table, value, weight = _points(rows, table, "kind" in step.by)
-        elif step.mean == "items" or number == 0:
-            keys = [name for name in table.columns]
-            merged = value.groupby([table[name] for name in keys], dropna=False).mean()
-            table, value = merged.index.to_frame(index=False), merged.reset_index(drop=True)
-        table, value = _averaged(table, value, weight, step.by, protocol.families)
-        weight = None
-    names = [name for name in protocol.total[-1].by if name in table.columns]
-    keys_of = table[names].astype(str).itertuples(index=False, name=None)
-    return dict(zip(map(tuple, keys_of), map(float, value), strict=True))
+    if not by:
+        return pd.Series(0, index=table.index)
+    return table.groupby([table[name] for name in by]).ngroup()
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
     return [name.removeprefix(BY) for name in rows.columns if name.startswith(BY)]
 
 
-def _points(
-    rows: pd.DataFrame, table: pd.DataFrame, by_kind: bool
-) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
-    """A row for each image, or for each image and kind: sum of right points, number of points."""
+def _items(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A line for each image; those of an item share its weight of 1."""
     import pandas as pd
 
-    parts = []
-    for kind in kinds(rows) if by_kind else [ALL]:
-        right, of = (_exactly(rows, start, kind) for start in (RIGHT, OF))
-        part = table.assign(kind=kind, right=right, of=of)
-        parts.append(part[part["of"] > 0])
-    found = pd.concat(parts, ignore_index=True)
-    return found.drop(columns=["right", "of"]), found["right"], found["of"]
+    keys = [rows[name] for name in ("group", *(BY + name for name in names))]
+    weight = 1 / rows["score"].groupby(keys, dropna=False).transform("size").to_numpy(float)
+    score = rows["score"].to_numpy(float)
+    return pd.DataFrame({"row": range(len(rows)), "mark": score * weight, "weight": weight})
 
 
-def _exactly(rows: pd.DataFrame, start: str, kind: str) -> pd.Series:
-    """The sums of the points of just this kind, those of longer paths left out."""
-    total = rows[start + kind]
-    if kind == ALL:
-        return total
-    longer = [k for k in kinds(rows) if k.rpartition("/")[0] == kind]
-    return total - rows[[start + k for k in longer]].sum(axis=1)
-
-
-def _averaged(
-    table: pd.DataFrame,
-    value: pd.Series,
-    weight: pd.Series | None,
-    by: Sequence[str],
-    families: Mapping[str, Family],
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Means for each combination of ``by``, or one of all; sums of points are micro-averaged."""
+def _points(rows: pd.DataFrame, by_kind: bool) -> pd.DataFrame:
+    """A line for each image, or for each image and kind: points that count, and points."""
     import pandas as pd
 
-    weights = pd.Series(1.0, index=value.index) if weight is None else weight
-    if not by:
-        return pd.DataFrame(index=[0]), pd.Series([float(value.sum() / weights.sum())])
-    # What a value belongs to follows it, so that a later step can group by a coarser name.
-    kept = [*by, *(n for n, f in families.items() if f.of in by and n not in by)]
-    keys = [table[name] for name in kept]
-    found = value.groupby(keys).sum() / weights.groupby(keys).sum()
-    return found.index.to_frame(index=False), found.reset_index(drop=True)
+    known, parts = kinds(rows) if by_kind else [ALL], []
+    for kind in known:
+        longer = [k for k in known if k.rpartition("/")[0] == kind != ALL]
+        # Of just this kind: the points of longer paths are theirs.
+        mark, weight = (
+            rows[start + kind].to_numpy(float)
+            - rows[[start + k for k in longer]].sum(axis=1).to_numpy(float)
+            for start in (RIGHT, OF)
+        )
+        part = pd.DataFrame({"row": range(len(rows)), "kind": kind, "mark": mark, "weight": weight})
+        parts.append(part[part["weight"] > 0])
+    return pd.concat(parts, ignore_index=True)

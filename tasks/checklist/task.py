@@ -51,7 +51,7 @@ def open_task(argument: str = "") -> Task:
         protocol=_protocol(path),
         about=About(
             paper="none",
-            version="1",
+            version="2",
             protocol="this one; the dependency rules are those of DSG (direct), DPG (in_order) and "
             "ours (transitive: a point counts only if all that it depends on do)",
             differs="There is no original.",

@@ -26,6 +26,7 @@ from harmon_eval.core import (
 from harmon_eval.instruments.editing import label_of
 from harmon_eval.instruments.rubrics import read_rubric
 from harmon_eval.metrics.rows import having
+from harmon_eval.metrics.shares import Share
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.kris import files, marks, mini, rules
 
@@ -76,19 +77,36 @@ def _known(column: str) -> Any:
     return lambda rows, name: rows[column].notna()
 
 
+def _share(*columns: str) -> Share:
+    """All scores of these columns count alike; a result without knowledge has one less."""
+
+    def found(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+        scores = (rows[list(columns)].to_numpy(float) - rules.LOW) / (rules.HIGH - rules.LOW)
+        return np.nansum(scores, axis=1), np.isfinite(scores).sum(axis=1).astype(float)
+
+    return found
+
+
+ALL_SCORES = _share(*rules.SCORES)
 TASK = Task(
     samples=samples,
     mark=marks.mark,
     summarize=summarize,
     metrics=(
-        Metric("kris[*]", maximum=100.0, headline=True),
-        *(Metric(name, maximum=100.0, rows=having("kind", name)) for name in rules.KINDS),
-        *(Metric(name, maximum=100.0, rows=having("kris_group", name)) for name in rules.GROUPS),
-        *(Metric(f"mean_{name}", maximum=100.0, rows=_known(name)) for name in rules.SCORES),
+        Metric("kris[*]", maximum=100.0, headline=True, of=ALL_SCORES),
+        *(
+            Metric(name, maximum=100.0, rows=having(column, name), of=ALL_SCORES)
+            for column, names in (("kind", rules.KINDS), ("kris_group", rules.GROUPS))
+            for name in names
+        ),
+        *(
+            Metric(f"mean_{name}", maximum=100.0, rows=_known(name), of=_share(name))
+            for name in rules.SCORES
+        ),
     ),
     about=About(
         paper="arXiv 2505.16707",
-        version="1",
+        version="2",
         protocol="mercurystraw/Kris_Bench; totals of ByteDance-Seed/Bagel @ 056b5fd",
         differs="A digit in the prose is no score, and a score outside 1 to 5 is none; such "
         "replies are asked for again, then unscored with bounds. Images go to the judge with their "

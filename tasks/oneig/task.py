@@ -21,6 +21,7 @@ from harmon_eval.tasks.oneig import alignment, diversity, mini, text
 from harmon_eval.tasks.oneig.files import official
 
 PARTS = {"alignment": alignment.task, "text": text.task, "diversity": diversity.task}
+VERSIONS = {"alignment": "1", "text": "2", "diversity": "1"}
 ABOUT = About(
     paper="arXiv 2506.07977",
     version="1",
@@ -50,7 +51,7 @@ def open_task(argument: str = "") -> Task:
         "official": official(language),
         "mini": Source(make=partial(mini.make, language=language), folder=f"oneig-{language}"),
     }
-    return PARTS[part](language, replace(ABOUT, version=f"1, {part}"), sources)
+    return PARTS[part](language, replace(ABOUT, version=f"{VERSIONS[part]}, {part}"), sources)
 
 
 TASK = open_task()

@@ -14,6 +14,7 @@ from harmon_eval.core import (
     Data,
     Draw,
     Instruments,
+    Interval,
     Metric,
     Row,
     Sample,
@@ -24,6 +25,7 @@ from harmon_eval.core import (
 from harmon_eval.instruments import reading
 from harmon_eval.metrics import rendered_text
 from harmon_eval.metrics.shares import share
+from harmon_eval.metrics.statistics import LEVEL, rate_interval
 from harmon_eval.tasks.oneig.files import read_prompts, read_texts
 from harmon_eval.tasks.oneig.layout import read_images, without_black
 
@@ -86,6 +88,42 @@ def summarize(rows: pd.DataFrame, language: str) -> dict[str, float]:
     return {f"{name}[{reader}]": float(value) for name, value in found.items()}
 
 
+def _left_out(rows: pd.DataFrame, *columns: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over all images (columns,), and without each prompt (prompts, columns)."""
+    sums = rows.groupby("group")[list(columns)].sum().to_numpy(float)
+    return sums.sum(0), sums.sum(0) - sums
+
+
+def _distance_span(rows: pd.DataFrame, name: str) -> Interval | None:
+    whole, parts = _left_out(rows.assign(images=1.0), "edit_distance", "images")
+    telling = int((parts[:, 0] < whole[0]).sum())
+    return rate_interval(whole[0] / whole[1], (parts[:, 0] / parts[:, 1]).tolist(), telling)
+
+
+def _score_span(rows: pd.DataFrame, name: str, language: str) -> Interval | None:
+    """What the score lacks is the product of three rates of errors that go together: their
+    geometric mean has the interval of a rate."""
+    columns = "edit_distance", "completed", "matched", "words", "images"
+    whole, parts = _left_out(rows.assign(images=1.0), *columns)
+
+    def rate(sums: np.ndarray) -> np.ndarray:
+        distance, completed, matched, words, images = sums.T
+        share = matched / np.maximum(words, 1)
+        lacking = [
+            1 - rendered_text.oneig_score(*own, language)
+            for own in zip(distance / images, completed / images, share, strict=True)
+        ]
+        return np.cbrt(lacking)
+
+    if len(parts) < 2:
+        return None
+    (value,), groups = rate(whole[None]), len(parts)
+    if not value:  # no error: the exact limit of two of the rates, and any distance
+        return 1 - (1 - (1 - LEVEL) ** (1 / groups)) ** 2, 1.0
+    span = rate_interval(value, rate(parts).tolist(), int((parts[:, 0] < whole[0]).sum()))
+    return None if span is None else (max(0.0, 1 - span[1] ** 3), 1 - span[0] ** 3)
+
+
 def _words(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     return rows["matched"].to_numpy(np.float64), rows["words"].to_numpy(np.float64)
 
@@ -96,8 +134,12 @@ def task(language: str, about: About, sources: dict[str, Source]) -> Task:
         mark=partial(without_black, mark=mark),
         summarize=partial(summarize, language=language),
         metrics=(
-            Metric(f"oneig_text_{language}[*]", headline=True),
-            Metric("edit_distance[*]", higher_is_better=False, maximum=None),
+            Metric(
+                f"oneig_text_{language}[*]",
+                headline=True,
+                span=partial(_score_span, language=language),
+            ),
+            Metric("edit_distance[*]", higher_is_better=False, maximum=None, span=_distance_span),
             Metric("completed[*]", of=share("completed")),
             Metric("word_accuracy[*]", of=_words),
             Metric("text_accuracy[*]", of=share("text_accuracy")),

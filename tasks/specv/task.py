@@ -92,7 +92,7 @@ def totals(rows: pd.DataFrame) -> dict[str, float]:
 
 ABOUT = About(
     paper="none",
-    version="1",
+    version="2",
     protocol="SpecV @ 2af3845, track t2i",
     differs="A reply must hold each point once, in any case of yes and no; the original counts "
     "`yes` for `Yes` as wrong (`as_published`, which also rounds at every level). Weights are "

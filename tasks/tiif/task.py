@@ -73,13 +73,18 @@ def _points(row: Mapping[str, Any], where: str) -> tuple[Point, ...]:
     )
 
 
+def _instruction(item: Item) -> tuple[str, str]:
+    """Both wordings of an instruction are one group."""
+    return item.id.rpartition("-")[0], item.group["attribute"]
+
+
 def of_length(rows: pd.DataFrame, metric: str) -> pd.Series:
     return rows[f"{BY}length"] == metric.removeprefix("total/")
 
 
 ABOUT = About(
     paper="arXiv 2506.02161",
-    version="1",
+    version="2",
     protocol="A113N-W3I/TIIF-Bench @ 3aae750: points by attribute and length, the nine groups, "
     "then their mean; `total/short` and `total/long` are the published overalls",
     differs="The headline is the mean of the two overalls; the original gives no such number. "
@@ -109,6 +114,7 @@ def open_task(argument: str = "") -> Task:
         load,
         protocol=PROTOCOL,
         total=of_length,
+        place=_instruction,
         about=ABOUT,
         sources=SOURCES,
         shuffle=only_shuffle("tiif", argument),

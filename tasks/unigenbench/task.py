@@ -114,7 +114,7 @@ def open_task(part: str = "") -> Task:
         published=Published(row, totals, as_published("as_published/*", column="published")),
         about=About(
             paper="arXiv 2510.18701",
-            version="1",
+            version="2",
             protocol="CodeGoat24/UniGenBench @ 49d0bce; right points by kind",
             differs="The headline is the mean over the 27 kinds; the original prints dimensions "
             "only. Replies are read from the last <score> with 0 and 1 in it, thoughts removed "

@@ -138,6 +138,35 @@ def test_points_by_kind_count_each_point_once_although_a_kind_is_the_start_of_an
     assert rules.share(pd.DataFrame([row]), "a") == pytest.approx(1 / 3), "all below it"
 
 
+def test_shares_of_the_total_add_up_to_it_by_hand() -> None:
+    """Two attributes: 1 of 1 and 2 of 2 points of one, 0 of 4 of the other; the mean is 50 %."""
+    rows = pd.DataFrame(
+        {
+            **{"group": item, "judge": "j", "stratum": kind, "score": right / points},
+            **{f"{rules.BY}attribute": kind, rules.RIGHT: float(right), rules.OF: float(points)},
+        }
+        for item, kind, right, points in (("x", "a", 1, 1), ("y", "a", 2, 2), ("z", "b", 0, 4))
+    )
+    protocol = rules.Protocol(
+        total=(rules.Step("points", ("attribute",)), rules.Step("below")),
+    )
+    found = rules.counted(rows, protocol)
+    assert found["weight"].tolist() == pytest.approx([1 / 6, 2 / 6, 1 / 2])
+    assert found["mark"].tolist() == pytest.approx([1 / 6, 2 / 6, 0])
+    assert rules.totals(rows, protocol) == {(): pytest.approx(0.5)}
+
+
+def test_both_wordings_of_an_instruction_of_tiif_are_one_group(tmp_path: Path) -> None:
+    tiif = registry.task("tiif")
+    source = tiif.sources["mini"]
+    assert source.make is not None
+    source.make(tmp_path)
+    found = list(tiif.samples(Data.at(tmp_path, "mini")))
+    own = {sample.group: [s.id for s in found if s.group == sample.group] for sample in found}
+    assert len(own) == 24 and all(len(ids) == 2 for ids in own.values())
+    assert all(s.stratum == s.target["item"]["group"]["attribute"] for s in found)
+
+
 @pytest.mark.parametrize(
     ("reply", "said"),
     [("yes\nno", (True, False)), ("1. Yes, it is.\n2. **No**", (True, False)),

@@ -17,7 +17,7 @@ from harmon_eval.instruments.judging import Judge
 from harmon_eval.metrics.intervals import intervals
 from harmon_eval.replies.yes_no import one_word
 from harmon_eval.running.jobs import Job
-from harmon_eval.running.results import score_bounds
+from harmon_eval.running.results import assumed, score_bounds
 from harmon_eval.suites.mini.scenes import Item, Scene, render
 from harmon_eval.tasks.checklist.files import Point
 from harmon_eval.tasks.dpg import task as dpg
@@ -174,13 +174,13 @@ def test_images_that_were_not_judged_bound_the_score(mini: Any, tmp_path: Path) 
         for s, mark in zip(samples, marks, strict=True)
     )
     job = Job("dpg", dpg.TASK, samples, samples, None)
-    assert score_bounds(job, rows, rows[rows["unscored"].isna()]) == (87.5, 100.0)
-    assert score_bounds(job, rows.assign(unscored="failed"), rows[:0]) == (0.0, 100.0)
+    assert score_bounds(job, assumed(job, rows), rows[rows["unscored"].isna()]) == (87.5, 100.0)
+    assert score_bounds(job, assumed(job, rows.assign(unscored="failed")), rows[:0]) == (0.0, 100.0)
     lone = Sample("x/0000", None, {"questions": [], "first": False, "last": True}, "x")
     job = Job("dpg", dpg.TASK, [*samples, lone], [*samples, lone], None)
     failed = pd.DataFrame([{"id": lone.id, "unscored": "no questions"}])
     scored = rows[rows["unscored"].isna()]
-    low, high = score_bounds(job, pd.concat([scored, failed]), scored)
+    low, high = score_bounds(job, assumed(job, pd.concat([scored, failed])), scored)
     assert (low, high) == pytest.approx((200 / 3, 100.0)), "a prompt of its own"
 
 

@@ -16,7 +16,7 @@ from harmon_eval.instruments.judge.rules import RuleJudge
 from harmon_eval.instruments.judging import Judge, judge_of
 from harmon_eval.registry import task
 from harmon_eval.running.jobs import Job
-from harmon_eval.running.results import score_bounds
+from harmon_eval.running.results import assumed, score_bounds
 from harmon_eval.suites.mini.language import VOCABULARY
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, compose, render
 from harmon_eval.tasks.wise import rules as wise
@@ -264,13 +264,15 @@ def test_images_that_were_not_judged_bound_the_score(
     missing = 0.4 * 2 / 32
     job = Job(name, own, samples, samples, None)
     scored = rows[rows["unscored"].isna()]
-    low, high = score_bounds(job, rows, scored)
+    low, high = score_bounds(job, assumed(job, rows), scored)
     assert low == pytest.approx(value - missing * value)
     assert high == pytest.approx(value + missing * (1 - value))
-    assert score_bounds(job, rows.assign(unscored="failed"), rows[:0]) == pytest.approx((0, 1))
+    assert score_bounds(
+        job, assumed(job, rows.assign(unscored="failed")), rows[:0]
+    ) == pytest.approx((0, 1))
     # Of one category alone there is no total to bound.
     part = Job(name, own, samples, samples[:5], 5)
-    assert score_bounds(part, rows[:5], scored[:3]) is None
+    assert score_bounds(part, assumed(part, rows[:5]), scored[:3]) is None
 
 
 def test_rows_of_two_judges_are_never_one_number() -> None:
