@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from harmon_eval import registry, suites
 from harmon_eval.comparing.history import HISTORY, Watch, finished, history, step_of, update
 from harmon_eval.comparing.verdict import Comparison
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import counted_are
 from harmon_eval.model.train.export import export_checkpoint
 from harmon_eval.model.train.recipe import RecipeError
 from harmon_eval.model.train.run_folder import STATE
@@ -114,12 +115,23 @@ def track(
             Progress(checkpoint.name).warn(f"left for the next time: {error}")
             continue
         new[checkpoint.name] = outcome
+    if found and not new:
+        Progress("track").say(_nothing_new(found, output))
     gates = update(output, watch)
     for name, outcome in new.items():
         told(outcome, gates.get(name))
     newest = max(new, key=lambda name: (step_of(name), name), default="")
     gate = gates.get(newest)
     return gate.code if gate else 0
+
+
+def _nothing_new(found: Sequence[Checkpoint], output: Path) -> str:
+    known = [each.name for each in found if finished(output / segment(each.name, str(output)))]
+    told = f"nothing new: {counted_are(len(known), 'checkpoint')} evaluated"
+    if known:
+        told += f", the last is {known[-1]}"
+    left = len(found) - len(known)
+    return told + f"; {counted_are(left, 'checkpoint')} left for the next time" * bool(left)
 
 
 @contextmanager

@@ -220,7 +220,7 @@ class FolderResponder(Responder):
         """What was done with the pictures, aloud and for the provenance."""
         said = {}
         if rewritten:
-            said["prompts"] = f"{len(rewritten)} of {groups} prompts are rewritten ones"
+            said["prompts"] = f"{len(rewritten):,} of {groups:,} prompts are rewritten ones"
             texts = "\0".join(f"{group}\0{text}" for group, text in sorted(rewritten.items()))
             said["prompts_sha256"] = sha256_of(texts)
             said["first_prompt"] = rewritten[min(rewritten)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harmon_eval.commands import _options
+from harmon_eval.commands import _options, _terminal
 
 CHANGED = 10  # samples to print
 DECISIONS = ("no_worse_than", "tolerance", "effect", "any_settings")
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every-metric", action="store_true", help="all metrics decide, not only the headlines"
     )
+    _terminal.add_all_metrics(parser)
     parser.add_argument(
         "--pool",
         type=Path,
@@ -111,5 +112,5 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.summary.parent.mkdir(parents=True, exist_ok=True)
         with arguments.summary.open("a", encoding="utf-8") as file:
             file.write(output.markdown(found, arguments.changed, command["line"]))
-    output.show(found, arguments.changed, open_console())
+    output.show(found, arguments.changed, open_console(), arguments.all_metrics)
     return found.code

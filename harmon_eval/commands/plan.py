@@ -71,8 +71,8 @@ def main(arguments: argparse.Namespace) -> int:
                 "metric": found.metric,
                 kind: f"{found.distance:g}",
                 "prompts needed": in_words(found.needed),
-                "available": found.available,
-                "samples each": f"{found.each:g}",
+                "available": f"{found.available:,}",
+                "samples each": f"{found.each:.3g}",
                 f"{kind} for all": beside,
                 "planned from": found.basis,
             }

@@ -239,5 +239,5 @@ def _against_baseline(
         no_worse_than=arguments.no_worse_than,
         any_settings=arguments.any_settings,
     )
-    output.show(found, CHANGED, console)
+    output.show(found, CHANGED, console, arguments.all_metrics)
     return (found.code or (2 if code else 0)) if arguments.gate else code

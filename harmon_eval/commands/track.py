@@ -112,7 +112,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.tracker:
             send(started, outcome.folder.path, step)
         if comparison is not None:
-            output.show(comparison, 0, console)
+            output.show(comparison, 0, console, arguments.all_metrics)
             started.numbers({"gate": comparison.code}, step)
 
     with closing(started):

@@ -38,6 +38,7 @@ PROOF_FOOTNOTE = (
     "this good if the true loss were the margin (without *: of any difference)"
 )
 NARROW = 100  # columns below which a table of nine columns cuts its figures
+SHOWN = 8  # metrics named in one line
 TITLE = "candidate against baseline"
 IMPOSSIBLE = "detectable –: no loss that is possible would be seen with so few samples"
 
@@ -75,10 +76,11 @@ def beyond(line: Line) -> str:
     return f" by more than {line.margin:g}" if line.fails and line.margin else ""
 
 
-def show(comparison: Comparison, most: int, console: Console) -> None:
-    """Print everything, but at most ``most`` changed samples and how many more there are."""
-    rows = [[*cells(line)[:-1], line.verdict + beyond(line)] for line in comparison.lines]
-    styles = [COLOURS.get(line.verdict, "") for line in comparison.lines]
+def show(comparison: Comparison, most: int, console: Console, all_metrics: bool = False) -> None:
+    """Print what decides, or everything, and at most ``most`` changed samples."""
+    shown = [line for line in comparison.lines if line.decides or all_metrics]
+    rows = [[*cells(line)[:-1], line.verdict + beyond(line)] for line in shown]
+    styles = [COLOURS.get(line.verdict, "") for line in shown]
     if console.width < NARROW:
         console.print(TITLE)
         for row, style in zip(rows, styles, strict=True):
@@ -92,16 +94,33 @@ def show(comparison: Comparison, most: int, console: Console) -> None:
             view.add_row(*map(printable, row), style=style)
         console.print(view)
     reasons = [
-        f"{line.task} {line.metric}: {line.verdict}: {line.reason}"
-        for line in comparison.lines
-        if line.reason
+        f"{line.task} {line.metric}: {line.verdict}: {line.reason}" for line in shown if line.reason
     ]
-    for text in (*reasons, *comparison.notes, *_samples(comparison.changed, most)):
+    rest = [line for line in comparison.lines if not (line.decides or all_metrics)]
+    for text in (
+        *reasons,
+        *_in_short(rest),
+        *comparison.notes,
+        *_samples(comparison.changed, most),
+    ):
         console.print(printable(text), soft_wrap=True, highlight=False)
-    if any(line.interval and line.detectable is None for line in comparison.lines):
+    if any(line.interval and line.detectable is None for line in shown):
         console.print(IMPOSSIBLE, soft_wrap=True, highlight=False)
     note = PROOF_FOOTNOTE if comparison.proof else FOOTNOTE
     console.print(escape(f"{comparison.result} ({note})"), soft_wrap=True, highlight=False)
+
+
+def _in_short(details: Sequence[Line]) -> list[str]:
+    """How many metrics are not shown, and which of them differ."""
+    if not details:
+        return []
+    told = [f"not shown, as they do not decide: {counted(len(details), 'metric')} (--all-metrics)"]
+    for verdict in (WORSE, BETTER):
+        names = [f"{line.task} {line.metric}" for line in details if line.verdict == verdict]
+        if names:
+            more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+            told.append(f"  {verdict}: {', '.join(names[:SHOWN])}{more}")
+    return told
 
 
 def _below_each_other(row: Sequence[str]) -> list[str]:

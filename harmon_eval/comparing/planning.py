@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import special
 
 from harmon_eval import registry
@@ -21,8 +22,9 @@ from harmon_eval.comparing.paired import ALPHA, GAFFKE, JACKKNIFE, Difference, d
 from harmon_eval.comparing.power import needed_for, seen
 from harmon_eval.comparing.runs import pairs
 from harmon_eval.core import Sample, UserError
+from harmon_eval.metrics.floors import if_marked
 from harmon_eval.metrics.text import counted
-from harmon_eval.running.jobs import RunSettings, prepare
+from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 from harmon_eval.suites.suite import Suite
@@ -69,8 +71,14 @@ def plan(
     if pilots:
         found, basis = _piloted(task, top, pilots)
     elif job.task.higher_is_better and not job.task.replicates:
-        found = _fair_coins(_images(job.everything), top or 1.0)
+        own = _counted(job)
+        found = _fair_coins(_images(own), top or 1.0)
+        groups = len({sample.group for sample in own})
+        # In prompts of the task, as what is available: the headline may count only some of them.
+        found = replace(found, groups=round(found.groups * available / groups))
         basis = f"worst case of right or wrong marks, scored 0 to {top or 1:g}"
+        if groups < available:
+            basis += f"; the headline counts {groups:,} of the {counted(available, 'prompt')}"
     else:
         raise UserError(f"{task}: {job.task.headline} is not a share of marks: give a --pilot RUN")
     assert found.evidence is not None
@@ -81,6 +89,16 @@ def plan(
     metric = job.task.headline
     shown = reach if possible else None
     return Plan(task, metric, distance, needed, available, each, shown, basis)
+
+
+def _counted(job: Job) -> Sequence[Sample]:
+    """The samples that the headline counts, as far as their assumed marks tell."""
+    which = job.task.main.rows
+    if which is None or job.task.bounds is None:
+        return job.everything
+    rows = pd.DataFrame([if_marked(job.task, sample, True) for sample in job.everything])
+    kept = which(rows, job.task.main.name).to_numpy(bool)
+    return [sample for sample, own in zip(job.everything, kept, strict=True) if own]
 
 
 def _images(samples: Sequence[Sample]) -> int:

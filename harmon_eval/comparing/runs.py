@@ -119,8 +119,9 @@ def _pair(
     identical = False
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
-        notes += _notes(ours["provenance"], theirs["provenance"])
-        identical = _identical(ours["provenance"], theirs["provenance"])
+        same = _sameness(baseline, candidate, ours["provenance"], theirs["provenance"])
+        notes += _notes(ours["provenance"], theirs["provenance"], same)
+        identical = bool(same)
         notes += _uncalibrated(ours["provenance"], (baseline.task(name), candidate.task(name)))
         for side, run in enumerate((baseline, candidate)):
             if (rows := run.task(name).rows()) is not None:
@@ -180,22 +181,32 @@ def _other(ours: dict[str, Any], theirs: dict[str, Any], any_settings: bool) -> 
         yield f"different settings ({'; '.join(settings)}): --any-settings compares them anyway"
 
 
-def _identical(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+def _sameness(
+    baseline: RunFolder, candidate: RunFolder, ours: dict[str, Any], theirs: dict[str, Any]
+) -> str:
+    """Why nothing can differ, in words; nothing if it can."""
+    if baseline.path.resolve() == candidate.path.resolve():
+        return "the same run"
+    logs = [(run.manifest.get("about") or {}).get("files") for run in (baseline, candidate)]
+    if logs[0] and logs[0] == logs[1]:
+        return "imported from the same files"
     models = [each["model"] for each in (ours, theirs)]
     prints = {model["fingerprint"] for model in models}
     same_weights = len(prints) == 1 and NOT_GIVEN not in prints
     same_settings = settings_of(models[0]) == settings_of(models[1])
-    return same_weights and same_settings and bool(ours["seed"] == theirs["seed"])
+    if same_weights and same_settings and bool(ours["seed"] == theirs["seed"]):
+        return "same weights, settings and seed"
+    return ""
 
 
-def _notes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
+def _notes(ours: dict[str, Any], theirs: dict[str, Any], same: str) -> Iterator[str]:
     if ours["seed"] != theirs["seed"]:
         yield (
             f"seeds {ours['seed']} and {theirs['seed']}: with the same seed, fewer samples would "
             "show as much (docs/ci.md)"
         )
-    elif _identical(ours, theirs):
-        yield "same weights, settings and seed: nothing can differ"
+    elif same:
+        yield f"{same}: nothing can differ"
 
 
 def _uncalibrated(ours: dict[str, Any], folders: Sequence[TaskFolder]) -> Iterator[str]:
@@ -208,7 +219,7 @@ def _uncalibrated(ours: dict[str, Any], folders: Sequence[TaskFolder]) -> Iterat
 def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator[str]:
     for rows, name in zip((ours, theirs), names, strict=True):
         if count := int(rows["unscored"].notna().sum()):
-            yield f"{count} of {counted(len(rows), 'sample')} of {name} unscored"
+            yield f"{count:,} of {counted(len(rows), 'sample')} of {name} unscored"
 
 
 def _aligned(
@@ -218,6 +229,6 @@ def _aligned(
     common = sorted(set(ours["id"]) & set(theirs["id"]))
     notes = []
     if len(common) < max(total, len(ours), len(theirs)):
-        notes.append(f"paired on {len(common)} of {counted(total, 'sample')}")
+        notes.append(f"paired on {len(common):,} of {counted(total, 'sample')}")
     sides = [rows.set_index("id", drop=False).loc[common] for rows in (ours, theirs)]
     return [rows.reset_index(drop=True).infer_objects() for rows in sides], notes

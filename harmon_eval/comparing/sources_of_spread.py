@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWINGS = (1, 2, 4, 8)
+WIDE = 0.5  # an interval of the prompts' share that says next to nothing
 
 
 def of_task(run: RunFolder, name: str, task: Task, headline: str) -> Spread | None:
@@ -36,6 +37,8 @@ def lacking(run: RunFolder, name: str) -> str:
     """What is missing to tell where the task's spread comes from, in words; nothing if all is."""
     rows = scored(run, name)
     if rows is None:
+        if not run.task(name).recorded():
+            return f"its {ROWS} and {LOG} are missing: only its metrics are here"
         return f"its {ROWS} is missing: `mark {run.path}` makes it again"
     if not len(rows):
         return "nothing is scored"
@@ -77,8 +80,15 @@ def lines(path: Path, again: Path | None = None, only: Sequence[str] = ()) -> li
         if not own.prompts + own.seeds:
             found.append(f"{start}nothing varied, so nothing can be said about its spread")
             continue
-        told = f"{start}{own.shares[0]:.0%} of the variance comes from which prompts were asked, "
-        told += f"{own.shares[1]:.0%} from the seeds"
+        low, high = own.share_interval
+        if high - low > WIDE:
+            found.append(
+                f"{start}too few to tell prompts from seeds: from {counted(own.groups, 'prompt')}, "
+                f"{low:.0%} to {high:.0%} of the variance may come from which prompts were asked"
+            )
+            continue
+        told = f"{start}{own.shares[0]:.0%} of the variance comes from which prompts were asked "
+        told += f"(95 % interval: {low:.0%} to {high:.0%}), {own.shares[1]:.0%} from the seeds"
         rows = scored(run, name), scored(second, name) if second else None
         if rows[0] is not None and rows[1] is not None:
             judge = judge_variance(task, rows[0], rows[1], headline)
@@ -93,7 +103,7 @@ def advice(own: Spread) -> list[str]:
     """What other numbers of prompts and drawings would give."""
     cost = own.groups * own.drawings
     same = [
-        f"{cost / k:.0f} x {k}: ±{number(own.reach(cost / k, k))}" for k in DRAWINGS if k <= cost
+        f"{cost / k:,.0f} x {k}: ±{number(own.reach(cost / k, k))}" for k in DRAWINGS if k <= cost
     ]
     more = ", ".join(
         f"{k} drawings ±{number(own.reach(own.groups, k))}" for k in DRAWINGS if k > own.drawings

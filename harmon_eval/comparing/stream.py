@@ -23,7 +23,7 @@ import numpy as np
 from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.paired import Difference, contrasts
 from harmon_eval.comparing.runs import TaskPair
-from harmon_eval.comparing.verdict import CANNOT_TELL, Comparison, Line, compare, judge
+from harmon_eval.comparing.verdict import CANNOT_TELL, Comparison, Line, compare, judge, known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def _trends(now: Look, before: Mapping[str, Sequence[pd.DataFrame]], each: Setti
             continue
         found = trend(pair, [pair.baseline, *before.get(pair.name, ()), pair.candidate])
         if found:
-            family.append((pair, pair.headline + TREND, found))
+            family.append((pair, pair.headline + TREND, known(pair, found)))
     margins = each.no_worse_than or each.tolerance
     lines = judge(family, True, Settings(margins, {}, looks=each.looks))
     return [replace(line, decides=line.fails) for line in lines]

@@ -160,7 +160,7 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
             decides = settings.every_metric or metric == headline
             lines.append(Line(pair.name, metric, decides, NOT_COMPARABLE, why))
         for metric, difference in found.items():
-            difference = _known(pair, difference)
+            difference = known(pair, difference)
             decides = settings.every_metric or metric == headline
             (heads if decides else details).append((pair, metric, difference))
     lines += judge(heads, True, settings, sum(line.decides for line in lines))
@@ -173,7 +173,7 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
     return Comparison(tuple(lines), notes, proof=bool(settings.no_worse_than))
 
 
-def _known(pair: TaskPair, difference: Difference) -> Difference:
+def known(pair: TaskPair, difference: Difference) -> Difference:
     """Of two runs of the same weights, settings and seed with the same marks nothing is open."""
     if not pair.identical or difference.value or (difference.evidence and difference.error):
         return difference

@@ -90,7 +90,7 @@ def notes(run: FinishedRun, task: FinishedTask) -> str:
     span = interval(*task.interval(name))
     parts = [f"{name} {number(headline(task))} {span}".strip(), _counted(task)]
     if unscored := sum(task.stored["unscored"].values()):
-        parts.append(f"{unscored} unscored")
+        parts.append(f"{unscored:,} unscored")
     suite = run.identity.get("suite")
     parts.append("not the benchmark's own data: mini suite" if suite == "mini" else f"{suite} data")
     parts.append(f"harmon_eval task {task.name}, version {task.version}")
@@ -103,7 +103,7 @@ def _counted(task: FinishedTask) -> str:
     n, total = task.n(task.stored["headline"]), task.stored["total"]
     if task.complete:
         return f"all {counted(n, 'sample')}{' that it counts' if n != total else ''}"
-    return f"{n} of {counted(total, 'sample')}"
+    return f"{n:,} of {counted(total, 'sample')}"
 
 
 def kind(sample: FinishedSample | None) -> str:

@@ -256,11 +256,13 @@ def _rules_apply(job: Job, said: set[str]) -> bool:
 
 
 def _say_matched(say: Any, matched: Matched, found: int, ours: int, what: str) -> None:
-    say(f"{found} of {ours} samples have {what} in the log")
+    say(f"{found:,} of {ours:,} samples have {what} in the log")
     if matched.several:
-        say(f"{matched.several} of the log fit several samples, and nothing tells which: left out")
+        say(
+            f"{matched.several:,} of the log fit several samples, and nothing tells which: left out"
+        )
     if matched.none:
-        say(f"{matched.none} of the log fit no sample: left out")
+        say(f"{matched.none:,} of the log fit no sample: left out")
     if matched.again:
         say(
             f"{matched.again} of the log are further replies to the same question: the first counts"

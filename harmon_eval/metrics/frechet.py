@@ -67,7 +67,7 @@ class FrechetStatistics:
         if not np.isfinite(x).all():
             bad = int((~np.isfinite(x)).any(axis=1).sum())
             raise UserError(
-                f"{bad} of {len(x)} feature vectors are not finite: the feature network "
+                f"{bad:,} of {len(x):,} feature vectors are not finite: the feature network "
                 "overflowed or its weights are broken; run it in float32"
             )
         if len(x) == 0:

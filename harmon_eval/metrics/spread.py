@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harmon_eval.core import Task
+from harmon_eval.core import Interval, Task
 from harmon_eval.metrics.intervals import Repeats, Table
+from harmon_eval.metrics.proportions import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,13 +29,14 @@ class Spread:
     """Variances of the headline, in its units squared: ``prompts``, ``seeds`` (of drawings, with
     what the judge adds) and ``judge`` alone, None where nothing was judged twice.
 
-    ``groups`` prompts with ``drawings`` each."""
+    ``groups`` prompts with ``drawings`` each, in ``cells`` strata."""
 
     prompts: float
     seeds: float
     groups: int
     drawings: float
     judge: float | None = None
+    cells: int = 1
 
     def reach(self, groups: float, drawings: float) -> float:
         """Half the width of a 95 % interval with other numbers of prompts and of drawings."""
@@ -47,6 +49,21 @@ class Spread:
         """The shares of prompts and of seeds in the whole variance."""
         whole = self.prompts + self.seeds
         return (self.prompts / whole, self.seeds / whole) if whole else (math.nan, math.nan)
+
+    @property
+    def share_interval(self) -> Interval:
+        """The 95 % interval of the prompts' share, from that of the ratio of the variances between
+        prompts and of seeds (Searle et al., section 3.6), which is exact for normal marks."""
+        from scipy import special
+
+        between = self.groups - self.cells
+        within = self.groups * (self.drawings - 1)
+        if between < 1 or within < 1 or not self.seeds:
+            return 0.0, 1.0
+        ratio = (self.prompts + self.seeds) / self.seeds
+        tail = (1 - LEVEL) / 2
+        ends = special.fdtri(between, within, (1 - tail, tail)) / ratio
+        return float(np.clip(1 - ends[0], 0, 1)), float(np.clip(1 - ends[1], 0, 1))
 
 
 def spread(task: Task, rows: pd.DataFrame, name: str, repeats: Repeats) -> Spread | None:
@@ -66,7 +83,8 @@ def spread(task: Task, rows: pd.DataFrame, name: str, repeats: Repeats) -> Sprea
         seeds += float((scale * part.seeds).sum())
     groups = int((np.max([part.sizes for part, _ in parts], axis=0) > 0).sum())
     drawings = float(np.sum([part.repeats.sum() for part, _ in parts])) / groups + 1
-    return Spread(max(whole - seeds, 0.0), seeds, groups, drawings)
+    cells = sum(len(part.weight) for part, _ in parts)
+    return Spread(max(whole - seeds, 0.0), seeds, groups, drawings, cells=cells)
 
 
 def judge_variance(task: Task, rows: pd.DataFrame, again: pd.DataFrame, name: str) -> float | None:

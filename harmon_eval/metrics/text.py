@@ -27,7 +27,7 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
     if abs(value) >= 10:
-        return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+        return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2f}"
     return f"{value:.3f}"
 
 

@@ -106,7 +106,7 @@ def calibrate(
     remarks = [] if at_random else ["not all marked samples were chosen at random"]
     unmarked = len(chosen - {*samples})
     if unmarked:
-        remarks.append(f"{unmarked} of {len(chosen)} chosen samples are not marked yet")
+        remarks.append(f"{unmarked:,} of {len(chosen):,} chosen samples are not marked yet")
     judge = Judge(run, name) if other is None else None
     rows = (*_among_raters(ratings, groups, kind[0]),)
     if judge is not None:
@@ -222,9 +222,8 @@ def _numbers(
         )
 
     tuned, alone = corrected(None), corrected(0.0)
-    told = (
-        f"lambda {tuned.weight:.3f}, {tuned.n} marked by people, {tuned.others} by the judge only"
-    )
+    told = f"lambda {tuned.weight:.3f}, {tuned.n:,} marked by people, "
+    told += f"{tuned.others:,} by the judge only"
     numbers = [
         _number(judge, named(judge.headline, f"calibrated:{tuned.n}"), tuned, told),
         _number(judge, named(judge.headline, f"people:{tuned.n}"), alone, "people alone"),

@@ -166,8 +166,8 @@ def _order(entries: pd.DataFrame, column: pd.DataFrame, by_name: bool) -> list[s
 def _cell(made: Board, entry: dict[Any, Any], rank: Rank | None) -> Cell:
     if entry["kind"] == "quoted":
         return Cell(str(entry["text"]), False, True, made.cite(entry["sources"]))
-    counted = f"({entry['n']} of {entry['total']}"
-    counted += f", {entry['unscored']} unscored)" if entry["unscored"] else ")"
+    counted = f"({entry['n']:,} of {entry['total']:,}"
+    counted += f", {entry['unscored']:,} unscored)" if entry["unscored"] else ")"
     if pd.isna(entry["value"]):
         return Cell(counted if entry["headline"] else "")
     span = interval(entry["low"], entry["high"])

@@ -59,7 +59,7 @@ def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
         "value": number(result["metrics"].get(name)),
         "interval": interval(low, high),
         "n": scored(result),
-        "unscored": f"{unscored} unscored" if unscored else "",
+        "unscored": f"{unscored:,} unscored" if unscored else "",
         "floors": told_floors(floors_of(result, name)),
     }
 

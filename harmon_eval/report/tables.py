@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +32,8 @@ from harmon_eval.store.tables import (
 if TYPE_CHECKING:
     from harmon_eval.running.evaluate import Outcome
 
+BORDER, SHORTEST = 3, 12  # of a column, and the least of a name
+
 
 def show(run: Path, console: Console, tasks: Sequence[str] = ()) -> None:
     """Print every metric of a run folder, or of these tasks; ``*`` marks the headline of a task."""
@@ -40,16 +42,34 @@ def show(run: Path, console: Console, tasks: Sequence[str] = ()) -> None:
     if table.empty:
         console.print("nothing has been scored in this run yet")
         return
-    view = Table(title=printable(run), title_justify="left")
     floors = bool(table["floor"].notna().any() or table["floors"].any())
     seeds = bool(table["seeds_low"].notna().any())
     empty = {"floor": not floors, "other seeds": not seeds}
     figured = [f for f in FIGURES if not empty.get(f)]
-    for column in ("task", "metric", *figured):
-        left = column in ("task", "metric", "95 % interval", "other seeds")
-        view.add_column(column, justify="left" if left else "right", overflow="fold")
+    lines = records(table)
+    sizes = [max(len(f), *(len(figures(row)[f]) for row in lines)) for f in figured]
+    if sum(sizes) + BORDER * (len(sizes) + 2) + 2 * SHORTEST > console.width:
+        console.print(printable(run))
+        for text in _below_each_other(lines, figured):
+            console.print(escape(text), highlight=False, soft_wrap=True)
+    else:
+        console.print(_side_by_side(printable(run), lines, figured))
+    for line in gaps(run):
+        console.print(line, soft_wrap=True, highlight=False)
+    if seeds:
+        console.print(LEGEND, soft_wrap=True, highlight=False)
+
+
+def _side_by_side(title: str, lines: Sequence[Mapping[str, Any]], figured: Sequence[str]) -> Table:
+    """Names are folded where there is no room for them, figures never."""
+    view = Table(title=title, title_justify="left")
+    for column in ("task", "metric"):
+        view.add_column(column, overflow="fold")
+    for column in figured:
+        left = column in ("95 % interval", "other seeds")
+        view.add_column(column, justify="left" if left else "right", no_wrap=True)
     previous = None
-    for row in records(table):
+    for row in lines:
         task = row["task"]
         if previous not in (None, task):
             view.add_section()
@@ -60,11 +80,25 @@ def show(run: Path, console: Console, tasks: Sequence[str] = ()) -> None:
             style="bold" if row["headline"] else "",
         )
         previous = task
-    console.print(view)
-    for line in gaps(run):
-        console.print(line, soft_wrap=True, highlight=False)
-    if seeds:
-        console.print(LEGEND, soft_wrap=True, highlight=False)
+    return view
+
+
+def _below_each_other(lines: Sequence[Mapping[str, Any]], figured: Sequence[str]) -> list[str]:
+    """For a terminal in which the table would cut its figures."""
+    found, previous = [], None
+    for row in lines:
+        if row["task"] != previous:
+            found.append(printable(row["task"]))
+        previous = row["task"]
+        texts = figures(row)
+        found.append(f"{'*' if row['headline'] else ' '} {printable(row['metric'])}")
+        found.append(f"    {texts['value']} {texts['95 % interval']}".rstrip())
+        if texts["other seeds"]:
+            found.append(f"    other seeds {texts['other seeds']}")
+        named = {name: name.removesuffix(" of N") for name in figured[2:] if name != "other seeds"}
+        rest = [f"{short} {texts[name]}" for name, short in named.items() if texts[name]]
+        found.append(f"    {', '.join(rest)}")
+    return found
 
 
 def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) -> None:

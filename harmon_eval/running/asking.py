@@ -158,7 +158,7 @@ def ask_missing(
     if damaged:
         progress.warn(f"{damaged} stored responses were damaged and are made again")
     if known:
-        progress.say(f"reused {len(known)} of {len(samples)} stored responses")
+        progress.say(f"reused {len(known):,} of {len(samples):,} stored responses")
     earlier = known
     for number, part in enumerate(rounds.rounds):
         if number:

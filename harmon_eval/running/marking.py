@@ -86,7 +86,7 @@ def mark_missing(
     stamps = answers.sound
     done = marked(folder, key, stamps)
     if done:
-        progress.say(f"reused {len(done)} of {len(samples)} marks")
+        progress.say(f"reused {len(done):,} of {len(samples):,} marks")
 
     def unmarked() -> Iterator[list[Answer]]:
         for planned in batches(samples, batch_size):

@@ -210,8 +210,8 @@ class Progress:
             rate = done / max(now - begun, 1e-9)
             left = f", {(total - done) / rate:.0f} s left" if done < total else ""
             whole = f" ({self.overall})" if self.overall is not None and left else ""
-            self.say(f"{verb} {done}/{total}, {rate:.1f}/s{left}{whole}")
+            self.say(f"{verb} {done:,}/{total:,}, {rate:.1f}/s{left}{whole}")
 
         if self.overall is None:
-            self.say(f"{verb} {total}")
+            self.say(f"{verb} {total:,}")
         return advance

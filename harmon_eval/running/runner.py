@@ -138,7 +138,7 @@ def scored(result: Result) -> str:
     of = result.floors.get(result.headline, {})
     told += [f"{name} {number(value)}" for name, value in of.items()]
     count = result.counts.get(result.headline)
-    told.append(f"n {count.n if count else result.n} of {result.total}")
+    told.append(f"n {count.n if count else result.n:,} of {result.total:,}")
     return ", ".join(told)
 
 
@@ -150,7 +150,7 @@ def say_unscored(result: Result, progress: Progress) -> None:
     reasons = [f"{number} x {reason[:300]}" for reason, number in frequent[:REASONS]]
     if len(frequent) > REASONS:
         reasons.append(f"{len(frequent) - REASONS} other reasons (rows.parquet)")
-    progress.warn(f"{count} of {count + result.n} samples are unscored: {'; '.join(reasons)}")
+    progress.warn(f"{count:,} of {count + result.n:,} samples are unscored: {'; '.join(reasons)}")
 
 
 def say_several_models(result: Result, progress: Progress) -> None:
@@ -166,7 +166,7 @@ def say_aspects(result: Result, progress: Progress) -> None:
         return
     kept = result.rows["aspect_kept"].dropna()
     if (same := int(kept.sum())) < len(kept):
-        progress.say(f"{same} of {len(kept)} results keep the aspect ratio of their source")
+        progress.say(f"{same:,} of {len(kept):,} results keep the aspect ratio of their source")
 
 
 def add_up(

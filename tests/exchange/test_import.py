@@ -64,6 +64,15 @@ def test_two_logs_are_compared_question_by_question(
     assert "3+4?" in page and "The answer is 4." in page
 
 
+def test_a_log_differs_from_itself_by_nothing(tmp_path: Path) -> None:
+    """Logs do not identify weights, but the same files hold the same answers."""
+    for name in "ab":
+        brought_in(LOGS / "lm-eval", tmp_path / name)
+    for other in "ab":
+        found = harmon_eval.compare(tmp_path / "a", tmp_path / other, no_worse_than="0.01")
+        assert found.code == 0 and "nothing can differ" in found.notes[0]
+
+
 def test_where_our_rules_do_not_apply_the_headline_is_theirs(tmp_path: Path) -> None:
     shutil.copytree(LOGS / "lm-eval", tmp_path / "log")
     (file,) = (tmp_path / "log").glob("samples_sums_*")

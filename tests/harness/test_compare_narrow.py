@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,11 @@ from rich.console import Console
 from harmon_eval.comparing.bounds import BoundedMean
 from harmon_eval.comparing.output import cells, show
 from harmon_eval.comparing.paired import GAFFKE, Difference
-from harmon_eval.comparing.verdict import NO_EVIDENCE, NOT_COMPARABLE, Comparison, Line
+from harmon_eval.comparing.verdict import NO_EVIDENCE, NOT_COMPARABLE, WORSE, Comparison, Line
+from harmon_eval.report import tables
+from harmon_eval.store.tables import figures, frame, records
+
+RESULTS = Path(__file__).parents[2] / "results/harmon-mini"
 
 
 def line(metric: str) -> Line:
@@ -37,3 +44,37 @@ def test_figures_are_never_cut(width: int) -> None:
     for one in lines:
         for figure in " ".join(cells(one)[2:8]).split():
             assert figure == "–" or figure.strip("[],") in words, shown
+
+
+def test_what_does_not_decide_is_counted_and_what_differs_of_it_named() -> None:
+    details = [replace(line(f"tag{n}"), decides=False) for n in range(10)]
+    worse = replace(line("colors"), decides=False, verdict=WORSE)
+    both = Comparison((line("overall"), worse, *details), ())
+
+    def said(all_metrics: bool) -> str:
+        out = io.StringIO()
+        show(both, 0, Console(file=out, width=140), all_metrics)
+        return out.getvalue()
+
+    short = said(False)
+    assert "*overall" in short and "tag3" not in short
+    assert "not shown, as they do not decide: 11 metrics (--all-metrics)" in short
+    assert "worse: geneval colors" in short
+    assert "tag3" in said(True) and "do not decide" not in said(True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_metrics_of_a_run_are_never_cut(tmp_path: Path, width: int) -> None:
+    """GenEval's eight figures a metric do not fit 60 columns: they stand below its name."""
+    stored = json.loads((RESULTS / "geneval/metrics.json").read_text())
+    (tmp_path / "run/geneval").mkdir(parents=True)
+    (tmp_path / "run/geneval/metrics.json").write_text(json.dumps(stored))
+    out = io.StringIO()
+    tables.show(tmp_path / "run", Console(file=out, width=width))
+    shown = out.getvalue().partition("Intervals are")[0]
+    assert all(len(row) <= width for row in shown.splitlines())
+    for row in records(frame([stored])):
+        texts = figures(row)
+        for figure in ("value", "95 % interval", "other seeds", "n of N"):
+            assert texts[figure] in shown, figure
+    assert "1,108 of 1,108" in shown

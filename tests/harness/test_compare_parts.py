@@ -105,3 +105,10 @@ def test_of_a_square_that_few_groups_count_in_nothing_is_known_from_the_others()
     found = differences(task, half, half, frozenset({"square"}))["square"]
     low, _ = found.interval or (0, 0)
     assert low <= 0.05 ** (1 / 3) - 1
+
+
+def test_without_a_pilot_a_plan_is_in_prompts_of_the_task_too() -> None:
+    """Fair coins for the ten images that POPE's headline counts, of the thirty of the task."""
+    found = plan("pope", 10.0, 1, load("mini"))
+    assert found.available == 30 and "the headline counts 10 of the 30 prompts" in found.basis
+    assert found.needed == pytest.approx(3 * plan("gqa", 10.0, 1, load("mini")).needed, rel=0.02)

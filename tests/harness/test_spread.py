@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,13 +77,16 @@ def test_what_is_missing_is_said_and_names_stay_as_they_are(call: Any, made_run:
     run = made_run("run[x]", [[1, 0], [1, 1]], task="toy_draw")
     told = call("show", run, "--spread").out
     assert "prompts and seeds cannot be told apart" in told
-    (run / "toy_draw/responses.jsonl").unlink()
-    assert "its responses.jsonl is missing" in call("show", run, "--spread").out
+    rows = (run / "toy_draw/rows.parquet").read_bytes()
     shutil.rmtree(run / "toy_draw/.marks", ignore_errors=True)
     (run / "toy_draw/rows.parquet").unlink()
     told = call("show", run, "--spread").out
     assert f"its rows.parquet is missing: `mark {run}` makes it again" in " ".join(told.split())
     assert "\\" not in told
+    (run / "toy_draw/responses.jsonl").unlink()
+    assert "are missing: only its metrics are here" in call("show", run, "--spread").out
+    (run / "toy_draw/rows.parquet").write_bytes(rows)
+    assert "its responses.jsonl is missing" in call("show", run, "--spread").out
 
 
 def test_each_pilot_is_spoken_of_by_its_name(call: Any, made_run: Any) -> None:
@@ -116,3 +120,23 @@ def test_what_has_no_counterpart_or_other_thresholds_has_no_contrast() -> None:
     assert contrasts({"geneval_fresh": fresh}) == []
     assert contrasts({"geneval": fresh, "geneval_fresh:threshold=0.4": fresh}) == []
     assert contrasts({"geneval:threshold=0.4": fresh, "geneval_fresh:threshold=0.4": fresh})
+
+
+def test_a_share_has_an_interval_that_covers() -> None:
+    """Half of the variance of a drawing lies between prompts, in 40 prompts with 4 drawings."""
+    rng, inside = np.random.default_rng(3), []
+    for _ in range(60):
+        found = spread(GENEVAL, rows := rows_of(rng.beta(2, 2, 40), 4, rng), "overall", drawn(rows))
+        assert found is not None
+        low, high = found.share_interval
+        assert low <= found.shares[0] <= high
+        inside.append(low <= 0.5 <= high)
+    assert np.mean(inside) >= 0.85
+
+
+def test_few_prompts_do_not_tell_prompts_from_seeds(call: Any, tmp_path: Path) -> None:
+    run = ["--tasks", "geneval", "--limit", "6", "--steps", "1", "--output", str(tmp_path / "run")]
+    assert call(*run, "--quiet").code == 0
+    told = call("show", str(tmp_path / "run"), "--spread").out
+    assert "too few to tell prompts from seeds: from 6 prompts" in told
+    assert "the same cost" not in told

@@ -210,3 +210,14 @@ def test_streams_are_gated_by_the_command_line(call: Call, stream: Stream, tmp_p
     both = ("--no-worse-than", "0.1", "--tolerance", "0.1")
     told = call("track", "checkpoints", "--output", "out", "--settle", 0, *both)
     assert told.code == 2 and "give one of them" in told.err
+
+
+def test_nothing_can_differ_between_equal_checkpoints_nor_over_them(stream: Stream) -> None:
+    """The same weights, settings and seed with the same marks: no loss, and no trend."""
+    out = stream({10: 0.8})
+    for step in (20, 30):
+        shutil.copytree(out / "step-10", out / f"step-{step}")
+    gates = update(out, Watch())
+    (trend,) = [line for line in gates["step-30"].lines if line.metric.endswith("(trend)")]
+    assert (trend.verdict, trend.reason, trend.interval) == ("no evidence", "", (0.0, 0.0))
+    assert gates["step-30"].code == 0

@@ -49,6 +49,10 @@ def test_each_complete_checkpoint_is_evaluated_once_and_noted(
     before = (tmp_path / "out/history.parquet").read_bytes()
     again = call("track", training, "--output", "out", *QUICK)
     assert "drawing" not in again.err
+    assert (
+        "nothing new: 2 checkpoints are evaluated, the last is step-10; 1 checkpoint is"
+        in again.err
+    )
     assert (tmp_path / "out/history.parquet").read_bytes() == before
 
 
