@@ -3,7 +3,8 @@
 Paper: Liu et al. 2025, arXiv 2505.05470 (Flow-GRPO). Protocol: yifan123/flow_grpo @ ac4c86e; UniRL
 and Flow-Factory have the same formula. The reward of an image is 1 if the text read contains the
 wanted one, else 1 - edit distance / length of the wanted one, at least 0; spaces and case are of no
-account. Wanted is the first text in double quotes, else in single quotes, else the whole prompt.
+account. Wanted is the first text in double quotes, else in single quotes. A prompt without either
+asks for no text and is refused.
 """
 
 from __future__ import annotations
@@ -47,13 +48,17 @@ MINI = ("OPEN", "Exit", "Gate 12", "Hello", "Stop", "Mind the step", "café", "J
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """A prompt a line. Raises UserError for a file without prompts."""
+    """A prompt a line. Raises UserError for a file without prompts, and for one that asks for no
+    text."""
     lines = read_text(data.folder / FILE).splitlines()
-    prompts = [line.strip() for line in lines if line.strip()]
+    prompts = [(place, line.strip()) for place, line in enumerate(lines, 1) if line.strip()]
     if not prompts:
         raise UserError(f"{data.folder / FILE} holds no prompts: give one a line")
-    for number, prompt in enumerate(prompts):
-        wanted = target(prompt, {})
+    for number, (place, prompt) in enumerate(prompts):
+        try:
+            wanted = target(prompt, {})
+        except Unscorable as error:
+            raise UserError(f"{data.folder / FILE}, line {place}: {error}") from None
         group = f"{number:04d}"
         for index in range(data.images_per_prompt):
             yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), wanted, group)
@@ -62,8 +67,11 @@ def samples(data: Data) -> Iterator[Sample]:
 def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an image is marked by where a trainer sends a prompt of its own. Raises Unscorable."""
     wanted = rendered_text.reward_target(prompt)
-    if not wanted.strip():
-        raise Unscorable("the prompt is empty: it has to say the text to be drawn")
+    if wanted == prompt or not wanted.strip():
+        raise Unscorable(
+            f"the prompt {prompt[:80]!r} has no text in quotation marks, so nothing says what "
+            "is to be read: put the text in double quotes"
+        )
     return {"text": wanted}
 
 
@@ -124,8 +132,9 @@ TASK = Task(
         paper="arXiv 2505.05470",
         version="1",
         protocol="yifan123/flow_grpo @ ac4c86e, flow_grpo/ocr.py",
-        differs="A prompt without double quotes ends the original's batch; here single quotes, "
-        "then the whole prompt are taken, as in UniRL. An image that the reader fails on is "
+        differs="A prompt without double quotes ends the original's batch, and UniRL takes single "
+        "quotes, then the whole prompt; here single quotes are taken, and a prompt without any is "
+        "refused, since nobody asked to see its words. An image that the reader fails on is "
         "unscored with bounds; the original gives it 0. `text_accuracy` and `exact` are ours: "
         "1 - edit distance / the longer text, in lower case with single spaces.",
         compares="Published rewards are PaddleOCR's (UniRL: GOT-OCR); the reader is part of the "

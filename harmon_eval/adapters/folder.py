@@ -306,6 +306,8 @@ def _is_inside(folder: Path, file: Path) -> bool:
 
 
 def _none_found(folder: Path) -> str:
+    if not pictures(folder):
+        return f"{folder} holds no pictures: give the folder that they are in"
     return (
         f"{folder} holds no images with prompts: use the layout that the benchmark publishes "
         "(GenEval: 00000/metadata.jsonl and 00000/samples/0000.png), the images folder of a run, "

@@ -7,6 +7,7 @@ same of the judge and of GenEval's detector.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -62,16 +63,22 @@ def instruments(
     ``of_run``: there is a run whose own judge an address alone may mean.
 
     Raises UserError for a role that is chosen twice, or a judge's setting without a judge."""
-    chosen: dict[str, str] = {}
-    for text in arguments.instrument:
-        role, mark, spec = text.partition("=")
-        if not (mark and role and spec):
-            raise UserError(f"--instrument {text}: give ROLE=NAME, such as detector=hf")
-        _choose(chosen, role, spec)
+    chosen = named(arguments.instrument)
     if arguments.detector:
         _choose(chosen, "detector", arguments.detector)
     if spec := _judge(arguments, device, of_run):
         _choose(chosen, "judge", spec)
+    return chosen
+
+
+def named(texts: Sequence[str]) -> dict[str, str]:
+    """Role -> name and settings, of the values of ``--instrument``. Raises UserError."""
+    chosen: dict[str, str] = {}
+    for text in texts:
+        role, mark, spec = text.partition("=")
+        if not (mark and role and spec):
+            raise UserError(f"--instrument {text}: give ROLE=NAME, such as detector=hf")
+        _choose(chosen, role, spec)
     return chosen
 
 

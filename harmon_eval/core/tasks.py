@@ -87,7 +87,8 @@ class Metric:
     In ``name``, ``*`` stands for any text, as in ``fid[*]``. ``higher_is_better`` is None if it is
     neither good nor bad, such as a count. Scores go from 0 to ``maximum``; None means no upper
     limit. ``rows(rows, name)`` gives a mask of the rows it counts (default: all). Set ``interval``
-    to False for metrics without an interval (counts, chi-squares).
+    to False for metrics without an interval (counts, chi-squares). A ``fallback`` is the headline
+    where the one that is declared could not be computed, as KID of a few images is for FID.
 
     The interval follows from what the metric is; the helpers are in ``metrics.shares``.
     ``of(rows, name)`` gives two arrays (rows,) and says that the metric is ``maximum`` times the
@@ -105,6 +106,7 @@ class Metric:
     maximum: float | None = 1.0
     rows: Callable[[pd.DataFrame, str], pd.Series] | None = None
     headline: bool = False
+    fallback: bool = False
     interval: bool = True
     of: Callable[[pd.DataFrame, str], tuple[np.ndarray, np.ndarray]] | None = None
     mean_of: Callable[[Collection[str], str], Mapping[str, float]] | None = None

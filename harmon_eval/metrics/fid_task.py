@@ -51,7 +51,7 @@ METRICS = (
     Metric("fid_infinity_spread[*]", higher_is_better=None, maximum=None, interval=False),
     Metric("fid_matched[*]", higher_is_better=False, maximum=None),
     Metric("fid_matched_spread[*]", higher_is_better=None, maximum=None, interval=False),
-    Metric("kid[*]", higher_is_better=False, maximum=None),
+    Metric("kid[*]", higher_is_better=False, maximum=None, fallback=True),
     Metric("kid[*]/*", higher_is_better=False, maximum=None, rows=_category),
     Metric("kid_standard_error[*]", higher_is_better=None, maximum=None, interval=False),
 )

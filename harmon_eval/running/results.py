@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 
 def headline(task: Task, metrics: Mapping[str, float]) -> str:
-    """The metric that the task's headline means, whose name may also hold the protocol."""
-    return next(filter(task.main.names, metrics), task.headline)
+    """The metric that the task's headline means, whose name may also hold the protocol; where it
+    is not there, the one that stands in for it."""
+    chosen = (task.main, *(metric for metric in task.metrics if metric.fallback))
+    found = (name for metric in chosen for name in metrics if metric.names(name))
+    return next(found, task.headline)
 
 
 def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Result:

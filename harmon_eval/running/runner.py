@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, UserError
+from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, Task, UserError
 from harmon_eval.metrics.text import counted, interval, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.engine import Engine, Local, Work
@@ -81,8 +81,7 @@ def go_on(
         result = add_up(job, facts.key, folder, run, stamps)
         progress.say(scored(result))
         say_unscored(result, progress)
-        if result.n and not math.isfinite(result.metrics.get(result.headline, math.nan)):
-            progress.say(f"{result.headline} cannot be computed from {counted(result.n, 'sample')}")
+        say_no_headline(job.task, result, progress)
         say_several_models(result, progress)
         say_aspects(result, progress)
         return result
@@ -140,6 +139,16 @@ def scored(result: Result) -> str:
     count = result.counts.get(result.headline)
     told.append(f"n {count.n if count else result.n:,} of {result.total:,}")
     return ", ".join(told)
+
+
+def say_no_headline(task: Task, result: Result, progress: Progress) -> None:
+    """Where the task's own headline could not be computed, and what stands in for it."""
+    if not result.n or task.main.names(result.headline):
+        return
+    told = f"{task.headline} cannot be computed from {counted(result.n, 'sample')}"
+    if math.isfinite(result.metrics.get(result.headline, math.nan)):
+        told += f": the headline is {result.headline}"
+    progress.say(told)
 
 
 def say_unscored(result: Result, progress: Progress) -> None:

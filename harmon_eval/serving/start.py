@@ -6,7 +6,7 @@ import errno
 import json
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ from harmon_eval.core import UserError
 from harmon_eval.running import engine as engines
 from harmon_eval.running import preflight, stopping
 from harmon_eval.running.engine import Pool
-from harmon_eval.serving import pictures, rewards
+from harmon_eval.serving import measures, pictures, rewards
 from harmon_eval.serving.app import application
 from harmon_eval.serving.gate import Gate
 from harmon_eval.serving.ledger import Ledger
@@ -75,6 +75,7 @@ def serve(settings: Settings) -> None:
         folder = held.enter_context(pictures.folder())
         suite = suites.load(settings.suite, settings.data, settings.instruments)
         chosen = rewards.served(_names(settings), suite)
+        _check_measures(settings, chosen)
         preflight.check_roles(settings.instruments, [one.task for one in chosen])
         ledger = None
         if settings.store is not None:
@@ -106,6 +107,16 @@ def serve(settings: Settings) -> None:
 def _workers(pool: Pool) -> int:
     """How many parts a batch is given to workers in; a cluster's number is not known here."""
     return pool.workers or (1 if pool.local else PARTS)
+
+
+def _check_measures(settings: Settings, chosen: Sequence[rewards.Served]) -> None:
+    """Raises UserError for a measure that is chosen as one chooses it for a run."""
+    spec = settings.instruments.get(measures.ROLE)
+    if spec and not any(measures.ROLE in one.task.instruments for one in chosen):
+        raise UserError(
+            f"--instrument {measures.ROLE}={spec}: measures are served by their own names: "
+            f"serve {spec}"
+        )
 
 
 def _names(settings: Settings) -> list[str]:

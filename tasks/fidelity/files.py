@@ -22,6 +22,7 @@ from harmon_eval.store.digests import sha256_of
 
 Mode = Literal["clean", "legacy_pytorch", "legacy_tensorflow", "gigagan256"]
 STATISTICS = (".npz", ".pt")
+TOLERANCE = 1e-5  # of the total variance, for rounding: some files are in float32
 WIDEST = 16_384  # features: a larger covariance is no statistics file
 _MODE_IN_NAME = re.compile(r"_(clean|legacy_pytorch|legacy_tensorflow)(?=[_.])")
 
@@ -41,8 +42,9 @@ def parse(argument: str) -> tuple[Path, Settings]:
     text, given = settings.split(argument)
     place = Path(text).expanduser()
     if not place.is_dir() and not (place.is_file() and place.suffix in STATISTICS):
+        lacks = "" if place.exists() else "no such file or folder; "
         raise UserError(
-            f"fidelity:{text}: give a folder of pictures, or a file of statistics "
+            f"fidelity:{text}: {lacks}give a folder of pictures, or a file of statistics "
             f"({' or '.join(STATISTICS)})"
         )
     return place, settings.read(Settings, given, "fidelity")
@@ -116,6 +118,8 @@ def _read_once(file: Path, content_sha256: str) -> Statistics:
         raise UserError(f"{file}: mu {mean.shape} and sigma {covariance.shape} do not fit")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise UserError(f"{file} has values that are not finite")
+    if flaw := _no_covariance(covariance):
+        raise UserError(f"{file}: sigma is no covariance matrix: {flaw}; write the file again")
     mode, _, network = setting.partition(",")
     if mode := mode or _mode(file, content):
         return Statistics(mean, covariance, count, mode, network)
@@ -125,6 +129,20 @@ def _read_once(file: Path, content_sha256: str) -> Statistics:
         file,
     )
     return Statistics(mean, covariance, count, "legacy_pytorch", network, guessed=True)
+
+
+def _no_covariance(matrix: np.ndarray) -> str:
+    """Why a matrix cannot be a covariance; empty where it can be, up to rounding."""
+    if np.abs(matrix - matrix.T).max(initial=0.0) > TOLERANCE * np.abs(matrix).max(initial=0.0):
+        return "it is not symmetric"
+    if matrix.diagonal().min(initial=0.0) < 0:
+        return "it has a negative variance"
+    rounding = TOLERANCE * float(matrix.trace())
+    try:
+        np.linalg.cholesky(matrix + (rounding or 1.0) * np.eye(len(matrix)))
+    except np.linalg.LinAlgError:
+        return "it has negative eigenvalues"
+    return ""
 
 
 def check(place: Path, chosen: Mode | None) -> None:

@@ -49,7 +49,7 @@ def protocol_of(place: Path, chosen: str | None, net: FeatureNet) -> str:
     if told.network and told.network != net.name:
         raise UserError(
             f"{place} has statistics of {told.network}, not of {net.name}: give --instrument "
-            f"features={told.network}"
+            f"features={told.network.replace('-', '_')}, or the one that has this network"
         )
     return own or chosen or told.mode
 

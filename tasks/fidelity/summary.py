@@ -26,7 +26,7 @@ METRICS = (
     Metric("fid[*]", higher_is_better=False, maximum=None, headline=True),
     Metric("fid_infinity[*]", higher_is_better=False, maximum=None),
     Metric("fid_infinity_spread[*]", higher_is_better=None, maximum=None, interval=False),
-    Metric("kid[*]", higher_is_better=False, maximum=None),
+    Metric("kid[*]", higher_is_better=False, maximum=None, fallback=True),
     Metric("cmmd[*]", higher_is_better=False, maximum=None, interval=False),
     Metric(f"precision[{K},*]", interval=False),
     Metric(f"recall[{K},*]", interval=False),

@@ -24,6 +24,7 @@ import numpy as np
 from harmon_eval.core import Answer, Instruments, Metric, Reward, Row, Sample, Task, Unscorable
 from harmon_eval.metrics.rows import of
 from harmon_eval.metrics.shares import mean_of, share
+from harmon_eval.settings import did_you_mean
 from harmon_eval.tasks.geneval.layout import fault
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.geneval.rules import (
@@ -222,8 +223,10 @@ VARIANTS = {"share": _share, "flow_grpo": _flow_grpo}
 
 def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A line of GenEval's metadata from what a trainer sends beside the prompt."""
-    if "include" not in metadata and "tag" not in metadata:
+    if not metadata.keys() & set(FIELDS):
         return None
+    for name in metadata.keys() - {*FIELDS, "prompt"}:
+        raise Unscorable(f"metadata.{str(name)[:60]}: not known: {did_you_mean(str(name), FIELDS)}")
     made = {field: metadata[field] for field in FIELDS if metadata.get(field) is not None}
     made["prompt"] = prompt.strip() or metadata.get("prompt")
     if flaw := fault(made):

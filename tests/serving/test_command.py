@@ -144,6 +144,7 @@ def test_a_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         ([","], "no reward was named"),
         (["geneval", "--suite", "official", "--data", "."], "743b7d99"),  # missing weights
         (["ocr", "--instrument", "raeder=mini"], "raeder"),
+        (["clipscore", "--instrument", "measure=pickscore"], "serve pickscore"),
         (["geneval", "--host", "256.1.1.1"], "cannot serve on 256.1.1.1"),
         (["geneval", "--pickle", "--host", "0.0.0.0"], "--pickle"),
         (["geneval", "--max-pixels", "65"], "--max-pixels 65: give more than 0, at most 64"),

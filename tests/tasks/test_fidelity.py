@@ -211,6 +211,33 @@ def test_a_file_says_how_its_pictures_were_resized(
     assert "does not say how its pictures were resized" in caplog.text
 
 
+def test_rounding_in_a_covariance_is_no_flaw(tmp_path: Path) -> None:
+    """Of fewer pictures than features, in float32: some eigenvalues are a little below 0."""
+    features = np.random.default_rng(0).normal(size=(20, 64))
+    sigma = np.cov(features, rowvar=False).astype(np.float32)
+    assert np.linalg.eigvalsh(sigma).min() < 0
+    np.savez(tmp_path / "a_clean_b.npz", mu=features.mean(0), sigma=sigma)
+    assert files.read_statistics(tmp_path / "a_clean_b.npz").mode == "clean"
+
+
+def test_kid_is_the_headline_of_fewer_pictures_than_features(
+    place: Path,
+    compared: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shutil.copytree(place / "drawn" / "logo", place / "few", dirs_exist_ok=True)
+    for file in sorted((place / "few").iterdir())[12:]:
+        file.unlink()
+    found = compared("refs", drawn="few")
+    stored = json.loads(next(compared.out.glob("*/metrics.json")).read_text())
+    assert stored["headline"] == "kid[clean,projection]"
+    assert stored["headline"] in found and "fid[clean,projection]" not in found
+    said = " ".join(capsys.readouterr().err.split())
+    assert "fid cannot be computed from 12 samples: the headline is kid[clean,projection]" in said
+    assert "12 images are fewer than the 24 features" in caplog.text
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return print, ("opened",)
@@ -223,6 +250,9 @@ def test_a_file_that_is_no_statistics_is_refused(
     np.savez(tmp_path / "lacks.npz", mu=np.zeros(3))
     np.savez(tmp_path / "shapes.npz", mu=np.zeros(3), sigma=np.eye(4))
     np.savez(tmp_path / "nan.npz", mu=np.full(2, np.nan), sigma=np.eye(2))
+    np.savez(tmp_path / "negative.npz", mu=np.zeros(2), sigma=-np.eye(2))
+    np.savez(tmp_path / "indefinite.npz", mu=np.zeros(2), sigma=np.array([[1.0, 2], [2, 1]]))
+    np.savez(tmp_path / "askew.npz", mu=np.zeros(2), sigma=np.array([[1.0, 0.5], [0, 1]]))
     (tmp_path / "text.npz").write_text("nothing")
     torch.save({"mu": Evil(), "sigma": 1}, tmp_path / "evil.pt")
     for file in sorted(tmp_path.iterdir()):
@@ -259,7 +289,7 @@ def test_what_does_not_fit_is_said(
         compared(argument, *more, code=code)
         return " ".join(capsys.readouterr().err.split())
 
-    assert "give a folder of pictures, or a file of statistics" in said("nowhere", 2)
+    assert "nowhere: no such file or folder; give a folder of pictures" in said("nowhere", 2)
     assert "mode=cleanly" in said("refs?mode=cleanly", 2)
     np.savez(place / "wide_clean_x.npz", mu=np.zeros(30), sigma=np.eye(30))
     assert "has 30 features, but projection gives 24" in said("wide_clean_x.npz", 1)
@@ -347,7 +377,13 @@ def test_statistics_of_a_folder_are_written_and_read(
     assert cli.main(["convert", "fidelity", f"{place / 'refs'}?mode=clean", str(target)]) == 0
     told = files.read_statistics(target)
     assert (told.count, told.mode, told.network) == (90, "clean", "projection")
-    assert cli.main(["convert", "fidelity", str(place / "refs"), str(tmp_path / "x.csv")]) == 2
+    folder = str(place / "refs")
+    assert cli.main(["convert", "fidelity", folder, str(tmp_path / "x.csv")]) == 2
+    other = ["--instrument", "features=mini"]
+    assert cli.main(["convert", "fidelity", folder, str(target), *other]) == 0
+    assert files.read_statistics(target).network == "mini"
+    assert cli.main(["convert", "fidelity", folder, str(target), "--instrument", "judge=x"]) == 2
+    assert "fidelity uses no judge" in capsys.readouterr().err
 
 
 class Copies(Responder):

@@ -56,9 +56,12 @@ def test_what_a_trainer_sends_makes_the_target_and_flaws_are_named() -> None:
         ({"include": [{"class": "dog", "count": 1, "color": "redd"}]}, "include[0].color"),
         ({"include": [{"class": "dog", "count": 1, "colour": "red"}]}, "include[0].colour"),
         ({"exclude": [{"class": "dog", "count": 1, "max": 2}]}, "exclude[0].max"),
+        ({"exlude": []}, "metadata.exlude: not known: did you mean 'exclude'"),
     ):
         with pytest.raises(Unscorable, match=said.replace("[", r"\[")):
             graded.target("four dogs", {**sent, **change})
+    with pytest.raises(Unscorable, match=r"metadata\.tag"):
+        graded.target("four dogs", {"exclude": item["exclude"]})
 
 
 def test_a_class_that_the_detector_cannot_find_is_no_zero() -> None:

@@ -125,6 +125,18 @@ def test_rewards_by_hand(tmp_path: Path) -> None:
     assert task.bounds and [row["ocr_reward"] for row in task.bounds(first)] == [0.0, 1.0]
 
 
+def test_a_prompt_that_asks_for_no_text_is_refused_and_gets_no_0(tmp_path: Path) -> None:
+    task = registry.task("ocr")
+    (tmp_path / "test.txt").write_text('a sign "Hello"\na cat\n')
+    with pytest.raises(UserError, match="line 2: the prompt 'a cat' has no text in quotation"):
+        list(task.samples(Data.at(tmp_path)))
+    assert task.reward and task.reward.target
+    assert task.reward.target("a sign 'Hi'", {}) == {"text": "Hi"}
+    for prompt in ("a cat", "", '""'):
+        with pytest.raises(Unscorable, match="no text in quotation marks"):
+            task.reward.target(prompt, {})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
