@@ -92,6 +92,8 @@ class Conditions:
             return [(slice(None), False)]
         if self.settings.adaptive_guidance is None or not bool(self.agreed.any()):
             return [(slice(None), True)]
+        if self.passes.whole_batches:
+            return [(slice(None), not bool(self.agreed.all()))]
         parts = [((~self.agreed).nonzero()[:, 0], True), (self.agreed.nonzero()[:, 0], False)]
         return [(rows, guided) for rows, guided in parts if len(rows)]
 
@@ -104,9 +106,12 @@ class Conditions:
             return self._condition(inputs, rows)
         x, z = self._both(iteration, rows, inputs)
         if self.settings.adaptive_guidance is not None:
-            with_prompt, without = (half.flatten(1).float() for half in z.chunk(2))
-            cosine = F.cosine_similarity(with_prompt, without)
-            self.agreed[rows] = cosine >= self.settings.adaptive_guidance
+            with_prompt, without = z.chunk(2)
+            # From two equal conditions, guidance leads nowhere.
+            without = torch.where(self.agreed[rows][:, None, None], with_prompt, without)
+            z = torch.cat([with_prompt, without])
+            cosine = F.cosine_similarity(*(half.flatten(1).float() for half in z.chunk(2)))
+            self.agreed[rows] |= cosine >= self.settings.adaptive_guidance
         return x, z
 
     def _both(

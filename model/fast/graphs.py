@@ -29,6 +29,8 @@ class CapturedPasses(Passes):
     same.
     """
 
+    whole_batches = True  # else there would be a graph for each number of guided images
+
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         super().__init__(model, settings, grid)
         self._backbone = Captured(self._flat_condition)

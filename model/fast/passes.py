@@ -35,6 +35,9 @@ class Passes:
 
     An object that is kept for a whole run also caches the unconditional prompt."""
 
+    # Whether images of a batch stay together when some of them need no guidance any more.
+    whole_batches = False
+
     def __init__(self, model: Harmon, settings: DrawSettings, grid: Grid) -> None:
         self.model = model
         self.settings = settings

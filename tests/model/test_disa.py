@@ -184,17 +184,20 @@ def test_disa_and_others_do_not_depend_on_the_batch(tiny: Harmon, name: str) -> 
     torch.testing.assert_close(alone[0], among[1], rtol=1e-3, atol=1e-3)
 
 
-def test_disa_has_a_captured_head_for_each_number_of_steps(tiny: Harmon) -> None:
-    """Without noise in the steps, their number shows in no shape of the inputs."""
-    how = SETTINGS["annealed DDIM"]
+@pytest.mark.parametrize("name", ["annealed DDIM", "adaptive guidance"])
+def test_captured_passes_draw_the_same(tiny: Harmon, name: str) -> None:
+    """Without noise in DDIM's steps, their number shows in no shape of the inputs. Images stay in
+    one batch when some need no guidance any more."""
+    how = SETTINGS[name]
     passes, grid = CapturedPasses(tiny, how, how.grid(tiny)), how.grid(tiny)
-    ids = torch.randint(3, 200, (2, 16), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(3, 200, (1, 16), generator=torch.Generator().manual_seed(0))
+    ids = torch.cat([ids.repeat(2, 1), ids.flip(1).repeat(2, 1)])
     results = []
     for _ in range(3):
-        orders, noise = draw_orders_and_noise([3], grid, 16, how, tiny.device)
+        orders, noise = draw_orders_and_noise([1, 2], grid, 16, how, tiny.device)
         loop = mar_iterations(tiny, ids, torch.ones_like(ids), orders, noise, grid, how, passes)
         results.append(list(loop)[-1].tokens)
-    orders, noise = draw_orders_and_noise([3], grid, 16, how, tiny.device)
+    orders, noise = draw_orders_and_noise([1, 2], grid, 16, how, tiny.device)
     expected = list(mar_iterations(tiny, ids, torch.ones_like(ids), orders, noise, grid, how))
     for found in results:
         torch.testing.assert_close(found, expected[-1].tokens, rtol=1e-3, atol=1e-3)
