@@ -72,8 +72,12 @@ def main() -> None:
         times["together"].append(fast)
         times["one call an option"].append(slow)
     pairs = zip(a, b, strict=True)
-    flat = [(x, y) for own, other in pairs for u, v in zip(own, other, strict=True)
-            for x, y in zip(u, v, strict=True)]  # fmt: skip
+    flat = [
+        (x, y)
+        for own, other in pairs
+        for u, v in zip(own, other, strict=True)
+        for x, y in zip(u, v, strict=True)
+    ]
     apart = max(abs(x - y) for x, y in flat)
     if apart > TOLERANCE:
         raise SystemExit(f"the two ways differ by {apart:g}")

@@ -24,6 +24,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -220,15 +221,12 @@ def task(name: str) -> Task:
 
 def layouts() -> list[Callable[[Path], Any]]:
     """The distinct readers of image folders in the tasks' published layouts (``Task.layout``)."""
-    found: dict[Callable[[Path], Any], None] = {}
+    found: dict[Callable[[Path], Any] | None, None] = {}
     for name in task_names():
-        try:
-            reader = task(name).layout
-        except UserError:
-            continue  # a broken plug-in is reported when somebody uses it
-        if reader is not None:
-            found[reader] = None
-    return list(found)
+        # A broken plug-in is reported when somebody uses it.
+        with suppress(UserError):
+            found[task(name).layout] = None
+    return [reader for reader in found if reader is not None]
 
 
 # -- models ------------------------------------------------------------------------------------
@@ -238,8 +236,8 @@ def model_names() -> list[str]:
     """The bundled model and the names that may stand before a colon, but no paths or hub ids."""
     from harmon_eval import adapters
 
-    own = {*BUNDLED_MODELS, *_files(adapters)}
-    return sorted(own | {*_plugins(MODEL_GROUP), *_includes("open_model")})
+    own = (*BUNDLED_MODELS, *_files(adapters))
+    return sorted({*own, *_plugins(MODEL_GROUP), *_includes("open_model")})
 
 
 def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
@@ -250,7 +248,6 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     UserError for an unknown name, a broken plug-in, or anything the adapter refuses, such as a
     setting that it does not have, or one with two different values."""
     name, own = settings.split(spec)
-    _check_named(name)
     opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
     beside = {k: v for k, v in (given or {}).items() if v is not None}
@@ -261,12 +258,6 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     if not isinstance(responder, Responder):
         raise UserError(f"model {name!r} is not a harmon_eval.core.Responder: fix its plug-in")
     return responder
-
-
-def _check_named(name: str) -> None:
-    """Raises UserError for no name, such as an unset variable of a shell: it is no default."""
-    if not name.strip():
-        raise UserError("--model names no model: give a name or path, or leave it out")
 
 
 def model_settings(spec: str) -> list[str]:
@@ -280,7 +271,6 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
 
     Raises UserError for an unknown model, or a setting that it does not have."""
     name, own = settings.split(spec)
-    _check_named(name)
     opener, owner, _ = _model_opener(name)
     kind = settings.declared(opener)
     beside = {k: v for k, v in (given or {}).items() if v is not None}
@@ -296,6 +286,8 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
     """The function that opens a model, the adapter's name, and the argument for the function."""
     from harmon_eval import adapters
 
+    if not name.strip():  # such as an unset variable of a shell: it is no default
+        raise UserError("--model names no model: give a name or path, or leave it out")
     plugins, included = _plugins(MODEL_GROUP), _includes("open_model")
     head, _, argument = name.partition(":")
     if head in included:
@@ -402,7 +394,6 @@ def _serves(module: ModuleType, role: str) -> bool:
 def _role_files(role: str) -> set[str]:
     from harmon_eval import instruments
 
-    folders = {m.name for m in pkgutil.iter_modules(instruments.__path__) if m.ispkg}
-    if role not in folders:
+    if not _modules(*instruments.__path__).get(role):
         return set()
     return _files(importlib.import_module(f"harmon_eval.instruments.{role}"))

@@ -94,9 +94,10 @@ def flow_factory(top: Sequence[tuple[str, float]], canonical: bool = False) -> f
 
     def total(word: str) -> float:
         return math.fsum(
-            p for token, p in top
+            p
+            for token, p in top
             if (token.strip().lower() == word.lower() if canonical else token == word)
-        )  # fmt: skip
+        )
 
     yes, no = total("Yes"), total("No")
     return yes / (yes + no) if yes + no else 0.0

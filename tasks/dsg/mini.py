@@ -18,5 +18,6 @@ def make(folder: Path) -> None:
                 broad, _, fine = point.kind.partition("/")
                 detail = f"{broad} - {fine}" if fine else broad
                 dependency = ",".join(point.parents) or "0"
-                writer.writerow((f"shapes{number}", item.prompt, "", point.id, dependency, broad,
-                                 detail, f"{detail} (shape)", point.text))  # fmt: skip
+                question = (f"shapes{number}", item.prompt, "", point.id)
+                kind = (dependency, broad, detail, f"{detail} (shape)")
+                writer.writerow((*question, *kind, point.text))

@@ -35,5 +35,6 @@ def read_files(folder: Path) -> dict[str, tuple[str, list[str]]]:
     if not own:
         raise UserError(f"{folder / SKILLS} names no prompts")
     where = str(folder / PROMPTS)
-    return {n: (field(p, "prompt", f"{where}, {n!r}"), own[n]) for n, p in prompts.items()
-            if n in own}  # fmt: skip
+    return {
+        n: (field(p, "prompt", f"{where}, {n!r}"), own[n]) for n, p in prompts.items() if n in own
+    }

@@ -42,24 +42,19 @@ OFFICIAL = Source(
     "(COCO val2014, GQA) as images/",
     (vlmevalkit_table("VLMEval/POPE.tsv", "c12f5acb142f2ef1f85a26ba2fbe41d5"),),
 )
-# SHA-256 of the release of 3,000 questions a file.
-DIGESTS = {
-    "coco_pope_random.json": "ac25245170b975a5bdf9080b23fd431dfe6be458bc038259c1f4f09a6bef7994",
-    "coco_pope_popular.json": "72c1a8ad45d0c13514f5f22598261df41d3b533854d29682e924db50ed8aa753",
-    "coco_pope_adversarial.json":
-        "420b3407db1fa9f1187a805dca41cb7b97fd91504e6c2179706188c107fb8ef8",
-    "aokvqa_pope_seem_random.json":
-        "f06eecde6d6ef4a00b95a7bbb510490708a09a6a67d952b59b8bdd33ac2c7200",
-    "aokvqa_pope_seem_popular.json":
-        "2ae5bedee3450cda52f9b033942c7b04a3917a86a110e859a66c1e41934c6ffd",
-    "aokvqa_pope_seem_adversarial.json":
-        "2ddd3bdfa0df7a77a2cb1765ed06ac5ed190b5a093aa405b96986e862e8cdac1",
-    "gqa_pope_seem_random.json": "6ce488eade3770185034939fabfe742fa32ed369011c8d9c3ac77bc0c85abd94",
-    "gqa_pope_seem_popular.json":
-        "dd03f06a458dd216e83233160fbf6628af9c63c84b11e99599f4fc0304b3361d",
-    "gqa_pope_seem_adversarial.json":
-        "74e01b41d8308e2392e3b8d961167496ff3901c01100265d931a7a392f138a7a",
-}  # fmt: skip
+# The release of 3,000 questions a file, as sha256sum prints it.
+SUMS = """
+ac25245170b975a5bdf9080b23fd431dfe6be458bc038259c1f4f09a6bef7994  coco_pope_random.json
+72c1a8ad45d0c13514f5f22598261df41d3b533854d29682e924db50ed8aa753  coco_pope_popular.json
+420b3407db1fa9f1187a805dca41cb7b97fd91504e6c2179706188c107fb8ef8  coco_pope_adversarial.json
+f06eecde6d6ef4a00b95a7bbb510490708a09a6a67d952b59b8bdd33ac2c7200  aokvqa_pope_seem_random.json
+2ae5bedee3450cda52f9b033942c7b04a3917a86a110e859a66c1e41934c6ffd  aokvqa_pope_seem_popular.json
+2ddd3bdfa0df7a77a2cb1765ed06ac5ed190b5a093aa405b96986e862e8cdac1  aokvqa_pope_seem_adversarial.json
+6ce488eade3770185034939fabfe742fa32ed369011c8d9c3ac77bc0c85abd94  gqa_pope_seem_random.json
+dd03f06a458dd216e83233160fbf6628af9c63c84b11e99599f4fc0304b3361d  gqa_pope_seem_popular.json
+74e01b41d8308e2392e3b8d961167496ff3901c01100265d931a7a392f138a7a  gqa_pope_seem_adversarial.json
+"""
+DIGESTS = {name: digest for digest, name in map(str.split, SUMS.strip().splitlines())}
 
 
 @dataclass

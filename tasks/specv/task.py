@@ -63,21 +63,27 @@ def _point(row: Mapping[str, Any], where: str) -> Point:
         weight = float(field(row, "score", where))
     except ValueError:
         raise UserError(f"{where}: its score is no number") from None
-    kind = "/".join(str(row[key]).replace("/", "|") for key in ("category", "subcategory")
-                    if row.get(key))  # fmt: skip
-    return Point(field(row, "id", where), field(row, "question", where), expect, weight=weight,
-                 kind=kind)  # fmt: skip
+    kind = "/".join(
+        str(row[key]).replace("/", "|") for key in ("category", "subcategory") if row.get(key)
+    )
+    return Point(
+        field(row, "id", where), field(row, "question", where), expect, weight=weight, kind=kind
+    )
 
 
 def row(item: Item, replies: Sequence[str]) -> Row:
     """The published score of the image; none where the script cannot read the reply."""
     parsed = published_parse(replies[0])
-    answers = {str(e.get("id")): e.get("answer") for e in parsed if isinstance(e, dict)} \
-        if isinstance(parsed, list) else {}  # fmt: skip
+    answers = (
+        {str(e.get("id")): e.get("answer") for e in parsed if isinstance(e, dict)}
+        if isinstance(parsed, list)
+        else {}
+    )
     if not answers.keys() >= {point.id for point in item.points}:
         return {"published": None}
-    points = [{"answer": answers[p.id], "expected_answer": p.expect.capitalize()}
-              for p in item.points]  # fmt: skip
+    points = [
+        {"answer": answers[p.id], "expected_answer": p.expect.capitalize()} for p in item.points
+    ]
     return {"published": published_score(points)}
 
 

@@ -138,10 +138,11 @@ def open_task(part: str = "") -> Task:
                     ),
                 ),
             ),
-            "mini": Source(make=partial(mini.make, file=file, language=PARTS[chosen][1],
-                                        keys=PARTS[chosen][2])),
+            "mini": Source(
+                make=partial(mini.make, file=file, language=PARTS[chosen][1], keys=PARTS[chosen][2])
+            ),
         },
-    )  # fmt: skip
+    )
 
 
 TASK = open_task()

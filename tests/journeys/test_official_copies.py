@@ -56,8 +56,10 @@ def test_vlmevalkits_mme_in_and_the_official_tools_files_out(call: Call, tmp_pat
             writer.writerow([i, q.text, q.truth, q.subtask, f"{q.subtask}/{q.image}", image])
     metrics = run(call, tmp_path, "mme")
     files = tmp_path / "run/mme/Your_Results"
-    sums = [sum(map(official_mme, (files / f"{s}.txt" for s in part)))
-            for part in (PERCEPTION, COGNITION)]  # fmt: skip
+    sums = [
+        sum(map(official_mme, (files / f"{s}.txt" for s in part)))
+        for part in (PERCEPTION, COGNITION)
+    ]
     assert sums[0] > 0
     assert abs(sums[0] - metrics["perception"]) < 1e-9
     assert abs(sums[1] - metrics["cognition"]) < 1e-9
@@ -70,8 +72,13 @@ def official_mme(file: Path) -> float:
     right = []
     for _image, _question, truth, reply in lines:
         said, head = reply.lower(), reply.lower()[:4]
-        parsed = said if said in ("yes", "no") else "yes" if "yes" in head else (
-            "no" if "no" in head else "other")  # fmt: skip
+        parsed = (
+            said
+            if said in ("yes", "no")
+            else "yes"
+            if "yes" in head
+            else ("no" if "no" in head else "other")
+        )
         right.append(parsed == truth.lower())
     pairs = list(zip(right[::2], right[1::2], strict=True))
     return 100 * sum(right) / len(right) + 100 * sum(a and b for a, b in pairs) / len(pairs)

@@ -247,13 +247,19 @@ def test_names_on_the_command_line() -> None:
 def listed(*pairs: tuple[str, float], spaces: bool = False) -> bytes:
     """A completion of one token with its alternatives; ``spaces``: as some servers mark them."""
     entries = [
-        {"token": text.replace(" ", "Ġ") if spaces else text, "logprob": math.log(p),
-         **({"bytes": list(text.encode())} if spaces else {})}
+        {
+            "token": text.replace(" ", "Ġ") if spaces else text,
+            "logprob": math.log(p),
+            **({"bytes": list(text.encode())} if spaces else {}),
+        }
         for text, p in pairs
-    ]  # fmt: skip
+    ]
     content = [{**entries[0], "top_logprobs": entries}]
-    choice = {"message": {"content": pairs[0][0]}, "finish_reason": "length",
-              "logprobs": {"content": content}}  # fmt: skip
+    choice = {
+        "message": {"content": pairs[0][0]},
+        "finish_reason": "length",
+        "logprobs": {"content": content},
+    }
     return json.dumps({"model": "m", "choices": [choice]}).encode()
 
 

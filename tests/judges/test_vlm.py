@@ -191,9 +191,10 @@ def test_options_score_as_in_a_plain_forward_pass_over_question_and_option(folde
         found = read(reply, 3)
         assert isinstance(found, Whole)
         text = responder.processor.apply_chat_template(
-            conversation(Ask(asked.question, asked.images)), add_generation_prompt=True,
+            conversation(Ask(asked.question, asked.images)),
+            add_generation_prompt=True,
             tokenize=False,
-        )  # fmt: skip
+        )
         shown = {"images": [[Image.open(picture)]]} if asked.images else {}
         for (option,), own in zip(options, found.with_ends(), strict=True):
             inputs = responder.processor(text=[text], return_tensors="pt", **shown)

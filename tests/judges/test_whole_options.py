@@ -67,8 +67,11 @@ def vllm(template: Template) -> Callable[[int, dict[str, Any]], Act]:
         assert (body["prompt_logprobs"], body["max_tokens"], body["temperature"]) == (0, 1, 0)
         before, entries = b"", []
         for token in tokens(template.prompt(body)):
-            given = {"logprob": logprob(before, token), "rank": 3,
-                     "decoded_token": token.decode(errors="replace")}  # fmt: skip
+            given = {
+                "logprob": logprob(before, token),
+                "rank": 3,
+                "decoded_token": token.decode(errors="replace"),
+            }
             entries.append({str(zlib.crc32(token)): given} if before else None)
             before += token
         answer = json.loads(completion("Sure"))

@@ -53,8 +53,11 @@ def test_geneval2_totals(scoring_vectors: Vectors) -> None:
         own = [score for name, score in pairs if name == skill]
         assert 100 * likelihood.arithmetic(own) == pytest.approx(expected, abs=1e-6)
     for count, expected in case["atomicity_gm"].items():
-        own = [likelihood.geometric(s) for s, n in zip(scores, case["atom_count"], strict=True)
-               if str(n) == count]  # fmt: skip
+        own = [
+            likelihood.geometric(s)
+            for s, n in zip(scores, case["atom_count"], strict=True)
+            if str(n) == count
+        ]
         assert 100 * likelihood.arithmetic(own) == pytest.approx(expected, abs=1e-6)
 
 
@@ -82,8 +85,12 @@ def test_vqascore_of_label_tokens(scoring_vectors: Vectors) -> None:
 
 
 def test_ranking_of_options(scoring_vectors: Vectors) -> None:
-    names = {"acc": "sum", "acc_norm": "per_character", "acc_bytes": "per_byte",
-             "acc_mutual_info": "mutual_information"}  # fmt: skip
+    names = {
+        "acc": "sum",
+        "acc_norm": "per_character",
+        "acc_bytes": "per_byte",
+        "acc_mutual_info": "mutual_information",
+    }
     for case in part(scoring_vectors, "ranking"):
         options, logprobs = case["choices"], case["token_logprobs"]
         by = likelihood.statistics(options, logprobs, case["unconditional"])
@@ -195,8 +202,11 @@ def test_recipes_of_vqascore_read_such_lists_as_the_originals(scoring_vectors: V
             likelihood.mass(dict(top), forms).low for forms in (likelihood.YES, likelihood.NO)
         )
         both, one = First((yes, no), top=top), First((yes,), top=top)
-        for name, key in (("gpt4o_3_0", "v3_0"), ("gpt4o_3_1", "v3_1"),
-                          ("flow_factory", "flow_factory")):  # fmt: skip
+        for name, key in (
+            ("gpt4o_3_0", "v3_0"),
+            ("gpt4o_3_1", "v3_1"),
+            ("flow_factory", "flow_factory"),
+        ):
             assert RECIPES[name].read(both).value == pytest.approx(case[key], abs=1e-6), case
         assert RECIPES["yes_mass"].read(one).value == pytest.approx(case["mass_of_yes"])
         if case["yes_of_yes_and_no"] is None:

@@ -83,10 +83,18 @@ def test_forms_of_an_option_count_once_and_options_must_differ() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "yes", "{}", "[1]", '{"first": [0.5], "seen": 1}', '{"first": [2, 0], "seen": 1}',
-     json.dumps({"whole": [[-1.0], []], "ends": [-1.0, -1.0]}), "{" * 10**6,
-     '{"whole": [[NaN], [-1]], "ends": [-1, -1]}'],
-)  # fmt: skip
+    [
+        "",
+        "yes",
+        "{}",
+        "[1]",
+        '{"first": [0.5], "seen": 1}',
+        '{"first": [2, 0], "seen": 1}',
+        json.dumps({"whole": [[-1.0], []], "ends": [-1.0, -1.0]}),
+        "{" * 10**6,
+        '{"whole": [[NaN], [-1]], "ends": [-1, -1]}',
+    ],
+)
 def test_what_holds_no_probabilities_is_unscored(reply: str) -> None:
     with pytest.raises(Unscorable, match="no probabilities of 2 options"):
         probabilities.read(reply, 2)

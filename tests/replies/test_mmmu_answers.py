@@ -24,13 +24,27 @@ OPTIONS = {"A": "red", "B": "green", "C": "blue", "D": "<image 2>"}
     ("reply", "found"),
     [
         *((r, "B") for r in ("B", "(B)", "B.", "The answer is B", "A or B")),
-        ("(A) is wrong, so (C)", "C"), ("(A) and B", "A"), ("I think A", "A"),
-        ("I really do think it must be green here", "B"), ("A nice green thing I like to see", "A"),
-        *((r, None) for r in ("The colour is green", "b", "B)", "**B**", "answer:B",
-                              "The answer is (b)", "", "Not sure",
-                              "none of these options is right at all here")),
+        ("(A) is wrong, so (C)", "C"),
+        ("(A) and B", "A"),
+        ("I think A", "A"),
+        ("I really do think it must be green here", "B"),
+        ("A nice green thing I like to see", "A"),
+        *(
+            (r, None)
+            for r in (
+                "The colour is green",
+                "b",
+                "B)",
+                "**B**",
+                "answer:B",
+                "The answer is (b)",
+                "",
+                "Not sure",
+                "none of these options is right at all here",
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_letters(reply: Any, found: Any) -> None:  # mmmu.md, E1
     assert letter(reply, OPTIONS)[0] == found
 
@@ -41,25 +55,35 @@ def test_the_random_letters_of_the_original_are_its_own() -> None:
 
 # mmmu.md, E2: truth, reply, parsed set, right
 OPEN = [
-    ("360", "The answer is 360.", {360.0}, True), ("360", "$360", {"$360", 360.0}, True),
-    ("360", "A", {" a", "a "}, False), ("8", "18", {18.0}, False), ("8", "eight", {"eight"}, False),
-    ("2.83", "2.8284271", {2.83}, True), ("6.333", "6.33", {6.33}, True),
-    ("0.9965", "1.0", {1.0}, True), ("0.286", "0.29", {0.29}, True),
+    ("360", "The answer is 360.", {360.0}, True),
+    ("360", "$360", {"$360", 360.0}, True),
+    ("360", "A", {" a", "a "}, False),
+    ("8", "18", {18.0}, False),
+    ("8", "eight", {"eight"}, False),
+    ("2.83", "2.8284271", {2.83}, True),
+    ("6.333", "6.33", {6.33}, True),
+    ("0.9965", "1.0", {1.0}, True),
+    ("0.286", "0.29", {0.29}, True),
     ("1/64", "The probability is 1/64", {"1/64", 1.0, 64.0}, True),
-    ("['24/7', '3.429']", "3.43", {3.43}, True), ("C", "The answer is C", {" c", "c "}, True),
-    ("C", "C", {" c", "c "}, True), ("C", "Option C is right", {"right"}, False),
-    ("B", "B", {" b", "b "}, True), ("2000000", "2,000,000", {0.0, 2000000.0}, True),
-    ("2000000", "2 million", {"2 million", 2.0}, False), 
+    ("['24/7', '3.429']", "3.43", {3.43}, True),
+    ("C", "The answer is C", {" c", "c "}, True),
+    ("C", "C", {" c", "c "}, True),
+    ("C", "Option C is right", {"right"}, False),
+    ("B", "B", {" b", "b "}, True),
+    ("2000000", "2,000,000", {0.0, 2000000.0}, True),
+    ("2000000", "2 million", {"2 million", 2.0}, False),
     ("-120", "-120 V", {"-120 v", -120.0}, True),
-    ("30.0", "30%", {"30%", 30.0}, True), ("4", "The answer is 4 or 5", {"4 or 5", 4.0, 5.0}, True),
-    ("5", "1.5e1", {1.0, 15.0}, False), ("10", "x = 10 because 2*5=10", {10.0}, True),
+    ("30.0", "30%", {"30%", 30.0}, True),
+    ("4", "The answer is 4 or 5", {"4 or 5", 4.0, 5.0}, True),
+    ("5", "1.5e1", {1.0, 15.0}, False),
+    ("10", "x = 10 because 2*5=10", {10.0}, True),
     ("10", "x=5\nthe answer is 10", {10.0}, True),
     ("20", "There are 20 items. It is 3 now", {"3 now", 3.0}, False),
     ("embryonic", "the embryonic stage", {"the embryonic stage"}, True),
     ("Transformation", "transform", {"transform"}, False),
     ("['Tampa', 'Florida']", "Tampa, Florida", {"tampa, florida"}, True),
     ("['$MgS$', 'MgS']", "MgS", {"mgs"}, True),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("truth", "reply", "values", "right"), OPEN)

@@ -23,19 +23,46 @@ LONG = "The correct answer is **C**. Here is why: " + "it is very bright outside
 
 # mmbench.md, E1: reply, VLMEvalKit, lmms-eval
 EXAMPLES = [
-    *((r, "B", "B") for r in ("B", "B.", "(B)", "B)", "B:", "B. a cat", "(B) a cat", "Answer: B",
-                              "The answer is B.")),
-    ("b", None, None), ("The answer is b", "B", None), ("[B]", "B", None), ("**B**", "B", None),
-    ('"B"', None, None), ("A", "A", "A"), ("A cat", "A", "A"), ("Option A", "A", "A"),
-    ("The picture shows A dog", "A", "A"), ("a cat", "B", "B"), ("It is a cat", "B", "B"),
-    ("A dog is near a cat", None, None), ("I think it is sunny", "C", "C"), ("B or C", None, None),
-    ("Both A and B", None, None), ("B, not C", None, "C"),
+    *(
+        (r, "B", "B")
+        for r in (
+            "B",
+            "B.",
+            "(B)",
+            "B)",
+            "B:",
+            "B. a cat",
+            "(B) a cat",
+            "Answer: B",
+            "The answer is B.",
+        )
+    ),
+    ("b", None, None),
+    ("The answer is b", "B", None),
+    ("[B]", "B", None),
+    ("**B**", "B", None),
+    ('"B"', None, None),
+    ("A", "A", "A"),
+    ("A cat", "A", "A"),
+    ("Option A", "A", "A"),
+    ("The picture shows A dog", "A", "A"),
+    ("a cat", "B", "B"),
+    ("It is a cat", "B", "B"),
+    ("A dog is near a cat", None, None),
+    ("I think it is sunny", "C", "C"),
+    ("B or C", None, None),
+    ("Both A and B", None, None),
+    ("B, not C", None, "C"),
     ("C The picture shows strong light and no clouds at all.", None, "C"),
-    ("I would choose option B because there is a cat on the mat", None, "B"), (LONG, "C", None),
-    ("Z", "Z", None), ("E", None, "E"), ("Cannot determine the answer", "Z", None),
-    ("A big red house stands there B", None, None), ("", None, None),
+    ("I would choose option B because there is a cat on the mat", None, "B"),
+    (LONG, "C", None),
+    ("Z", "Z", None),
+    ("E", None, "E"),
+    ("Cannot determine the answer", "Z", None),
+    ("A big red house stands there B", None, None),
+    ("", None, None),
     ("None of the above", None, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reply", "toolkit", "lmms_eval"), EXAMPLES)
@@ -60,11 +87,20 @@ def test_the_options_end_at_the_first_missing_one() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "exact", "first", "rule"),
-    [("B", "B", "B", "B"), ("b", None, "B", None), ("B.", None, "B", "B"),
-     ("B. dog", None, "B", "B"), ("(A)", None, "(", "A"), ("Answer: B", None, "A", "B"),
-     ("The answer is C", None, "T", "C"), ("Cat", None, "C", "D"), ("**B**", None, "*", "B"),
-     (" d ", None, "D", None), ("", None, None, None)],
-)  # fmt: skip
+    [
+        ("B", "B", "B", "B"),
+        ("b", None, "B", None),
+        ("B.", None, "B", "B"),
+        ("B. dog", None, "B", "B"),
+        ("(A)", None, "(", "A"),
+        ("Answer: B", None, "A", "B"),
+        ("The answer is C", None, "T", "C"),
+        ("Cat", None, "C", "D"),
+        ("**B**", None, "*", "B"),
+        (" d ", None, "D", None),
+        ("", None, None, None),
+    ],
+)
 def test_seed_bench_replies(
     reply: str, exact: str | None, first: str | None, rule: str | None
 ) -> None:  # seed.md, E1
@@ -82,11 +118,16 @@ def test_no_text_breaks_a_rule(reply: Any) -> None:
 
 # VLMEvalKit's pattern has no word boundary; verdicts of the original code, executed.
 WORDS = [
-    ("The answer is blue", "B", None), ("the correct answer is definitely this", "D", None),
-    ("The answer is a cat", "A", "A"), ("Answer is  **c**", "C", "C"), ("answer is** B", "B", "B"),
-    ("The answer is clear: it is wet", "C", None), ("The answer is (B)x", "B", "B"),
-    ("The answer is dark, so the answer is b", "D", "B"), ("The answer is e", None, None),
-]  # fmt: skip
+    ("The answer is blue", "B", None),
+    ("the correct answer is definitely this", "D", None),
+    ("The answer is a cat", "A", "A"),
+    ("Answer is  **c**", "C", "C"),
+    ("answer is** B", "B", "B"),
+    ("The answer is clear: it is wet", "C", None),
+    ("The answer is (B)x", "B", "B"),
+    ("The answer is dark, so the answer is b", "D", "B"),
+    ("The answer is e", None, None),
+]
 
 
 @pytest.mark.parametrize(("reply", "toolkit", "ours"), WORDS)

@@ -16,28 +16,71 @@ Y, N, U = "yes", "no", None
 
 # pope.md, E1: reply, official, lmms-eval, VLMEvalKit
 POPE = [
-    ("Yes", Y, Y, Y), ("yes", Y, Y, Y), ("No", N, N, N), ("no", N, N, N), (" No", N, N, N),
-    ("NO", Y, N, N), ("No.", N, U, N), ("No, there is no cat.", N, U, N),
-    ("No,there is not", N, U, N), ("Yes.", Y, U, Y), ("Yes, there is a cat.", Y, U, Y),
-    ("Yes, there is no doubt.", N, U, U), ("There is no cat in the image.", N, U, N),
-    ("There is not a cat.", N, U, U), ("There isn't a cat.", Y, U, U),
-    ("It is a dog. No cat.", Y, U, N), ("no\n", Y, N, N),
-    ("No\nThe image shows a dog.", Y, U, N), ("Mr. Smith says no", Y, U, N), ("**No**", Y, U, U),
-    ('"No"', Y, U, N), ("no!", Y, U, N), ("No;", Y, U, N), ("yes and no", N, U, U),
-    ("A: No", N, U, N), ("The answer is: no", N, U, N), ("", Y, U, U), (".", Y, U, U),
-    ("maybe", Y, U, U), ("I cannot tell.", Y, U, U), ("nope", Y, U, U), ("Not", Y, U, U),
-]  # fmt: skip
+    ("Yes", Y, Y, Y),
+    ("yes", Y, Y, Y),
+    ("No", N, N, N),
+    ("no", N, N, N),
+    (" No", N, N, N),
+    ("NO", Y, N, N),
+    ("No.", N, U, N),
+    ("No, there is no cat.", N, U, N),
+    ("No,there is not", N, U, N),
+    ("Yes.", Y, U, Y),
+    ("Yes, there is a cat.", Y, U, Y),
+    ("Yes, there is no doubt.", N, U, U),
+    ("There is no cat in the image.", N, U, N),
+    ("There is not a cat.", N, U, U),
+    ("There isn't a cat.", Y, U, U),
+    ("It is a dog. No cat.", Y, U, N),
+    ("no\n", Y, N, N),
+    ("No\nThe image shows a dog.", Y, U, N),
+    ("Mr. Smith says no", Y, U, N),
+    ("**No**", Y, U, U),
+    ('"No"', Y, U, N),
+    ("no!", Y, U, N),
+    ("No;", Y, U, N),
+    ("yes and no", N, U, U),
+    ("A: No", N, U, N),
+    ("The answer is: no", N, U, N),
+    ("", Y, U, U),
+    (".", Y, U, U),
+    ("maybe", Y, U, U),
+    ("I cannot tell.", Y, U, U),
+    ("nope", Y, U, U),
+    ("Not", Y, U, U),
+]
 # mme.md, E1
 MME = [
-    ("Yes", Y, Y, Y), ("yes.", Y, Y, Y), (" Yes", Y, Y, Y), ('"Yes"', Y, Y, Y), ("No", N, N, N),
-    ("NO", N, N, N), (" No", N, N, N), ("(no)", N, N, N), ("  yes", U, Y, Y), ("  No", N, N, N),
-    ("Y", U, Y, U), ("N.", U, N, U), ("Not sure", N, N, U), ("None", N, N, U), ("now", N, N, U),
-    ("Nothing", N, N, U), ("snow", N, N, U), ("Eyes", Y, Y, U), ("**No**", N, N, U),
-    ("The answer is yes", U, U, Y), ("Answer: no", U, U, N), ("Hmm no", U, U, N), 
+    ("Yes", Y, Y, Y),
+    ("yes.", Y, Y, Y),
+    (" Yes", Y, Y, Y),
+    ('"Yes"', Y, Y, Y),
+    ("No", N, N, N),
+    ("NO", N, N, N),
+    (" No", N, N, N),
+    ("(no)", N, N, N),
+    ("  yes", U, Y, Y),
+    ("  No", N, N, N),
+    ("Y", U, Y, U),
+    ("N.", U, N, U),
+    ("Not sure", N, N, U),
+    ("None", N, N, U),
+    ("now", N, N, U),
+    ("Nothing", N, N, U),
+    ("snow", N, N, U),
+    ("Eyes", Y, Y, U),
+    ("**No**", N, N, U),
+    ("The answer is yes", U, U, Y),
+    ("Answer: no", U, U, N),
+    ("Hmm no", U, U, N),
     ("A: no", U, U, N),
-    ("Yes or no", Y, Y, U), ("No, yes", N, N, U), ("n.o", U, N, N), ("unknown", U, U, U),
-    ("I know", U, U, U), ("", U, U, U),
-]  # fmt: skip
+    ("Yes or no", Y, Y, U),
+    ("No, yes", N, N, U),
+    ("n.o", U, N, N),
+    ("unknown", U, U, U),
+    ("I know", U, U, U),
+    ("", U, U, U),
+]
 
 
 @pytest.mark.parametrize(("reply", "official", "exact", "toolkit"), POPE)
@@ -61,17 +104,34 @@ def test_a_line_break_after_the_word_no_longer_turns_it_round() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "verdict"),
-    [("**No**", N), ('"Yes"', Y), ("No,there is not", N), ("YES!", Y), ("Not", U), ("nope", U),
-     ("There is no cat", U), ("", U), ("...", U), ("isn't", U), ("no't", U)],
-)  # fmt: skip
+    [
+        ("**No**", N),
+        ('"Yes"', Y),
+        ("No,there is not", N),
+        ("YES!", Y),
+        ("Not", U),
+        ("nope", U),
+        ("There is no cat", U),
+        ("", U),
+        ("...", U),
+        ("isn't", U),
+        ("no't", U),
+    ],
+)
 def test_the_strict_rule_reads_the_first_word_only(reply: str, verdict: Any) -> None:
     assert yes_no.strict(reply) == verdict
 
 
 @given(st.text())
 def test_no_text_breaks_a_rule(reply: Any) -> None:
-    for rule in (yes_no.pope_official, yes_no.exact, yes_no.vlmevalkit, yes_no.strict,
-                 yes_no.mme_official, yes_no.mme_lmms_eval):  # fmt: skip
+    for rule in (
+        yes_no.pope_official,
+        yes_no.exact,
+        yes_no.vlmevalkit,
+        yes_no.strict,
+        yes_no.mme_official,
+        yes_no.mme_lmms_eval,
+    ):
         assert rule(reply) in (Y, N, U)
 
 
@@ -84,10 +144,13 @@ def test_the_published_confusion_matrix_of_llava() -> None:  # pope.md, E2
     found = of(["yes", "no", "no", "yes"], ["yes", "yes", "no", "no"], [1183, 31, 1379, 317])
     assert found == pytest.approx(
         {
-            "accuracy": 0.8804123711, "precision": 0.9744645799, "recall": 0.7886666667,
-            "f1": 0.8717759764, "yes_ratio": 0.4171821306,
+            "accuracy": 0.8804123711,
+            "precision": 0.9744645799,
+            "recall": 0.7886666667,
+            "f1": 0.8717759764,
+            "yes_ratio": 0.4171821306,
         }
-    )  # fmt: skip
+    )
 
 
 def test_unreadable_replies() -> None:  # pope.md, E4

@@ -53,12 +53,19 @@ def shards(folder: Path, name: Any, rows: Any) -> None:
 
 def pope_tsv(mini: Any, folder: Path) -> None:
     found = [q for q in pope_files.read_questions(mini) if q[0].source == "coco"]
-    tsv(folder / "POPE.tsv", [
-        {"index": i, "image": base64_of(file),
-         "question": f"{q.text} Please answer yes or no.", "answer": q.label.capitalize(),
-         "category": ",".join(s for s, ids in q.rows.items() for _ in ids)}
-        for i, (q, file) in enumerate(found)
-    ])  # fmt: skip
+    tsv(
+        folder / "POPE.tsv",
+        [
+            {
+                "index": i,
+                "image": base64_of(file),
+                "question": f"{q.text} Please answer yes or no.",
+                "answer": q.label.capitalize(),
+                "category": ",".join(s for s, ids in q.rows.items() for _ in ids),
+            }
+            for i, (q, file) in enumerate(found)
+        ],
+    )
 
 
 def pope_rows(mini: Any) -> Iterator[Any]:
@@ -80,19 +87,37 @@ def pope_full(mini: Any, folder: Path) -> None:
 
 
 def mme_tsv(mini: Any, folder: Path) -> None:
-    tsv(folder / "MME.tsv", [
-        {"index": i, "question": q.text, "answer": q.truth, "category": q.subtask,
-         "image_path": f"{q.subtask}/{q.image}", "image": base64_of(q.file)}
-        for i, q in enumerate(mme_folder.read_questions(mini))
-    ])  # fmt: skip
+    tsv(
+        folder / "MME.tsv",
+        [
+            {
+                "index": i,
+                "question": q.text,
+                "answer": q.truth,
+                "category": q.subtask,
+                "image_path": f"{q.subtask}/{q.image}",
+                "image": base64_of(q.file),
+            }
+            for i, q in enumerate(mme_folder.read_questions(mini))
+        ],
+    )
 
 
 def mme_hub(mini: Any, folder: Path) -> None:
-    shards(folder / "data", "test", [
-        {"question_id": f"{q.subtask}/{q.image}", "image": packed(q.file), "question": q.text,
-         "answer": q.truth, "category": q.subtask}
-        for q in mme_folder.read_questions(mini)
-    ])  # fmt: skip
+    shards(
+        folder / "data",
+        "test",
+        [
+            {
+                "question_id": f"{q.subtask}/{q.image}",
+                "image": packed(q.file),
+                "question": q.text,
+                "answer": q.truth,
+                "category": q.subtask,
+            }
+            for q in mme_folder.read_questions(mini)
+        ],
+    )
 
 
 def mmbench_hub(mini: Any, folder: Path) -> None:
@@ -106,11 +131,20 @@ def mmbench_hub(mini: Any, folder: Path) -> None:
 
 
 def seed_tsv(mini: Any, folder: Path) -> None:
-    tsv(folder / "SEEDBench_IMG.tsv", [
-        {"index": q.number, "question": q.text, **q.options, "answer": q.answer,
-         "category": q.dimension, "image": base64_of(q.file)}
-        for q in seed_files.read_questions(mini)
-    ])  # fmt: skip
+    tsv(
+        folder / "SEEDBench_IMG.tsv",
+        [
+            {
+                "index": q.number,
+                "question": q.text,
+                **q.options,
+                "answer": q.answer,
+                "category": q.dimension,
+                "image": base64_of(q.file),
+            }
+            for q in seed_files.read_questions(mini)
+        ],
+    )
 
 
 def seed_hub(mini: Any, folder: Path) -> None:
@@ -125,11 +159,18 @@ def gqa_entries(mini: Any) -> Any:
 
 
 def gqa_tsv(mini: Any, folder: Path) -> None:
-    tsv(folder / "GQA_TestDev_Balanced.tsv", [
-        {"index": number, "question": e["question"], "answer": e["answer"],
-         "image": base64_of(mini / "images" / f"{e['imageId']}.jpg")}
-        for number, e in gqa_entries(mini).items()
-    ])  # fmt: skip
+    tsv(
+        folder / "GQA_TestDev_Balanced.tsv",
+        [
+            {
+                "index": number,
+                "question": e["question"],
+                "answer": e["answer"],
+                "image": base64_of(mini / "images" / f"{e['imageId']}.jpg"),
+            }
+            for number, e in gqa_entries(mini).items()
+        ],
+    )
 
 
 def gqa_hub(mini: Any, folder: Path) -> None:
@@ -159,17 +200,35 @@ def mmmu_tsv(mini: Any, folder: Path) -> None:
         texts = [row["answer"], "Other Answers"] if opened else options
         letters = dict.fromkeys("ABCDE", "") | dict(zip("ABCD", texts, strict=False))
         image = base64.b64encode(row["image_1"]["bytes"]).decode()
-        rows.append({"index": index, "id": row["id"], "question": row["question"], **letters,
-                     "answer": "A" if opened else row["answer"], "split": "validation",
-                     "category": subject, "image": str([image])})  # fmt: skip
+        rows.append(
+            {
+                "index": index,
+                "id": row["id"],
+                "question": row["question"],
+                **letters,
+                "answer": "A" if opened else row["answer"],
+                "split": "validation",
+                "category": subject,
+                "image": str([image]),
+            }
+        )
     tsv(folder / "MMMU_DEV_VAL.tsv", [*rows, {**rows[0], "index": 9999, "split": "dev"}])
 
 
 COPIES = (
-    ("pope", pope_tsv), ("pope", pope_hub), ("pope", pope_full), ("mme", mme_tsv),
-    ("mme", mme_hub), ("mmbench", mmbench_hub), ("seed", seed_tsv), ("seed", seed_hub),
-    ("gqa", gqa_tsv), ("gqa", gqa_hub), ("mmmu", mmmu_hub), ("mmmu", mmmu_tsv),
-)  # fmt: skip
+    ("pope", pope_tsv),
+    ("pope", pope_hub),
+    ("pope", pope_full),
+    ("mme", mme_tsv),
+    ("mme", mme_hub),
+    ("mmbench", mmbench_hub),
+    ("seed", seed_tsv),
+    ("seed", seed_hub),
+    ("gqa", gqa_tsv),
+    ("gqa", gqa_hub),
+    ("mmmu", mmmu_hub),
+    ("mmmu", mmmu_tsv),
+)
 
 
 @pytest.mark.parametrize(("name", "write"), COPIES, ids=lambda value: getattr(value, "__name__", 0))
@@ -238,8 +297,10 @@ def test_a_copy_without_official_ids_gives_no_official_answer_file(
 
 def test_changed_files_of_pope_are_refused_by_their_digest(data_at: Any, tmp_path: Path) -> None:
     for split in pope_files.SPLITS:
-        rows = [{"question_id": i, "image": "1.jpg", "text": f"Is there a {i}?", "label": "no"}
-                for i in range(1, 3001)]  # fmt: skip
+        rows = [
+            {"question_id": i, "image": "1.jpg", "text": f"Is there a {i}?", "label": "no"}
+            for i in range(1, 3001)
+        ]
         (tmp_path / f"coco_pope_{split}.json").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(UserError, match="is not the published file"):
         list(registry.task("pope").samples(data_at(suite="official")))

@@ -38,8 +38,10 @@ def said(*no: Any) -> Any:
 
 
 def rows_of(crops: Any, first: bool = False) -> Any:
-    marked = [{**mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
-              for i, crop in enumerate(crops)]  # fmt: skip
+    marked = [
+        {**mark_image(CAT, crop, first), "judge": "j", "group": "cat", "last": i == 3}
+        for i, crop in enumerate(crops)
+    ]
     return pd.DataFrame(marked)
 
 
@@ -82,11 +84,23 @@ def test_a_no_goes_down_the_graph_in_the_order_of_the_file() -> None:
 
 @pytest.mark.parametrize(
     ("reply", "truth"),
-    [("yes", True), ("Yes.", True), (" no\n", False), ("NO", False), ("yes, a dog", None),
-     ("", None), ("yesno", None), ("**Yes.**", True), ('```json\n{"answer": "no"}\n```', False),
-     ("Answer: Yes", True), ("yes/no", None), ("Ｙｅｓ", True), ("not", None),
-     ("no" * 10**6, None)],
-)  # fmt: skip
+    [
+        ("yes", True),
+        ("Yes.", True),
+        (" no\n", False),
+        ("NO", False),
+        ("yes, a dog", None),
+        ("", None),
+        ("yesno", None),
+        ("**Yes.**", True),
+        ('```json\n{"answer": "no"}\n```', False),
+        ("Answer: Yes", True),
+        ("yes/no", None),
+        ("Ｙｅｓ", True),
+        ("not", None),
+        ("no" * 10**6, None),
+    ],
+)
 def test_an_answer_is_yes_or_no_or_none(reply: str, truth: bool | None) -> None:
     assert one_word(reply) is truth
 
@@ -112,9 +126,13 @@ def test_a_row_is_read_with_parents_and_categories(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [([], "no questions"), ([[*ROW[:3], "x", *ROW[4:]]], "row 2: .*must be numbers"),
-     ([ROW[:5]], "row 2: the column 'tuple' is missing"), ([ROW, ROW], "occurs twice")],
-)  # fmt: skip
+    [
+        ([], "no questions"),
+        ([[*ROW[:3], "x", *ROW[4:]]], "row 2: .*must be numbers"),
+        ([ROW[:5]], "row 2: the column 'tuple' is missing"),
+        ([ROW, ROW], "occurs twice"),
+    ],
+)
 def test_a_flaw_in_the_file_is_named(tmp_path: Path, rows: list[Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         read_questions(write(tmp_path, *rows))
@@ -186,12 +204,19 @@ def test_images_that_were_not_judged_bound_the_score(mini: Any, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [("Is there a circle?", "yes"), ("Is there a star?", "no"), ("Is the circle red?", "yes"),
-     ("Is the circle blue?", "no"), ("Is the circle left of the square?", "yes"),
-     ("Is the circle above the square?", "no"), ("Are there two objects?", "yes"),
-     ("Are there two circles?", "no"), ("Is the background grey?", "yes"),
-     ("Is it art?", "That is beyond my rules.")],
-)  # fmt: skip
+    [
+        ("Is there a circle?", "yes"),
+        ("Is there a star?", "no"),
+        ("Is the circle red?", "yes"),
+        ("Is the circle blue?", "no"),
+        ("Is the circle left of the square?", "yes"),
+        ("Is the circle above the square?", "no"),
+        ("Are there two objects?", "yes"),
+        ("Are there two circles?", "no"),
+        ("Is the background grey?", "yes"),
+        ("Is it art?", "That is beyond my rules."),
+    ],
+)
 def test_the_mini_judge_answers_about_a_red_circle_left_of_a_blue_square(
     tmp_path: Path, question: str, answer: str
 ) -> None:

@@ -29,8 +29,11 @@ def test_what_the_questions_say_is_in_the_picture() -> None:
     """The colour that they tell is that of the shape: far from the background's."""
     found = described(read_questions(package("test")))
     assert len(found) == 772
-    red = [np.asarray(Image.open(file).convert("RGB"), float) for color, _, file in found.values()
-           if color == "red"]  # fmt: skip
+    red = [
+        np.asarray(Image.open(file).convert("RGB"), float)
+        for color, _, file in found.values()
+        if color == "red"
+    ]
     for image in red:
         shape = np.abs(image - image[0, 0]).sum(2) > 60
         r, g, b = image[shape].mean(0)
@@ -54,11 +57,15 @@ def test_a_yes_to_a_denial_tells_nothing_and_a_no_to_it_does(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [({}, "must be a list"), ([], "must be a list"), ([["a", "yes"]], "question 0: it must be"),
-     ([["a", "yes", "../1"]], "question 0: it must be"),
-     ([["a", "maybe", 0]], "'maybe' is none of the 13 answers"),
-     ([["a", "yes", 7]], "'7.png' is missing")],
-)  # fmt: skip
+    [
+        ({}, "must be a list"),
+        ([], "must be a list"),
+        ([["a", "yes"]], "question 0: it must be"),
+        ([["a", "yes", "../1"]], "question 0: it must be"),
+        ([["a", "maybe", 0]], "'maybe' is none of the 13 answers"),
+        ([["a", "yes", 7]], "'7.png' is missing"),
+    ],
+)
 def test_a_flaw_is_named(tmp_path: Path, rows: Any, message: str) -> None:
     (tmp_path / "questions.json").write_text(json.dumps(rows))
     with pytest.raises(UserError, match=message):

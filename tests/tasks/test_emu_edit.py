@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import harmon_eval
-from harmon_eval.core import Answer, Data, Edit, Responder, UserError
+from harmon_eval.core import Answer, Data, UserError
 from harmon_eval.registry import task
 from harmon_eval.suites.mini.edit_images import png
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.emu_edit import marks, mini
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(i.edit.instruction, i.edit.source, i.edit.target) for i in mini.items()]
 
 
 def test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks="emu_edit", output=tmp_path / "run")["emu_edit"]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="emu_edit", output=tmp_path / "run")[
+        "emu_edit"
+    ]
     assert found.n == 48 and found.headline == "clip_dir[shape-counts]"
     assert found.score is not None and found.score > 0.97
     assert found.metrics["clip_out_to_output_caption[shape-counts]"] > 0.97

@@ -44,16 +44,25 @@ def rows_of(name: str, folder: Path, picture: Any, judge: Any) -> pd.DataFrame:
         Image.fromarray(picture(sample.request.prompt)).save(file)
         answers.append(Answer(sample, file))
     marks = task.mark(answers, {"judge": judge})
-    return pd.DataFrame({"group": a.sample.group, "stratum": "", **mark}
-                        for a, mark in zip(answers, marks, strict=True))  # fmt: skip
+    return pd.DataFrame(
+        {"group": a.sample.group, "stratum": "", **mark}
+        for a, mark in zip(answers, marks, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("recipe", "sure"),
-    [("yes_mass", 0.97), ("yes_share", 0.97), ("clip_flant5", math.sqrt(0.97)),
-     ("instructblip", math.sqrt(0.97)), ("qwen_vl", 0.97), ("gpt4o_3_0", 0.97),
-     ("gpt4o_3_1", 0.97), ("flow_factory", 0.97)],
-)  # fmt: skip
+    [
+        ("yes_mass", 0.97),
+        ("yes_share", 0.97),
+        ("clip_flant5", math.sqrt(0.97)),
+        ("instructblip", math.sqrt(0.97)),
+        ("qwen_vl", 0.97),
+        ("gpt4o_3_0", 0.97),
+        ("gpt4o_3_1", 0.97),
+        ("flow_factory", 0.97),
+    ],
+)
 def test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_rest(
     recipe: str, sure: float, tmp_path: Path
 ) -> None:
@@ -102,10 +111,14 @@ def test_bounds_from_what_was_not_seen() -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "found"),
-    [("yes_mass", Whole(((-1.0,),), (-1.0,))), ("clip_flant5", First((0.5,))),
-     ("clip_flant5", Whole(((-1.0,),), (None,))), ("gpt4o_3_0", First((0.5, 0.1))),
-     ("yes_share", First((0.0, 0.0), seen=0.4))],
-)  # fmt: skip
+    [
+        ("yes_mass", Whole(((-1.0,),), (-1.0,))),
+        ("clip_flant5", First((0.5,))),
+        ("clip_flant5", Whole(((-1.0,),), (None,))),
+        ("gpt4o_3_0", First((0.5, 0.1))),
+        ("yes_share", First((0.0, 0.0), seen=0.4)),
+    ],
+)
 def test_what_a_recipe_cannot_read_is_unscored_never_0(recipe: str, found: Any) -> None:
     with pytest.raises(Unscorable):
         RECIPES[recipe].read(found)
@@ -156,9 +169,11 @@ def test_a_flaw_in_the_files_is_named(
 def test_each_prompt_counts_once_in_the_headline_however_many_skills_it_has() -> None:
     task = registry.task("genai_bench")
     rows = pd.DataFrame(
-        [{"judge": "j", "vqascore": 1.0, "skill:counting": True, "skill:negation": True},
-         {"judge": "j", "vqascore": 0.0, "skill:counting": True}]
-    )  # fmt: skip
+        [
+            {"judge": "j", "vqascore": 1.0, "skill:counting": True, "skill:negation": True},
+            {"judge": "j", "vqascore": 0.0, "skill:counting": True},
+        ]
+    )
     found = task.summarize(rows)
     assert found == {"vqascore_yes_mass[j]": 0.5, "skill/counting": 0.5, "skill/negation": 1.0}
 
@@ -193,5 +208,8 @@ def test_clip_flant5_sees_a_square_with_the_mean_colour() -> None:
     wide = vqascore.padded(Image.new("RGB", (4, 2), "white"))
     assert wide.size == (4, 4)
     assert [wide.getpixel((0, y)) for y in range(4)] == [
-        vqascore.MEAN_COLOR, (255,) * 3, (255,) * 3, vqascore.MEAN_COLOR
-    ]  # fmt: skip
+        vqascore.MEAN_COLOR,
+        (255,) * 3,
+        (255,) * 3,
+        vqascore.MEAN_COLOR,
+    ]

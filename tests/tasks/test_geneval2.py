@@ -24,8 +24,12 @@ from harmon_eval.tasks.geneval2.rules import image_row, summarize
 from harmon_eval.tasks.geneval2.task import judged
 
 PLACES = ((16, 16), (48, 16), (16, 48), (48, 48))
-SIDES = {"left of": ((16, 32), (48, 32)), "right of": ((48, 32), (16, 32)),
-         "above": ((32, 14), (32, 50)), "below": ((32, 50), (32, 14))}  # fmt: skip
+SIDES = {
+    "left of": ((16, 32), (48, 32)),
+    "right of": ((48, 32), (16, 32)),
+    "above": ((32, 14), (32, 50)),
+    "below": ((32, 50), (32, 14)),
+}
 SINGULAR = {plural(name): name for name in SHAPES}
 
 
@@ -60,8 +64,13 @@ def test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_res
     assert best["tifa[shape-rules-1]"] == 100.0
     assert best["vqascore_yes_mass[shape-rules-1]"] == pytest.approx(97.0)
     assert {n for n in best if n.startswith(("skill", "atoms"))} == {
-        "skill/object", "skill/count", "skill/attribute", "skill/position", "atoms/3", "atoms/5"
-    }  # fmt: skip
+        "skill/object",
+        "skill/count",
+        "skill/attribute",
+        "skill/position",
+        "atoms/3",
+        "atoms/5",
+    }
     empty = marked(tmp_path, lambda _: np.full((64, 64, 3), 128, np.uint8), open_instrument())
     assert empty["soft_tifa_gm[shape-rules-1]"] == pytest.approx(3.0)
     assert empty["tifa[shape-rules-1]"] == 0.0
@@ -124,12 +133,21 @@ def test_without_probabilities_an_image_is_unscored_and_never_0(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "change",
-    [{"vqa_list": []}, {"skills": ["object"]}, {"vqa_list": [["a"]] * 3}, {"atom_count": "x"},
-     {"prompt": None}],
-)  # fmt: skip
+    [
+        {"vqa_list": []},
+        {"skills": ["object"]},
+        {"vqa_list": [["a"]] * 3},
+        {"atom_count": "x"},
+        {"prompt": None},
+    ],
+)
 def test_a_flaw_in_the_file_is_named(tmp_path: Path, change: Any) -> None:
-    line = {"prompt": "p", "atom_count": 3, "vqa_list": [["Is it?", "Yes"]] * 3,
-            "skills": ["object"] * 3}  # fmt: skip
+    line = {
+        "prompt": "p",
+        "atom_count": 3,
+        "vqa_list": [["Is it?", "Yes"]] * 3,
+        "skills": ["object"] * 3,
+    }
     (tmp_path / "a.jsonl").write_text(json.dumps({**line, **change}))
     with pytest.raises(UserError, match="line 1"):
         read_prompts(tmp_path / "a.jsonl")

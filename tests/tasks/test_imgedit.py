@@ -14,31 +14,17 @@ import harmon_eval
 from harmon_eval import cli
 from harmon_eval.core import Ask, Data, Edit, Responder, UserError
 from harmon_eval.registry import task
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.imgedit import files, mini, rules
+from tests.tasks.exact_edits import Exact
 
 LABEL = "[shape-rules-1, our rubric, 7 of 9 types]"
 
 
-def targets() -> dict[str, Any]:
-    """The exact results by instruction and pixels of the source."""
-    edits = [item.edit for item in (*mini.items(), *mini.hard())]
-    edits += [turn for _, turns in mini.sessions() for turn in turns]
-    return {f"{e.instruction}{render(e.source).tobytes()!r}": render(e.target) for e in edits}
-
-
-TARGETS = targets()
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        return [Image.fromarray(TARGETS[self.key(request)]) for request in requests]
-
-    def key(self, request: Edit) -> str:
-        pixels = Image.open(request.images[0]).convert("RGB").tobytes()
-        return f"{request.instruction}{pixels!r}"
+ALL = [
+    *(item.edit for item in (*mini.items(), *mini.hard())),
+    *(turn for _, turns in mini.sessions() for turn in turns),
+]
+EDITS = [(edit.instruction, edit.source, edit.target) for edit in ALL]
 
 
 @pytest.fixture
@@ -48,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_exact_targets_get_full_marks_and_copies_the_least(cache: Path) -> None:
-    found = harmon_eval.evaluate(Exact(), tasks="imgedit", output=cache / "run")["imgedit"]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="imgedit", output=cache / "run")["imgedit"]
     assert (found.n, found.headline) == (140, f"imgedit{LABEL}")
     assert found.score is not None and found.score > 4.9
     floors = found.floors[found.headline]
@@ -66,7 +52,7 @@ def test_exact_targets_get_full_marks_and_copies_the_least(cache: Path) -> None:
 
 def test_the_hard_edits_and_the_sessions(cache: Path) -> None:
     names = ["imgedit:uge", "imgedit:multiturn"]
-    found = harmon_eval.evaluate(Exact(), tasks=names, output=cache / "run")
+    found = harmon_eval.evaluate(Exact(EDITS), tasks=names, output=cache / "run")
     hard, sessions = found["imgedit:uge"], found["imgedit:multiturn"]
     assert hard.score is not None and hard.score > 4.8 and hard.n == 20
     assert sessions.score is not None and sessions.score > 4.8 and sessions.n == 24
@@ -80,7 +66,7 @@ class Failing(Exact):
 
 def test_a_session_whose_first_turn_fails_is_unscored(cache: Path) -> None:
     found = harmon_eval.evaluate(
-        Failing(), tasks="imgedit:multiturn", output=cache / "run", limit=1
+        Failing(EDITS), tasks="imgedit:multiturn", output=cache / "run", limit=1
     )["imgedit:multiturn"]
     assert found.n == 0
     assert {

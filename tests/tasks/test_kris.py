@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,31 +10,19 @@ import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval.core import Data, Edit, Responder, UserError
+from harmon_eval.core import Data, UserError
 from harmon_eval.registry import task
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.kris import files, mini, rules
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(i.edit.instruction, i.edit.source, i.edit.target) for i in mini.items()]
 
 
 def test_exact_edits_get_the_most_and_copies_only_what_they_keep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks="kris", output=tmp_path / "run")["kris"]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="kris", output=tmp_path / "run")["kris"]
     assert found.n == 50 and found.score is not None and found.score > 99
     assert found.headline == "kris[shape-rules-1, our rubric, 5 of 20 categories]"
     floors = found.floors["mean_instruction"]

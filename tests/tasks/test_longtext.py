@@ -92,10 +92,17 @@ def test_words_by_hand(language: str, texts: Any, read: str, matched: int, words
 def test_the_total_is_over_all_words_not_a_mean_of_images() -> None:
     task = registry.task("longtext")
     rows = pd.DataFrame(
-        {"reader": "r", "text_accuracy": 0.5, "exact": 0.0, "category": c, "length": "",
-         "matched": m, "words": w}
+        {
+            "reader": "r",
+            "text_accuracy": 0.5,
+            "exact": 0.0,
+            "category": c,
+            "length": "",
+            "matched": m,
+            "words": w,
+        }
         for m, w, c in ((9, 10, "a"), (0, 2, "b"))
-    )  # fmt: skip
+    )
     found = task.summarize(rows)
     assert found["longtext_en[r]"] == pytest.approx(9 / 12)
     assert (found["category/a"], found["category/b"]) == (0.9, 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,25 +10,12 @@ from PIL import Image
 
 import harmon_eval
 from harmon_eval import cli
-from harmon_eval.core import Data, Edit, Responder, UserError
+from harmon_eval.core import Data, UserError
 from harmon_eval.registry import task
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.magicbrush import files, mini
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (turn.instruction, render(turn.source).tobytes()): render(turn.target)
-    for _, session in mini.sessions()
-    for turn in session
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(t.instruction, t.source, t.target) for _, session in mini.sessions() for t in session]
 
 
 @pytest.mark.parametrize(("name", "counted"), [("magicbrush", 48), ("magicbrush:multi", 24)])
@@ -37,7 +23,7 @@ def test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counted: int
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks=name, output=tmp_path / "run")[name]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks=name, output=tmp_path / "run")[name]
     assert found.headline == "dino_to_target[mini]" and found.score == pytest.approx(1.0)
     assert found.metrics["clip_i_to_target[shape-counts]"] == pytest.approx(1.0)
     assert found.metrics["clip_t_to_target_caption[shape-counts]"] > 0.97
@@ -51,7 +37,7 @@ def test_exact_targets_are_perfect_and_a_copy_of_the_source_is_not(
 
 def test_its_result_folder_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    harmon_eval.evaluate(Exact(), tasks="magicbrush:multi", output=tmp_path / "run", limit=3)
+    harmon_eval.evaluate(Exact(EDITS), tasks="magicbrush:multi", output=tmp_path / "run", limit=3)
     out = tmp_path / "out"
     assert cli.main(["export", str(tmp_path / "run"), "magicbrush:multi", str(out)]) == 0
     names = sorted(file.name for file in out.rglob("*.png"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +11,23 @@ import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval.core import Data, Edit, Responder, UserError
+from harmon_eval.core import Data, UserError
 from harmon_eval.registry import task
 from harmon_eval.suites.mini.edit_judge import NotJudged
 from harmon_eval.suites.mini.references import KINDS, judge_references, sample_reference
 from harmon_eval.suites.mini.scenes import Scene, render
 from harmon_eval.tasks.omnicontext import files, marks, mini, rules
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.reference.instruction, render(item.reference.sources[0]).tobytes()): item.reference.target
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(render(TARGETS[r.instruction, own])) for r, own in pairs]
+REFERENCES = [item.reference for item in mini.items()]
+EDITS = [(r.instruction, r.sources[0], r.target) for r in REFERENCES]
 
 
 def test_exact_pictures_get_full_marks_and_trivial_models_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks="omnicontext", output=tmp_path / "run")
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="omnicontext", output=tmp_path / "run")
     result = found["omnicontext"]
     assert result.n == result.total == 48 and result.score == 10
     assert result.headline == "omnicontext[shape-rules-1, our rubric, 3 of 8 kinds]"

@@ -38,8 +38,10 @@ def rows_of(name: str, folder: Path, picture: Callable[[Sample], np.ndarray]) ->
         Image.fromarray(picture(sample)).save(file)
         answers.append(Answer(sample, file))
     marks = task.mark(answers, {role: INSTRUMENTS[role]() for role in task.instruments})
-    return pd.DataFrame({"group": a.sample.group, "stratum": "", **mark}
-                        for a, mark in zip(answers, marks, strict=True))  # fmt: skip
+    return pd.DataFrame(
+        {"group": a.sample.group, "stratum": "", **mark}
+        for a, mark in zip(answers, marks, strict=True)
+    )
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -74,10 +76,16 @@ def test_written_pages_are_read_and_empty_ones_score_nothing(language: str, tmp_
 def test_the_text_score_is_a_product_so_one_good_factor_hides_the_rest() -> None:
     """ED 2, CR 1/2, WAC 3/4: 1 - 2 x 1/2 x 1/4 / 100 in English, / 50 in Chinese."""
     rows = pd.DataFrame(
-        {"reader": "r", "edit_distance": d, "completed": c, "matched": m, "words": 2,
-         "text_accuracy": 0.5}
+        {
+            "reader": "r",
+            "edit_distance": d,
+            "completed": c,
+            "matched": m,
+            "words": 2,
+            "text_accuracy": 0.5,
+        }
         for d, c, m in ((0, 1.0, 2), (4, 0.0, 1))
-    )  # fmt: skip
+    )
     assert text.summarize(rows, "en")["oneig_text_en[r]"] == pytest.approx(0.9975)
     assert text.summarize(rows, "zh")["oneig_text_zh[r]"] == pytest.approx(0.995)
     far = rows.assign(edit_distance=1000, completed=0.0, matched=0)
@@ -115,8 +123,13 @@ def test_diversity_by_hand() -> None:
 
 
 def test_black_images_are_left_out_and_counted(tmp_path: Path) -> None:
-    rows = rows_of("oneig:text", tmp_path / "a", lambda s: np.zeros_like(GREY)
-                   if s.request.index else page(ast.literal_eval(s.target["text"])))  # fmt: skip
+    rows = rows_of(
+        "oneig:text",
+        tmp_path / "a",
+        lambda s: (
+            np.zeros_like(GREY) if s.request.index else page(ast.literal_eval(s.target["text"]))
+        ),
+    )
     assert (rows["unscored"].dropna() == "all black: OneIG-Bench leaves such images out").all()
     assert rows["unscored"].notna().sum() == 3 * rows["group"].nunique()
     scored = rows[rows["unscored"].isna()]

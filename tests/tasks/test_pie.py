@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,12 @@ from PIL import Image
 
 import harmon_eval
 from harmon_eval import cli
-from harmon_eval.core import Answer, Edit, InstrumentMissing, Responder, Sample, UserError
-from harmon_eval.suites.mini.scenes import render
+from harmon_eval.core import Answer, Edit, InstrumentMissing, Sample, UserError
 from harmon_eval.tasks.pie import marks, mini, rules
 from harmon_eval.tasks.pie.task import TASK
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(i.edit.instruction, i.edit.source, i.edit.target) for i in mini.items()]
 
 
 def test_masks_and_masked_measures_are_the_originals(pie_masks: Any) -> None:
@@ -85,7 +72,7 @@ def test_exact_edits_keep_everything_and_so_do_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks="pie", output=tmp_path / "run")["pie"]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="pie", output=tmp_path / "run")["pie"]
     assert (found.n, found.score, found.metrics["identical"]) == (60, pytest.approx(1.0), 60)
     floors = found.floors["ssim_unedited[pie]"]
     assert floors["copy_source"] == pytest.approx(1.0) and floors["ignore_source"] < 0.9

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval.core import Data, Edit, Responder, UserError
+from harmon_eval.core import Data, UserError
 from harmon_eval.registry import task
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.rise import files, marks, mini
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(i.edit.instruction, i.edit.source, i.edit.target) for i in mini.items()]
 
 
 def test_exact_edits_are_complete_and_copies_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Exact(), tasks="rise", output=tmp_path / "run")["rise"]
+    found = harmon_eval.evaluate(Exact(EDITS), tasks="rise", output=tmp_path / "run")["rise"]
     assert found.n == 36 and found.score == 1.0
     assert found.headline == "rise_accuracy[shape-rules-1, our rubric, 3 of 4 categories]"
     assert found.metrics["rise_score"] == found.metrics["score_as_published"] == 100

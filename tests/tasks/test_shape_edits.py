@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 import harmon_eval
-from harmon_eval.core import Edit, Responder
 from harmon_eval.registry import task
-from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.shape_edits import mini
+from tests.tasks.exact_edits import Exact
 
-TARGETS = {
-    (item.edit.instruction, render(item.edit.source).tobytes()): render(item.edit.target)
-    for item in mini.items()
-}
-
-
-class Exact(Responder):
-    name, fingerprint = "exact", "1"
-
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
-        pixels = [Image.open(r.images[0]).convert("RGB").tobytes() for r in requests]
-        pairs = zip(requests, pixels, strict=True)
-        return [Image.fromarray(TARGETS[r.instruction, own]) for r, own in pairs]
+EDITS = [(i.edit.instruction, i.edit.source, i.edit.target) for i in mini.items()]
 
 
 def test_exact_targets_are_all_right_and_trivial_models_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    run = harmon_eval.evaluate(Exact(), tasks="shape_edits", output=tmp_path / "run")
+    run = harmon_eval.evaluate(Exact(EDITS), tasks="shape_edits", output=tmp_path / "run")
     found = run["shape_edits"]
     assert found.n == found.total == 216 and found.headline == "edit_accuracy[edit-rules-1]"
     names = (found.headline, "followed", "preserved", "seen", "unseen", "hybrid", "number")
