@@ -222,11 +222,12 @@ class Task:
     ``floors`` names trivial models, such as one that copies its source image. ``mark`` says in the
     columns ``NAME:COLUMN`` what such a model gets in ``COLUMN`` on the same sample.
 
-    ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for any text;
-    default: all). ``census`` names the strata whose prompts are all that there are, so that only
-    the seeds could differ. ``also`` are the names that other toolkits give to this benchmark, for
-    ``import``. ``contrast`` names the task whose prompts are published, where this one
-    has fresh prompts of the same kind. ``intervals`` replaces the intervals that follow from
+    With ``whole_groups``, ``mark`` gets all responses of a group at once; samples of a group stand
+    together. ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for
+    any text; default: all). ``census`` names the strata whose prompts are all that there are, so
+    that only the seeds could differ. ``also`` are the names that other toolkits give to this
+    benchmark, for ``import``. ``contrast`` names the task whose prompts are published, where this
+    one has fresh prompts of the same kind. ``intervals`` replaces the intervals that follow from
     ``metrics``. ``replicates`` replaces the paired comparison (see
     ``metrics.statistics.Replicates``)."""
 
@@ -247,6 +248,7 @@ class Task:
     rewritten: str = ""
     images_only: bool = False
     any_images: bool = False
+    whole_groups: bool = False
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)

@@ -51,6 +51,10 @@ class Diversity(Protocol):
     name: str
     identity: str
 
+    def pairs(self, images: Sequence[Image.Image]) -> Values:
+        """The distance of each pair of RGB images, in the order of ``itertools.combinations``, or
+        why there is none."""
+
     def spread(self, images: Sequence[Image.Image]) -> float | Exception:
         """The mean distance over all pairs of two or more RGB images, or why there is none."""
 

@@ -89,8 +89,12 @@ def mark_missing(
         progress.say(f"reused {len(done):,} of {len(samples):,} marks")
 
     def unmarked() -> Iterator[list[Answer]]:
-        for planned in batches(samples, batch_size):
+        planning = whole_groups if task.whole_groups else batches
+        for planned in planning(samples, batch_size):
             left = [s for s in planned if s.id in answers and s.id not in done]
+            if task.whole_groups and left:  # what one lacks, all of its group are marked again for
+                again = {s.group for s in left}
+                left = [s for s in planned if s.id in answers and s.group in again]
             if batch := [found for s in left if (found := answers.answer(s)) is not None]:
                 yield batch
 
@@ -111,6 +115,16 @@ def mark_missing(
         if waiting:
             folder.add_marks(key, "last", _frame(waiting, stamps))
     return stamps
+
+
+def whole_groups(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    """Batches of at least ``size`` samples, each with all of its groups."""
+    start = 0
+    for place in range(1, len(samples) + 1):
+        ends = place == len(samples) or samples[place].group != samples[place - 1].group
+        if ends and (place - start >= size or place == len(samples)):
+            yield samples[start:place]
+            start = place
 
 
 def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:

@@ -9,18 +9,19 @@ a list ``prompts.csv`` (file, prompt).
 ``clipscore`` (the default), ``pickscore``, ``hps``, ``imagereward``, ``aesthetic``, or one of
 another package. It stands in the metric's name with its recipe and network. ``diversity`` is the
 mean of 1 - cos of DINO's vectors over all pairs of a prompt's images, then over prompts; it needs
-the weights of ``dino`` and is left out without them.
+the weights of ``dino`` and is left out without them. So is ``diversity[lpips-alex]``, the same of
+LPIPS, or of another instrument of the role ``diversity``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from harmon_eval.core import (
     About,
@@ -34,13 +35,14 @@ from harmon_eval.core import (
     Sample,
     Source,
     Task,
+    Unscorable,
 )
 from harmon_eval.files.images import read_picture
-from harmon_eval.instruments.likeness import cosine
+from harmon_eval.instruments import spreading
 from harmon_eval.instruments.measuring import Measure
 from harmon_eval.instruments.optional import optional, present
 from harmon_eval.metrics.statistics import jackknife_interval
-from harmon_eval.tasks.prompts import mini
+from harmon_eval.tasks.prompts import diversity, mini
 from harmon_eval.tasks.prompts.files import read_prompts
 
 if TYPE_CHECKING:
@@ -57,43 +59,49 @@ def samples(data: Data, path: str) -> Iterator[Sample]:
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
-    """One row an image: its number, and its vector for the diversity of its prompt.
+    """One row an image: its number, its vector, and its distances to others of its prompt."""
+    read = [_picture(answer) for answer in answers]
+    sound = [(a, i) for a, i in zip(answers, read, strict=True) if not isinstance(i, Unscorable)]
+    rows = iter(_rows([a for a, _ in sound], [i for _, i in sound], instruments) if sound else ())
+    return [{"unscored": str(i)} if isinstance(i, Unscorable) else next(rows) for i in read]
 
-    Raises Unscorable for what is no image."""
+
+def _picture(answer: Answer) -> Image.Image | Unscorable:
+    try:
+        return read_picture(answer.image)
+    except Unscorable as error:
+        return error
+
+
+def _rows(
+    answers: Sequence[Answer], images: Sequence[Image.Image], instruments: Instruments
+) -> list[Row]:
     measure: Measure = instruments["measure"]
     network = present(instruments["dino"])
-    images = [read_picture(answer.image) for answer in answers]
+    spread = present(instruments.get("diversity"))
+    distances = spreading.columns(answers, images, spread) if spread else [{}] * len(images)
     prompts = [answer.sample.request.text for answer in answers]
     vectors = network.images(images) if network else [None] * len(images)
     rows: list[Row] = []
-    for prompt, value, vector in zip(
-        prompts, measure.measure(images, prompts), vectors, strict=True
+    for prompt, value, vector, own in zip(
+        prompts, measure.measure(images, prompts), vectors, distances, strict=True
     ):
         row: Row = {"prompt": prompt, "measure": measure.name, "score": value}
         if isinstance(value, Exception):
             row = {"prompt": prompt, "unscored": str(value)}
         if network:
             row |= {"network": network.name, "vector": vector}
-        rows.append(row)
+        rows.append({**row, **own})
     return rows
-
-
-def _diversities(rows: pd.DataFrame) -> dict[str, float]:
-    """Prompt -> mean of 1 - cos over the pairs of its images, of prompts with two or more."""
-    found = {}
-    for name, vectors in rows.groupby("group", sort=False)["vector"]:
-        pairs = [1 - cosine(a, b) for a, b in combinations(map(np.asarray, vectors), 2)]
-        if pairs:
-            found[str(name)] = float(np.mean(pairs))
-    return found
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """Means over images, and over prompts."""
     found = {f"score[{rows['measure'].iloc[0]}]": float(rows["score"].astype(float).mean())}
-    if "vector" in rows and (own := _diversities(rows)):
-        found[f"diversity[1-cos {rows['network'].iloc[0]}]"] = float(np.mean(list(own.values())))
-    return found
+    means = {
+        name: float(np.mean([*own.values()])) for name, own in diversity.of_prompts(rows).items()
+    }
+    return found | means
 
 
 def _score_span(rows: pd.DataFrame, name: str) -> Interval | None:
@@ -106,18 +114,6 @@ def _score_span(rows: pd.DataFrame, name: str) -> Interval | None:
     return jackknife_interval(sums.sum() / sizes.sum(), left_out.tolist())
 
 
-def _diversity_span(rows: pd.DataFrame, name: str) -> Interval | None:
-    values = np.array(list(_diversities(rows).values()))
-    if len(values) < 2:
-        return None
-    left_out = (values.sum() - values) / (len(values) - 1)
-    return jackknife_interval(float(values.mean()), left_out.tolist())
-
-
-def _with_pairs(rows: pd.DataFrame, name: str) -> pd.Series:
-    return rows["group"].map(rows["group"].value_counts()) > 1
-
-
 def open_task(path: str = "") -> Task:
     return Task(
         samples=partial(samples, path=path),
@@ -125,7 +121,7 @@ def open_task(path: str = "") -> Task:
         summarize=summarize,
         metrics=(
             Metric("score[*]", maximum=None, headline=True, span=_score_span),
-            Metric("diversity[*]", maximum=2.0, rows=_with_pairs, span=_diversity_span),
+            Metric("diversity[*]", maximum=2.0, rows=diversity.with_pairs, span=diversity.span),
         ),
         about=About(
             paper="arXiv 2104.08718",
@@ -140,8 +136,13 @@ def open_task(path: str = "") -> Task:
             cost="one drawing an image, one or two passes of a network",
         ),
         sources={} if path else {"mini": Source(make=mini.make)},
-        instruments={"measure": "clipscore", "dino": optional("dino", "hf")},
-        columns=("measure", "score", "network", "vector"),
+        whole_groups=True,
+        instruments={
+            "measure": "clipscore",
+            "dino": optional("dino", "hf"),
+            "diversity": optional("diversity", "lpips"),
+        },
+        columns=("measure", "score", "network", "vector", *spreading.COLUMNS),
     )
 
 

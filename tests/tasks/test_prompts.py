@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,81 @@ def test_every_measure_of_ours_can_be_named() -> None:
     assert {"clipscore", "pickscore", "hps", "imagereward", "aesthetic"} <= set(
         registry.instrument_names("measure")
     )
+
+
+class Distances:
+    """Distance of two images: the difference of their widths."""
+
+    name = identity = "widths"
+
+    def pairs(self, images: Any) -> list[float | Exception]:
+        return [float(abs(a.width - b.width)) for a, b in itertools.combinations(images, 2)]
+
+
+def of_widths(folder: Path, *drawn: tuple[str, int]) -> list[Answer]:
+    answers = []
+    for number, (group, width) in enumerate(drawn):
+        file = folder / f"{number}-{width}.png"
+        Image.new("RGB", (width, 1)).save(file)
+        answers.append(Answer(Sample(f"{group}/{number}", Draw("x"), {}, group), file))
+    return answers
+
+
+def summed(answers: Sequence[Answer], rows: Sequence[Any]) -> dict[str, float]:
+    frame = pd.DataFrame(rows).assign(group=[a.sample.group for a in answers])
+    return TASK.summarize(frame)
+
+
+def test_diversity_by_distances_of_pairs_by_hand(tmp_path: Path) -> None:
+    """Widths 1, 2 and 3: (1 + 2 + 1) / 3; twice 2: 0; one image of a prompt has none."""
+    drawn = [("a", 1), ("a", 2), ("a", 3), ("b", 2), ("b", 2), ("c", 1)]
+    answers = of_widths(tmp_path, *drawn)
+    chosen = {"measure": Numbers(), "dino": Absent(""), "diversity": Distances()}
+    rows = TASK.mark(answers, chosen)
+    assert summed(answers, rows)["diversity[widths]"] == pytest.approx((4 / 3 + 0) / 2)
+    assert "diversity[widths]" not in summed(answers[-1:], rows[-1:])
+    absent = TASK.mark(answers, {**chosen, "diversity": Absent("no weights")})
+    assert summed(answers, absent) == {"score[numbers]": pytest.approx(14 / 6)}
+
+
+def test_rows_of_a_drawing_that_was_made_again_match_no_other(tmp_path: Path) -> None:
+    """Whichever of two sound rows of an image is kept, old distances are not used."""
+    chosen = {"measure": Numbers(), "dino": Absent(""), "diversity": Distances()}
+    before, after = of_widths(tmp_path, ("a", 1), ("a", 3)), of_widths(tmp_path, ("a", 1), ("a", 2))
+    old, new = TASK.mark(before, chosen), TASK.mark(after, chosen)
+    for first in (old[0], new[0]):
+        assert summed(after, [first, new[1]])["diversity[widths]"] == 1
+    apart = [row for answer in after for row in TASK.mark([answer], chosen)]
+    assert "diversity[widths]" not in summed(after, apart)
+
+
+def test_lpips_diversity_of_a_run_counts_drawings_that_came_later(tmp_path: Path) -> None:
+    """Batches hold whole prompts, however small they are, and a prompt that got another drawing is
+    marked again as a whole."""
+    name, all_of = "diversity[lpips-mini]", {}
+    for size in (1, 32):
+        found = harmon_eval.evaluate(
+            Turning(), tasks="prompts", output=tmp_path / str(size), batch_size=size
+        )["prompts"]
+        all_of[size] = found.metrics[name]
+        assert found.intervals[name][0] < found.metrics[name] < found.intervals[name][1]
+    assert all_of[1] == all_of[32] > 0
+    few = tmp_path / "few"
+    lacking = harmon_eval.evaluate(Turning(fails=True), tasks="prompts", output=few)["prompts"]
+    assert lacking.n == 24 and lacking.metrics[name] != all_of[1]
+    again = harmon_eval.evaluate(Turning(), tasks="prompts", output=few)["prompts"]
+    assert (again.n, again.metrics[name]) == (32, all_of[1])
+
+
+class Turning(Responder):
+    """Turns the picture of a prompt by a quarter for each drawing; one fails if it shall."""
+
+    name, fingerprint = "turning", "1"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    def draw(self, requests: Sequence[Draw]) -> list[Image.Image]:
+        if self.fails and any(request.index == 3 for request in requests):
+            raise Unscorable("not now")
+        return [PICTURES[r.prompt].rotate(90 * r.index) for r in requests]

@@ -24,27 +24,32 @@ class PairwiseDistance:
     ) -> None:
         self.name, self.identity, self._distances = name, f"pairwise {identity}", distance
 
+    def pairs(self, images: Sequence[Image.Image]) -> list[float | Exception]:
+        """RGB images -> the distance of each pair, in the order of ``itertools.combinations``."""
+        return self._distances(images) if len(images) > 1 else []
+
     def spread(self, images: Sequence[Image.Image]) -> float | Exception:
         """Two or more RGB images -> their mean distance, or why there is none."""
         if len(images) < 2:
             return Unscorable("one image has no diversity: draw two or more for a prompt")
-        found = self._distances(images)
+        found = self.pairs(images)
         values = [value for value in found if not isinstance(value, Exception)]
         if len(values) < len(found):
             return next(value for value in found if isinstance(value, Exception))
         return float(np.mean(values))
 
 
-def of_pairs(pair: Pair) -> PairwiseDistance:
-    """By a distance of two images; images of another size are resized to the first one's."""
+def of_lpips(pair: Pair) -> PairwiseDistance:
+    """By LPIPS; the second of a pair is resized to the size of the first."""
 
     def distances(images: Sequence[Image.Image]) -> list[float | Exception]:
-        size = images[0].size
-        sized = [i if i.size == size else i.resize(size, Image.Resampling.BICUBIC) for i in images]
-        pairs = itertools.combinations(sized, 2)
-        return [pair.compare([first], [second])[0] for first, second in pairs]
+        return [pair.compare([a], [_sized(b, a)])[0] for a, b in itertools.combinations(images, 2)]
 
-    return PairwiseDistance(pair.name, pair.identity, distances)
+    return PairwiseDistance(f"lpips-{pair.name}", pair.identity, distances)
+
+
+def _sized(image: Image.Image, like: Image.Image) -> Image.Image:
+    return image if image.size == like.size else image.resize(like.size, Image.Resampling.BICUBIC)
 
 
 def of_vectors(network: ImageNetwork) -> PairwiseDistance:
@@ -54,4 +59,4 @@ def of_vectors(network: ImageNetwork) -> PairwiseDistance:
         vectors = network.images(images)
         return [1 - cosine(*pair) for pair in itertools.combinations(vectors, 2)]
 
-    return PairwiseDistance(network.name, network.identity, distances)
+    return PairwiseDistance(f"1-cos {network.name}", network.identity, distances)

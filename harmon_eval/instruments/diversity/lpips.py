@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harmon_eval.instruments.diversity._pairs import PairwiseDistance, of_pairs
+from harmon_eval.instruments.diversity._pairs import PairwiseDistance, of_lpips
 from harmon_eval.instruments.lpips import alex
 from harmon_eval.instruments.weights import Weights
 
@@ -14,6 +14,4 @@ WEIGHTS = alex.WEIGHTS
 
 def open_instrument(find: Callable[[Weights], Path]) -> PairwiseDistance:
     """Raises InstrumentMissing without weights or torchvision, UserError for another file."""
-    lpips = of_pairs(alex.open_instrument(find))
-    lpips.name = f"lpips-{lpips.name}"
-    return lpips
+    return of_lpips(alex.open_instrument(find))
