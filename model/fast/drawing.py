@@ -110,7 +110,8 @@ class Conditions:
             # From two equal conditions, guidance leads nowhere.
             without = torch.where(self.agreed[rows][:, None, None], with_prompt, without)
             z = torch.cat([with_prompt, without])
-            cosine = F.cosine_similarity(*(half.flatten(1).float() for half in z.chunk(2)))
+            ours, theirs = with_prompt.flatten(1).float(), without.flatten(1).float()
+            cosine = F.cosine_similarity(ours, theirs)
             self.agreed[rows] |= cosine >= self.settings.adaptive_guidance
         return x, z
 
