@@ -24,7 +24,10 @@ from harmon_eval.replies.probabilities import Whole
 # <|im_end|>), and servers look for the text of an open turn in the whole prompt.
 SAMPLE = "Seven green boats"
 # An error that names what is asked is of the server; another may be of the one request.
-OUR_FIELDS = re.compile("prompt.logprobs|add_generation_prompt|continue_final_message", re.I)
+# llama.cpp speaks of a prefill where a chat ends with the model's own turn.
+OUR_FIELDS = re.compile(
+    "prompt.logprobs|add_generation_prompt|continue_final_message|response prefill", re.I
+)
 CONTROL = re.compile(r"<.+>|\[.+\]", re.DOTALL)  # </s>, <|im_end|>, <end_of_turn>, [EOS]
 
 

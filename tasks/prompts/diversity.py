@@ -37,6 +37,7 @@ def _by_vectors(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def span(rows: pd.DataFrame, name: str) -> Interval | None:
+    """t interval, leaving out one prompt at a time."""
     values = np.array(list(of_prompts(rows).get(name, {}).values()))
     if len(values) < 2:
         return None
@@ -45,4 +46,5 @@ def span(rows: pd.DataFrame, name: str) -> Interval | None:
 
 
 def with_pairs(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Rows of prompts with two images or more."""
     return rows["group"].map(rows["group"].value_counts()) > 1

@@ -16,7 +16,9 @@ import pytest
 from judge_server import Act, Server, completion, serving
 from PIL import Image
 
+from harmon_eval.adapters._completions import NoCompletion
 from harmon_eval.adapters._endpoint import EndpointError, Patience
+from harmon_eval.adapters._whole_options import read_prompt
 from harmon_eval.adapters.openai import OpenAIResponder
 from harmon_eval.core import Score, Unscorable, UserError
 from harmon_eval.replies.probabilities import Whole, read
@@ -138,6 +140,59 @@ def test_a_server_that_does_not_know_the_fields_is_refused() -> None:
     ):
         score(server, *[which("Which?", "a", "b")] * 12)
     assert len(server.requests) == 1
+
+
+# As vLLM's chat completions reply (vllm/entrypoints/openai/chat_completion/protocol.py): a list
+# beside the choices, null for the first token, then {id: {logprob, rank, decoded_token}}. What has
+# no probability is -9999.0 there, as JSON has no infinity.
+OF_VLLM = """{
+ "id": "chatcmpl-7d3a", "object": "chat.completion", "created": 1764374400, "model": "qwen",
+ "choices": [{"index": 0, "message": {"role": "assistant", "reasoning_content": null,
+   "content": "Yes", "tool_calls": []}, "logprobs": null, "finish_reason": "length",
+   "stop_reason": null}],
+ "usage": {"prompt_tokens": 4, "total_tokens": 5, "completion_tokens": 1,
+   "prompt_tokens_details": null},
+ "prompt_logprobs": [null,
+  {"872": {"logprob": -12.4375, "rank": 9021, "decoded_token": "user"}},
+  {"198": {"logprob": -0.0003, "rank": 1, "decoded_token": "\\n"}},
+  {"9454": {"logprob": -9999.0, "rank": 151643, "decoded_token": null}}],
+ "prompt_token_ids": null, "kv_transfer_params": null
+}"""
+# As llama.cpp's server replies (tools/server/README.md): fields that it does not know are ignored,
+# and its log-probabilities are those of generated tokens.
+OF_LLAMA_CPP = """{
+ "choices": [{"finish_reason": "length", "index": 0, "message": {"role": "assistant",
+   "content": " boats"}, "logprobs": {"content": [{"id": 33564, "token": " boats",
+   "bytes": [32, 98, 111, 97, 116, 115], "logprob": -0.41, "top_logprobs": []}]}}],
+ "created": 1764374400, "model": "qwen.gguf", "system_fingerprint": "b7150-1",
+ "object": "chat.completion", "id": "chatcmpl-x1",
+ "usage": {"completion_tokens": 1, "prompt_tokens": 21, "total_tokens": 22},
+ "timings": {"cache_n": 0, "prompt_n": 21, "prompt_ms": 70.1, "predicted_n": 1}
+}"""
+PREFILL = """{"error": {"code": 400, "type": "invalid_request_error",
+ "message": "Assistant response prefill is incompatible with enable_thinking."}}"""
+
+
+def test_a_reply_in_the_form_of_vllm_is_read() -> None:
+    found = read_prompt(OF_VLLM.encode())
+    assert [(token.id, token.logprob, token.text) for token in found] == [
+        ("872", -12.4375, "user"),
+        ("198", -0.0003, "\n"),
+        ("9454", -9999.0, ""),
+    ]
+    with pytest.raises(NoCompletion, match="no log-probabilities of a prompt"):
+        read_prompt(OF_VLLM.replace("[null,", "[null, null,").encode())
+    assert read_prompt(OF_LLAMA_CPP.encode()) == ()
+
+
+@pytest.mark.parametrize(("reply", "status"), [(OF_LLAMA_CPP, 200), (PREFILL, 400)])
+def test_llama_cpp_is_asked_once_and_refused_in_one_line(reply: str, status: int) -> None:
+    with (
+        serving(lambda n, _: Act(reply.encode(), status)) as server,
+        pytest.raises(UserError, match="no log-probabilities of a prompt's tokens") as caught,
+    ):
+        score(server, *[which("Which?", "a", "b")] * 12)
+    assert "give it as vlm:PATH" in str(caught.value) and len(server.requests) == 1
 
 
 def test_an_error_that_does_not_name_the_fields_is_of_its_request_alone() -> None:
