@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check docs format cover faults lowest package bench clean
+.PHONY: demo test check docs tour format cover faults lowest readers package bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
@@ -44,6 +44,16 @@ lowest: .venv/bin/python
 	.venv-lowest/bin/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e ".[test]"
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n auto --dist loadfile
 
+# The exports read by lmms-eval too, which brings so much that it has an environment of its own.
+readers: .venv/bin/python
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --disable-pip-version-check -q $(PIP_FLAGS) -e ".[test]" lmms-eval
+	OMP_NUM_THREADS=1 .venv-readers/bin/python -m pytest -rs tests/exchange/test_export.py
+
+# The notebook docs/tour.ipynb with its outputs, for readers who do not run it.
+tour: .venv/installed-test
+	$(BIN)/python docs/tour.py
+
 # Wheel and sdist, each in an environment of its own, outside of the checkout.
 package: .venv/installed-test
 	rm -rf dist
@@ -69,4 +79,4 @@ format: .venv/installed-test
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-lowest build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv-readers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
