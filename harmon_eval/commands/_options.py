@@ -149,9 +149,9 @@ def as_toml(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> s
         if name in values:
             lines.append(f"{name} = {_toml(values[name])}")
         else:
-            text = formatter._expand_help(action).partition(" (default")[0]
+            text = formatter._expand_help(action).partition(" (default")[0] if action.help else ""
             value = "false" if action.nargs == 0 else _placeholder(action)
-            lines.append(f"# {name} = {value}  # {text}"[:SHOWN].rstrip())
+            lines.append(f"# {name} = {value}  # {text}".rstrip("# ")[:SHOWN].rstrip())
     parts = [f"# {title}\n" + "\n".join(lines) for title, lines in groups.items()]
     return "\n\n".join(parts) + "\n"
 

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="instead of --effect: the gate's --no-worse-than, for a candidate that is as good",
     )
-    parser.add_argument("--tasks", required=True, metavar="A,B")
+    parser.add_argument("--tasks", required=True, metavar="A,B", help="for which it is")
     parser.add_argument(
         "--pilot",
         type=Path,

@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full-size",
         type=float,
-        default=20,
+        default=20.0,
         metavar="MB",
         help="how much larger the page may get by images in full size, those of changed and wrong "
-        "samples first (default: %(default)s)",
+        "samples first (default: %(default)g)",
     )
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from harmon_eval.comparing import contrast
 from harmon_eval.metrics.text import counted
 from harmon_eval.report import headlines
-from harmon_eval.running.progress import hints
+from harmon_eval.running.progress import hints, watched
 from harmon_eval.store.redact import printable
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import (
@@ -106,7 +106,7 @@ def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) 
     next."""
     folder = outcome.folder
     path = printable(folder.path)
-    if console.is_terminal:
+    if watched(console):
         console.print()
     if all_metrics:
         show(folder.path, console)
@@ -121,7 +121,7 @@ def show_outcome(outcome: Outcome, console: Console, all_metrics: bool = False) 
             "from them"
         )
     for line in say:
-        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
+        console.print(line, soft_wrap=not watched(console), highlight=False)
     for line in ["", *_next(folder, outcome, all_metrics)] if hints() else []:
         console.print(line, soft_wrap=True, highlight=False)
 

@@ -91,9 +91,17 @@ def open_console(stderr: bool = False) -> Console:
     """A console as wide as the terminal, also where its output is piped into a pager. In a notebook
     it writes plain lines, as a pipe does. A task such as ``fidelity:one:`` is no emoji."""
     made = LastingConsole(stderr=stderr, force_jupyter=False, emoji=False)
-    if made.is_terminal and not made.is_dumb_terminal:
+    if watched(made):
         return made
     return LastingConsole(stderr=stderr, width=width(), height=25, force_jupyter=False, emoji=False)
+
+
+def watched(console: Console) -> bool:
+    """Whether it is a terminal whose lines can be drawn over. FORCE_COLOR, which notebooks and CI
+    set, asks for colours only: there is nobody to look at bars."""
+    if isinstance(console, LastingConsole) and not console.file.isatty():
+        return False
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def width() -> int:
@@ -140,7 +148,7 @@ class Progress:
     ) -> None:
         self.prefix, self.overall = prefix, overall
         self.console = console or open_console(stderr=True)
-        self.live = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.live = watched(self.console)
 
     def say(self, text: str, level: int = NORMAL) -> None:
         LOG.log(level, "%s: %s", plain(self.prefix), plain(text))

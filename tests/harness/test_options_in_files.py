@@ -32,15 +32,16 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("given", [True, False])
 def test_what_a_command_prints_as_a_file_says_the_same_again(
-    call: Call, tmp_path: Path, command: str
+    call: Call, tmp_path: Path, command: str, given: bool
 ) -> None:
-    given = shlex.split(GIVEN.get(command, ""))
-    printed = call(command, *given, "--print-config")  # without what it would work on
+    words = shlex.split(GIVEN.get(command, "")) if given else []
+    printed = call(command, *words, "--print-config")  # without what it would work on
     assert printed.code == 0, printed.err
     (tmp_path / "options.toml").write_text(printed.out)
     again = [command, "--config", "options.toml", "--print-config"]
-    assert cli.parse(again)[1].options == cli.parse([command, *given, "--print-config"])[1].options
+    assert cli.parse(again)[1].options == cli.parse([command, *words, "--print-config"])[1].options
     assert call(*again).out == printed.out
 
 

@@ -118,6 +118,18 @@ def test_a_dumb_terminal_gets_plain_lines(questions: list[str], tmp_path: Path) 
     assert all(len(line) <= 80 for line in table(said))
 
 
+def test_colour_that_is_asked_for_in_a_pipe_brings_no_bars(
+    questions: list[str], tmp_path: Path
+) -> None:
+    """As in notebooks and in CI, where FORCE_COLOR is set and nobody watches."""
+    command = [sys.executable, "-m", "harmon_eval", *questions]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1", "TERM": "xterm"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    moving = re.findall(r"\x1b\[[0-9;?]*[A-Zhl]", done.stderr)
+    assert done.returncode == 1 and not moving and "asking 43/43" in done.stderr
+    assert "\x1b[" in done.stdout, "colours"
+
+
 def test_without_colour_and_quietly(questions: list[str], tmp_path: Path) -> None:
     rest = ["--quiet", "--log", "said.log"]
     received = on_a_terminal(120, [*questions, *rest], tmp_path, NO_COLOR="1")
