@@ -27,7 +27,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 TOUR = ROOT / "docs" / "tour.ipynb"
 WIDTH = 760  # of an output on a page, px
-COLOURS = 64
+COLOURS = 160
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
@@ -40,7 +40,8 @@ def digest_of(notebook: Any) -> str:
 def executed(folder: Path) -> Any:
     """The notebook with its outputs, run in ``folder``."""
     notebook = nbformat.read(TOUR, as_version=4)
-    os.environ |= {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    own = {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    os.environ |= own
     client = NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False)
     client.execute(cwd=str(folder))
     return notebook

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
+import io
+import json
 import os
 import re
 import shlex
@@ -11,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from harmon_eval import cli
 from harmon_eval.model.train.__main__ import main as train
@@ -130,3 +135,22 @@ def test_the_tour_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mo
     assert "Traceback" not in texts and "report:" in texts
     assert sum("data:image" in page for page in pages) == 2
     assert any("image/png" in output.get("data", {}) for output in told)
+
+
+def test_the_tour_can_be_read_where_nothing_runs() -> None:
+    """Its outputs are stored, as pictures that every forge shows."""
+    stored = (ROOT / "docs" / "tour.ipynb").read_text(encoding="utf-8")
+    assert len(stored) < 300_000
+    notebook = json.loads(stored)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    digest = hashlib.sha256("\0".join("".join(c["source"]) for c in code).encode()).hexdigest()
+    assert notebook["metadata"]["outputs_of"] == digest, "`make tour` runs the changed cells"
+    assert all(cell["outputs"] for cell in code), "`make tour`"
+    told = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in told if output["output_type"] == "error"]
+    data = [output.get("data", {}) for output in told]
+    pictures = [base64.b64decode("".join(d["image/png"])) for d in data if "image/png" in d]
+    sizes = [Image.open(io.BytesIO(picture)).size for picture in pictures]
+    assert len(sizes) == 3 and all(width >= 192 for width, _ in sizes)
+    assert not [d for d in data if "data:image" in "".join(d.get("text/html", ""))]
+    assert str(Path.home()) not in stored and str(ROOT) not in stored
