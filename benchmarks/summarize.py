@@ -4,7 +4,8 @@
 
 The rows are made up, in the form of GenEval's, four images a prompt. GenEval's metrics are means of
 marks. ``no mean`` stands for metrics such as F1, whose comparison leaves out a part of the prompts
-at a time. Each size runs in a fresh process; the peak is beyond what imports and rows take (Linux).
+at a time; ``--means`` does without it. Each size runs in a fresh process; the peak is beyond what
+imports and rows take (Linux).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def f1(table: pd.DataFrame) -> dict[str, float]:
     return {"f1": float(2 * first * second / (first + second))}
 
 
-def measured(count: int) -> dict[str, dict[str, float]]:
+def measured(count: int, only_means: bool) -> dict[str, dict[str, float]]:
     """Processor seconds and peak of each step."""
     geneval = registry.task("geneval")
     other = replace(geneval, summarize=f1, metrics=(Metric("f1", headline=True),))
@@ -70,6 +71,8 @@ def measured(count: int) -> dict[str, dict[str, float]]:
         "compare": lambda: differences(geneval, first, second, means),
         "compare, no mean": lambda: differences(other, first, second, frozenset({"f1"})),
     }
+    if only_means:
+        del steps["compare, no mean"]
     found = {}
     for name, step in steps.items():
         Path("/proc/self/clear_refs").write_text("5")
@@ -84,14 +87,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", default="10000,100000", metavar="N,M")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
+    parser.add_argument("--means", action="store_true", help="without a metric that is no mean")
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.count:
-        print(json.dumps(measured(arguments.count)))
+        print(json.dumps(measured(arguments.count, arguments.means)))
         return
     found = {}
     for size in map(int, arguments.sizes.split(",")):
         command = [sys.executable, "-m", "benchmarks.summarize", "--count", str(size)]
+        command += ["--means"] * arguments.means
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[size] = json.loads(done.stdout.splitlines()[-1])
         for name, step in found[size].items():
@@ -103,7 +108,8 @@ def main() -> None:
         for name in found[large]
     }
     kept = {"load average": os.getloadavg(), "by samples": found}
-    record.write("summarize", ratios, kept, arguments.results)
+    name = "summarize-means" if arguments.means else "summarize"
+    record.write(name, ratios, kept, arguments.results)
 
 
 if __name__ == "__main__":
