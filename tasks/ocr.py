@@ -66,6 +66,8 @@ def samples(data: Data) -> Iterator[Sample]:
 
 def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an image is marked by where a trainer sends a prompt of its own. Raises Unscorable."""
+    if not prompt.strip():
+        raise Unscorable("the prompt is empty: it has to say the text to be drawn")
     wanted = rendered_text.reward_target(prompt)
     if wanted == prompt or not wanted.strip():
         raise Unscorable(

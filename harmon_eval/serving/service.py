@@ -113,15 +113,21 @@ class Service:
             for place, (own, response, names) in enumerate(asked)
             for name in names
         ]
-        # One wait for all: a task for each image would cost more than the rest of the request.
-        if waited := [one for _, _, one in flat if not isinstance(one, Failure)]:
-            await asyncio.wait(waited, timeout=self.limits.timeout)
+        await self._wait_for([one for _, _, one in flat if not isinstance(one, Failure)])
         outcomes: list[dict[str, Outcome]] = [{} for _ in asked]
         for place, name, one in flat:
             outcome, at = self._outcome(one, name)
             self.statistics.note(name, outcome, max(0.0, at - begun))
             outcomes[place][name] = outcome
         return outcomes
+
+    async def _wait_for(self, futures: Sequence[asyncio.Future[Marked]]) -> None:
+        """Until all are done, or the time is up. One after the other, since a batch is done at
+        once: a task or a callback for each image would cost more than the rest of a request."""
+        deadline = time.monotonic() + self.limits.timeout
+        for future in futures:
+            if not future.done() and (left := deadline - time.monotonic()) > 0:
+                await asyncio.wait((future,), timeout=left)
 
     def _begun(
         self, asked: Asked, response: Picture | str, name: str

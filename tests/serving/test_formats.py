@@ -219,6 +219,8 @@ def test_ocr_takes_any_prompt_with_the_text_in_quotes(tmp_path: Path) -> None:
         body = {"prompt": ['a sign that says "Gate 12"', ""], "image": [b64(data.getvalue())] * 2}
         lost = server.post("/compute", body)
         assert lost.status_code == 400 and "sample 1: the prompt is empty" in lost.text
+        lost = server.post("/compute", {**body, "prompt": [body["prompt"][0], "a gate"]})
+        assert lost.status_code == 400 and "sample 1: the prompt 'a gate' has no text" in lost.text
         found = server.post("/compute", {k: v[:1] for k, v in body.items()})
         assert found.json() == {"rewards": [1.0]}
 
