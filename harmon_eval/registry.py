@@ -39,7 +39,6 @@ TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
 INSTRUMENT_GROUP = "harmon_eval.instruments"
 MEASURE_GROUP = "harmon_eval.measures"  # instruments of the role ``measure``, by their bare names
 BUNDLED_MODEL = "harmon-mini"  # the default
-BUNDLED_MODELS = (BUNDLED_MODEL, "harmon-mini-edit")
 # The modules loaded by ``include``, by plug-in name.
 _included: dict[str, ModuleType] = {}
 
@@ -236,8 +235,8 @@ def model_names() -> list[str]:
     """The bundled model and the names that may stand before a colon, but no paths or hub ids."""
     from harmon_eval import adapters
 
-    own = (*BUNDLED_MODELS, *_files(adapters))
-    return sorted({*own, *_plugins(MODEL_GROUP), *_includes("open_model")})
+    own = {BUNDLED_MODEL, *_files(adapters)}
+    return sorted(own | {*_plugins(MODEL_GROUP), *_includes("open_model")})
 
 
 def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
@@ -296,7 +295,7 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
         return _import(f"harmon_eval.adapters.{head}").open_model, head, argument
     if head in plugins:
         return _load(plugins[head]), head, argument
-    if name in BUNDLED_MODELS or "/" in name or Path(name).exists() or name.endswith(".pth"):
+    if name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
         return _import("harmon_eval.adapters.harmon").open_model, "harmon", name
     raise UserError(
         f"unknown model {name!r}: {did_you_mean(name, model_names())} "

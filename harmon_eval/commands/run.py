@@ -117,7 +117,7 @@ def _source(model: str) -> str:
     """What is loaded, and from where, as far as its name says."""
     name = model.partition("?")[0]
     head, _, place = name.partition(":")
-    if name in ("harmon-mini", "harmon-mini-edit"):
+    if name == "harmon-mini":
         return f"loading {name}, bundled with this package"
     if head == "folder":
         return f"reading the images in {place}"

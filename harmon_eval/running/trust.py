@@ -36,7 +36,7 @@ def danger(role: str, spec: str) -> str:
         return "which sends your key and the run's pictures there"
     if name in registry.instrument_names(role):
         return ""  # a plug-in that the user installed
-    if place in registry.BUNDLED_MODELS:
+    if place == registry.BUNDLED_MODEL:
         return ""
     return "which would be loaded" if Path(argument or name).exists() else "which would be fetched"
 

