@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harmon_eval.comparing.output import cells, show
 from harmon_eval.comparing.paired import GAFFKE, Difference
 from harmon_eval.comparing.verdict import NO_EVIDENCE, NOT_COMPARABLE, WORSE, Comparison, Line
 from harmon_eval.report import tables
+from harmon_eval.report.listing import print_rows
 from harmon_eval.store.tables import figures, frame, records
 
 RESULTS = Path(__file__).parents[2] / "results/harmon-mini"
@@ -78,3 +80,15 @@ def test_the_metrics_of_a_run_are_never_cut(tmp_path: Path, width: int) -> None:
         for figure in ("value", "95 % interval", "other seeds", "n of N"):
             assert texts[figure] in shown, figure
     assert "1,108 of 1,108" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_rows_of_any_kind_are_a_table_where_their_words_fit(width: int) -> None:
+    row = {"task": "geneval", "prompts needed": "105", "available": 277, "samples each": "4"}
+    row |= {"effect for all": "0.0226", "planned from": "the spread of two runs", "metric": "all"}
+    said = io.StringIO()
+    print_rows([row], "for 80 % power", Console(file=said, width=width))
+    shown = said.getvalue()
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert ("┃" in shown) == (width > 60)
+    assert {"available", "needed", "planned", "spread"} <= {*re.findall(r"\w+", shown)}
