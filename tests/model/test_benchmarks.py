@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import __main__ as everything
+from benchmarks import __main__ as everything, heads
 from benchmarks import compare, gpu, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
+from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
 from harmon_eval.store.task_folder import ROWS
 
@@ -217,6 +218,14 @@ def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Pa
     assert "**full**" in text and "| 8 iterations | 4.00× |" in text
     pareto_page.plot(tables, tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 1000
+
+
+def test_a_head_comes_closer_to_its_tokens_of_many_steps_with_every_step() -> None:
+    model = load("harmon-mini")
+    found = heads.distances(model, model, [2, 6, heads.EXACT], images=2)
+    assert found["teacher"] == found["student"]
+    few, more, exact = found["teacher"]
+    assert few > more > exact == 0
 
 
 def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
