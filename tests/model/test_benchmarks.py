@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import __main__ as everything, heads
-from benchmarks import compare, gpu, pareto, pareto_page
+from benchmarks import __main__ as everything
+from benchmarks import compare, gpu, heads, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters.harmon import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
