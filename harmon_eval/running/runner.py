@@ -143,10 +143,11 @@ def scored(result: Result) -> str:
 
 def say_no_headline(task: Task, result: Result, progress: Progress) -> None:
     """Where the task's own headline could not be computed, and what stands in for it."""
-    if not result.n or task.main.names(result.headline):
+    known = math.isfinite(result.metrics.get(result.headline, math.nan))
+    if not result.n or (known and task.main.names(result.headline)):
         return
     told = f"{task.headline} cannot be computed from {counted(result.n, 'sample')}"
-    if math.isfinite(result.metrics.get(result.headline, math.nan)):
+    if known:
         told += f": the headline is {result.headline}"
     progress.say(told)
 
