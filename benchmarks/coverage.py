@@ -30,6 +30,11 @@ from harmon_eval.metrics.intervals import intervals
 DOCS = Path(__file__).parents[1] / "docs/statistics.md"
 TRIALS = 300
 AIM = (0.93, 0.97)
+SETS = "FID and KID compare two sets of images: benchmarks/coverage_fid.py"
+ELSEWHERE = {  # tasks that are simulated by another benchmark, and why
+    **dict.fromkeys(("mjhq", "mjhq_gigagan256", "mjhq_pytorch_fid", "coco_fid"), SETS),
+    "fidelity": f"{SETS}, against one fixed set of references",
+}
 
 
 def measure(bench: Benchmark, size: str, sizes: Sizes, strong: bool, trials: int) -> list[Any]:
@@ -110,28 +115,48 @@ def main() -> None:
     )
     parser.add_argument("--size", default="", metavar="TEXT", help="only sizes with this in theirs")
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument(
+        "--missing", action="store_true", help="only what was not yet measured with so many trials"
+    )
     arguments = parser.parse_args()
-    file = record.RESULTS / "coverage.json"
-    rows: list[dict[str, Any]] = []
     for bench in BENCHMARKS:
         if arguments.only not in bench.task:
             continue
-        start = time.process_time()
-        sizes = {size: own for size, own in bench.settings() if arguments.size in size}
-        found = [
-            row
-            for size, own in sizes.items()
-            for strong in (False, True)
-            for row in measure(bench, size, own, strong, arguments.trials)
-        ]
-        known = json.loads(file.read_text())["measured"]["settings"] if file.exists() else []
-        rows = [r for r in known if r["task"] != bench.task or r["size"] not in sizes] + found
-        rows = in_order(rows)
-        record.write("coverage", {}, {"settings": rows})
-        print(markdown(found), f"\n{time.process_time() - start:.0f} s", flush=True)
-    text = f"\n{summary(rows)}\n\n{markdown(rows)}\n\n"
+        for size, sizes in bench.settings():
+            if arguments.size in size and not (
+                arguments.missing and known(bench.task, size, sizes, arguments.trials)
+            ):
+                start = time.process_time()
+                found = [
+                    row
+                    for strong in (False, True)
+                    for row in measure(bench, size, sizes, strong, arguments.trials)
+                ]
+                keep(bench.task, size, found)
+                print(markdown(found), f"\n{time.process_time() - start:.0f} s", flush=True)
+    text = f"\n{summary(measured())}\n\n{markdown(measured())}\n\n"
     marks = r"(?<=<!-- coverage -->\n).*(?=<!-- /coverage -->)"
     DOCS.write_text(re.sub(marks, lambda _: text, DOCS.read_text(), flags=re.DOTALL))
+
+
+def measured() -> list[dict[str, Any]]:
+    """What is on record, of the settings that there still are."""
+    file = record.RESULTS / "coverage.json"
+    rows = json.loads(file.read_text())["measured"]["settings"] if file.exists() else []
+    there = {(bench.task, size) for bench in BENCHMARKS for size, _ in bench.settings()}
+    return in_order([row for row in rows if (row["task"], row["size"]) in there])
+
+
+def known(task: str, size: str, sizes: Sizes, trials: int) -> bool:
+    """Whether a setting is on record with as many groups and, of one metric, as many trials."""
+    own = [row for row in measured() if (row["task"], row["size"]) == (task, size)]
+    return any(row["trials"] >= trials and row["groups"] == sum(sizes.values()) for row in own)
+
+
+def keep(task: str, size: str, found: Sequence[dict[str, Any]]) -> None:
+    """One setting at a time, so that a stop loses no other."""
+    others = [row for row in measured() if (row["task"], row["size"]) != (task, size)]
+    record.write("coverage", {}, {"settings": in_order([*others, *found])})
 
 
 def in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

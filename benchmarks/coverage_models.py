@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from benchmarks import coverage_edits
+from benchmarks import coverage_checklists, coverage_edits, coverage_measures
+from benchmarks.coverage_checklists import evenly
 from harmon_eval import registry
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.mme.files import COGNITION, PERCEPTION, SUBTASKS
@@ -188,6 +189,14 @@ def vqa(rng: Rng, sizes: Sizes, strong: bool) -> tuple[pd.DataFrame, dict[str, f
     return rows, {"accuracy": 100 * mean}
 
 
+def easy_vqa(rng: Rng, sizes: Sizes, strong: bool) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Ten questions about a picture, every second one about yes or no."""
+    mean = STRONG if strong else 0.7
+    rows = table(rng, sizes, {"": mean}, 0.2, 10)
+    rows["kind"] = np.where(np.arange(len(rows)) % 2, "color", "yesno")
+    return rows, {"accuracy": 100 * mean, "accuracy_color": 100 * mean}
+
+
 def dpg(rng: Rng, sizes: Sizes, strong: bool) -> tuple[pd.DataFrame, dict[str, float]]:
     """Four images a prompt, ten questions an image; a prompt and an image have their difficulty."""
     mean, rho, groups = (STRONG if strong else 0.75), 0.2, sizes[""]
@@ -276,10 +285,6 @@ def probe(rng: Rng, sizes: Sizes, strong: bool) -> tuple[pd.DataFrame, dict[str,
     return rows, {"top1[knn20]": 100 * float(np.mean(list(means.values())))}
 
 
-def evenly(names: Sequence[str], groups: int) -> dict[str, int]:
-    return {n: groups // len(names) + (i < groups % len(names)) for i, n in enumerate(names)}
-
-
 def only(groups: int) -> dict[str, int]:
     return {"": groups}
 
@@ -287,7 +292,8 @@ def only(groups: int) -> dict[str, int]:
 LEVEL2 = ("attribute", "relation", "logic", "coarse", "finegrained", "cross")
 SPLIT_TAGS = [f"{split}_{tag}" for split in ("seen", "unseen") for tag in TAGS[1:]]
 OFFICIAL_TAGS = dict(zip(TAGS, (80, 99, 80, 94, 100, 100), strict=True))
-MINI_TAGS = dict(zip(TAGS, (6, 58, 17, 44, 58, 94), strict=True))
+MINI_TAGS = dict(zip(TAGS, (6, 30, 18, 50, 74, 99), strict=True))
+MINI_FRESH = dict(zip(TAGS, (6, 16, 12, 19, 18, 19), strict=True))
 OFFICIAL_WISE = dict(zip(CATEGORIES, (400, 167, 133, 100, 100, 100), strict=True))
 DIGITS = [f"digit {n}" for n in range(10)]
 BENCHMARKS = (
@@ -300,7 +306,7 @@ BENCHMARKS = (
     Benchmark(
         "mmmu", {"official": dict.fromkeys(SUBJECTS, 30), "mini": dict.fromkeys(SUBJECTS, 8)}, mmmu
     ),
-    Benchmark("vqa", {"mini": only(30)}, vqa),
+    Benchmark("vqa", {"300 images": only(300), "mini": only(30)}, vqa),
     Benchmark("dpg", {"official": only(1065), "mini": only(60)}, dpg),
     Benchmark("wise", {"official": OFFICIAL_WISE, "mini": evenly(CATEGORIES, 80)}, wise),
     Benchmark(
@@ -309,8 +315,11 @@ BENCHMARKS = (
     Benchmark("synergy", {"mini": evenly(TAGS, 80)}, synergy),
     Benchmark("held_out", {"mini": evenly(SPLIT_TAGS, 96)}, held_out),
     Benchmark("linear_probe", {"mini": dict.fromkeys(DIGITS, 15)}, probe),
+    Benchmark("geneval_fresh", {"official": OFFICIAL_TAGS, "mini": MINI_FRESH}, geneval),
+    Benchmark("easy_vqa", {"official": only(1000), "mini": only(24)}, easy_vqa),
     *(
-        Benchmark(name, sizes, coverage_edits.DRAW[name])
-        for name, sizes in coverage_edits.SIZES.items()
+        Benchmark(name, sizes, draw)
+        for tasks in (coverage_edits.TASKS, coverage_checklists.TASKS, coverage_measures.TASKS)
+        for name, (sizes, draw) in tasks.items()
     ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harmon_eval.comparing.margins import Settings
+    from harmon_eval.suites.suite import Suite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="T",
         help="instead of --effect: the gate's --no-worse-than, for a candidate that is as good",
+    )
+    parser.add_argument(
+        "--human",
+        type=float,
+        metavar="WIDTH",
+        help="how many samples people have to mark for an interval of the corrected number that "
+        "is so wide, in the metric's units (docs/human-marks.md)",
     )
     parser.add_argument("--tasks", required=True, metavar="A,B", help="for which it is")
     parser.add_argument(
@@ -56,6 +64,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     suite = suites.load(arguments.suite, arguments.data)
     names = task_list(arguments.tasks)
+    if arguments.human is not None:
+        return _human(arguments, names, suite)
     settings, kind = _wanted(arguments, names)
     # That all tasks are no worse needs no correction; that any is worse does.
     size = 1 if kind == "margin" else len(names)
@@ -94,6 +104,56 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _human(arguments: argparse.Namespace, names: list[str], suite: Suite) -> int:
+    """How many samples people have to mark. Raises UserError."""
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
+    from harmon_eval.metrics.text import counted, number
+    from harmon_eval.people.calibration import calibrate
+    from harmon_eval.people.planning import marks_needed
+    from harmon_eval.report.listing import print_rows
+    from harmon_eval.running.jobs import RunSettings, prepare
+    from harmon_eval.running.progress import open_console
+
+    if arguments.effect or arguments.tolerance or arguments.no_worse_than:
+        raise UserError("--human plans marks, the other options runs: ask for one at a time")
+    if len(arguments.pilot) > 1:
+        raise UserError("--human takes one --pilot RUN with marks by people")
+    rows, short = [], []
+    for name in names:
+        main = registry.task(name).main
+        if not main.maximum:
+            raise UserError(f"{name}: {main.name} is no mean of marks, so people cannot correct it")
+        pilot = calibrate(arguments.pilot[0], name) if arguments.pilot else None
+        total = (
+            pilot.total
+            if pilot
+            else len(prepare(name, registry.task(name), suite, RunSettings()).everything)
+        )
+        found = marks_needed(arguments.human, total, main.maximum, pilot)
+        needed = "more than there are" if found.needed is None else f"{found.needed:,}"
+        rows.append(
+            {
+                "task": name,
+                "metric": main.name.partition("[")[0],
+                "width": f"{arguments.human:g}",
+                "samples to mark": needed,
+                "of": f"{found.total:,}",
+                "planned from": found.basis,
+            }
+        )
+        if found.needed is None:
+            short.append(
+                f"{name}: all {counted(found.total, 'sample')} give a width of "
+                f"{number(found.least)}: accept that, or bring more samples"
+            )
+    console = open_console()
+    print_rows(rows, "for a 95 % interval of the number corrected by people's marks", console)
+    for line in short:
+        console.print(line, soft_wrap=True, highlight=False)
+    return 0
+
+
 def _wanted(arguments: argparse.Namespace, names: list[str]) -> tuple[Settings, str]:
     """What must be seen of each task, and what it is called in the table. Raises UserError."""
     from harmon_eval import registry
@@ -102,7 +162,7 @@ def _wanted(arguments: argparse.Namespace, names: list[str]) -> tuple[Settings, 
 
     settings = wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than)
     if not settings.effect and not settings.no_worse_than:
-        raise UserError("say what must be seen: --effect E, or --no-worse-than T")
+        raise UserError("say what must be seen: --effect E, --no-worse-than T, or --human WIDTH")
     for name in names:
         if settings.effect and settings.wanted(name) is None:
             raise UserError(f"--effect has no value for {name}: give {name}=E")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmon_eval.core import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVEL = 0.95
 
@@ -78,3 +82,41 @@ def rate_interval(rate: float, left_out: Sequence[float], telling: int) -> Inter
     count = (rate / (longer * parts.error)) ** 2
     ends = special.gammaincinv((count, count + 1), (1 - high, high)) * rate / count
     return float(ends[0]), float(ends[1])
+
+
+def mean_interval(values: np.ndarray, groups: np.ndarray, top: float | None) -> Interval | None:
+    """95 % interval of the mean of ``values`` (n,), of which those of one of the ``groups`` (n,)
+    hang together. They have no common range, or go up to ``top``, and may be far from normal.
+
+    Gamma limits of the distance from the nearer end: values crowd there and have a long tail."""
+    _, codes = np.unique(groups, return_inverse=True)
+    whole = float(values.mean())
+    below = top is not None and (values.min() < 0 or whole > top / 2)
+    if not below and values.min() < 0:
+        return None
+    rates = float(top or 0) - values if below else values
+    sums, sizes = np.bincount(codes, weights=rates), np.bincount(codes)
+    if len(sums) < 2:
+        return None
+    left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
+    # How many groups the sum is spread over: few, if most of it lies in the tail (Kish 1965).
+    carrying = round(float(sums.sum() ** 2 / (sums**2).sum())) if sums.any() else 0
+    span = rate_interval(float(rates.mean()), left_out.tolist(), carrying)
+    if span is None or not below:
+        return span
+    return float(top or 0) - span[1], float(top or 0) - span[0]
+
+
+def mean_span(
+    column: str, top: float | None = 1.0, counted: str = ""
+) -> Callable[[pd.DataFrame, str], Interval | None]:
+    """``Metric.span`` of the mean of ``column`` where it is known, in the rows whose column
+    ``counted`` is true (``mean_interval``)."""
+
+    def found(rows: pd.DataFrame, name: str) -> Interval | None:
+        own = rows[rows[counted].astype(bool)] if counted else rows
+        own = own[own[column].notna()]
+        values = own[column].to_numpy(np.float64)
+        return mean_interval(values, own["group"].to_numpy(str), top) if len(own) else None
+
+    return found

@@ -68,6 +68,7 @@ class Calibration:
     numbers: tuple[Number, ...] = ()
     remarks: tuple[str, ...] = ()
     against: str = ""
+    total: int = 0
 
     @property
     def file(self) -> str:
@@ -117,7 +118,15 @@ def calibrate(
         rows += (*_of_pairs(ratings, own[0] - own[1], groups),)
         numbers, more = _preference(ratings, groups), []
     result = Calibration(
-        name, kind[0], (*raters,), len(samples), rows, numbers, (*remarks, *more), kind[1]
+        name,
+        kind[0],
+        (*raters,),
+        len(samples),
+        rows,
+        numbers,
+        (*remarks, *more),
+        kind[1],
+        0 if judge is None else len(judge.own),
     )
     with run.locked():
         folder = run.task(name)

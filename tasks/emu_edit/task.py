@@ -19,6 +19,7 @@ from harmon_eval.files.packed_images import read_rows
 from harmon_eval.files.packed_questions import find_files
 from harmon_eval.metrics.rows import known
 from harmon_eval.metrics.shares import share
+from harmon_eval.metrics.statistics import mean_span
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.emu_edit import marks, mini
 
@@ -70,15 +71,15 @@ TASK = Task(
     mark=marks.mark,
     summarize=summarize,
     metrics=(
-        Metric("clip_dir[*]", headline=True, rows=known("clip_dir")),
-        Metric("clip_out_to_output_caption[*]"),
-        Metric("clip_im_to_source[*]"),
-        Metric("dino_to_source[*]"),
-        Metric("l1_to_source", higher_is_better=False, of=share("l1")),
+        Metric("clip_dir[*]", headline=True, rows=known("clip_dir"), span=mean_span("clip_dir")),
+        Metric("clip_out_to_output_caption[*]", span=mean_span("clip_out")),
+        Metric("clip_im_to_source[*]", span=mean_span("clip_im")),
+        Metric("dino_to_source[*]", span=mean_span("dino")),
+        Metric("l1_to_source", higher_is_better=False, of=share("l1"), span=mean_span("l1")),
     ),
     about=About(
         paper="arXiv 2311.10089",
-        version="1",
+        version="2",
         protocol="the paper's section on metrics; its authors published no script",
         differs="Networks are CLIP ViT-B/32 and DINO ViT-S/16, which the paper does not name. A "
         "result of another size is resized to the source's for L1. A result that CLIP sees no "

@@ -59,7 +59,7 @@ def prepared(place: Path, content: str, protocol: str, net: FeatureNet) -> str:
 
     Raises UserError for pictures that cannot be read, all of them counted and some named."""
     key = sha256_of(f"{content} {protocol} {net.identity}")[:32]
-    _prepared(_folder(key), place, protocol, net)
+    _prepared(folder(key), place, protocol, net)
     return key
 
 
@@ -68,7 +68,8 @@ def _prepared(folder: Path, place: Path, protocol: str, net: FeatureNet) -> None
     made_once(folder, partial(_write, place=place, protocol=protocol, net=net))
 
 
-def _folder(key: str) -> Path:
+def folder(key: str) -> Path:
+    """Where the reference with this key lies in the cache."""
     return cache_folder() / "fidelity" / key
 
 
@@ -108,15 +109,15 @@ def _flaw(file: Path) -> str:
 @lru_cache(maxsize=2)
 def load(key: str) -> Reference:
     """The reference behind the rows of a run. Raises UserError where the cache has lost it."""
-    folder = _folder(key)
+    place = folder(key)
     try:
-        if (folder / FEATURES).is_file():
-            features = np.load(folder / FEATURES, allow_pickle=False)
+        if (place / FEATURES).is_file():
+            features = np.load(place / FEATURES, allow_pickle=False)
             return Reference(FrechetStatistics.of(features), features, len(features))
-        told = files.read_statistics(folder / STATISTICS)
+        told = files.read_statistics(place / STATISTICS)
     except (OSError, ValueError, UserError):
         raise UserError(
-            f"the reference of this run is no longer in {folder.parent}: delete the task's "
+            f"the reference of this run is no longer in {place.parent}: delete the task's "
             "rows.parquet in the run folder, and `python -m harmon_eval mark RUN` makes it again"
         ) from None
     given = FrechetStatistics.given(told.mean, told.covariance, told.count)

@@ -30,6 +30,7 @@ from harmon_eval.core import (
 )
 from harmon_eval.metrics.rows import both, having, known
 from harmon_eval.metrics.shares import share
+from harmon_eval.metrics.statistics import mean_span
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.magicbrush import files, marks, mini
 
@@ -83,12 +84,27 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
 
 
 COUNTED = having("counted", True)
+_mean = partial(mean_span, counted="counted")
 METRICS = (
-    Metric("dino_to_target[*]", headline=True, rows=COUNTED),
-    Metric("clip_i_to_target[*]", rows=COUNTED),
-    Metric("clip_t_to_target_caption[*]", rows=both(COUNTED, known("clip_t"))),
-    Metric("l1_to_target", higher_is_better=False, rows=COUNTED, of=share("l1")),
-    Metric("l2_to_target", higher_is_better=False, rows=COUNTED, of=share("l2")),
+    Metric("dino_to_target[*]", headline=True, rows=COUNTED, span=_mean("dino")),
+    Metric("clip_i_to_target[*]", rows=COUNTED, span=_mean("clip_i")),
+    Metric(
+        "clip_t_to_target_caption[*]", rows=both(COUNTED, known("clip_t")), span=_mean("clip_t")
+    ),
+    Metric(
+        "l1_to_target",
+        higher_is_better=False,
+        rows=COUNTED,
+        of=share("l1"),
+        span=_mean("l1"),
+    ),
+    Metric(
+        "l2_to_target",
+        higher_is_better=False,
+        rows=COUNTED,
+        of=share("l2"),
+        span=_mean("l2"),
+    ),
 )
 
 
@@ -118,7 +134,7 @@ def open_task(argument: str = "") -> Task:
 
 ABOUT = About(
     paper="arXiv 2306.10012",
-    version="1",
+    version="2",
     protocol="OSU-NLP-Group/MagicBrush @ 44745b5, evaluation/image_eval.py",
     differs="CLIP runs in float32 (the original's in float16 on a GPU). The model does not get the "
     "masks: this is the paper's mask-free setting.",

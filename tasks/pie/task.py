@@ -36,6 +36,7 @@ from harmon_eval.files.drawn import inside
 from harmon_eval.instruments.optional import optional
 from harmon_eval.metrics.rows import known
 from harmon_eval.metrics.shares import share
+from harmon_eval.metrics.statistics import mean_span
 from harmon_eval.suites.mini.edit_images import FLOORS, floors
 from harmon_eval.tasks.pie import files, marks, mini
 from harmon_eval.tasks.pie.files import FILE, IMAGES
@@ -99,19 +100,25 @@ TASK = Task(
     mark=marks.mark,
     summarize=summarize,
     metrics=(
-        Metric("ssim_unedited[pie]", headline=True, of=share("ssim")),
-        Metric("mse_unedited[pie]", higher_is_better=False, of=share("mse")),
+        Metric("ssim_unedited[pie]", headline=True, of=share("ssim"), span=mean_span("ssim")),
+        Metric("mse_unedited[pie]", higher_is_better=False, of=share("mse"), span=mean_span("mse")),
         Metric("psnr_unedited[pie]", maximum=None, rows=_finite("psnr"), interval=False),
         Metric("psnr_kept", maximum=None, rows=_finite("psnr_kept"), interval=False),
         *(
-            Metric(metric, higher_is_better=better, maximum=None, rows=known(column))
+            Metric(
+                metric,
+                higher_is_better=better,
+                maximum=None,
+                rows=known(column),
+                span=mean_span(column, None),
+            )
             for column, (metric, _, better) in BY_NETWORKS.items()
         ),
         count("identical"),
     ),
     about=About(
         paper="arXiv 2310.01506",
-        version="1",
+        version="2",
         protocol="cure-lab/PnPInversion @ 07f97f4, evaluation",
         differs="A PSNR of equal pixels is counted as `identical` and left out of the mean, which "
         "is infinite in the original. A result of another size is brought to the source's; of a "

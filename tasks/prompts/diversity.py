@@ -10,10 +10,12 @@ import numpy as np
 from harmon_eval.core import Interval
 from harmon_eval.instruments import spreading
 from harmon_eval.instruments.likeness import cosine
-from harmon_eval.metrics.statistics import jackknife_interval
+from harmon_eval.metrics.statistics import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FARTHEST = 2.0  # 1 - cos of two opposite vectors
 
 
 def of_prompts(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -39,10 +41,7 @@ def _by_vectors(rows: pd.DataFrame) -> dict[str, float]:
 def span(rows: pd.DataFrame, name: str) -> Interval | None:
     """t interval, leaving out one prompt at a time."""
     values = np.array(list(of_prompts(rows).get(name, {}).values()))
-    if len(values) < 2:
-        return None
-    left_out = (values.sum() - values) / (len(values) - 1)
-    return jackknife_interval(float(values.mean()), left_out.tolist())
+    return mean_interval(values, np.arange(len(values)), FARTHEST) if len(values) else None
 
 
 def with_pairs(rows: pd.DataFrame, name: str) -> pd.Series:

@@ -121,11 +121,16 @@ def open_task(path: str = "") -> Task:
         summarize=summarize,
         metrics=(
             Metric("score[*]", maximum=None, headline=True, span=_score_span),
-            Metric("diversity[*]", maximum=2.0, rows=diversity.with_pairs, span=diversity.span),
+            Metric(
+                "diversity[*]",
+                maximum=diversity.FARTHEST,
+                rows=diversity.with_pairs,
+                span=diversity.span,
+            ),
         ),
         about=About(
             paper="arXiv 2104.08718",
-            version="1",
+            version="2",
             protocol="that of the measure (docs/measures.md), first jmhessel/clipscore @ 1036465",
             differs="Networks run in float32. What is transparent lies on white. OneIG-Bench "
             "measures diversity with DreamSim, here it is DINO.",

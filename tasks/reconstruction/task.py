@@ -34,7 +34,7 @@ from harmon_eval.metrics import fid_task
 from harmon_eval.metrics.fid_pairs import fid, fid_replicates
 from harmon_eval.metrics.frechet import TooFewSamples
 from harmon_eval.metrics.shares import share
-from harmon_eval.metrics.statistics import jackknife_interval
+from harmon_eval.metrics.statistics import jackknife_interval, mean_span
 from harmon_eval.tasks.reconstruction import mini, real
 from harmon_eval.tasks.reconstruction.measures import MOST, alike, fitted
 
@@ -126,7 +126,13 @@ TASK = Task(
     metrics=(
         Metric("psnr", maximum=MOST, headline=True, of=share("psnr", MOST)),
         Metric("ssim"),
-        Metric("lpips[*]", higher_is_better=False, maximum=None, rows=_with_lpips),
+        Metric(
+            "lpips[*]",
+            higher_is_better=False,
+            maximum=None,
+            rows=_with_lpips,
+            span=mean_span("lpips", None),
+        ),
         Metric("rfid[*]", higher_is_better=False, maximum=None, span=_spread),
     ),
     about=About(

@@ -18,6 +18,7 @@ from harmon_eval import registry
 from harmon_eval.core import Metric, UserError
 from harmon_eval.metrics.intervals import Repeats, census, counts, intervals, seed_intervals
 from harmon_eval.metrics.proportions import wilson
+from harmon_eval.metrics.statistics import mean_interval, rate_interval
 
 GENEVAL = registry.task("geneval")
 
@@ -334,3 +335,33 @@ def test_prompts_that_are_all_there_are_vary_by_their_seeds_only() -> None:
     widths = [high - low for low, high in (whole["single_object"], part["single_object"])]
     assert widths[0] < 0.6 * widths[1]
     assert whole["single_object"] == seed_intervals(GENEVAL, rows, repeats)["single_object"]
+
+
+@pytest.mark.parametrize("groups", [12, 40])
+@pytest.mark.parametrize("top", [None, 1.0])
+def test_means_of_skewed_numbers_are_covered(groups: int, top: float | None) -> None:
+    """Most images are nearly perfect and a few are poor; two images a group."""
+    rng, names = np.random.default_rng(groups), np.repeat(np.arange(groups), 2)
+    inside = []
+    for _ in range(400):
+        own = np.repeat(rng.beta(0.5, 4.5, groups), 2) * rng.uniform(0.5, 1.5, 2 * groups)
+        values = own if top is None else top - own
+        low, high = mean_interval(values, names, top) or (0, 0)
+        inside.append(low <= (0.1 if top is None else 0.9) <= high)
+    assert np.mean(inside) >= 0.925
+
+
+def test_a_rate_has_the_limits_of_a_poisson_count() -> None:
+    """Four errors in 400 prompts, one each: [1.09, 10.24] in all (Garwood 1936)."""
+    errors = np.zeros(400)
+    errors[:4] = 1
+    left_out = (4 - errors) / 399
+    low, high = np.array(rate_interval(0.01, left_out.tolist(), 400)) * 400
+    assert low == pytest.approx(1.09, abs=0.05) and high == pytest.approx(10.24, abs=0.3)
+    few = rate_interval(0.01, left_out.tolist(), 4)
+    assert few is not None and few[1] * 400 > high, "four prompts tell little about the spread"
+    assert rate_interval(0.0, [0.0] * 9, 0) is None
+
+
+def test_numbers_on_both_sides_of_nought_without_a_top_have_no_end_to_start_from() -> None:
+    assert mean_interval(np.array([-1.0, 1.0, 2.0]), np.arange(3), None) is None

@@ -88,3 +88,13 @@ def test_what_is_planned_is_said(call: Call) -> None:
     assert "no loss is as large" in call("plan", "--effect", "1e9", "--tasks", "toy_ask").err
     assert "must be more than 0" in call("plan", "--effect", "0", "--tasks", "toy_ask").err
     assert "has no value for" in call("plan", "--effect", "x=1", "--tasks", "toy_ask").err
+
+
+def test_how_many_samples_people_have_to_mark(call: Call) -> None:
+    said = call("plan", "--human", "0.1", "--tasks", "geneval").out
+    assert " 385 " in said and " 1,108 " in said
+    said = call("plan", "--human", "0.01", "--tasks", "geneval").out
+    assert "more than there are" in said and "all 1,108 samples give a width of 0.059" in said
+    refused = call("plan", "--human", "0.1", "--effect", "0.1", "--tasks", "geneval")
+    assert refused.code == 2 and "ask for one at a time" in refused.err
+    assert "no mean of marks" in call("plan", "--human", "1", "--tasks", "mjhq").err

@@ -4,6 +4,8 @@ Worked examples; the originals' numbers are in test_scoring_vectors_calibration.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,8 @@ from harmon_eval.metrics.agreement import (
     share_equal,
 )
 from harmon_eval.metrics.corrected import prediction_powered, right_or_wrong, rogan_gladen
+from harmon_eval.people.calibration import Calibration, Number
+from harmon_eval.people.planning import marks_needed
 
 
 def two(both: int, first: int, second: int, neither: int) -> tuple[list[float], list[float]]:
@@ -162,3 +166,26 @@ def test_pairs_with_ties_and_the_fitted_threshold() -> None:
 
 def test_constant_judges_order_nothing_but_ties() -> None:
     assert pairwise_accuracy([1, 1, 2], [3, 3, 3]) == pytest.approx((1 / 3, 0.0))
+
+
+def test_a_plan_for_the_width_of_the_pilot_asks_for_as_many_marks_as_it_had() -> None:
+    """Of 740 images 60 are marked; people alone give a width of 0.2, with the judge 0.15."""
+    widths = {"dpg[j,people:60]": 0.2, "dpg[j,calibrated:60]": 0.15}
+    numbers = tuple(Number(name, 0.5, (0.5 - w / 2, 0.5 + w / 2)) for name, w in widths.items())
+    pilot = Calibration("dpg", "right-or-wrong", ("a",), 60, (), numbers, total=740)
+    same = marks_needed(0.15, 740, 1.0, pilot)
+    assert same.needed in (60, 61) and same.explained == pytest.approx(0.476, abs=0.001)
+    half = marks_needed(0.1, 740, 1.0, pilot)
+    assert half.needed == 149, "240 x 0.524 / (1 - 240 x 0.476 / 740)"
+    assert marks_needed(0.02, 740, 1.0, pilot).needed is None
+    with pytest.raises(UserError, match="chosen at random"):
+        marks_needed(0.1, 740, 1.0, replace(pilot, numbers=(), remarks=("not chosen at random",)))
+
+
+def test_without_a_pilot_half_of_the_marks_are_right_and_the_judge_says_nothing() -> None:
+    assert marks_needed(0.1, 5000, 1.0).needed == 385, "1.96^2 / 0.1^2"
+    assert marks_needed(10.0, 5000, 100.0).needed == 385
+    few = marks_needed(0.1, 100, 1.0)
+    assert few.needed is None and few.least == pytest.approx(0.196)
+    with pytest.raises(UserError, match="above 0 and below 1"):
+        marks_needed(1.5, 100, 1.0)
