@@ -131,7 +131,11 @@ def against_a_fixed_set(model: str, count: int, trials: int = TRIALS) -> pd.Data
         rows = world.rows(np.random.default_rng((count, number + 1)), count)
         rows = rows.assign(reference=key)
         values = task.summarize(rows)
-        for name, (low, high) in task.intervals(rows, lambda _, own=values: own).items():
+
+        def summarize(_: pd.DataFrame, own: dict[str, float] = values) -> dict[str, float]:
+            return own
+
+        for name, (low, high) in task.intervals(rows, summarize).items():
             found.append((name.partition("[")[0], values[name], low, high))
     return pd.DataFrame(found, columns=["metric", "value", "low", "high"])
 
