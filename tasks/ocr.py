@@ -48,17 +48,16 @@ MINI = ("OPEN", "Exit", "Gate 12", "Hello", "Stop", "Mind the step", "café", "J
 
 
 def samples(data: Data) -> Iterator[Sample]:
-    """A prompt a line. Raises UserError for a file without prompts, and for one that asks for no
-    text."""
-    lines = read_text(data.folder / FILE).splitlines()
-    prompts = [(place, line.strip()) for place, line in enumerate(lines, 1) if line.strip()]
-    if not prompts:
-        raise UserError(f"{data.folder / FILE} holds no prompts: give one a line")
+    """A prompt a line. Raises UserError for a file without prompts or a prompt without a text."""
+    file = data.folder / FILE
+    lines = enumerate(read_text(file).splitlines(), 1)
+    if not (prompts := [(place, line.strip()) for place, line in lines if line.strip()]):
+        raise UserError(f"{file} holds no prompts: give one a line")
     for number, (place, prompt) in enumerate(prompts):
         try:
             wanted = target(prompt, {})
         except Unscorable as error:
-            raise UserError(f"{data.folder / FILE}, line {place}: {error}") from None
+            raise UserError(f"{file}, line {place}: {error}") from None
         group = f"{number:04d}"
         for index in range(data.images_per_prompt):
             yield Sample(f"{group}/{index:04d}", Draw(prompt, index=index), wanted, group)
@@ -70,21 +69,16 @@ def target(prompt: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
         raise Unscorable("the prompt is empty: it has to say the text to be drawn")
     wanted = rendered_text.reward_target(prompt)
     if wanted == prompt or not wanted.strip():
-        raise Unscorable(
-            f"the prompt {prompt[:80]!r} has no text in quotation marks, so nothing says what "
-            "is to be read: put the text in double quotes"
-        )
+        told = "has no text in quotation marks, so nothing says what is to be read"
+        raise Unscorable(f"the prompt {prompt[:80]!r} {told}: put the text in double quotes")
     return {"text": wanted}
 
 
 def image_row(sample: Sample, read: str) -> Row:
     wanted = sample.target["text"]
     accuracy = rendered_text.accuracy(wanted, read)
-    return {
-        "ocr_reward": rendered_text.reward(wanted, read),
-        "text_accuracy": accuracy,
-        "exact": float(accuracy == 1),
-    }
+    reward = rendered_text.reward(wanted, read)
+    return {"ocr_reward": reward, "text_accuracy": accuracy, "exact": float(accuracy == 1)}
 
 
 def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
@@ -92,10 +86,8 @@ def mark(answers: Sequence[Answer], instruments: Instruments) -> list[Row]:
 
 
 def bounds(sample: Sample) -> tuple[Row, Row]:
-    def row(read: str) -> Row:
-        return {"reader": None, **image_row(sample, read)}
-
-    return row(""), row(sample.target["text"])
+    wrong, right = (image_row(sample, read) for read in ("", sample.target["text"]))
+    return {"reader": None, **wrong}, {"reader": None, **right}
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
