@@ -132,6 +132,10 @@ def decoder(
     yield "z", ref.model.mar.decode(x, visible_places(mask.bool()), positions, x_con)
 
 
+def decoder_condition(ref: Part, x: Tensor, mask: Tensor, grid: list[int], x_con: Tensor) -> Got:
+    yield from decoder(ref, x, mask, grid, x_con)
+
+
 def image2text_logits(ref: Part, input_ids: Tensor, attention_mask: Tensor, image: Tensor) -> Got:
     encoded = ref.model.vae.encode(image)
     yield "latents", encoded
@@ -164,6 +168,7 @@ PARTS: dict[str, Callable[..., Got]] = {
     "encoder_": encoder,
     "llm_cache": llm_cache,
     "joint_encoder_": joint_encoder,
+    "decoder_condition": decoder_condition,
     "decoder_": decoder,
     "image2text_logits": image2text_logits,
     "image2text_greedy": image2text_greedy,
