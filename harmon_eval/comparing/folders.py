@@ -51,6 +51,8 @@ def compared(
     is not a run folder, or if neither run has one of the ``tasks``."""
     settings = wanted(tolerance, effect, no_worse_than, every_metric, looks)
     folders = [(RunFolder(a), RunFolder(b)) for a, b in ((baseline, candidate), *pool)]
+    if pool:
+        _check_sides(folders)
     for side in zip(*folders, strict=True):
         _check_same_model(side)
     each = [list(pairs(*two, tasks, any_settings, known)) for two in folders]
@@ -78,6 +80,17 @@ def _seed(run: RunFolder) -> int:
     if type(seed) is not int:
         raise UserError(f"{run.path}: its manifest.json holds no seed: it cannot be pooled")
     return seed
+
+
+def _check_sides(folders: Sequence[tuple[RunFolder, RunFolder]]) -> None:
+    """Raises UserError for a run on both sides: it would cancel itself, and no loss could show."""
+    before = {one.path.resolve() for one, _ in folders}
+    for _, after in folders:
+        if after.path.resolve() in before:
+            raise UserError(
+                f"--pool: {after.path} is both baseline and candidate: "
+                "give two runs of the baseline's model as A, and two of the candidate's as B"
+            )
 
 
 def _check_same_model(side: Sequence[RunFolder]) -> None:

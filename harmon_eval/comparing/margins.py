@@ -56,6 +56,22 @@ class Settings:
                 more = f"its --tolerance, {least:g}" if least else "0"
                 raise UserError(f"--effect {effect:g} for {name}: must be more than {more}")
 
+    def scales(self, tasks: Mapping[str, float | None]) -> tuple[str, ...]:
+        """Notes on one number for headlines of several scales: 0.05 is little of 100 points.
+
+        ``tasks``: as for :meth:`check`."""
+        options = (("--tolerance", self.tolerance), ("--effect", self.effect))
+        notes = []
+        for option, values in (*options, ("--no-worse-than", self.no_worse_than or {})):
+            tops = {name: top for name, top in tasks.items() if top and name not in values}
+            if values.get("") and len(set(tops.values())) > 1:
+                each = ", ".join(f"{name} to {top:g}" for name, top in tops.items())
+                notes.append(
+                    f"{option} {values['']:g} is in the units of each headline, and they go from 0 "
+                    f"to different maxima ({each}): TASK=NUMBER,... gives each its own"
+                )
+        return tuple(notes)
+
     def margin(self, task: str) -> float:
         values = self.no_worse_than or self.tolerance
         return values.get(task, values.get("", 0.0))
@@ -84,7 +100,7 @@ def check_options(
 def by_task(text: str, option: str) -> dict[str, float]:
     """Parse ``0.02`` or ``geneval=0.02,mjhq=0.5`` into task -> value; "" means all tasks.
 
-    Raises UserError if a value is not a number of at least 0."""
+    Raises UserError if a value is not a number of at least 0, or if a task has two."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         task, _, number = part.rpartition("=")
@@ -94,5 +110,8 @@ def by_task(text: str, option: str) -> dict[str, float]:
             value = math.nan
         if not (math.isfinite(value) and value >= 0):
             raise UserError(f"{option} {part}: give a number of at least 0, or TASK=NUMBER,...")
+        if task in found:
+            again = f"two values for {task}" if task else "two values for all tasks"
+            raise UserError(f"{option} {text}: {again}: give one")
         found[task] = value
     return found

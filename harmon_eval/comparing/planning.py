@@ -126,6 +126,11 @@ def _piloted(task: str, top: float | None, pilots: Sequence[Path]) -> tuple[Diff
     pair = next(iter(pairs(runs[0], runs[1], [task], any_settings=True)))
     if pair.reasons or pair.task is None:
         raise UserError(f"the pilots cannot be compared: {'; '.join(pair.reasons)}")
+    if pair.identical and pair.baseline.equals(pair.candidate):
+        raise UserError(
+            f"{pilots[0]} and {pilots[1]} are runs of the same weights, settings and seed, so they "
+            "do not show what would differ: give one of them, or runs of two checkpoints"
+        )
     found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
     own = found.get(pair.headline)
     if own is None or own.evidence is None:

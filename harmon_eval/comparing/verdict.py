@@ -170,6 +170,8 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
     order = {pair.name: number for number, pair in enumerate(pairs)}
     lines.sort(key=lambda line: (order[line.task], not line.decides))
     notes = tuple(f"{pair.name}: {note}" for pair in pairs for note in pair.notes)
+    tops = {pair.name: maximum(pair.task or pair.name, pair.headline) for pair in pairs}
+    notes += settings.scales(tops)
     return Comparison(tuple(lines), notes, proof=bool(settings.no_worse_than))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harmon_eval.comparing.margins import Settings
 from harmon_eval.store.run_folder import RunFolder
 
 Call = Callable[..., Any]
@@ -161,3 +162,29 @@ def test_seeds_that_both_were_drawn_with_are_pooled(call: Call, made_run: Made) 
     assert two["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
     assert "only seeds can be pooled" in call("compare", "a0", "b0", "--pool", "b1", "a1").err
     assert "same seed" in call("compare", "a0", "b0", "--pool", "a0", "b0").err
+
+
+def test_a_run_is_not_pooled_on_both_sides(call: Call, made_run: Made) -> None:
+    """It would cancel itself: any loss would be halved or gone."""
+    made_run("a0", GOOD, seed=0)
+    made_run("a1", BAD, seed=1)
+    done = call("compare", "a0", "a1", "--pool", "a1", "a0")
+    assert done.code == 2 and "--pool: a1 is both baseline and candidate" in done.err
+
+
+@pytest.mark.parametrize("text", ["toy_ask=0.3,toy_ask=0.4", "0.3,0.4"])
+def test_a_task_has_one_margin(call: Call, made_run: Made, text: str) -> None:
+    made_run("a", GOOD)
+    made_run("b", BAD)
+    done = call("compare", "a", "b", "--no-worse-than", text)
+    assert done.code == 2 and "two values for" in done.err
+
+
+def test_one_margin_for_different_scales_is_spoken_of() -> None:
+    """0.05 is a twentieth of GenEval's scale, and nothing on POPE's."""
+    tops = {"pope": 100.0, "geneval": 1.0}
+    (note,) = Settings({}, {}, no_worse_than={"": 0.05}).scales(tops)
+    assert "--no-worse-than 0.05" in note and "pope to 100, geneval to 1" in note
+    assert not Settings({}, {}, no_worse_than={"pope": 5, "geneval": 0.05}).scales(tops)
+    assert not Settings({}, {}, no_worse_than={"": 0.05, "pope": 5}).scales(tops)
+    assert not Settings({"": 0.05}, {}).scales({"a": 1.0, "b": 1.0, "c": None})

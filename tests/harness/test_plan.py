@@ -69,6 +69,13 @@ def test_pilots_say_what_marks_vary(made_run: Made) -> None:
     assert one.detectable is not None
 
 
+def test_one_run_given_twice_is_no_pair_of_pilots(call: Call, made_run: Made) -> None:
+    """Its difference is 0 everywhere, and the plan would be far too small."""
+    made_run("a", [[1]] * 30 + [[0]] * 10)
+    done = call("plan", "--effect", 0.1, "--tasks", "toy_ask", "--pilot", "a", "a")
+    assert done.code == 2 and "do not show what would differ" in done.err
+
+
 @pytest.mark.parametrize("value", [10.03, 0.058801, 0.1, 0.99999, 36.4, 1.0, 234.5])
 def test_the_margin_that_is_enough_is_rounded_up(value: float) -> None:
     """'64 are too few for a margin of 10, or accept a margin of 10' helps nobody."""
