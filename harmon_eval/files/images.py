@@ -61,7 +61,9 @@ def decode_image(data: bytes, name: str, most: int = MAX_PIXELS) -> Image.Image:
 
 def _loaded(image: Image.Image, name: str, most: int = MAX_PIXELS) -> Image.Image:
     if image.width * image.height > most:
-        raise TooLarge(f"{name} has {image.width} x {image.height} pixels: refused")
+        raise TooLarge(
+            f"{name} has {image.width} x {image.height} pixels, and at most {most:,} are read"
+        )
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:

@@ -91,14 +91,21 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
     """Compute every metric in METRICS for which there are enough images.
 
     Raises UserError for rows from different protocols."""
-    rows = _ordered(rows)
-    setting = _setting(rows)
+    metrics, reason = _numbers(_ordered(rows))
+    if reason:
+        logger.warning("%s", reason)
+    return metrics
+
+
+def _numbers(rows: pd.DataFrame) -> tuple[dict[str, float], str]:
+    """The metrics of rows in order, and why FID is not among them (empty if it is)."""
+    setting, reason = _setting(rows), ""
     drawn, reference, prompts = _pairs(rows)
     metrics = {}
     try:
         metrics[f"fid[{setting}]"] = fid(drawn, reference)
     except TooFewSamples as error:
-        logger.warning("no fid[%s]: %s", setting, error)
+        reason = f"no fid[{setting}]: {error}"
     if infinity := _infinity(drawn, reference):
         metrics[f"fid_infinity[{setting}]"] = infinity.value
         metrics[f"fid_infinity_spread[{setting}]"] = infinity.spread
@@ -111,7 +118,7 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         metrics[f"kid_standard_error[{setting}]"] = result.standard_error
     for category, part in rows.groupby("stratum"):
         metrics |= _category_metrics(part, f"[{setting}]/{category}")
-    return metrics
+    return metrics, reason
 
 
 def _infinity(drawn: np.ndarray, reference: np.ndarray) -> Repeated | None:
@@ -176,7 +183,7 @@ def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     of FID, which has the same first-order term, together with that of its random subsets."""
     rows = _ordered(rows)
     setting = _setting(rows)
-    values = summarize(rows)
+    values = _numbers(rows)[0]
     found = {}
     for name, parts in replicates(rows).items():
         spread = values[f"fid_infinity_spread[{setting}]"] if "_infinity[" in name else 0.0

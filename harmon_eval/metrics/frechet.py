@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import counted_are
 
 
 class TooFewSamples(UserError):
@@ -152,9 +153,9 @@ def require_enough(statistics: FrechetStatistics) -> None:
     """Raises TooFewSamples if there are fewer vectors than features."""
     if statistics.count < max(2, statistics.width):
         raise TooFewSamples(
-            f"{statistics.count} images are fewer than the {statistics.width} features: their "
-            f"covariance is singular and FID would mislead. Use at least {statistics.width} "
-            "images, or use KID, which has no such limit"
+            f"{counted_are(statistics.count, 'image')} fewer than the {statistics.width} features: "
+            "their covariance is singular and FID would mislead. Use at least "
+            f"{statistics.width} images, or use KID, which has no such limit"
         )
 
 

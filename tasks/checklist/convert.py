@@ -10,7 +10,7 @@ from harmon_eval.core import UserError
 from harmon_eval.files.question_files import read_separated, read_text
 from harmon_eval.metrics.text import counted
 from harmon_eval.settings import did_you_mean
-from harmon_eval.tasks.checklist.files import Item, Point, check_items, line
+from harmon_eval.tasks.checklist.files import Item, Point, check_items, check_prompts, line
 
 COLUMNS = ("id", "prompt", "point", "point_id", "expect", "forms", "parents", "weight", "kind")
 GROUP, NOTE = "group:", "note"
@@ -27,7 +27,7 @@ def convert(table: Path, target: Path) -> str:
     head = read_text(table).partition("\n")[0]
     delimiter = next((mark for mark in "\t;" if mark in head and "," not in head), ",")
     rows = read_separated(table, delimiter)
-    if not rows:
+    if not any(map(_filled, rows)):
         raise UserError(f"{table} holds no rows")
     for column in rows[0]:
         if column not in (*COLUMNS, NOTE) and not column.startswith(GROUP):
@@ -35,35 +35,56 @@ def convert(table: Path, target: Path) -> str:
             raise UserError(f"{table}: {column!r} is not known: {did_you_mean(column, known)}")
     own: dict[str, list[Mapping[str, str]]] = {}
     for number, row in enumerate(rows, start=2):
+        if not _filled(row):  # spreadsheets write such rows at the end
+            continue
         key = (row.get("id") or row.get("prompt") or "").strip()
         if not key or not (row.get("point") or "").strip():
             raise UserError(f"{table}, row {number}: it needs an id or a prompt, and a point")
         rows_of = own.setdefault(key, [])
-        if rows_of and (row.get("prompt") or "").strip() not in ("", _prompt(rows_of)):
-            raise UserError(f"{table}, row {number}: item {key[:60]!r} has another prompt above")
+        for column in filter(_of_item, row):
+            if (above := _told(rows_of, column)) and _cell(row, column) not in ("", above):
+                raise UserError(
+                    f"{table}, row {number}: item {key[:60]!r} has another {column} above "
+                    f"({above[:60]!r}): give all rows of an item the same, or leave it empty"
+                )
         rows_of.append(row)
     items = [_item(key, n, points, table) for n, (key, points) in enumerate(own.items())]
     check_items(items, str(table))
+    check_prompts(items, str(table))
     target.write_text("".join(line(item) + "\n" for item in items), encoding="utf-8")
     count = sum(len(item.points) for item in items)
     return f"{target}: {counted(len(items), 'item')}, {counted(count, 'point')}"
 
 
-def _prompt(rows: list[Mapping[str, str]]) -> str:
-    """The first prompt that rows of an item give."""
-    return next((p for row in rows if (p := (row.get("prompt") or "").strip())), "")
+def _of_item(column: str) -> bool:
+    """Whether a column describes the item, not one of its points."""
+    return column in ("prompt", NOTE) or column.startswith(GROUP)
+
+
+def _cell(row: Mapping[str, str], column: str) -> str:
+    return (row.get(column) or "").strip()
+
+
+def _filled(row: Mapping[str, str]) -> bool:
+    return any(_cell(row, column) for column in row)
+
+
+def _told(rows: list[Mapping[str, str]], column: str) -> str:
+    """What the first row of an item that gives something says."""
+    return next(filter(None, (_cell(row, column) for row in rows)), "")
 
 
 def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> Item:
     first = rows[0]
     points = []
     for place, row in enumerate(rows, start=1):
+        where = f"{table}, item {key[:60]!r}, point {place}: the weight {row.get('weight')!r}"
         try:
             weight = float(row.get("weight") or 1)
         except ValueError:
-            raise UserError(f"{table}, item {key[:60]!r}: a weight is no number") from None
+            raise UserError(f"{where} is no number: write it like 1.5") from None
         if not 0 < weight < float("inf"):
-            raise UserError(f"{table}, item {key[:60]!r}: a weight must be above 0")
+            raise UserError(f"{where} must be above 0")
         expect = (row.get("expect") or "yes").strip()
         points.append(
             Point(
@@ -80,9 +101,9 @@ def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> 
     return Item(
         id=re.sub(r"[^\w .=+-]", "-", name),
         points=tuple(points),
-        prompt=_prompt(rows),
-        group={c.removeprefix(GROUP): str(v) for c, v in first.items() if c.startswith(GROUP)},
-        note=(first.get(NOTE) or "").strip(),
+        prompt=_told(rows, "prompt"),
+        group={c.removeprefix(GROUP): _told(rows, c) for c in first if c.startswith(GROUP)},
+        note=_told(rows, NOTE),
     )
 
 

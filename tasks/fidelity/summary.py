@@ -51,13 +51,24 @@ def _parts(rows: pd.DataFrame) -> tuple[str, np.ndarray, references.Reference]:
 
 
 def summarize(rows: pd.DataFrame) -> dict[str, float]:
-    """All of METRICS for which there are enough images, and features of the reference."""
+    """All of METRICS for which there are enough images, and features of the reference. Says why
+    there is no FID, or no KID."""
+    found, reasons = _numbers(rows)
+    for reason in reasons:
+        logger.warning("%s", reason)
+    return found
+
+
+def _numbers(rows: pd.DataFrame) -> tuple[dict[str, float], list[str]]:
+    """The numbers, and why FID or KID is not among them."""
     setting, drawn, reference = _parts(rows)
     found: dict[str, float] = {}
+    reasons = []
     try:
         found[f"fid[{setting}]"] = fid_sets.fid(drawn, reference.statistics)
     except TooFewSamples as error:
-        logger.warning("no fid[%s]: %s", setting, error)
+        told = "" if reference.count is None else f" and {reference.count} references"
+        reasons.append(f"no fid[{setting}] of {len(drawn)} drawn images{told}: {error}")
     with suppress(TooFewSamples):
         infinity = fid_sets.fid_infinity(drawn, reference.statistics)
         found[f"fid_infinity[{setting}]"] = infinity.value
@@ -68,14 +79,16 @@ def summarize(rows: pd.DataFrame) -> dict[str, float]:
         found["references"] = float(reference.count)
     if reference.features is not None:
         found |= _by_features(drawn, reference.features, setting)
-    return found
+        try:
+            found[f"kid[{setting}]"] = fid_sets.kid(drawn, reference.features)[0]
+        except UserError as error:  # fewer images than it needs
+            reasons.append(f"no kid[{setting}]: {error}")
+    return found, reasons
 
 
 def _by_features(drawn: np.ndarray, reference: np.ndarray, setting: str) -> dict[str, float]:
-    """What needs every vector of the reference."""
+    """What needs every vector of the reference, but for KID."""
     found = {f"vendi_reference[{setting}]": sets.vendi(reference)}
-    with suppress(UserError):  # fewer images than it needs
-        found[f"kid[{setting}]"] = fid_sets.kid(drawn, reference)[0]
     with suppress(UserError):
         near = fid_sets.neighbours(drawn, reference)
         names = {name: f"{name}[{K},{setting}]" for name in vars(near.measures)}
@@ -105,7 +118,7 @@ def replicates(rows: pd.DataFrame) -> Mapping[str, Replicates]:
 def intervals(rows: pd.DataFrame, summarize: Summarize) -> dict[str, Interval]:
     """95 % t intervals from the jackknife: how much a number would vary with other drawn images
     against the same reference. They do not remove the bias of FID, which goes with 1/n."""
-    values, found = summarize(rows), {}
+    values, found = _numbers(rows)[0], {}
     for name, parts in replicates(rows).items():
         if name not in values:
             continue

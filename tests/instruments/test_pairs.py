@@ -19,6 +19,7 @@ from harmon_eval import registry
 from harmon_eval.core import InstrumentMissing, Unscorable, UserError
 from harmon_eval.instruments.likeness import self_similarity
 from harmon_eval.instruments.lpips import squeeze
+from harmon_eval.instruments.lpips._network import Lpips
 
 Find = Callable[..., Path]
 
@@ -55,6 +56,24 @@ def test_lpips_is_torchmetrics_on_the_users_file(
     expected = float(learned_perceptual_image_patch_similarity(*pair, net_type="squeeze"))
     found = lpips.compare([first, first, second], [second, first, first])
     assert found == [pytest.approx(expected, rel=1e-4), 0.0, pytest.approx(expected, rel=1e-4)]
+
+
+def test_lpips_of_white_and_black_by_hand(tmp_path: Path) -> None:
+    """AlexNet that passes red on in channel 1 and a constant 1 in channel 0; all else is 0.
+
+    Red is (1 + 0.030) / 0.458 = 2.24891 in white and below 0, so cut to 0, in black. At unit length
+    (1, 2.24891) is (0.40630, 0.91374), and (1, 0) stays. The published weights of these channels
+    are 3.788e-6 and 0.147501: 3.788e-6 (1 - 0.40630)^2 + 0.147501 * 0.91374^2 = 0.123153."""
+    network = torchvision.models.alexnet().features
+    for weights in network.parameters():
+        weights.data.zero_()
+    network[0].weight.data[1, 0, 5, 5] = 1
+    network[0].bias.data[0] = 1
+    file = tmp_path / "alexnet.pth"
+    torch.save({f"features.{name}": own for name, own in network.state_dict().items()}, file)
+    white, black = (Image.new("RGB", (64, 64), name) for name in ("white", "black"))
+    found = Lpips("alex", file, "").compare([white, black, white], [black, white, white])
+    assert found == [pytest.approx(0.123153, abs=1e-6), pytest.approx(0.123153, abs=1e-6), 0.0]
 
 
 def test_lpips_of_what_it_cannot_measure_is_unscored(

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from harmon_eval.core import Unscorable
+from harmon_eval.instruments.likeness import cosine
+from harmon_eval.instruments.measure.clipscore import score
 from harmon_eval.instruments.vqascore import RECIPES
 from harmon_eval.metrics import likelihood, rendered_text, sets
 from harmon_eval.metrics.fid_pairs import at_infinity, infinity_sizes
@@ -118,6 +120,19 @@ def test_measures_of_sets(scoring_vectors: Vectors) -> None:
             if name in values:
                 own = [sets.vendi(features, order) for features in (real, fake)]
                 assert own == pytest.approx(values[name], abs=1e-6)
+
+
+def test_clipscore_of_vectors(scoring_vectors: Vectors) -> None:
+    case = part(scoring_vectors, "image", "clipscore")
+    pairs = zip(np.array(case["image"]), np.array(case["text"]), strict=True)
+    found = [cosine(image, text) for image, text in pairs]
+    assert found == pytest.approx(case["cosine"], abs=1e-9)
+    by = {recipe: [score(cos, recipe) for cos in found] for recipe in ("hessel", "torchmetrics")}
+    assert by["hessel"] == pytest.approx(case["per_image"], abs=1e-9)
+    assert np.mean(by["hessel"]) == pytest.approx(case["mean"], abs=1e-9)
+    # The original shows a mean below 0 as 0.
+    shown = max(float(np.mean(by["torchmetrics"])), 0.0)
+    assert shown == pytest.approx(case["torchmetrics_mean"], abs=1e-4)
 
 
 def test_fid_infinity(scoring_vectors: Vectors) -> None:

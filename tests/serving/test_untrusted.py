@@ -72,7 +72,7 @@ def sample(image: str | None = None, prompt: str = PROMPT, **more: Any) -> dict[
         (b64(b"GIF89a"), 400, "cannot be read as an image"),
         (b64(b"%!PS-Adobe-3.0 EPSF-3.0\n"), 400, "none of PNG"),
         (b64(RED[:-30]), 400, "cannot be read"),
-        (b64(bomb(8192)), 413, "8192 x 8192 pixels"),
+        (b64(bomb(8192)), 413, "8192 x 8192 pixels, and at most "),
         (b64(bomb(60_000)), 413, "60000"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from harmon_eval import cli
 from harmon_eval.core import Data, UserError
+from harmon_eval.tasks.checklist.convert import convert
 from harmon_eval.tasks.checklist.files import Item, Point, check_items, read_items
 from harmon_eval.tasks.checklist.mini import items
 from harmon_eval.tasks.checklist.task import load
@@ -58,6 +59,7 @@ ONE = {"id": "a", "prompt": "p", "points": [{"id": 1, "text": "Is there a dog?"}
             "'forms' are for",
         ),
         ({"prompt": 3}, "'prompt' must be a text"),
+        ({"prompt": " "}, "has no prompt"),
     ],
 )
 def test_a_flaw_in_a_checklist_is_named(tmp_path: Path, change: Any, words: str) -> None:
@@ -129,6 +131,28 @@ def test_a_table_becomes_a_checklist(tmp_path: Path, capsys: pytest.CaptureFixtu
     table.write_text("id,point,wieght\ndog,Is there a dog?,2\n")
     assert cli.main([*command[:-1], str(tmp_path / "b.jsonl")]) == 2
     assert "did you mean 'weight'" in capsys.readouterr().err
+
+
+def test_a_spreadsheets_empty_rows_and_cells_are_no_items(tmp_path: Path) -> None:
+    """What describes an item may stand in any of its rows; two accounts of it are refused."""
+    table, target = tmp_path / "points.csv", tmp_path / "checklist.jsonl"
+    head = "id,prompt,point,weight,note,group:length\n"
+    table.write_text(head + "\n,,,,,\na,,q,,,\na,a dog,r,,look,long\n,,,,,\n")
+    convert(table, target)
+    (item,) = read_items(target)
+    assert (item.prompt, item.note, item.group) == ("a dog", "look", {"length": "long"})
+    assert [point.text for point in item.points] == ["q", "r"]
+    for rows, words in (
+        ("a,p,q,,,short\na,p,r,,,long\n", "another group:length above ('short')"),
+        ("a,p,q,,x,\na,p,r,,y,\n", "another note above ('x')"),
+        ("a,p,q,,,\na,z,r,,,\n", "another prompt above ('p')"),
+        ('a,p,q,"1,5",,\n', "point 1: the weight '1,5' is no number"),
+        (",,,,,\n", "holds no rows"),
+        ("a,,q,,,\n", "item 'a' has no prompt"),
+    ):
+        table.write_text(head + rows)
+        with pytest.raises(UserError, match=re.escape(words)):
+            convert(table, tmp_path / "other.jsonl")
 
 
 def test_a_written_item_is_read_back_the_same(tmp_path: Path) -> None:

@@ -235,7 +235,13 @@ def test_kid_is_the_headline_of_fewer_pictures_than_features(
     assert stored["headline"] in found and "fid[clean,projection]" not in found
     said = " ".join(capsys.readouterr().err.split())
     assert "fid cannot be computed from 12 samples: the headline is kid[clean,projection]" in said
-    assert "12 images are fewer than the 24 features" in caplog.text
+    assert caplog.text.count("12 images are fewer than the 24 features") == 1
+    assert "of 12 drawn images and " in caplog.text
+    for file in sorted((place / "few").iterdir())[2:]:
+        file.unlink()
+    caplog.clear()
+    compared("refs", drawn="few")
+    assert caplog.text.count("KID needs at least 3 images a side, not 2 and ") == 1
 
 
 class Evil:
