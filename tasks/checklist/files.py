@@ -192,10 +192,12 @@ def line(item: Item) -> str:
         {key: value for key, value in asdict(point).items() if value != getattr(Point, key, None)}
         for point in item.points
     ]
-    return json.dumps(
-        {"id": item.id, "prompt": item.prompt, "group": item.group, "points": points},
-        ensure_ascii=False,
-    )
+    own = {"id": item.id, "prompt": item.prompt, "group": item.group, "points": points}
+    if item.images is not None:
+        own["images"] = item.images
+    if item.note:
+        own["note"] = item.note
+    return json.dumps(own, ensure_ascii=False)
 
 
 def read_protocol(file: Path) -> dict[str, Any]:

@@ -161,11 +161,14 @@ def test_a_written_item_is_read_back_the_same(tmp_path: Path) -> None:
     file = tmp_path / "checklist.jsonl"
     file.write_text("".join(line(item) + "\n" for item in items()))
     assert read_items(file) == items()
+    whole = Item("a", (Point("1", "?"),), "p", {"length": "short"}, images=2, note="look twice")
+    file.write_text(line(whole))
+    assert read_items(file) == [whole]
 
 
 def test_probabilities_have_no_dependencies(tmp_path: Path) -> None:
     (tmp_path / "checklist.jsonl").write_text(
-        json.dumps({"id": "a", "points": [{"id": 1, "text": "?"}]})
+        json.dumps({"id": "a", "prompt": "p", "points": [{"id": 1, "text": "?"}]})
     )
     (tmp_path / "checklist.toml").write_text('reply = "probability"\ndependency = "direct"\n')
     with pytest.raises(UserError, match='goes with dependency = "none"'):
