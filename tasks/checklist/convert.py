@@ -10,7 +10,7 @@ from harmon_eval.core import UserError
 from harmon_eval.files.question_files import read_separated, read_text
 from harmon_eval.metrics.text import counted
 from harmon_eval.settings import did_you_mean
-from harmon_eval.tasks.checklist.files import Item, Point, check_items, check_prompts, line
+from harmon_eval.tasks.checklist.files import Item, Point, check_items, line
 
 COLUMNS = ("id", "prompt", "point", "point_id", "expect", "forms", "parents", "weight", "kind")
 GROUP, NOTE = "group:", "note"
@@ -50,7 +50,9 @@ def convert(table: Path, target: Path) -> str:
         rows_of.append(row)
     items = [_item(key, n, points, table) for n, (key, points) in enumerate(own.items())]
     check_items(items, str(table))
-    check_prompts(items, str(table))
+    for item in items:
+        if not item.prompt:
+            raise UserError(f"{table}, item {item.id!r} has no prompt: say what is to be drawn")
     target.write_text("".join(line(item) + "\n" for item in items), encoding="utf-8")
     count = sum(len(item.points) for item in items)
     return f"{target}: {counted(len(items), 'item')}, {counted(count, 'point')}"

@@ -68,15 +68,7 @@ def read_items(file: Path) -> list[Item]:
     if not items:
         raise UserError(f"{file} holds no items")
     check_items(items, str(file))
-    check_prompts(items, str(file))
     return items
-
-
-def check_prompts(items: Sequence[Item], where: str) -> None:
-    """Raises UserError for an item without a prompt: a model would draw anything."""
-    for item in items:
-        if not item.prompt.strip():
-            raise UserError(f"{where}, item {item.id!r} has no prompt: say what is to be drawn")
 
 
 def check_items(items: Sequence[Item], where: str) -> None:
