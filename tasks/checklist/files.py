@@ -184,7 +184,8 @@ def line(item: Item) -> str:
         {key: value for key, value in asdict(point).items() if value != getattr(Point, key, None)}
         for point in item.points
     ]
-    own = {"id": item.id, "prompt": item.prompt, "group": item.group, "points": points}
+    own: dict[str, Any] = {"id": item.id, "prompt": item.prompt, "group": item.group}
+    own["points"] = points
     if item.images is not None:
         own["images"] = item.images
     if item.note:
