@@ -6,6 +6,7 @@ import argparse
 import difflib
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NoReturn
 import harmon_eval
 from harmon_eval.commands import _options, _terminal
 from harmon_eval.core import UserError
+from harmon_eval.settings import did_you_mean
 
 PROGRAM = "python -m harmon_eval"
 # Errors about a path from the user or from a file; these are not our bugs.
@@ -70,6 +72,13 @@ class Parser(argparse.ArgumentParser):
         _, unrecognized, words = message.partition("unrecognized arguments: ")
         if unrecognized:
             raise UserError(self._unknown(words.split(" ")[0].partition("=")[0]))
+        choice = re.fullmatch(
+            r"argument (.*): invalid choice: '(.*)' \(choose from (.*)\)", message
+        )
+        if choice:
+            option, word, known = choice.groups()
+            hint = did_you_mean(word, known.replace("'", "").split(", "))
+            raise UserError(f"{option}: no choice is called {word!r}: {hint}")
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
     def _unknown(self, word: str) -> str:
@@ -251,5 +260,5 @@ def _fail(message: str) -> int:
 
     message = redacted(message)
     line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
-    print(f"error: {line}", file=sys.stderr)
+    print(_terminal.fitted(f"error: {line}"), file=sys.stderr)
     return 2

@@ -268,9 +268,9 @@ def model_settings(spec: str) -> list[str]:
 def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
     """Whether a model runs its own network, that is, has the setting ``device``. Opens no model.
 
-    Raises UserError for an unknown model, or a setting that it does not have."""
+    Raises UserError for an unknown model or setting, and what ``find_weights`` refuses."""
     name, own = settings.split(spec)
-    opener, owner, _ = _model_opener(name)
+    opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
     beside = {k: v for k, v in (given or {}).items() if v is not None}
     chosen = settings.together(kind, own, beside, owner)
@@ -278,6 +278,8 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
     if kind is not None:
         known = chosen if network else {k: v for k, v in chosen.items() if k != "device"}
         settings.read(kind, known, owner)
+    if find := getattr(sys.modules.get(opener.__module__), "find_weights", None):
+        find(argument)
     return network
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from harmon_eval.adapters._folders import check_folder
+from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Draw, Edit, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture

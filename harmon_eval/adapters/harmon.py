@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._torch import Dtype, best_device, chosen_dtype, reply_of
 from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
-from harmon_eval.model.checkpoint import load
+from harmon_eval.model.checkpoint import bundled_names, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -288,6 +289,12 @@ class HarmonResponder(Responder):
             return list(self.pipeline.embed_layers(images).reshape(len(images), -1))
         layer = -1 if self.features.layer == "final" else int(self.features.layer)
         return list(self.pipeline.embed(images, layer, self.features.pool))
+
+
+def find_weights(argument: str) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    if argument not in ("harmon", *bundled_names()):
+        _places.find_weights(argument)
 
 
 def open_model(argument: str, settings: Settings) -> HarmonResponder:

@@ -28,6 +28,7 @@ from transformers import (
 
 from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._option_scores import option_scores
+from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import (
     Dtype,
     best_device,

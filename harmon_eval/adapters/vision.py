@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded
+from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed

@@ -15,6 +15,7 @@ import torch
 
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
 from harmon_eval.adapters._option_scores import option_scores
+from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import (
     Dtype,
     best_device,

@@ -43,9 +43,21 @@ def announce(arguments: argparse.Namespace, text: str) -> None:
         from harmon_eval.store.redact import plain
 
         said = f"harmon_eval {harmon_eval.__version__}: {plain(text)}"
-        if sys.stderr.isatty():
-            said = textwrap.fill(said, shutil.get_terminal_size().columns)
-        print(said, file=sys.stderr, flush=True)
+        print(fitted(said), file=sys.stderr, flush=True)
+
+
+def fitted(line: str) -> str:
+    """A line for standard error: broken between words on a terminal, else left whole.
+
+    What is longer than the terminal, such as a path, stays in one piece."""
+    if not sys.stderr.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 @contextmanager

@@ -38,6 +38,8 @@ PROOF_FOOTNOTE = (
     "this good if the true loss were the margin (without *: of any difference)"
 )
 NARROW = 100  # columns below which a table of nine columns cuts its figures
+LONG = 40  # characters of a structure, such as detected boxes, that nobody reads in a terminal
+STRUCTURES = ("{{", "[[", "{[", "[{")
 SHOWN = 8  # metrics named in one line
 TITLE = "candidate against baseline"
 IMPOSSIBLE = "detectable –: no loss that is possible would be seen with so few samples"
@@ -85,7 +87,7 @@ def show(comparison: Comparison, most: int, console: Console, all_metrics: bool 
         console.print(TITLE)
         for row, style in zip(rows, styles, strict=True):
             for text in _below_each_other(row):
-                console.print(escape(printable(text)), style=style, highlight=False)
+                console.print(printable(text), style=style, highlight=False)
     else:
         view = Table(title=TITLE, title_justify="left")
         for name in HEAD:
@@ -103,11 +105,16 @@ def show(comparison: Comparison, most: int, console: Console, all_metrics: bool 
         *comparison.notes,
         *_samples(comparison.changed, most),
     ):
-        console.print(printable(text), soft_wrap=True, highlight=False)
+        _line(printable(text), console)
     if any(line.interval and line.detectable is None for line in shown):
-        console.print(IMPOSSIBLE, soft_wrap=True, highlight=False)
+        _line(IMPOSSIBLE, console)
     note = PROOF_FOOTNOTE if comparison.proof else FOOTNOTE
-    console.print(escape(f"{comparison.result} ({note})"), soft_wrap=True, highlight=False)
+    _line(escape(f"{comparison.result} ({note})"), console)
+
+
+def _line(text: str, console: Console) -> None:
+    """Broken between words on a terminal, one line in a pipe."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False)
 
 
 def _in_short(details: Sequence[Line]) -> list[str]:
@@ -144,7 +151,11 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
         sign = "+" if change.gained else "-"
         lines.append(f"{sign} {change.task} {change.id}: {change.prompt}")
         for name in sorted((change.before.keys() | change.after.keys()) - {"response"}):
-            lines.append(f"    {name}: {change.before.get(name)} -> {change.after.get(name)}")
+            before, after = str(change.before.get(name)), str(change.after.get(name))
+            told = f"{before} -> {after}"
+            if max(len(before), len(after)) > LONG and before[:1] + after[:1] in STRUCTURES:
+                told = "not the same (--json has both)"
+            lines.append(f"    {name}: {told}")
         lines.append(f"    {change.before['response']}")
         lines.append(f"    {change.after['response']}")
     if len(changed) > most:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from harmon_eval import cli
-from harmon_eval.commands import _options, run, track
+from harmon_eval.commands import _options, _terminal, run, track
 from harmon_eval.running.overall import Overall, duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -306,6 +306,37 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_asked(
     refused = call(*drawn, *judge, *dry)
     assert refused.code == 2 and "cannot reach http://127.0.0.1:9/v1" in refused.err
     assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize(
+    "model", ["nowhere/weights.pth", "/no/where", "janus:/no/where", "vlm:a/b/c", "nobody/nothing"]
+)
+def test_weights_that_are_not_there_are_said_by_a_dry_run(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    refused = call("--model", model, "--tasks", "pope", "--limit", "1", "--dry-run")
+    assert refused.code == 2 and refused.err.count("error: ") == 1
+    assert model.removeprefix("janus:").removeprefix("vlm:") in refused.err
+    assert "hf download" in refused.err if model == "nobody/nothing" else "no file" in refused.err
+
+
+def test_a_misspelt_choice_is_told_which_one_is_meant(call: Call) -> None:
+    refused = call("--tasks", "pope", "--tracker", "tensorbord")
+    assert refused.code == 2 and "did you mean 'tensorboard'?" in refused.err
+
+
+def test_an_error_on_a_terminal_is_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "error: another process is writing into r1: wait until it is done, or use another folder"
+    assert _terminal.fitted(said) == said  # a pipe gets one line
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = _terminal.fitted(said).splitlines()
+    assert len(lines) == 2 and max(map(len, lines)) <= 60 and " ".join(lines) == said
+    path = "/" + "long" * 30
+    assert path in _terminal.fitted(f"error: no folder {path}").splitlines()
 
 
 # -- completion ------------------------------------------------------------------------------------
