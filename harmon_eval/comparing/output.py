@@ -147,17 +147,20 @@ def _samples(changed: Sequence[Change], most: int) -> list[str]:
     lines = [
         f"{counted(len(changed), 'sample')} changed: {len(changed) - gained} lost, {gained} gained"
     ]
+    left_out: set[str] = set()
     for change in changed[:most]:
         sign = "+" if change.gained else "-"
         lines.append(f"{sign} {change.task} {change.id}: {change.prompt}")
         for name in sorted((change.before.keys() | change.after.keys()) - {"response"}):
             before, after = str(change.before.get(name)), str(change.after.get(name))
-            told = f"{before} -> {after}"
             if max(len(before), len(after)) > LONG and before[:1] + after[:1] in STRUCTURES:
-                told = "not the same (--json has both)"
-            lines.append(f"    {name}: {told}")
+                left_out.add(name)
+            else:
+                lines.append(f"    {name}: {before} -> {after}")
         lines.append(f"    {change.before['response']}")
         lines.append(f"    {change.after['response']}")
+    if left_out:
+        lines.append(f"not shown, as they are long: {', '.join(sorted(left_out))} (--json FILE)")
     if len(changed) > most:
         lines.append(f"... and {len(changed) - most} more: --changed N, or --json for all")
     return lines

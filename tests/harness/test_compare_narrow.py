@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from harmon_eval.comparing.bounds import BoundedMean
+from harmon_eval.comparing.changes import Change
 from harmon_eval.comparing.output import cells, show
 from harmon_eval.comparing.paired import GAFFKE, Difference
 from harmon_eval.comparing.verdict import NO_EVIDENCE, NOT_COMPARABLE, WORSE, Comparison, Line
@@ -46,6 +47,23 @@ def test_figures_are_never_cut(width: int) -> None:
     for one in lines:
         for figure in " ".join(cells(one)[2:8]).split():
             assert figure == "–" or figure.strip("[],") in words, shown
+
+
+def test_changed_samples_are_told_without_raw_boxes_and_broken_between_words() -> None:
+    boxes = '{"square": [[8.0, 21.0, 27.0, 39.0, 0.9900000095367432]]}'
+    before = {"correct": True, "details": boxes, "response": "a/0.png"}
+    after = {"correct": False, "details": "{}", "response": "b/0.png"}
+    change = Change("geneval", "0", "a photo of a square " * 5, False, before, after)
+    lines = (Line("pope", "f1[pope-60]", True, NOT_COMPARABLE, "other data"),)
+    said = io.StringIO()
+    terminal = Console(
+        file=said, width=60, force_terminal=True, no_color=True, legacy_windows=False
+    )
+    show(Comparison(lines, (change,)), 5, terminal)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
+    assert "correct: True -> False" in text and "0.99000" not in text and "details (--json" in text
+    assert "pope *f1[pope-60]" in text and "\\" not in text
+    assert all(len(row.rstrip()) <= 60 for row in text.splitlines())
 
 
 def test_what_does_not_decide_is_counted_and_what_differs_of_it_named() -> None:
