@@ -59,7 +59,7 @@ def test_changed_samples_are_told_without_raw_boxes_and_broken_between_words() -
     terminal = Console(
         file=said, width=60, force_terminal=True, no_color=True, legacy_windows=False
     )
-    show(Comparison(lines, (change,)), 5, terminal)
+    show(Comparison(lines, (), changed=(change,)), 5, terminal)
     text = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
     assert "correct: True -> False" in text and "0.99000" not in text and "details (--json" in text
     assert "pope *f1[pope-60]" in text and "\\" not in text
