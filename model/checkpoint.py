@@ -109,8 +109,9 @@ def locate(name: str) -> Path:
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"cannot fetch {name!r} from the hub ({type(error).__name__}): on a machine with "
-            f"network run `hf download {name} --local-dir DIR`, copy DIR here and pass --model DIR"
+            f"no folder {name!r} here, and it cannot be fetched from the hub "
+            f"({type(error).__name__}): on a machine with network run "
+            f"`hf download {name} --local-dir DIR`, copy DIR here and give DIR instead"
         ) from None
 
 

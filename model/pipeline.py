@@ -67,6 +67,8 @@ class HarmonPipeline:
         """One image per prompt. Image i depends only on prompts[i], seeds[i] and the settings.
 
         ``passes`` made for the same settings can be reused between calls."""
+        _check_list("prompts", prompts)
+        _check_list("seeds", seeds)
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         settings = settings or DrawSettings()
@@ -93,8 +95,12 @@ class HarmonPipeline:
 
         Image i depends only on sources[i], instructions[i], seeds[i] and the settings. Sources are
         cropped at the centre to the shape of the result. If the same image object is given several
-        times, it is encoded and read only once. ``passes`` are as in ``draw``. Raises ValueError
-        for an instruction that is too long for the model."""
+        times, it is encoded and read only once. ``passes`` are as in ``draw``. Alpha and
+        EXIF orientation are ignored. Raises ValueError for what is no list, for what is no image of
+        8 bit, and for an instruction that is too long for the model."""
+        _check_list("sources", sources)
+        _check_list("instructions", instructions)
+        _check_list("seeds", seeds)
         if not len(sources) == len(instructions) == len(seeds):
             raise ValueError(
                 f"{len(sources)} sources, {len(instructions)} instructions, {len(seeds)} seeds"
@@ -265,6 +271,12 @@ class HarmonPipeline:
         """Features of every block and of the output: (B, N + 1, 2, D), where 2 stands for the means
         over image tokens and over buffers."""
         return self.model.layer_features(self.latents(images)).cpu().numpy()
+
+
+def _check_list(name: str, given: object) -> None:
+    """Raises ValueError for one thing instead of several; a string would count as its letters."""
+    if isinstance(given, str) or not hasattr(given, "__len__"):
+        raise ValueError(f"{name} must be a list, one for each image, not {type(given).__name__}")
 
 
 def length_buckets(items: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

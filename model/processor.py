@@ -70,6 +70,18 @@ def pad_right(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> T
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
 
+def rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB; alpha is dropped, as in the release.
+
+    Raises ValueError for what is no image, and for values of more than 8 bit, which Pillow would
+    cut off at 255."""
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"give a PIL image, such as Image.open(FILE), not {type(image).__name__}")
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise ValueError(f"an image of mode {image.mode}: scale its values to 8 bit first")
+    return image.convert("RGB")
+
+
 @dataclass(frozen=True)
 class Processor:
     """Text to ids and back, images to tensors and back.
@@ -185,7 +197,7 @@ class Processor:
     @staticmethod
     def pad_to_square(image: Image.Image) -> Image.Image:
         """Centre on a grey (127, 127, 127) square. An odd pixel goes to the right or bottom."""
-        image = image.convert("RGB")
+        image = rgb(image)
         width, height = image.size
         side = max(width, height)
         square = Image.new("RGB", (side, side), GREY)
@@ -214,7 +226,7 @@ class Processor:
     def centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
         """The largest part of the shape height : width around the centre. An odd pixel is cut off
         at the right or bottom."""
-        image = image.convert("RGB")
+        image = rgb(image)
         w, h = image.size
         # Whole numbers: a square is cut to exactly its shorter side.
         wide, high = (

@@ -84,9 +84,12 @@ def rate_interval(rate: float, left_out: Sequence[float], telling: int) -> Inter
     return float(ends[0]), float(ends[1])
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray, top: float | None) -> Interval | None:
+def mean_interval(
+    values: np.ndarray, groups: np.ndarray, top: float | None, bottom: float = -1.0
+) -> Interval | None:
     """95 % interval of the mean of ``values`` (n,), of which those of one of the ``groups`` (n,)
-    hang together. They have no common range, or go up to ``top``, and may be far from normal.
+    hang together. They have no common range, or go from ``bottom`` to ``top``, and may be far from
+    normal.
 
     Gamma limits of the distance from the nearer end: values crowd there and have a long tail."""
     _, codes = np.unique(groups, return_inverse=True)
@@ -102,21 +105,22 @@ def mean_interval(values: np.ndarray, groups: np.ndarray, top: float | None) -> 
     # How many groups the sum is spread over: few, if most of it lies in the tail (Kish 1965).
     carrying = round(float(sums.sum() ** 2 / (sums**2).sum())) if sums.any() else 0
     span = rate_interval(float(rates.mean()), left_out.tolist(), carrying)
-    if span is None or not below:
+    if span is None or top is None:
         return span
-    return float(top or 0) - span[1], float(top or 0) - span[0]
+    low, high = (top - span[1], top - span[0]) if below else span
+    return max(low, bottom), min(high, top)  # gamma limits know one end of the range only
 
 
 def mean_span(
-    column: str, top: float | None = 1.0, counted: str = ""
+    column: str, top: float | None = 1.0, counted: str = "", bottom: float = -1.0
 ) -> Callable[[pd.DataFrame, str], Interval | None]:
     """``Metric.span`` of the mean of ``column`` where it is known, in the rows whose column
-    ``counted`` is true (``mean_interval``)."""
+    ``counted`` is true (``mean_interval``). Cosines and SSIM go from -1 to 1, distances from 0."""
 
     def found(rows: pd.DataFrame, name: str) -> Interval | None:
         own = rows[rows[counted].astype(bool)] if counted else rows
         own = own[own[column].notna()]
         values = own[column].to_numpy(np.float64)
-        return mean_interval(values, own["group"].to_numpy(str), top) if len(own) else None
+        return mean_interval(values, own["group"].to_numpy(str), top, bottom) if len(own) else None
 
     return found

@@ -75,7 +75,14 @@ TASK = Task(
         Metric("clip_out_to_output_caption[*]", span=mean_span("clip_out")),
         Metric("clip_im_to_source[*]", span=mean_span("clip_im")),
         Metric("dino_to_source[*]", span=mean_span("dino")),
-        Metric("l1_to_source", higher_is_better=False, of=share("l1"), span=mean_span("l1")),
+        Metric(
+            Metric(
+                "l1_to_source",
+                higher_is_better=False,
+                of=share("l1"),
+                span=mean_span("l1", bottom=0.0),
+            ),
+        ),
     ),
     about=About(
         paper="arXiv 2311.10089",

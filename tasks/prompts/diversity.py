@@ -41,7 +41,7 @@ def _by_vectors(rows: pd.DataFrame) -> dict[str, float]:
 def span(rows: pd.DataFrame, name: str) -> Interval | None:
     """t interval, leaving out one prompt at a time."""
     values = np.array(list(of_prompts(rows).get(name, {}).values()))
-    return mean_interval(values, np.arange(len(values)), FARTHEST) if len(values) else None
+    return mean_interval(values, np.arange(len(values)), FARTHEST, 0.0) if len(values) else None
 
 
 def with_pairs(rows: pd.DataFrame, name: str) -> pd.Series:

@@ -365,3 +365,12 @@ def test_a_rate_has_the_limits_of_a_poisson_count() -> None:
 
 def test_numbers_on_both_sides_of_nought_without_a_top_have_no_end_to_start_from() -> None:
     assert mean_interval(np.array([-1.0, 1.0, 2.0]), np.arange(3), None) is None
+
+
+@pytest.mark.parametrize("bottom", [-1.0, 0.0])
+def test_limits_of_a_bounded_mean_stay_within_its_range(bottom: float) -> None:
+    """Three cosines, as ``--limit 3`` marks them: one end is far and the mean is skewed."""
+    for values in ([1.0, 1.0, 0.7], [0.0, 0.01, 0.9], [0.0, 0.0, 0.4]):
+        limits = mean_interval(np.array(values), np.arange(3), 1.0, bottom)
+        assert limits is not None
+        assert bottom <= limits[0] <= float(np.mean(values)) <= limits[1] <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,24 @@ def test_what_cannot_be_edited_is_refused(mini: HarmonPipeline) -> None:
         mini.edit([picture(1)], ["a", "b"], [1])
     with pytest.raises(ValueError, match=r"\d+ tokens, more than the model's 1024: shorten"):
         mini.edit([picture(1)], ["star " * 1000], [1], FAST)
+
+
+@pytest.mark.parametrize(
+    ("sources", "instructions", "seeds", "said"),
+    [
+        ([picture(1)], "a", [1], "instructions must be a list, one for each image, not str"),
+        (picture(1), ["a"], [1], "sources must be a list"),
+        ([picture(1)], ["a"], 1, "seeds must be a list"),
+        (["scene.png"], ["a"], [1], "give a PIL image, such as Image.open"),
+        ([Image.new("I;16", (64, 64), 40000)], ["a"], [1], "mode I;16: scale its values to 8 bit"),
+        ([Image.new("F", (64, 64), 0.5)], ["a"], [1], "mode F: scale its values to 8 bit"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    mini: HarmonPipeline, sources: Any, instructions: Any, seeds: Any, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        mini.edit(sources, instructions, seeds, FAST)
 
 
 def test_the_prompt_is_the_picture_a_line_and_the_instruction(mini: HarmonPipeline) -> None:
