@@ -76,12 +76,10 @@ TASK = Task(
         Metric("clip_im_to_source[*]", span=mean_span("clip_im")),
         Metric("dino_to_source[*]", span=mean_span("dino")),
         Metric(
-            Metric(
-                "l1_to_source",
-                higher_is_better=False,
-                of=share("l1"),
-                span=mean_span("l1", bottom=0.0),
-            ),
+            "l1_to_source",
+            higher_is_better=False,
+            of=share("l1"),
+            span=mean_span("l1", bottom=0.0),
         ),
     ),
     about=About(

@@ -105,12 +105,7 @@ TASK = Task(
             "mse_unedited[pie]",
             higher_is_better=False,
             of=share("mse"),
-        Metric(
-            "mse",
-            higher_is_better=False,
-            of=share("mse"),
             span=mean_span("mse", bottom=0.0),
-        ),
         ),
         Metric("psnr_unedited[pie]", maximum=None, rows=_finite("psnr"), interval=False),
         Metric("psnr_kept", maximum=None, rows=_finite("psnr_kept"), interval=False),
