@@ -116,8 +116,10 @@ def right_or_wrong(
         middle = right / n if n else 0.5
         below += (weight * (middle - low)) ** 2
         above += (weight * (high - middle)) ** 2
-    low, high = found.value - float(np.sqrt(below)), found.value + float(np.sqrt(above))
-    return replace(found, interval=(max(0.0, low), min(1.0, high)))
+    # Of few marks, the estimate can lie beyond the scale, where its interval would be empty.
+    value = float(np.clip(found.value, 0, 1))
+    low, high = value - float(np.sqrt(below)), value + float(np.sqrt(above))
+    return replace(found, value=value, interval=(max(0.0, low), min(1.0, high)))
 
 
 def _wilson(right: float, n: float) -> Interval:

@@ -246,8 +246,14 @@ def _numbers(
 
 
 def _number(judge: Judge, metric: str, found: Corrected, note: str) -> Number:
-    low, high = (float(np.clip(end, 0, 1)) * judge.top for end in found.interval)
-    return Number(metric, found.value * judge.top, (low, high), note)
+    """On the scale. Few marks of unequal weight can give a mean beyond its end: that becomes the
+    end, and the interval moves along, so that it holds the value and never shrinks to a point."""
+    value = float(np.clip(found.value, 0, 1))
+    moved = value - found.value
+    low, high = (float(np.clip(end + moved, 0, 1)) * judge.top for end in found.interval)
+    if moved:
+        note += f"; {found.value * judge.top:.3f} before it was limited to the scale: mark more"
+    return Number(metric, value * judge.top, (low, high), note)
 
 
 def named(headline: str, by: str) -> str:

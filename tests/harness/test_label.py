@@ -291,3 +291,23 @@ def test_one_rater_of_single_marks_has_rogan_and_gladen_too(made_run: Made) -> N
     right = [place for place in own if truth[place]]
     assert agreed["judge: sensitivity"] == pytest.approx(judge[right].mean())
     assert not [name for name in agreed if name.startswith("raters")]
+
+
+@pytest.mark.parametrize("raters", ["Ann", "Ann Bob"])
+def test_a_corrected_number_lies_on_its_scale_and_in_its_interval(
+    made_run: Made, raters: str
+) -> None:
+    """People call five of six right, the judge two, and all that nobody marked: 1.5 in all."""
+    marked = choose([f"{k:04d}-0" for k in range(60)], 6, 0)
+    strict = {int(sample[:4]) for sample in marked[2:]}
+    run = made_run("run", [[int(k not in strict)] for k in range(60)])
+    with served(run, samples=6) as browser:
+        for place in range(6):
+            for rater in raters.split():
+                right = place < (5 if rater == "Ann" else 4)
+                browser.mark(place, str(int(right)), rater)
+    numbers = {number.metric: number for number in calibrate(run).numbers}
+    assert numbers["accuracy[calibrated:6]"].value == 1, "limited to the scale"
+    for number in numbers.values():
+        low, high = number.interval
+        assert 0 <= low <= number.value <= high <= 1 and low < high, number
