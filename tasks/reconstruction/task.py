@@ -147,15 +147,12 @@ TASK = Task(
         compares="Papers measure autoencoders on ImageNet's validation images at 256 x 256; give "
         "those as images/ for figures like theirs. A model that was never trained to repeat a "
         "picture scores low whatever its autoencoder can do.",
-        licence="that of your pictures; scikit-image's are in the public domain or free to use, as "
-        "its data/README.txt says",
+        licence="that of your pictures; scikit-image's are free to use, see its data/README.txt",
         size="as many pictures as images/ holds",
         cost="one generated image for each picture",
     ),
     sources={
-        "official": Source(
-            files=PATTERNS, text="images/ with the pictures to repeat, such as ImageNet's val"
-        ),
+        "official": Source(files=PATTERNS, text="images/ with the pictures to repeat"),
         "mini": Source(make=mini.make),
         "real": Source(make=real.make),
     },

@@ -59,8 +59,8 @@ def test_n_is_the_same_number_everywhere(run: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text()
     stored = (run / "table.md").read_text()
     for line in lines:
-        n = line.n.replace(",", "")
-        assert f"{n} samples" in notes[line.task].replace(",", "")
+        n = line.n
+        assert f"{n} samples" in notes[line.task]
         rows = [row for row in card.text.splitlines() if f"**{line.metric}**" in row]
         assert any(f" {n} " in row for row in rows) and f" {n} " in stored
         assert line.n in page

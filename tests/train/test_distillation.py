@@ -172,7 +172,7 @@ SMALL = [
         (
             "one-pass",
             ("head.", "mar.decoder", "mar.mask_token", "mar.diffusion", "proj_out."),
-            {"cfg_scale": 1.0, "edit_cfg_scale": 2.0, "solver": "ancestral"},
+            {"cfg_scale": 1.0, "edit_cfg_scale": 1.0, "solver": "ancestral"},
         ),
     ],
 )
