@@ -93,7 +93,7 @@ def render(contents: Contents) -> str:
             unfinished=_unfinished(run, stored[0]),
             tables={task: records(frame([result])) for task, result in stored[0].items()},
             columns=FIGURES,
-            legend=LEGEND,
+            legend=LEGEND.replace("`", ""),
             plots=_plots(labels, stored, contents),
             history=_history(contents, stored[0]),
             cards=cards,

@@ -176,8 +176,7 @@ def mar_iterations(
     be reused for the same model, settings and grid.
 
     With ``sources``, images are edited (UniPic-1, arXiv 2508.03320): the runs of -200 in the
-    prompts, conditional and unconditional, stand for them. Raises ValueError for another grid.
-    """
+    prompts, conditional and unconditional, stand for them. Raises ValueError for another grid."""
     batch, length = orders.shape
     copies = 1 if settings.cfg_scale == 1.0 else 2
     if len(input_ids) != copies * batch:
