@@ -51,7 +51,7 @@ RUN = {
     ),
     "python -m harmon_eval compare baseline/0 candidate/0 --pool baseline/1 candidate/1 "
     '--no-worse-than 0.05 --junit gate.xml --json gate.json --summary "$GITHUB_STEP_SUMMARY"': (
-        "compare A A --pool B B --no-worse-than 0.05 --junit gate.xml --json gate.json "
+        "compare A C --pool B D --no-worse-than 0.05 --junit gate.xml --json gate.json "
         "--summary summary.md"
     ),
     "python -m harmon_eval compare A B": "compare A B",
