@@ -118,13 +118,15 @@ def test_commands_that_are_run_stand_in_the_docs() -> None:
 
 @pytest.fixture
 def ready(call: Call, tmp_path: Path, cache: Path) -> Call:
-    """The command line beside two finished runs, A and B, made once."""
+    """The command line beside finished runs, made once: A and C of one seed, B and D of another."""
     made = cache.parent / "documented"
-    for name, seed in (("A", 0), ("B", 1)):
-        if not (made / name).exists():
-            more = ("--output", made / name, "--seed", seed)
+    for seed, names in enumerate(("AC", "BD")):
+        run = made / str(seed)
+        if not run.exists():
+            more = ("--output", run, "--seed", seed)
             assert call("--tasks", "geneval", *QUICK.split(), *more).code == 0
-        shutil.copytree(made / name, tmp_path / name)
+        for name in names:
+            shutil.copytree(run, tmp_path / name)
     return call
 
 
