@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from harmon_eval import registry
 from harmon_eval.comparing.paired import Difference, differences
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE, outcome
 from harmon_eval.running.results import headline
+from harmon_eval.tasks.geneval import mini
 
 FULL = "full"
 GENEVAL_MARGIN = 0.02  # of the overall score
@@ -22,9 +24,13 @@ def compared(
     full: Mapping[str, pd.DataFrame],
     other: Mapping[str, pd.DataFrame],
     seconds: Mapping[str, float],
+    complete: bool = False,
 ) -> dict[str, Any]:
-    """A row of the table: the headlines of both tasks and their differences to the full setting."""
-    geneval, fid = (difference(task, full[task], other[task]) for task in ("geneval", "mjhq"))
+    """A row of the table: the headlines of both tasks and their differences to the full setting.
+
+    ``complete``: with all prompts of GenEval-mini."""
+    tasks = ("geneval", "mjhq")
+    geneval, fid = (difference(task, full[task], other[task], complete) for task in tasks)
     return {
         "setting": name,
         "seconds": seconds[name],
@@ -40,12 +46,16 @@ def compared(
     }
 
 
-def difference(name: str, full: pd.DataFrame, other: pd.DataFrame) -> Difference:
-    """What ``compare`` finds for a task's headline, other minus full. Raises UserError for rows of
-    different protocols."""
+def difference(
+    name: str, full: pd.DataFrame, other: pd.DataFrame, complete: bool = False
+) -> Difference:
+    """What ``compare`` finds for a task's headline, other minus full. Where GenEval-mini holds all
+    prompts there are, drawings are the sample. Raises UserError for rows of other protocols."""
     task = registry.task(name)
+    if task.census:
+        task = replace(task, census=mini.CENSUS)
     metric = headline(task, task.summarize(full))
-    return differences(task, full, other, frozenset({metric}))[metric]
+    return differences(task, full, other, frozenset({metric}), complete=complete)[metric]
 
 
 def verdict(row: Mapping[str, Any]) -> str:
@@ -65,8 +75,13 @@ def candidates(screened: Sequence[Mapping[str, Any]]) -> list[str]:
     kept = [
         row
         for row in screened
-        if row["speed"] > 1
-        and row["geneval_change"] >= -GENEVAL_MARGIN
+        if row["geneval_change"] >= -GENEVAL_MARGIN
         and row["fid_change"] <= FID_MARGIN * row["full_fid"]
     ]
-    return [row["setting"] for row in sorted(kept, key=lambda row: -row["speed"])]
+    return by_speed(kept)
+
+
+def by_speed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings that are faster than the full one, fastest first."""
+    faster = [row for row in rows if row["speed"] > 1]
+    return [row["setting"] for row in sorted(faster, key=lambda row: -row["speed"])]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harmon_eval.comparing import census
 from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
 from harmon_eval.comparing.means import Groups, Mean, declared, means
 from harmon_eval.core import Interval, Task
@@ -72,9 +73,10 @@ def differences(
     candidate: pd.DataFrame,
     wanted: frozenset[str],
     seed: int = 0,
+    complete: bool = False,
 ) -> dict[str, Difference]:
     """Differences of the ``wanted`` metrics that both runs have."""
-    return contrasts(task, (baseline, candidate), (-1.0, 1.0), wanted, seed)
+    return contrasts(task, (baseline, candidate), (-1.0, 1.0), wanted, seed, complete)
 
 
 def contrasts(
@@ -83,11 +85,32 @@ def contrasts(
     coefficients: Sequence[float],
     wanted: frozenset[str],
     seed: int = 0,
+    complete: bool = False,
 ) -> dict[str, Difference]:
     """The contrast of the ``wanted`` metrics that all runs have. Where a coefficient is negative
-    the run belongs to the baseline.
+    the run belongs to the baseline. ``complete``: all samples of the task are there, so that a
+    stratum that is a census is one.
 
     All rows must be scored and belong to the same samples, groups and strata."""
+    if not (complete and task.census):
+        return _contrasts(task, runs, coefficients, wanted, seed)
+    drawings = census.apart(task, runs)
+    own = census.of_drawings(task, runs[0], drawings[0], wanted)
+    found = _contrasts(task, runs, coefficients, wanted - own.keys(), seed)
+    for name, difference in _contrasts(
+        task, drawings, coefficients, wanted & own.keys(), seed
+    ).items():
+        found[name] = replace(difference, groups=own[name])  # told in prompts, as everywhere
+    return {name: found[name] for name in sorted(found)}
+
+
+def _contrasts(
+    task: Task,
+    runs: Sequence[pd.DataFrame],
+    coefficients: Sequence[float],
+    wanted: frozenset[str],
+    seed: int,
+) -> dict[str, Difference]:
     sides = [Groups.of(rows) for rows in runs]
     known = [task.summarize(side.rows) for side in sides]
     wanted = frozenset(m for m in wanted if all(np.isfinite(k.get(m, np.nan)) for k in known))

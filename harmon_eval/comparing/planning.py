@@ -131,7 +131,8 @@ def _piloted(task: str, top: float | None, pilots: Sequence[Path]) -> tuple[Diff
             f"{pilots[0]} and {pilots[1]} are runs of the same weights, settings and seed, so they "
             "do not show what would differ: give one of them, or runs of two checkpoints"
         )
-    found = differences(pair.task, pair.baseline, pair.candidate, frozenset({pair.headline}))
+    head = frozenset({pair.headline})
+    found = differences(pair.task, pair.baseline, pair.candidate, head, complete=pair.complete)
     own = found.get(pair.headline)
     if own is None or own.evidence is None:
         raise UserError(f"the pilots are too small for {task}: their spread is unknown")

@@ -24,7 +24,7 @@ class TaskPair:
     ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
     frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
     ``more``: further pairs of frames, of the same two models with other seeds. ``identical``: both
-    runs have the same weights, settings and seed.
+    runs have the same weights, settings and seed. ``complete``: they hold all samples of the task.
     """
 
     name: str
@@ -38,6 +38,7 @@ class TaskPair:
     notes: tuple[str, ...]
     more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
     identical: bool = False
+    complete: bool = False
 
     @property
     def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
@@ -71,6 +72,7 @@ def pooled(parts: Sequence[TaskPair]) -> TaskPair:
         reasons=(),
         more=tuple(more),
         identical=all(part.identical for part in parts),
+        complete=all(part.complete and len(part.baseline) == len(common) for part in parts),
     )
 
 
@@ -156,6 +158,7 @@ def _pair(
         tuple(reasons),
         tuple(notes),
         identical=identical,
+        complete=len(frames[0]) == known.get("total"),
     )
 
 

@@ -52,8 +52,9 @@ def trend(pair: TaskPair, runs: Sequence[pd.DataFrame]) -> Difference | None:
     if len(runs) < FEWEST or not common or pair.task is None:
         return None
     same = [rows[rows["id"].isin(common)].reset_index(drop=True) for rows in runs]
-    name = pair.headline
-    found = contrasts(pair.task, same, slope(len(same)).tolist(), frozenset({name})).get(name)
+    name, by = pair.headline, slope(len(same)).tolist()
+    complete = pair.complete and len(common) == len(pair.baseline)
+    found = contrasts(pair.task, same, by, frozenset({name}), complete=complete).get(name)
     if found is None:
         return None
     middle = float(np.mean([pair.task.summarize(rows)[name] for rows in same]))

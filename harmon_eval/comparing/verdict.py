@@ -147,7 +147,7 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
         found: Mapping[str, Difference] = {}
         if not reasons and pair.task:
             try:
-                found = contrasts(pair.task, *pair.contrast, pair.metrics)
+                found = contrasts(pair.task, *pair.contrast, pair.metrics, complete=pair.complete)
             except UserError as error:
                 reasons = (str(error),)
             except (LookupError, TypeError, ValueError, ArithmeticError) as error:

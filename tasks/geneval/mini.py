@@ -14,6 +14,8 @@ from harmon_eval.tasks.geneval import prompts
 SEED, PROMPTS_A_TAG = 43, 100
 # A fifth of the prompts, because all tasks of the mini suite together should take only minutes.
 FRESH_SEED, FRESH_PROMPTS_A_TAG = 44, 20
+# Of these tags, the prompts of SEED are all that there are.
+CENSUS = ("single_object", "two_object", "counting")
 
 
 def geneval_items(seed: int, samples: int = PROMPTS_A_TAG) -> list[dict[str, Any]]:

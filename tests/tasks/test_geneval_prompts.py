@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.core import UserError
-from harmon_eval.tasks.geneval import prompts
+from harmon_eval.suites.mini.scenes import SHAPES
+from harmon_eval.tasks.geneval import mini, prompts
 from harmon_eval.tasks.geneval.layout import fault
 
 SHARED = Path(__file__).parents[2] / "../shared/data/geneval"
@@ -57,6 +58,18 @@ def test_the_official_prompts_by_tag_number_position_and_color() -> None:
     assert colors["red"] == 35 and colors["pink"] == 24
     assert len({item["prompt"] for item in OFFICIAL}) == 553
     assert OFFICIAL[277]["prompt"] == "a photo of an orange orange"
+
+
+def test_the_mini_suite_holds_every_prompt_of_the_tags_that_it_calls_complete() -> None:
+    found = Counter(item["tag"] for item in mini.geneval_items(mini.SEED))
+    shapes = len(SHAPES)
+    there = {
+        "single_object": shapes,
+        "two_object": shapes * (shapes - 1),
+        "counting": 3 * shapes,
+    }
+    assert set(there) == set(mini.CENSUS)
+    assert {tag: found[tag] for tag in there} == there
 
 
 def test_other_numbers_from_numpy_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
