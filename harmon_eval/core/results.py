@@ -70,6 +70,12 @@ class Scores:
         """Its 95 % interval; None if it has none or there are too few groups."""
         return self.intervals.get(self.headline)
 
+    @property
+    def counted(self) -> int:
+        """How many samples the headline counts: at most ``n``, as where it is of one part only."""
+        count = self.counts.get(self.headline)
+        return self.n if count is None else count.n
+
 
 @dataclass(frozen=True)
 class Result(Scores):

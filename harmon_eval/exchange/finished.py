@@ -16,7 +16,7 @@ from harmon_eval import registry
 from harmon_eval.core import Task, UserError
 from harmon_eval.report import gather
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import results_by_task
+from harmon_eval.store.tables import counts_of, results_by_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +75,7 @@ class FinishedTask:
         return None if low is None or high is None else (high - low) / (2 * Z)
 
     def n(self, metric: str) -> int:
-        counted = (self.stored.get("counts") or {}).get(metric)
-        return int(counted[0] if counted else self.stored["n"])
+        return counts_of(self.stored, metric)[0]
 
     def higher_is_better(self, metric: str) -> bool | None:
         if metric == self.stored["headline"]:

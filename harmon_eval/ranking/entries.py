@@ -17,7 +17,7 @@ from harmon_eval.core import UserError
 from harmon_eval.ranking import published
 from harmon_eval.settings import did_you_mean
 from harmon_eval.store.run_folder import RunFolder, settings_of
-from harmon_eval.store.tables import stored_metrics
+from harmon_eval.store.tables import counts_of, stored_metrics
 
 IDENTITY = ("suite", "version", "data", "instruments")
 QUOTED_HEADLINES = ("overall", "score", "accuracy", "fid", "fid50k")
@@ -71,7 +71,8 @@ def entries(
 
 
 def measured(runs: Sequence[Path]) -> pd.DataFrame:
-    """Headlines and details of runs. A partial run has no value, only n of its total.
+    """Headlines and details of runs. ``n`` is how many samples a metric counts. A partial run has
+    no value, only n of its total.
 
     Raises UserError if a path is not a run folder or has no results."""
     rows: list[dict[str, Any]] = []
@@ -96,7 +97,6 @@ def _of_run(path: str, model: dict[str, Any], result: dict[str, Any]) -> Iterabl
         "protocol": f"{provenance['suite']}, v{provenance['version']}",
         "identity": str([provenance[key] for key in IDENTITY]),
         "higher_is_better": result["higher_is_better"],
-        "n": result["n"],
         "total": result["total"],
         "unscored": sum(result["unscored"].values()),
         "sources": path,
@@ -114,6 +114,7 @@ def _of_run(path: str, model: dict[str, Any], result: dict[str, Any]) -> Iterabl
             **shared,
             "metric": metric,
             "headline": metric == headline,
+            "n": counts_of(result, metric)[0],
             "value": value,
             "worst": value,
             "low": low,

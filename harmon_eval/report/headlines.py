@@ -13,7 +13,7 @@ from rich.table import Table
 from harmon_eval.metrics.text import counted, counted_are, interval, kind_of, number, same_reasons
 from harmon_eval.store.redact import plain
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import floors_of, results_by_task
+from harmon_eval.store.tables import counts_of, floors_of, results_by_task
 
 NAMES = ("task", "metric")
 FIGURES = ("score", "95 % interval", "n of N", "floor")
@@ -62,7 +62,7 @@ def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
 
 def scored(result: Mapping[str, Any]) -> str:
     """How many samples the headline counts, of all samples: "24 of 1,108"."""
-    n = (result.get("counts") or {}).get(result["headline"], (result["n"], 0))[0]
+    n, _ = counts_of(result, result["headline"])
     return f"{n:,} of {result['total']:,}"
 
 

@@ -67,8 +67,8 @@ def render(contents: Contents) -> str:
     labels = LETTERS[: len(runs)] if contents.against else names
     stored = [results_by_task(each) for each in runs]
     verdicts = [
-        scores.verdicts(run, other, (stored[0], own))
-        for other, own in zip(runs[1:], stored[1:], strict=True)
+        scores.verdicts(run, other, (stored[0], own), letter)
+        for other, own, letter in zip(runs[1:], stored[1:], labels[1:], strict=True)
     ]
     thumbnails = Thumbnails(contents.side)
     galleries, confusions, remarks = _galleries(runs, labels, contents)

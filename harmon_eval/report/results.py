@@ -151,7 +151,7 @@ class Run(Mapping[str, Result]):
         for name, result in self.items():
             span = interval(*(result.interval or (None, None)))
             told = f"{name} {result.headline} {number(result.score)} {span}".rstrip()
-            lines.append(f"  {told} ({result.n:,} of {result.total:,})")
+            lines.append(f"  {told} ({result.counted:,} of {result.total:,})")
         lines += [f"  {name}: {self._states[name]}" for name in self._states if name not in self]
         return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harmon_eval.comparing.margins import Settings
@@ -16,18 +17,30 @@ from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import floors_of, told_floors
 
 SIGNS = (BETTER, WORSE)
+FIELDS = ("metric", "value", "interval", "n", "unscored", "floors")
 Stored = Mapping[str, dict[str, Any]]
 
 
-def verdicts(run: RunFolder, against: RunFolder, stored: Sequence[Stored]) -> dict[str, Line]:
+def verdicts(
+    run: RunFolder, against: RunFolder, stored: Sequence[Stored], letter: str = "B"
+) -> dict[str, Line]:
     """By task that both have: the headline of ``run`` against that of ``against`` as its baseline.
 
     Whatever the generation settings: two models or two recipes are what a reader looks at."""
+    names = {str(run.path): "A", str(against.path): letter}
     common = [task for task in stored[0] if task in stored[1]]
     if not common:
         return {}
     found = compare(list(pairs(against, run, common, any_settings=True)), Settings({}, {}))
-    return {line.task: line for line in found.lines if line.decides}
+    own = (line for line in found.lines if line.decides)
+    return {line.task: replace(line, reason=_lettered(line.reason, names)) for line in own}
+
+
+def _lettered(text: str, names: Mapping[str, str]) -> str:
+    """Runs under their letters: their folders are those of one machine."""
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(path, names[path])
+    return text
 
 
 def lines(stored: Sequence[Stored], found: Sequence[Mapping[str, Line]]) -> list[dict[str, Any]]:
@@ -50,12 +63,15 @@ def lines(stored: Sequence[Stored], found: Sequence[Mapping[str, Line]]) -> list
     return told
 
 
-def _score(result: Mapping[str, Any] | None, name: str) -> dict[str, str]:
+def _score(result: Mapping[str, Any] | None, first: str) -> dict[str, str]:
+    """A run's own headline: named where it is not called ``first``, as that of fewer parts is."""
     if result is None:
-        return {"value": "–", "interval": "", "n": "not run", "unscored": "", "floors": ""}
+        return {**dict.fromkeys(FIELDS, ""), "value": "–", "n": "not run"}
+    name = result["headline"]
     low, high = result["intervals"].get(name, (None, None))
     unscored = sum(result["unscored"].values())
     return {
+        "metric": name if name != first else "",
         "value": number(result["metrics"].get(name)),
         "interval": interval(low, high),
         "n": scored(result),

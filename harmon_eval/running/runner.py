@@ -136,8 +136,7 @@ def scored(result: Result) -> str:
         told.append(f"floor {number(result.floor.score)}")
     of = result.floors.get(result.headline, {})
     told += [f"{name} {number(value)}" for name, value in of.items()]
-    count = result.counts.get(result.headline)
-    told.append(f"n {count.n if count else result.n:,} of {result.total:,}")
+    told.append(f"n {result.counted:,} of {result.total:,}")
     return ", ".join(told)
 
 

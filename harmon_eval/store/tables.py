@@ -79,13 +79,13 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     how many more it would count if they had a mark (at most); ``total`` is the task's."""
     rows = []
     for result in results:
-        headline, counts = result["headline"], result.get("counts") or {}
+        headline = result["headline"]
         seeds, census = result.get("seed_intervals") or {}, result.get("census") or []
         more = result.get("unscored_counts") or {}
         every = sum(result["unscored"].values())
         for name in [headline, *(name for name in result["metrics"] if name != headline)]:
             low, high = result["intervals"].get(name, (None, None))
-            n, groups = counts.get(name, (result["n"], result.get("groups")))
+            n, groups = counts_of(result, name)
             rows.append(
                 {
                     "task": result["task"],
@@ -106,6 +106,12 @@ def frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def counts_of(result: Mapping[str, Any], metric: str) -> tuple[int, int | None]:
+    """How many samples and groups a metric counts; those of the task where that is not known."""
+    n, groups = (result.get("counts") or {}).get(metric) or (result["n"], result.get("groups"))
+    return n, groups
 
 
 def floors_of(result: Mapping[str, Any], metric: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from harmon_eval.files.images import read_picture
 from harmon_eval.report import gather
 from harmon_eval.store.redact import redacted
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.store.tables import frame, results_by_task
+from harmon_eval.store.tables import counts_of, frame, results_by_task
 from harmon_eval.trackers import Tracker
 
 PICTURES = 16  # of each task
@@ -48,7 +48,7 @@ def numbers(result: Mapping[str, Any]) -> dict[str, float]:
         low, high = result["intervals"].get(head, (None, None))
         key = f"headline/{task}"
         found |= {key: result["metrics"][head], f"{key}_low": low, f"{key}_high": high}
-    found |= {f"{task}/samples": result["n"]}
+    found |= {f"{task}/samples": counts_of(result, head)[0]}
     found |= {f"{task}/unscored": sum(result["unscored"].values())}
     return {name: float(v) for name, v in found.items() if v is not None and math.isfinite(v)}
 

@@ -50,6 +50,16 @@ def file(runs: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def three(runs: Path) -> Path:
+    """The same run against two others."""
+    output = runs / "three.html"
+    shutil.copytree(runs / "second", runs / "third")
+    others = [x for name in ("second", "third") for x in ("--against", str(runs / name))]
+    assert cli.main(["report", str(runs / "first"), *others, "--output", str(output)]) == 0
+    return output
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -89,6 +99,29 @@ def test_nothing_is_clipped_and_every_button_can_be_read(view: sync_api.Page) ->
         if not control.evaluate("each => each.matches('.frame, select')"):
             assert control.evaluate("each => each.scrollWidth <= each.clientWidth + 1")
     assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("size", WIDTHS.values(), ids=WIDTHS)
+def test_three_runs_fit_as_well(
+    browser: sync_api.Browser, three: Path, size: tuple[int, int, str]
+) -> None:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(three.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    headlines = page.get_by_role("region", name="Headlines")
+    assert headlines.evaluate("each => each.scrollWidth <= each.clientWidth"), "none is cut"
+    for told in ("0.750", "A − C"):
+        assert told in headlines.inner_text() or size[0] < 640
+    for place in [each.bounding_box() for each in page.locator(".scores td:visible").all()]:
+        assert place and place["x"] >= 0 and place["x"] + place["width"] <= size[0]
+    page.locator(".shot .frame").first.click()
+    for name in ("side by side", "slider"):
+        page.get_by_role("button", name=name).click()
+        box = page.locator("#large").bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0]
+        assert page.evaluate("(each => each.scrollWidth <= each.clientWidth)(large)")
+    assert page.locator("#partner option").all_inner_texts() == ["B", "C"]
+    page.close()
 
 
 def test_axe_finds_nothing(view: sync_api.Page) -> None:

@@ -91,7 +91,8 @@ def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Pa
     # Four prompts: too few for any p.
     assert "12 of 12 +0.2500 [-0." in told
     assert "underpowered too few to show anything: 4 groups, use" in told
-    assert "not comparable 1 of 3 samples of" in told, "the quiz has an unscored reply"
+    reason = "1 of 3 samples of B unscored; 1 of 3 samples of A unscored"
+    assert f"not comparable {reason}" in told, "runs under their letters"
     assert "A − B" not in report() and "compare B A" not in report()
 
 
@@ -256,3 +257,17 @@ def test_every_point_of_a_history_lies_in_its_plot(values: list[float]) -> None:
     table = pd.DataFrame({"step": range(len(values)), "task": "t", "metric": "m", "value": values})
     (plot,) = plots.line_plots(table, {"t": "m"})
     assert all(0 <= point.x <= 100 and 0 <= point.y <= 100 for point in plot.points)
+
+
+def test_a_headline_of_fewer_parts_is_shown_under_its_own_name() -> None:
+    """A dash beside "6 of 140" would say that nothing was measured."""
+
+    def stored(name: str, n: int) -> dict[str, object]:
+        told = results({name: 4.0}) | {"unscored": {}, "paper": "none", "n": n, "total": 140}
+        return {"imgedit": told}
+
+    runs = [stored("imgedit[7 of 9 types]", 12), stored("imgedit[5 of 9 types]", 6), {}]
+    own, other, missing = scores.lines(runs, [])[0]["values"]
+    assert (own["value"], own["metric"], own["n"]) == ("4.000", "", "12 of 140")
+    assert (other["value"], other["metric"]) == ("4.000", "imgedit[5 of 9 types]")
+    assert (missing["value"], missing["n"]) == ("–", "not run")
