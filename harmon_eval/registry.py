@@ -299,10 +299,10 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
         return _load(plugins[head]), head, argument
     if name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
         return _import("harmon_eval.adapters.harmon").open_model, "harmon", name
-    raise UserError(
-        f"unknown model {name!r}: {did_you_mean(name, model_names())} "
-        "(or give a folder, a .pth file, or a hub id with a slash)"
-    )
+    known = did_you_mean(name, model_names(), cutoff=0.7)
+    other = "or give a folder, a .pth file, or a hub id with its owner, such as wusize/Harmon-1_5B"
+    meant = _import("harmon_eval.model.families").meant_by(name)
+    raise UserError(f"unknown model {name!r}: {meant or f'{known} ({other})'}")
 
 
 # -- instruments -------------------------------------------------------------------------------

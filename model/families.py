@@ -36,6 +36,17 @@ class Family:
 
 
 OPENUNI = Family("OpenUni, another architecture than Harmon", NO_ADAPTER)
+LATER_UNIPIC = Family("a later UniPic, of another architecture than the first", NO_ADAPTER)
+# What names of published models hold that are given without their owner, and what opens them.
+PUBLISHED = {
+    r"harmon[-_]?0[._]?5b": "wusize/Harmon-0_5B",
+    r"harmon[-_]?1[._]?5b[-_]?reca|reca\b": "sanaka87/Harmon-1.5B-RecA",
+    r"harmon[-_]?1[._]?5b": "wusize/Harmon-1_5B",
+    r"unipic": "Skywork/Skywork-UniPic-1.5B",
+    r"janus": "janus:deepseek-community/Janus-Pro-1B",
+    r"llava": "vlm:llava-hf/llava-1.5-7b-hf",
+    r"qwen[-_.\d]*vl": "vlm:Qwen/Qwen2.5-VL-3B-Instruct",
+}
 
 
 def of_hub_id(name: str) -> Family | None:
@@ -43,9 +54,22 @@ def of_hub_id(name: str) -> Family | None:
     fetched: OpenUni, by Harmon's first author, and the later UniPics."""
     if "openuni" in name.lower():
         return OPENUNI
-    if re.search(r"unipic[-_]?[2-9]", name.lower()):
-        return Family("a later UniPic, of another architecture than the first", NO_ADAPTER)
-    return None
+    return LATER_UNIPIC if re.search(r"unipic[-_]?[2-9]", name.lower()) else None
+
+
+def meant_by(name: str) -> str:
+    """What to give for a model's published name without its owner, such as ``Harmon-1_5B``, or why
+    nothing opens it; empty for a name that no family has."""
+    small = name.lower()
+    if other := of_hub_id(name):
+        return f"it is {other.what}: {other.way}"
+    for own in ("show-o", "showo", "bagel"):
+        if own in small:
+            return f"it is {'BAGEL' if own == 'bagel' else 'Show-o'}: {NO_ADAPTER}"
+    for pattern, place in PUBLISHED.items():
+        if re.search(pattern, small):
+            return f"give it with its owner, such as --model {place}"
+    return ""
 
 
 def of_folder(folder: Path) -> Family | None:

@@ -18,7 +18,7 @@ from harmon_eval.model import llm as llms
 from harmon_eval.model import mar as mars
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.mar import Positions
-from harmon_eval.model.masking import visible_places
+from harmon_eval.model.masking import as_mask, visible_places
 from harmon_eval.model.vae import VAE
 
 IMAGE_PLACE = -200
@@ -153,6 +153,7 @@ class Harmon(nn.Module):
         ``prompt`` holds right-padded embeddings (B, T, H), ``attention_mask`` their mask (B, T).
         """
         size = z_enc.shape[1]
+        attention_mask = as_mask("attention_mask", attention_mask)
         full = F.pad(attention_mask, (0, size), value=1)  # (B, T + V+K)
         x = torch.cat([prompt.to(z_enc.dtype), z_enc], dim=1)
         mask = llms.causal_mask(full, x)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harmon_eval.model.config import HeadConfig
 from harmon_eval.model.diffusion import add_noise, diffusion_loss_terms, training_schedule
+from harmon_eval.model.masking import as_mask
 
 SINUSOIDS = 256
 
@@ -109,7 +110,7 @@ class DiffusionHead(nn.Module):
     def loss(self, z: Tensor, tokens: Tensor, mask: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Diffusion loss, averaged over hidden tokens only. In mask (B, L), True = hidden."""
         squared, bound = self.loss_terms(z, tokens, t, noise)
-        weights = mask.repeat(len(t) // mask.numel(), 1).flatten()
+        weights = as_mask("mask", mask).repeat(len(t) // mask.numel(), 1).flatten()
         return ((squared + bound) * weights).sum() / weights.sum()
 
 

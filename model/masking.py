@@ -31,10 +31,23 @@ def hide_first(orders: Tensor, ratio: float) -> Tensor:
     return mask.scatter(1, orders[:, :hidden], True)
 
 
+def as_mask(name: str, mask: Tensor) -> Tensor:
+    """The mask as booleans; also from whole numbers, and from floats that are 0.0 and 1.0.
+
+    Raises ValueError for other floats, such as a mask of 0 and -inf that is added to scores."""
+    if mask.is_floating_point() and not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(
+            f"{name} holds other numbers than 0 and 1: give a mask of booleans, not one that is "
+            "added to scores"
+        )
+    return mask.bool()
+
+
 def visible_places(mask: Tensor) -> Tensor:
     """Mask (B, L), True = hidden, -> the visible places (B, V) in raster order.
 
     Raises ValueError if rows hide different numbers of tokens."""
+    mask = as_mask("mask", mask)
     counts = (~mask).sum(dim=1)
     if not bool((counts == counts[0]).all()):
         raise ValueError("all samples of a batch must hide the same number of tokens")

@@ -10,6 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from harmon_eval.model.arguments import (
+    check_images,
+    check_list,
+    check_settings,
+    check_texts,
+    whole_number,
+    whole_seeds,
+)
 from harmon_eval.model.fast.drawing import draw_latents
 from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.fast.replies import generate
@@ -22,7 +30,10 @@ from harmon_eval.model.sampling import DrawSettings
 
 @dataclass(frozen=True)
 class HarmonPipeline:
-    """A model with its processor. Methods raise ValueError if the numbers of inputs differ."""
+    """A model with its processor.
+
+    Methods raise ValueError if the numbers of inputs differ, and ArgumentError (a TypeError and a
+    ValueError) for an argument of the wrong type; the message names the argument."""
 
     model: Harmon
     processor: Processor
@@ -66,9 +77,11 @@ class HarmonPipeline:
     ) -> list[Image.Image]:
         """One image per prompt. Image i depends only on prompts[i], seeds[i] and the settings.
 
-        ``passes`` made for the same settings can be reused between calls."""
-        _check_list("prompts", prompts)
-        _check_list("seeds", seeds)
+        ``passes`` made for the same settings can be reused between calls. Raises ValueError for an
+        empty prompt."""
+        check_texts("prompts", prompts, "what to draw")
+        seeds = whole_seeds(seeds)
+        check_settings(settings)
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
         settings = settings or DrawSettings()
@@ -96,11 +109,12 @@ class HarmonPipeline:
         Image i depends only on sources[i], instructions[i], seeds[i] and the settings. Sources are
         cropped at the centre to the shape of the result. If the same image object is given several
         times, it is encoded and read only once. ``passes`` are as in ``draw``. Alpha and
-        EXIF orientation are ignored. Raises ValueError for what is no list, for what is no image of
-        8 bit, and for an instruction that is too long for the model."""
-        _check_list("sources", sources)
-        _check_list("instructions", instructions)
-        _check_list("seeds", seeds)
+        EXIF orientation are ignored. Raises ValueError for an image that is not of 8 bit, and for
+        an instruction that is empty or too long for the model."""
+        check_images("sources", sources)
+        check_texts("instructions", instructions, "what to change")
+        seeds = whole_seeds(seeds)
+        check_settings(settings)
         if not len(sources) == len(instructions) == len(seeds):
             raise ValueError(
                 f"{len(sources)} sources, {len(instructions)} instructions, {len(seeds)} seeds"
@@ -138,6 +152,7 @@ class HarmonPipeline:
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Images of any size -> latents (B, m, n, C) at the model's own size."""
+        check_images("images", images)
         return self._encoded(self.processor.pixels(images, self.model.config.image_size))
 
     def _encoded(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -171,8 +186,15 @@ class HarmonPipeline:
         repetition_penalty: float = 1.0,
     ) -> list[tuple[str, bool]]:
         """As ``answer``, each with whether it was cut: it has all its tokens and no stop."""
+        check_images("images", images, optional=True)
+        check_texts("questions", questions)
         count = len(questions)
-        budgets = [max_new_tokens] * count if isinstance(max_new_tokens, int) else max_new_tokens
+        if isinstance(max_new_tokens, Sequence):
+            budgets = [
+                whole_number(f"max_new_tokens[{i}]", one) for i, one in enumerate(max_new_tokens)
+            ]
+        else:
+            budgets = [whole_number("max_new_tokens", max_new_tokens)] * count
         if not len(images) == count == len(budgets):
             raise ValueError(f"{len(images)} images, {count} questions, {len(budgets)} budgets")
         ids = [
@@ -202,6 +224,11 @@ class HarmonPipeline:
         The first part is (B, vocabulary), for the first token of a reply. The second holds for each
         question and each of its options the tokens of the option as the whole reply, its end
         included. Questions do not depend on each other."""
+        check_images("images", images, optional=True)
+        check_texts("questions", questions)
+        check_list("options", options)
+        for number, own in enumerate(options):
+            check_texts(f"options[{number}]", own)
         if not len(images) == len(questions) == len(options):
             raise ValueError(f"{len(images)} images, {len(questions)} questions, {len(options)}")
         rows = [
@@ -271,12 +298,6 @@ class HarmonPipeline:
         """Features of every block and of the output: (B, N + 1, 2, D), where 2 stands for the means
         over image tokens and over buffers."""
         return self.model.layer_features(self.latents(images)).cpu().numpy()
-
-
-def _check_list(name: str, given: object) -> None:
-    """Raises ValueError for one thing instead of several; a string would count as its letters."""
-    if isinstance(given, str) or not hasattr(given, "__len__"):
-        raise ValueError(f"{name} must be a list, one for each image, not {type(given).__name__}")
 
 
 def length_buckets(items: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

@@ -128,6 +128,16 @@ class Processor:
         control = set(self.tokenizer.all_special_ids)
         return [unknown if i in control else i for i in ids]
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The parts of a text that this tokenizer reads as its unknown token, each once.
+
+        Tokenizers of bytes, such as Qwen's, know every text."""
+        if (unknown := self.tokenizer.unk_token_id) is None:
+            return []
+        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        places = zip(read.input_ids, read["offset_mapping"], strict=True)
+        return list(dict.fromkeys(text[a:b] for i, (a, b) in places if i == unknown))
+
     def _turn(self, content: list[int]) -> list[int]:
         start, end = self._special(TURN_START), self._special(TURN_END)
         return [start, *content, end, *self._plain("\n"), start, *self._plain("assistant\n")]

@@ -79,6 +79,7 @@ TASK = Task(
     bounds=bounds,
     files_after=files_after,
     layout=read_images,
+    layout_shown="1.png to 1000.png",
     columns=("category", "total", "judge", "score"),
     reward=Reward.of_columns("score", target=partial(wise.target, release=wise.VERIFIED)),
 )

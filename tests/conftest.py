@@ -14,7 +14,7 @@ from scipy import linalg
 
 from harmon_eval import cli
 from harmon_eval.cli import ask_for_equal_bits
-from tests.vectors import read_vectors
+from tests.vectors import entries, read_vectors
 
 ask_for_equal_bits()  # as every command does, before PyTorch loads
 # Ray reads it when it is imported: nodes of the tests talk on the loopback address only.
@@ -44,14 +44,28 @@ def shared_folder() -> Path:
     return folder
 
 
+SCORING = Path(__file__).resolve().parents[2] / "shared/data/scoring/vectors.json"
+
+
 @pytest.fixture(scope="session")
-def scoring_vectors(request: pytest.FixtureRequest) -> dict[str, Any]:
+def scoring_vectors() -> dict[str, Any]:
     """What the originals' own functions gave: ``../shared/data/scoring/vectors.json``, or the file
     (also .json.gz) that ``SCORING_VECTORS`` names. Keys may be absent."""
-    if os.environ.get("SCORING_VECTORS"):
-        return read_vectors("SCORING_VECTORS", Path())
-    shared: Path = request.getfixturevalue("shared_folder")
-    return read_vectors("SCORING_VECTORS", shared / "data/scoring/vectors.json")
+    if (found := _scoring_vectors()) is None:
+        pytest.skip(f"{SCORING} is not here: it is not in the repository")
+    return found
+
+
+def _scoring_vectors() -> dict[str, Any] | None:
+    if not os.environ.get("SCORING_VECTORS") and not SCORING.exists():
+        return None
+    return read_vectors("SCORING_VECTORS", SCORING)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the mark ``entries`` runs once for each entry of that list of the vectors."""
+    if mark := metafunc.definition.get_closest_marker("entries"):
+        metafunc.parametrize("case", entries(_scoring_vectors(), mark.args))
 
 
 @dataclass(frozen=True)

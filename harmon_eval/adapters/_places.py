@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from harmon_eval.core import UserError
+from harmon_eval.files.hub_access import refusal
 
 # Old names on the hub have no owner. A path has more than one slash, or begins with one.
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -32,6 +33,8 @@ def find_weights(place: str) -> None:
         try:
             HfApi().model_info(place, timeout=SECONDS)
         except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+            if refused := refusal(error):
+                raise UserError(f"{place!r} is no folder here, and {refused}") from None
             raise UserError(
                 f"{place!r} is no folder here, is not in the hub's cache, and the hub cannot be "
                 f"asked for it ({type(error).__name__}): check name and network, or on a machine "

@@ -170,7 +170,7 @@ class FolderResponder(Responder):
         published = list((task.layout(folder) if task.layout else None) or ())
         published = [replace(drawn, file=inside(folder, drawn.file)) for drawn in published]
         if not listed and not published:
-            raise UserError(_none_found(self.folder))
+            raise UserError(_none_found(self.folder, name, task))
         if task.images_only or not listed:
             return published
         if {drawn.file for drawn in published if drawn.prompt} == {drawn.file for drawn in listed}:
@@ -305,14 +305,20 @@ def _is_inside(folder: Path, file: Path) -> bool:
     return file.resolve().is_relative_to(folder.resolve())
 
 
-def _none_found(folder: Path) -> str:
+def _none_found(folder: Path, name: str = "", task: Task | None = None) -> str:
+    """Why a folder holds nothing of any task, or of the task ``name``, and what would."""
     if not pictures(folder):
         return f"{folder} holds no pictures: give the folder that they are in"
+    if task is None:
+        layout = "use the layout that the benchmark publishes (docs/adapters.md), "
+    elif task.layout_shown:
+        layout = f"use the layout that {name} publishes ({task.layout_shown}), "
+    else:
+        layout = "use "
     return (
-        f"{folder} holds no images with prompts: use the layout that the benchmark publishes "
-        "(GenEval: 00000/metadata.jsonl and 00000/samples/0000.png), the images folder of a run, "
-        "or add prompts.csv with the columns file,prompt (for edits prompts.jsonl with file, "
-        "instruction and source)"
+        f"{folder} holds no images with prompts: {layout}the images folder of a run, or add "
+        "prompts.csv with the columns file,prompt (for edits prompts.jsonl with file, instruction "
+        "and source)"
     )
 
 

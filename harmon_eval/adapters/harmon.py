@@ -15,6 +15,7 @@ from harmon_eval.adapters._torch import Dtype, best_device, chosen_dtype, reply_
 from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
+from harmon_eval.model import families
 from harmon_eval.model.checkpoint import bundled_names, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
@@ -170,6 +171,8 @@ class HarmonResponder(Responder):
         self.repetition_penalty = repetition_penalty
         self.features = features or Features()
         self.pipeline = pipeline
+        self._remarks: list[str] = []
+        self._said_unknown = False
         self.draw_settings = settings
         self.fingerprint = fingerprint
         model = pipeline.model
@@ -212,10 +215,28 @@ class HarmonResponder(Responder):
         if max_new_tokens:
             self.settings["max_new_tokens"] = max_new_tokens
 
+    def remarks(self) -> Sequence[str]:
+        found, self._remarks = self._remarks, []
+        return found
+
+    def _read(self, texts: Sequence[str]) -> None:
+        """Note, once, that words of a request are unknown to the tokenizer."""
+        if self._said_unknown:
+            return
+        for text in texts:
+            if words := self.pipeline.processor.unknown_words(text):
+                self._said_unknown = True
+                self._remarks.append(
+                    f"{self.name} does not know every word that it is asked and reads each other "
+                    f"one as the same unknown word, such as {words[0]!r} in {text[:80]!r}"
+                )
+                return
+
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         return self._fitting.run(self._draw, requests)
 
     def _draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
+        self._read([request.prompt for request in requests])
         prompts, seeds = [r.prompt for r in requests], [r.seed for r in requests]
         return self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
 
@@ -225,6 +246,7 @@ class HarmonResponder(Responder):
     def _edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
         """UniPic-1 takes one source; a request with several does not spoil the others."""
         able = [r for r in requests if len(r.images) == 1]
+        self._read([r.instruction for r in able])
         opened = {r.images[0]: read_picture(r.images[0]) for r in able}
         made = iter(
             self.pipeline.edit(
@@ -255,6 +277,7 @@ class HarmonResponder(Responder):
         images = [opened[request.images[0]] if request.images else None for request in requests]
         limits = [self.limit or request.max_new_tokens for request in requests]
         questions = [request.question for request in requests]
+        self._read(questions)
         replies = self.pipeline.replies(images, questions, limits, self.repetition_penalty)
         return [
             reply_of(text, cut, limit) for (text, cut), limit in zip(replies, limits, strict=True)
@@ -268,6 +291,7 @@ class HarmonResponder(Responder):
             raise Unscorable(f"{self.name} has no system turn")
         paths = dict.fromkeys(request.images[0] for request in requests if request.images)
         opened = {path: read_picture(path) for path in paths}
+        self._read([request.question for request in requests])
         processor = self.pipeline.processor
         whole = [[o[0] for o in r.options] if r.kind == "whole" else [] for r in requests]
         first, scores = self.pipeline.logprobs(
@@ -293,6 +317,11 @@ class HarmonResponder(Responder):
 
 def find_weights(argument: str) -> None:
     """Raises UserError where ``open_model`` would find no weights."""
+    if not Path(argument).expanduser().exists():
+        if other := families.of_hub_id(argument):
+            raise UserError(str(other.refused(argument)))
+        if "/" not in argument and (meant := families.meant_by(argument)):
+            raise UserError(f"no folder {argument!r} here: {meant}")
     if argument not in ("harmon", *bundled_names()):
         _places.find_weights(argument)
 

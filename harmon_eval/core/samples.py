@@ -113,6 +113,11 @@ class Responder:
         """The image files opened to answer ``request``, to find how many requests fit in memory."""
         return request.files
 
+    def remarks(self) -> Sequence[str]:
+        """What there is to say of the requests since the last call, such as words that the model
+        does not know. The run says each remark once."""
+        return ()
+
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         raise UserError(f"{self.name} cannot draw images")
 

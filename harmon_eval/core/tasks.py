@@ -118,6 +118,11 @@ class Metric:
         pattern = ".*".join(map(re.escape, self.name.split("*")))
         return re.fullmatch(pattern, metric, re.DOTALL) is not None
 
+    @property
+    def is_count(self) -> bool:
+        """Whether it is a single count, as ``count`` makes it."""
+        return self == count(self.name) and "*" not in self.name
+
 
 def count(name: str) -> Metric:
     """A metric that counts samples or replies: neither good nor bad, without an interval."""
@@ -198,7 +203,8 @@ class Task:
     sample if it were wrong and if it were right, as rows or as replies to mark. ``files_before``
     and ``files_after`` (marking) return the benchmark's own files, relative path -> content.
     ``layout`` reads an image folder in the benchmark's published layout, or returns None for any
-    other layout. ``published`` is the way back: the place of each image in that layout, for the
+    other layout; ``layout_shown`` says in error messages where that layout has its images.
+    ``published`` is the way back: the place of each image in that layout, for the
     command ``export``. ``rewritten`` is the variant (``TASK:REWRITTEN``) for images of the same
     samples that were generated from other prompts. With ``images_only``, no model is asked for
     images. With ``any_images``, finished images are marked whatever they show: each picture that
@@ -244,6 +250,7 @@ class Task:
     files_before: FilesBefore | None = None
     files_after: FilesAfter | None = None
     layout: Callable[[Path], Iterable[Drawn] | None] | None = None
+    layout_shown: str = ""
     published: Published | None = None
     rewritten: str = ""
     images_only: bool = False

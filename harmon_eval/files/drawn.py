@@ -76,7 +76,7 @@ def _digest(folder: Path, source: str) -> str:
 
 def _entries(listed: Path) -> Sequence[Mapping[str, Any]]:
     if listed.suffix == ".csv":
-        return read_separated(listed, ",")
+        return read_separated(listed)
     if listed.suffix == ".jsonl":
         return read_json_rows(listed)
     text = read_text(listed)

@@ -18,6 +18,7 @@ from typing import Any
 from harmon_eval import settings
 from harmon_eval.core import UserError
 from harmon_eval.files.cache import cache_folder, made_once
+from harmon_eval.files.hub_access import refusal
 from harmon_eval.files.question_files import MAX_TABLE
 from harmon_eval.settings import did_you_mean
 from harmon_eval.store.digests import folder_sha256, sha256_of
@@ -160,12 +161,27 @@ def _library_rows(name: str, place: Path, given: Mapping[str, str]) -> Iterator[
         if isinstance(found, datasets.DatasetDict | datasets.IterableDatasetDict):
             found = found[_split(name, [str(split) for split in found], given.get("split"))]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"dataset {name!r} cannot be opened ({line[:200]}): give a folder, or a hub id that "
-            "you have access to"
-        ) from None
-    return _decoded(found)
+        raise _unopened(name, error) from None
+    return _of_hub(name, _decoded(found))
+
+
+def _of_hub(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows; where they come one by one, the hub may refuse any of them. Raises UserError."""
+    try:
+        yield from rows
+    except OSError as error:
+        raise _unopened(name, error) from None
+
+
+def _unopened(name: str, error: BaseException) -> UserError:
+    """Why a dataset cannot be opened, and what to do."""
+    if refused := refusal(error):
+        return UserError(f"dataset {name!r}: {refused}")
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"dataset {name!r} cannot be opened ({line[:200]}): give a folder, or a hub id that you "
+        "have access to"
+    )
 
 
 def _decoded(dataset: Any) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,9 +16,12 @@ from typing import Any
 
 from harmon_eval.core import UserError
 from harmon_eval.files.cache import cache_folder, made_once
+from harmon_eval.metrics.text import counted
 from harmon_eval.store.digests import sha256_of
 
+logger = logging.getLogger(__name__)
 MAX_TABLE = 2**32  # bytes of a question file's rows in memory
+SEPARATOR_LINE = re.compile(r"\"?sep=([,;|\t])\"?[ ,;|\t]*\r?\n", re.IGNORECASE)
 MAX_REFERENCE = 64  # characters of a TSV's image cell that still name another row
 
 
@@ -74,22 +78,31 @@ def _check_pairs(file: Path, text: str, values: Any) -> None:
 
 def read_json_rows(file: Path) -> list[dict[str, Any]]:
     """A JSON array or JSON lines, whatever the suffix says."""
+    return [row for _, row in placed_json_rows(file)]
+
+
+def placed_json_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """As ``read_json_rows``, each with where it stands: ``FILE, line 3``, or ``FILE, item 3`` of an
+    array."""
     text = read_text(file)
     try:
-        rows = json.loads(text) if text.lstrip().startswith("[") else list(_json_lines(file, text))
+        if text.lstrip().startswith("["):
+            rows = [(f"{file}, item {n}", row) for n, row in enumerate(json.loads(text), start=1)]
+        else:
+            rows = [(f"{file}, line {n}", row) for n, row in _json_lines(file, text)]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}): get it again") from None
-    if not all(isinstance(row, dict) for row in rows):
+    if not all(isinstance(row, dict) for _, row in rows):
         raise UserError(f"{file}: every entry must be an object")
-    _check_pairs(file, text, rows)
-    return list(rows)
+    _check_pairs(file, text, [row for _, row in rows])
+    return rows
 
 
-def _json_lines(file: Path, text: str) -> Iterator[Any]:
+def _json_lines(file: Path, text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
-                yield json.loads(line)
+                yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
             if _is_object(text):
                 raise UserError(
@@ -131,6 +144,18 @@ def an_object(value: Any, what: str) -> Mapping[str, Any]:
     raise UserError(f"{what} must be an object, not {str(value)[:40]!r}: get the file again")
 
 
+def say_fewer(found: int, published: int, what: str, place: object) -> None:
+    """Say aloud that the files of a benchmark hold fewer prompts than it has: no score of these is
+    one of the benchmark. Files of one's own may well do so."""
+    if found < published:
+        logger.warning(
+            "%s: %s of the %s that the benchmark has: where that is not meant, get the files again",
+            place,
+            counted(found, what),
+            f"{published:,}",
+        )
+
+
 def find_image(name: str, folders: Sequence[Path]) -> Path:
     """The image file ``name`` in the first folder that has it.
 
@@ -164,16 +189,18 @@ def read_tsv(file: Path, needs: Sequence[str] = ()) -> list[dict[str, str]]:
     return rows
 
 
-def _delimiter(file: Path) -> str:
-    """What separates the head of a CSV file: many spreadsheets write semicolons, some tabs."""
-    head = read_text(file).partition("\n")[0]
-    return next((mark for mark in ",;\t" if mark in head), ",")
+def read_separated(file: Path, delimiter: str = "") -> list[dict[str, str]]:
+    """Rows of a CSV or TSV file. Raises UserError, also for a row that is longer than the head.
 
-
-def read_separated(file: Path, delimiter: str) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV file. Raises UserError, also for a row that is longer than the head."""
+    Without a ``delimiter``, it is what stands in the head: many spreadsheets write semicolons, some
+    tabs. A line such as ``sep=;`` above the head, for Excel, says it and is no row."""
     csv.field_size_limit(2**30)
-    table = csv.DictReader(io.StringIO(read_text(file), newline=""), delimiter=delimiter)
+    text = read_text(file)
+    if told := SEPARATOR_LINE.match(text):
+        text, delimiter = text[told.end() :], told[1]
+    head = text.partition("\n")[0]
+    delimiter = delimiter or next((mark for mark in ",;\t" if mark in head), ",")
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         names = list(table.fieldnames or ())
         if twice := [name for name in names if name and names.count(name) > 1]:
@@ -248,7 +275,7 @@ def read_table(file: Path) -> list[dict[str, Any]]:
     if kind == ".tsv":
         return [dict(row) for row in read_tsv(file)]
     if kind == ".csv":
-        return [dict(row) for row in read_separated(file, _delimiter(file))]
+        return [dict(row) for row in read_separated(file)]
     if kind == ".parquet":
         return read_parquet(file)
     raise UserError(f"{file}: give a .jsonl, .json, .csv, .tsv or .parquet file")

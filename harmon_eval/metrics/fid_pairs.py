@@ -22,6 +22,7 @@ from harmon_eval.metrics.frechet import (
 )
 from harmon_eval.metrics.kid import jackknife_groups
 from harmon_eval.metrics.statistics import Replicates
+from harmon_eval.metrics.text import counted_are
 
 SIZES = 15
 SMALLEST, SHARE = 5000, 10
@@ -77,7 +78,7 @@ def subset_sizes(count: int, width: int) -> list[int]:
     sizes = [size for size in infinity_sizes(count) if size >= max(2, width)]
     if len(sizes) < FEWEST_SIZES or 2 * sizes[0] > count:
         raise TooFewSamples(
-            f"{count} images are too few to extrapolate FID with {width} features: use at least "
+            f"{counted_are(count, 'image')} too few to extrapolate FID with {width} features: use at least "
             f"{3 * width}"
         )
     return sizes

@@ -86,7 +86,9 @@ def kid(drawn: np.ndarray, reference: np.ndarray) -> tuple[float, Replicates]:
     UserError for fewer than three images a side or values that are not finite."""
     x, y = np.asarray(drawn, np.float64), np.asarray(reference, np.float64)
     if min(len(x), len(y)) < 3:
-        raise UserError(f"KID needs at least 3 images a side, not {len(x)} and {len(y)}")
+        raise UserError(
+            f"KID needs at least 3 images a side, not {len(x)} and {len(y)} (drawn, references)"
+        )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError("feature vectors are not finite: run the feature network in float32")
     _, groups = jackknife_groups(len(x))

@@ -149,11 +149,11 @@ def _require_same(a: FrechetStatistics, b: FrechetStatistics) -> None:
         raise UserError(f"{a.width} and {b.width} features cannot be compared")
 
 
-def require_enough(statistics: FrechetStatistics) -> None:
-    """Raises TooFewSamples if there are fewer vectors than features."""
+def require_enough(statistics: FrechetStatistics, kind: str = "image") -> None:
+    """Raises TooFewSamples if there are fewer vectors than features; ``kind`` says of what."""
     if statistics.count < max(2, statistics.width):
         raise TooFewSamples(
-            f"{counted_are(statistics.count, 'image')} fewer than the {statistics.width} features: "
+            f"{counted_are(statistics.count, kind)} fewer than the {statistics.width} features: "
             "their covariance is singular and FID would mislead. Use at least "
             f"{statistics.width} images, or use KID, which has no such limit"
         )
@@ -167,7 +167,7 @@ def frechet_distances(
     The matrix root of the reference is computed once. Raises TooFewSamples if a set has fewer
     vectors than features, UserError if identities differ or values are not finite. Distances are
     never negative or NaN."""
-    require_enough(reference)
+    require_enough(reference, "reference image")
     from scipy import linalg  # here, so that listing the tasks does not wait for scipy
 
     mean, covariance = reference.mean, reference.covariance

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import counted
 
 SIGMA, SCALE = 10.0, 1000.0  # of CMMD's Gaussian kernel, and of the number it prints
 BLOCK = 2048  # rows of a matrix of distances at a time
@@ -23,7 +24,9 @@ def _checked(*sets: np.ndarray, least: int = 1) -> list[np.ndarray]:
     found = [np.asarray(x, np.float64) for x in sets]
     for x in found:
         if x.ndim != 2 or len(x) < least:
-            raise UserError(f"a set of {len(x)} images is too small: at least {least} are needed")
+            raise UserError(
+                f"a set of {counted(len(x), 'image')} is too small: at least {least} are needed"
+            )
         if not np.isfinite(x).all():
             raise UserError("feature vectors are not finite: run the feature network in float32")
     return found

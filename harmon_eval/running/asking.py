@@ -130,11 +130,12 @@ def unable(model: Able, samples: Sequence[Sample]) -> str:
 
 class Answered(NamedTuple):
     """What a model gave for a batch: responses by sample id, how long that took, and what there
-    was to say of it."""
+    was to say of it. ``remarks`` are those of the model, which are said once."""
 
     responses: dict[str, Any]
     seconds: float
     said: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def ask_missing(
@@ -231,6 +232,7 @@ class _Round:
                     given = Answered({s.id: Unscorable(given.reason) for s in asked}, 0.0)
                 for text in given.said:
                     self.progress.say(text)
+                self.progress.warn_once(given.remarks)
                 answering.check(given.responses)
                 store(self._recording(given.responses, given.seconds, asked))
                 advance(len(asked))

@@ -109,6 +109,8 @@ def prepare(
     if twice is not None:
         raise UserError(f"task {name!r} has two samples with the id {twice!r}")
     _check_order(name, task, make())
+    if not task.any_images:
+        _check_texts(name, make())
     everything = MadeAgain(make, count) if count > HELD else held
     chosen = select(everything, settings.limit)
     return Job(name, task, everything, chosen, settings.limit, held=finished)
@@ -145,6 +147,20 @@ def _check_order(name: str, task: Task, samples: Iterable[Sample]) -> None:
                 )
         if task.follow is not None:
             groups[sample.id] = sample.group
+
+
+def _check_texts(name: str, samples: Iterable[Sample]) -> None:
+    """Raises UserError for a sample that asks for an image without a word of what it shall show:
+    a model makes something, and it would be marked.
+
+    The text of one that comes after others is made later."""
+    for sample in samples:
+        if sample.request.gives == "image" and not sample.after and not sample.request.text.strip():
+            what = {"draw": "prompt", "edit": "instruction"}.get(sample.request.verb, "text")
+            raise UserError(
+                f"task {name!r}: the {what} of sample {sample.id!r} is empty: write it into the "
+                "data, or leave this entry out"
+            )
 
 
 def with_seed(request: Any, seed: int) -> Any:

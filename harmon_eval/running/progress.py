@@ -149,6 +149,7 @@ class Progress:
         self.prefix, self.overall = prefix, overall
         self.console = console or open_console(stderr=True)
         self.live = watched(self.console)
+        self._warned: set[str] = set()
 
     def say(self, text: str, level: int = NORMAL) -> None:
         LOG.log(level, "%s: %s", plain(self.prefix), plain(text))
@@ -160,6 +161,13 @@ class Progress:
     def warn(self, text: str) -> None:
         """What is said to those too who want to hear little."""
         self.say(text, QUIET)
+
+    def warn_once(self, texts: Iterable[str]) -> None:
+        """As ``warn``, but each text only the first time: several workers may say the same."""
+        for text in dict.fromkeys(texts):
+            if text not in self._warned:
+                self.warn(text)
+        self._warned.update(texts)
 
     def detail(self, text: str) -> None:
         """What only those hear who ask for more."""

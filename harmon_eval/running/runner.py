@@ -148,7 +148,13 @@ def say_no_headline(task: Task, result: Result, progress: Progress) -> None:
     told = f"{task.headline} cannot be computed from {counted(result.n, 'sample')}"
     if known:
         told += f": the headline is {result.headline}"
-    progress.say(told)
+    # Of a comparison of two sets, which of them is too small.
+    counts = [
+        f"{metric.name} {result.metrics[metric.name]:,.0f}"
+        for metric in task.metrics
+        if metric.is_count and metric.name in result.metrics
+    ]
+    progress.say(told + (f" ({', '.join(counts)})" if counts else ""))
 
 
 def say_unscored(result: Result, progress: Progress) -> None:

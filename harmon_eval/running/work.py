@@ -104,7 +104,7 @@ class Asker:
                 part = {name: _packed(response) for name, response in part.items()}
             responses |= part
         seconds = time.monotonic() - start
-        return Answered(responses, seconds, said)
+        return Answered(responses, seconds, said, self.responder.remarks())
 
 
 def _packed(response: Any) -> Any:

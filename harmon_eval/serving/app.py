@@ -258,6 +258,11 @@ def _add_plain(app: FastAPI, service: Service) -> None:
         """The plain format: numbers and reasons of each sample, and the whole mark if asked."""
         check_count(service, len(body.samples), "samples")
         names = list(service.rewards) if body.rewards is None else body.rewards
+        if not names:
+            known = ", ".join(service.rewards)
+            raise HTTPException(
+                400, f"rewards: the list is empty: name some of {known}, or leave it out for all"
+            )
         check_rewards(service, names, "rewards")
         shown = [place for place, sample in enumerate(body.samples) if sample.image is not None]
         images = await pictures(

@@ -19,6 +19,7 @@ from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.passes import Passes, Sources
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
+from harmon_eval.model.masking import as_mask
 from harmon_eval.model.sampling import DrawSettings, Noise, draw_orders_and_noise
 
 
@@ -185,6 +186,7 @@ def mar_iterations(
             f"not {len(input_ids)}"
         )
     passes = passes or Passes(model, settings, grid)
+    attention_mask = as_mask("attention_mask", attention_mask)
     input_ids, attention_mask = passes.padded(input_ids, attention_mask)
     filler = None
     if sources is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harmon_eval.model.fast.llm import greedy
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
+from harmon_eval.model.masking import as_mask
 
 
 @torch.inference_mode()
@@ -27,6 +28,7 @@ def generate(
     Images are placed as in ``Harmon.embed``. Each row stops on its own. If several questions are
     about one image, the image and the tokens before it are read only once. The authors' greedy
     answers carry Qwen's ``repetition_penalty`` of 1.1; 1 is none."""
+    attention_mask = as_mask("attention_mask", attention_mask)
     return greedy(
         model.llm,
         model.embed(input_ids, latents, pictures=pictures),

@@ -14,6 +14,7 @@ from torch import Tensor
 from harmon_eval.model.fast.llm import KeysAndValues, fill, go_on
 from harmon_eval.model.fast.replies import shared_beginning
 from harmon_eval.model.harmon import Harmon
+from harmon_eval.model.masking import as_mask
 from harmon_eval.model.processor import pad_right
 
 Options = Sequence[Sequence[int]]  # token ids of each option of a question, the end token included
@@ -32,6 +33,7 @@ def score_options(
     in float32, and for each question those of the tokens of each of its options.
 
     Images are placed as in ``Harmon.embed``."""
+    attention_mask = as_mask("attention_mask", attention_mask)
     embeddings = model.embed(input_ids, latents, pictures=pictures)
     shared = shared_beginning(input_ids, attention_mask, pictures)
     count, length = embeddings.shape[:2]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harmon_eval.core import UserError
-from harmon_eval.files.question_files import read_separated, read_text
+from harmon_eval.files.question_files import read_separated
 from harmon_eval.metrics.text import counted
 from harmon_eval.settings import did_you_mean
-from harmon_eval.tasks.checklist.files import Item, Point, check_items, line
+from harmon_eval.tasks.checklist.files import Item, Point, check_items, check_weight, line
 
 COLUMNS = ("id", "prompt", "point", "point_id", "expect", "forms", "parents", "weight", "kind")
 GROUP, NOTE = "group:", "note"
@@ -24,9 +24,7 @@ def convert(table: Path, target: Path) -> str:
     UserError for unknown columns, and if ``target`` exists."""
     if target.exists():
         raise UserError(f"{target} exists: give another name, or delete it")
-    head = read_text(table).partition("\n")[0]
-    delimiter = next((mark for mark in "\t;" if mark in head and "," not in head), ",")
-    rows = read_separated(table, delimiter)
+    rows = read_separated(table)
     if not any(map(_filled, rows)):
         raise UserError(f"{table} holds no rows")
     for column in rows[0]:
@@ -85,8 +83,7 @@ def _item(key: str, number: int, rows: list[Mapping[str, str]], table: Path) -> 
             weight = float(row.get("weight") or 1)
         except ValueError:
             raise UserError(f"{where} is no number: write it like 1.5") from None
-        if not 0 < weight < float("inf"):
-            raise UserError(f"{where} must be above 0")
+        check_weight(weight, where)
         expect = (row.get("expect") or "yes").strip()
         points.append(
             Point(

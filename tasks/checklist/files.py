@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
-from harmon_eval.files.question_files import read_json_rows, read_text
+from harmon_eval.files.question_files import placed_json_rows, read_text
 from harmon_eval.settings import did_you_mean
 
 ITEMS, PROTOCOL = "checklist.jsonl", "checklist.toml"
 YES, NO = "yes", "no"
 MOST_IMAGES = 1000  # of a prompt
+WEIGHTS = (1e-6, 1e6)
 ITEM_KEYS = ("id", "prompt", "group", "images", "points", "note")
 POINT_KEYS = ("id", "text", "expect", "forms", "parents", "weight", "kind")
 
@@ -62,13 +63,20 @@ class Item:
 def read_items(file: Path) -> list[Item]:
     """The items of a file, checked. Raises UserError that names the line and what is wrong."""
     items = []
-    for number, row in enumerate(read_json_rows(file), start=1):
-        where = f"{file}, item {number}"
+    for where, row in placed_json_rows(file):
         items.append(item_of(row, where))
     if not items:
         raise UserError(f"{file} holds no items")
     check_items(items, str(file))
     return items
+
+
+def check_prompts(file: Path, items: Sequence[Item]) -> None:
+    """Raises UserError that names the line of the first item of a file without a prompt."""
+    for number, item in enumerate(items):
+        if not item.prompt.strip():
+            where, _ = placed_json_rows(file)[number]
+            raise UserError(f"{where}: the prompt is empty: say what is to be drawn")
 
 
 def check_items(items: Sequence[Item], where: str) -> None:
@@ -84,6 +92,8 @@ def check_items(items: Sequence[Item], where: str) -> None:
         seen.add(item.id)
         if not item.points:
             raise UserError(f"{own} has no points")
+        if empty := [point.id for point in item.points if not point.text.strip()]:
+            raise UserError(f"{own}, point {empty[0]}: its text is empty")
         check_parents(item.points, own)
 
 
@@ -157,8 +167,9 @@ def _point(row: Mapping[str, Any], where: str) -> Point:
     if not text or row.get("id") in (None, ""):
         raise UserError(f"{where}: it needs an 'id' and a 'text'")
     weight = row.get("weight", 1.0)
-    if type(weight) not in (int, float) or not 0 < weight < float("inf"):
+    if type(weight) not in (int, float):
         raise UserError(f"{where}: 'weight' must be a number above 0, not {weight!r}")
+    check_weight(weight, f"{where}: 'weight' {weight!r}")
     forms, parents = row.get("forms", []), row.get("parents", [])
     if not isinstance(forms, list) or not isinstance(parents, list):
         raise UserError(f"{where}: 'forms' and 'parents' must be lists")
@@ -176,6 +187,14 @@ def _point(row: Mapping[str, Any], where: str) -> Point:
         weight=float(weight),
         kind=_text(row, "kind", where).strip("/ "),
     )
+
+
+def check_weight(weight: float, what: str) -> None:
+    """Raises UserError for a weight that is not in ``WEIGHTS``: with larger ones a sum could be
+    infinite, and the score no number."""
+    least, most = WEIGHTS
+    if not least <= weight <= most:
+        raise UserError(f"{what} must be a number above 0, from {least:f} to {most:,.0f}")
 
 
 def line(item: Item) -> str:

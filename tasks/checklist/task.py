@@ -16,7 +16,7 @@ from harmon_eval.files.hub_datasets import PREFIX
 from harmon_eval.tasks.checklist import asking, mini
 from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark, shuffle_of
 from harmon_eval.tasks.checklist.convert import convert
-from harmon_eval.tasks.checklist.files import ITEMS, read_items
+from harmon_eval.tasks.checklist.files import ITEMS, check_prompts, read_items
 from harmon_eval.tasks.checklist.from_dataset import items_of_dataset
 from harmon_eval.tasks.checklist.rules import Protocol
 
@@ -27,6 +27,7 @@ def load(file: Path) -> Checklist:
     """Raises UserError for flaws in the items, the protocol or between them."""
     items, protocol = read_items(file), asking.protocol_beside(file)
     asking.check_groups(items, protocol, str(file))
+    check_prompts(file, items)
     return Checklist(items, protocol, asking.read_templates(file.parent))
 
 

@@ -96,6 +96,7 @@ TASK = replace(
     samples=samples,
     files_before=None,
     layout=None,
+    layout_shown="",
     about=replace(
         _FID.about,
         paper="arXiv 2303.05511",

@@ -33,7 +33,7 @@ def read_questions(file: Path) -> tuple[dict[str, list[Point]], str]:
     too.
 
     Raises UserError naming the row and the column."""
-    rows = read_separated(file, ",")
+    rows = read_separated(file)
     if not rows:
         raise UserError(f"{file} holds no questions")
     found: dict[str, list[Point]] = {}
@@ -48,9 +48,12 @@ def read_questions(file: Path) -> tuple[dict[str, list[Point]], str]:
                 f"{file}, row {number}: proposition_id and dependency must be numbers, "
                 "the latter separated by commas"
             ) from None
+        text = row["question_natural_language"].strip()
+        if not row["item_id"].strip() or not text:
+            raise UserError(f"{file}, row {number}: it needs an item_id and a question")
         question = Point(
             str(proposition),
-            row["question_natural_language"].strip(),
+            text,
             parents=tuple(str(parent) for parent in parents if parent != 0),
             kind=row["tuple"].split("(")[0].strip(),
         )

@@ -30,8 +30,9 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.files.question_files import read_text
+from harmon_eval.files.question_files import read_text, say_fewer
 from harmon_eval.instruments.judging import judge_of
+from harmon_eval.metrics.text import counted
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import one_word
 from harmon_eval.tasks.dpg import mini
@@ -54,7 +55,21 @@ def samples(data: Data) -> Iterator[Sample]:
     if not files:
         raise UserError(f"{folder}/prompts holds no prompts: put dpg_bench/prompts/*.txt there")
     if lost := sorted(questions.keys() - {file.stem for file in files}):
-        logger.warning("%d items of dpg_bench.csv have no prompt, such as %r", len(lost), lost[0])
+        logger.warning(
+            "%s: %s without a prompt, such as %r",
+            folder / FILE,
+            counted(len(lost), "item"),
+            lost[0],
+        )
+    if bare := [file.name for file in files if file.stem not in questions]:
+        logger.warning(
+            "%s: no questions about %s, such as %s: get the file again",
+            folder / FILE,
+            counted(len(bare), "prompt"),
+            bare[0],
+        )
+    if data.suite == "official":
+        say_fewer(len(files), 1065, "prompt", folder / "prompts")
     for file in files:
         prompt = read_text(file).replace("\r\n", "\n").strip()
         for index in range(data.images_per_prompt):
@@ -154,6 +169,7 @@ TASK = Task(
     points=points,
     bounds=bounds,
     layout=read_images,
+    layout_shown="ITEM.png",
     reward=Reward(dpg.reward),
     # The yes and no of each question (``answers``) are not added up.
     columns=("judge", "last", "score", "published", "*yes:*", "*of:*"),

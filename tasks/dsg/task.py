@@ -7,11 +7,12 @@ too (``direct``, what the released code does; its README describes another rule)
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 
 from harmon_eval.core import About, Data, Remote, Source, UserError
-from harmon_eval.files.question_files import field, read_separated
+from harmon_eval.files.question_files import field, read_separated, say_fewer
 from harmon_eval.tasks.checklist.asking import read_templates
 from harmon_eval.tasks.checklist.benchmark import Checklist, benchmark
 from harmon_eval.tasks.checklist.files import Item, Point, check_items
@@ -20,27 +21,34 @@ from harmon_eval.tasks.dsg import mini
 
 FILE = "dsg-1k-anns.csv"
 PROTOCOL = Protocol(dependency="direct")
+logger = logging.getLogger(__name__)
 
 
 def load(data: Data) -> Checklist:
     """Raises UserError naming the row and the column."""
-    rows = read_separated(data.folder / FILE, ",")
+    file = data.folder / FILE
+    rows = read_separated(file)
     own: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
-        own.setdefault(field(row, "item_id", FILE), []).append(row)
-    items = [_item(name, rows) for name, rows in own.items()]
+        own.setdefault(field(row, "item_id", str(file)), []).append(row)
+    items = [_item(name, rows, f"{file}, item {name!r}") for name, rows in own.items()]
     if not items:
-        raise UserError(f"{FILE} holds no questions")
-    check_items(items, FILE)
+        raise UserError(f"{file} holds no questions")
+    check_items(items, str(file))
+    if data.suite == "official":
+        say_fewer(len(items), 1060, "prompt", file)
     return Checklist(items, PROTOCOL, read_templates(data.folder))
 
 
-def _item(name: str, rows: Sequence[Mapping[str, str]]) -> Item:
-    where = f"{FILE}, item {name!r}"
+def _item(name: str, rows: Sequence[Mapping[str, str]], where: str) -> Item:
     parents = [_parents(field(row, "dependency", where)) for row in rows]
     ids = [field(row, "proposition_id", where).strip() for row in rows]
+    if not all(ids):
+        raise UserError(f"{where}: the proposition_id of a question is empty: get the file again")
     # The released loader drops all dependencies of an item where one of them cannot be read.
     broken = any(own is None or not set(own) <= set(ids) for own in parents)
+    if broken:
+        logger.warning("%s: its dependencies cannot be followed and are left out", where)
     points = [
         Point(
             id=number,

@@ -18,6 +18,7 @@ from harmon_eval.core import Unscorable, UserError
 from harmon_eval.files.cache import cache_folder, made_once
 from harmon_eval.metrics.fid_images import FeatureNet, feature_batches, read_image
 from harmon_eval.metrics.frechet import FrechetStatistics
+from harmon_eval.metrics.text import counted
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.tasks.fidelity import files
 
@@ -84,7 +85,7 @@ def _write(folder: Path, place: Path, protocol: str, net: FeatureNet) -> None:
 
 def features_of(pictures: Sequence[Path], protocol: str, net: FeatureNet) -> np.ndarray:
     """(n, d) float32. Raises UserError that names pictures which cannot be read."""
-    logger.warning("features of %d reference pictures are computed, once", len(pictures))
+    logger.warning("features of %s are computed, once", counted(len(pictures), "reference picture"))
     try:
         return np.concatenate(list(feature_batches(pictures, net, protocol)))
     except Unscorable:

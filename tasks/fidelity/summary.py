@@ -15,6 +15,7 @@ from harmon_eval.metrics.fid_pairs import REPEATS
 from harmon_eval.metrics.fid_sets import NEIGHBOURS
 from harmon_eval.metrics.frechet import FrechetStatistics, TooFewSamples
 from harmon_eval.metrics.statistics import Replicates, jackknife_interval
+from harmon_eval.metrics.text import counted
 from harmon_eval.tasks.fidelity import files, references
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def _numbers(rows: pd.DataFrame) -> tuple[dict[str, float], list[str]]:
     try:
         found[f"fid[{setting}]"] = fid_sets.fid(drawn, reference.statistics)
     except TooFewSamples as error:
-        told = "" if reference.count is None else f" and {reference.count} references"
-        reasons.append(f"no fid[{setting}] of {len(drawn)} drawn images{told}: {error}")
+        told = "" if reference.count is None else f" and {counted(reference.count, 'reference')}"
+        own = counted(len(drawn), "drawn image")
+        reasons.append(f"no fid[{setting}] of {own}{told}: {error}")
     with suppress(TooFewSamples):
         infinity = fid_sets.fid_infinity(drawn, reference.statistics)
         found[f"fid_infinity[{setting}]"] = infinity.value

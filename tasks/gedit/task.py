@@ -130,6 +130,7 @@ def open_task(argument: str = "") -> Task:
         files_after=files_after,
         also=("gedit_bench",),
         layout=files.read_images,
+        layout_shown="fullset/GROUP/LANGUAGE/KEY.png",
         published=files.published,
         floors=FLOORS,
         columns=(

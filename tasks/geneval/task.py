@@ -148,6 +148,7 @@ TASK = Task(
     files_before=files_before,
     files_after=files_after,
     layout=read_images,
+    layout_shown="00000/metadata.jsonl and 00000/samples/0000.png",
     rewritten="rewritten",
     columns=("tag", "correct"),
     census=prompts.CENSUS,

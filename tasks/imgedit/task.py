@@ -143,6 +143,7 @@ def open_task(argument: str = "") -> Task:
         bounds=marks.bounds,
         files_after=files_after,
         layout=files.read_images,
+        layout_shown="KEY.png",
         published=files.published,
         floors=FLOORS,
         columns=("edit_type", "turn", "judge", "rubric_kind", "score", "original"),

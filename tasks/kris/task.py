@@ -128,6 +128,7 @@ TASK = Task(
     files_after=lambda asked, rows: files.metrics_files(rows) if len(rows) else {},
     also=("kris_bench",),
     layout=files.read_images,
+    layout_shown="CATEGORY/ID.jpg",
     published=files.published,
     floors=FLOORS,
     columns=("category", "kris_group", "kind", "judge", "rubric_kind", *rules.SCORES),

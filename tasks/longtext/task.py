@@ -136,6 +136,7 @@ def open_task(language: str = "") -> Task:
         bounds=bounds,
         reward=Reward(rewards),
         layout=layout.read_images,
+        layout_shown="0000_1.png to 0159_4.png",
         published=layout.published,
         columns=("reader", "matched", "words", "text_accuracy", "exact", *GROUPS),
     )

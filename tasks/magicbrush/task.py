@@ -126,6 +126,7 @@ def open_task(argument: str = "") -> Task:
         instruments={"clip": "hf", "dino": "hf"},
         follow=follow if setting == files.ITERATED else None,
         layout=files.read_images,
+        layout_shown="ID/ID_1.png and ID/ID_inde_2.png",
         published=files.published,
         floors=FLOORS,
         columns=("counted", "clip_network", "dino_network", *marks.MEASURES),

@@ -131,6 +131,7 @@ def task(protocol: str, make: Callable[[Path], None]) -> Task:
         instruments={"features": "inception"},
         files_before=files_before,
         layout=read_images,
+        layout_shown="CATEGORY/KEY.png",
         intervals=intervals,
         replicates=replicates,
     )

@@ -115,6 +115,7 @@ TASK = Task(
     bounds=marks.bounds,
     files_after=files_after,
     layout=files.read_images,
+    layout_shown="fullset/TASK_TYPE/KEY.png",
     published=files.published,
     floors=FLOORS,
     columns=(

@@ -22,6 +22,7 @@ from harmon_eval.core import (
     Task,
 )
 from harmon_eval.files.images import read_picture
+from harmon_eval.files.question_files import say_fewer
 from harmon_eval.instruments.likeness import ImageNetwork, cosine
 from harmon_eval.metrics.rows import after
 from harmon_eval.metrics.shares import of_groups
@@ -31,11 +32,15 @@ from harmon_eval.tasks.oneig.layout import read_images, without_black
 if TYPE_CHECKING:
     import pandas as pd
 
+PUBLISHED = {"en": 1120, "zh": 1320}
 IMAGES, FARTHEST = 4, 2.0  # 1 - cos of two opposite vectors
 
 
 def samples(data: Data, language: str) -> Iterator[Sample]:
-    for prompt in read_prompts(data.folder, language).values():
+    prompts = read_prompts(data.folder, language)
+    if data.suite == "official":
+        say_fewer(len(prompts), PUBLISHED[language], "prompt", data.folder)
+    for prompt in prompts.values():
         for index in range(IMAGES):
             request = Draw(prompt.text, index=index)
             yield Sample(f"{prompt.name}/{index:04d}", request, {"class": prompt.cls}, prompt.name)
@@ -91,5 +96,6 @@ def task(language: str, about: About, sources: dict[str, Source]) -> Task:
         sources=sources,
         instruments={"dino": "hf"},
         layout=read_images,
+        layout_shown="CLASS/MODEL/000.webp",
         columns=("network", "class", "vector"),
     )

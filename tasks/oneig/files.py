@@ -53,7 +53,7 @@ class Prompt:
 def read_prompts(folder: Path, language: str) -> dict[str, Prompt]:
     """Name -> prompt, in file order. Raises UserError naming the row with a flaw."""
     file, found = folder / PROMPTS[language], dict[str, Prompt]()
-    for number, row in enumerate(read_separated(file, ","), start=2):
+    for number, row in enumerate(read_separated(file), start=2):
         where = f"{file}, row {number}"
         category = field(row, "category", where).strip()
         if category not in CLASSES:
@@ -117,9 +117,12 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 def read_texts(folder: Path, language: str) -> dict[str, str]:
     """Id of a prompt -> the text that it asks for, as the file writes it."""
     file = _place(folder, f"scripts/text/{TEXTS[language]}")
-    rows = read_separated(file, ",")
+    rows = read_separated(file)
     where = str(file)
-    return {field(r, "id", where).strip(): field(r, "text_content", where) for r in rows}
+    found = {field(r, "id", where).strip(): field(r, "text_content", where) for r in rows}
+    if not found or not all(name and text.strip() for name, text in found.items()):
+        raise UserError(f"{file}: every row needs an id and a text_content: get it again")
+    return found
 
 
 def _place(folder: Path, place: str) -> Path:

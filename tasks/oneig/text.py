@@ -22,26 +22,32 @@ from harmon_eval.core import (
     Task,
     UserError,
 )
+from harmon_eval.files.question_files import say_fewer
 from harmon_eval.instruments import reading
 from harmon_eval.metrics import rendered_text
 from harmon_eval.metrics.shares import share
 from harmon_eval.metrics.statistics import LEVEL, rate_interval
-from harmon_eval.tasks.oneig.files import read_prompts, read_texts
+from harmon_eval.tasks.oneig.files import PROMPTS, read_prompts, read_texts
 from harmon_eval.tasks.oneig.layout import read_images, without_black
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES = 4
+IMAGES, PUBLISHED = 4, 200  # of a prompt; texts
 
 
 def samples(data: Data, language: str) -> Iterator[Sample]:
     """Raises UserError for a text without a prompt."""
-    prompts = read_prompts(data.folder, language)
-    for name, text in read_texts(data.folder, language).items():
+    prompts, texts = read_prompts(data.folder, language), read_texts(data.folder, language)
+    if data.suite == "official":
+        say_fewer(len(texts), PUBLISHED, "text", data.folder)
+    for name, text in texts.items():
         prompt = prompts.get(f"text-{name}")
         if prompt is None:
-            raise UserError(f"{data.folder}: the text of {name} has no prompt of Text_Rendering")
+            raise UserError(
+                f"{data.folder}: the text of {name} has no prompt of Text_Rendering: get "
+                f"{PROMPTS[language]} again"
+            )
         for index in range(IMAGES):
             request = Draw(prompt.text, index=index)
             yield Sample(f"{prompt.name}/{index:04d}", request, {"text": text}, prompt.name)
@@ -149,5 +155,6 @@ def task(language: str, about: About, sources: dict[str, Source]) -> Task:
         instruments={"reader": "rapidocr"},
         bounds=bounds,
         layout=read_images,
+        layout_shown="CLASS/MODEL/000.webp",
         columns=("reader", "edit_distance", "completed", "matched", "words", "text_accuracy"),
     )

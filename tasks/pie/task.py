@@ -146,6 +146,7 @@ TASK = Task(
         "measure": optional("measure", "clipscore?recipe=torchmetrics&network=large"),
     },
     layout=files.read_images,
+    layout_shown="annotation_images/ and the paths of the sources in it",
     published=files.published,
     floors=FLOORS,
     columns=("type_id", *marks.COLUMNS),

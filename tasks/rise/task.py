@@ -104,6 +104,7 @@ TASK = Task(
     judged=marks.judged,
     bounds=marks.bounds,
     layout=files.read_images,
+    layout_shown="images/CATEGORY/INDEX.png",
     published=files.published,
     floors=FLOORS,
     columns=(

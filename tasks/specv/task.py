@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import About, Data, Row, Source, Task, UserError
-from harmon_eval.files.question_files import field, read_json
+from harmon_eval.files.question_files import field, read_json, say_fewer
 from harmon_eval.tasks.checklist.asking import read_templates
 from harmon_eval.tasks.checklist.benchmark import (
     Checklist,
@@ -21,7 +21,7 @@ from harmon_eval.tasks.checklist.benchmark import (
     benchmark,
     only_shuffle,
 )
-from harmon_eval.tasks.checklist.files import NO, YES, Item, Point, check_items
+from harmon_eval.tasks.checklist.files import NO, WEIGHTS, YES, Item, Point, check_items
 from harmon_eval.tasks.checklist.rules import BY
 from harmon_eval.tasks.specv import mini
 from harmon_eval.tasks.specv.rules import PROTOCOL, published_parse, published_score
@@ -39,6 +39,8 @@ def load(data: Data) -> Checklist:
     if not items:
         raise UserError(f"{data.folder}/{FOLDER} holds no DIMENSION/ID.json")
     check_items(items, str(data.folder))
+    if data.suite == "official":
+        say_fewer(len(items), 200, "item", data.folder / FOLDER)
     return Checklist(items, PROTOCOL, read_templates(data.folder))
 
 
@@ -50,6 +52,8 @@ def _item(file: Path) -> Item:
     text = table.get(PROMPT, "") if isinstance(table, dict) else ""
     beside = file.with_suffix(".txt")
     prompt = str(text) or (beside.read_text("utf-8").strip() if beside.is_file() else "")
+    if not prompt.strip():
+        raise UserError(f"{file} holds no prompt: write it there, or into {beside.name} beside it")
     name = re.sub(r"[^\w.-]", "-", f"{file.parent.name}-{file.stem}")
     points = tuple(_point(row, f"{file}, question {n}") for n, row in enumerate(rows, start=1))
     return Item(name, points, prompt, {"dimension": file.parent.name}, images=1)
@@ -63,6 +67,8 @@ def _point(row: Mapping[str, Any], where: str) -> Point:
         weight = float(field(row, "score", where))
     except ValueError:
         raise UserError(f"{where}: its score is no number") from None
+    if not 0 <= weight <= WEIGHTS[1]:  # a sum of larger ones could be infinite
+        raise UserError(f"{where}: its score must be from 0 to {WEIGHTS[1]:,.0f}, not {weight!r}")
     kind = "/".join(
         str(row[key]).replace("/", "|") for key in ("category", "subcategory") if row.get(key)
     )

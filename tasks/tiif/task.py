@@ -7,6 +7,7 @@ then by the nine groups of attributes, then over the groups; short and long prom
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +25,8 @@ from harmon_eval.tasks.tiif.rules import PROTOCOL
 if TYPE_CHECKING:
     import pandas as pd
 
-EVALUATION = "*_eval_prompts.jsonl"
+EVALUATION, DRAWN = "*_eval_prompts.jsonl", "*_prompts.jsonl"
+logger = logging.getLogger(__name__)
 LENGTHS = {"short": "short_description", "long": "long_description"}
 
 
@@ -35,6 +37,10 @@ def load(data: Data) -> Checklist:
         raise UserError(f"{data.folder} holds no {EVALUATION}")
     items = [item for file in files for item in _items(data.folder, file)]
     check_items(items, str(data.folder))
+    asked = {file.name.replace("_eval_prompts", "_prompts") for file in files}
+    for file in sorted(data.folder.rglob(DRAWN)):
+        if file not in files and file.name not in asked:
+            logger.warning("%s is left out: there are no questions about its prompts", file)
     return Checklist(items, PROTOCOL, read_templates(data.folder))
 
 
@@ -49,7 +55,9 @@ def _items(folder: Path, file: Path) -> Iterator[Item]:
     stem = re.sub(r"[^\w.-]", "-", file.stem.removesuffix("_eval_prompts"))
     for number, (questions, prompts) in enumerate(zip(asked, drawn, strict=True)):
         where = f"{file}, line {number + 1}"
-        points, attribute = _points(questions, where), field(questions, "type", where)
+        points, attribute = _points(questions, where), field(questions, "type", where).strip()
+        if not attribute:
+            raise UserError(f"{where}: the field 'type' is empty: get the file again")
         for length, key in LENGTHS.items():
             yield Item(
                 f"{stem}-{number:04d}-{length}",

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import About, Data, Remote, Row, Source, Task, UserError
-from harmon_eval.files.question_files import field, read_separated
+from harmon_eval.files.question_files import field, read_separated, say_fewer
 from harmon_eval.settings import variant
 from harmon_eval.tasks.checklist.asking import read_templates
 from harmon_eval.tasks.checklist.benchmark import (
@@ -43,11 +43,16 @@ PARTS = {
 def load(data: Data, part: str) -> Checklist:
     """Raises UserError naming the row whose points cannot be read."""
     file, language, keys = PARTS[part]
+    place = data.folder / file
     items = [
-        _item(row, language, keys, f"{file}, row {number}")
-        for number, row in enumerate(read_separated(data.folder / file, ","), start=2)
+        _item(row, language, keys, f"{place}, row {number}")
+        for number, row in enumerate(read_separated(place), start=2)
     ]
-    check_items(items, file)
+    if not items:
+        raise UserError(f"{place} holds no prompts: get it again")
+    check_items(items, str(place))
+    if data.suite == "official":
+        say_fewer(len(items), 600, "prompt", place)
     return Checklist(items, PROTOCOL, read_templates(data.folder))
 
 

@@ -93,6 +93,7 @@ TASK = Task(
     files_after=files_after,
     also=("WISE",),
     layout=read_images,
+    layout_shown="1.png to 1000.png",
     columns=("category", "total", "judge", "wiscore", *wise.SCORES),
     reward=Reward.of_columns(
         "wiscore", *wise.SCORES, target=partial(wise.target, release=wise.LEGACY)

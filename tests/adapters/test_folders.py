@@ -94,6 +94,34 @@ def test_a_file_of_another_family_is_known_by_its_tensors(
         registry.model(str(tmp_path / "weights.pth"), CPU)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("OpenUni", "it is OpenUni, another architecture.*docs/adapters.md"),
+        ("OpenUni-L-1024", "it is OpenUni"),
+        ("UniPic2-Metaquery-9B", "it is a later UniPic"),
+        ("BAGEL-7B-MoT", "it is BAGEL: there is no adapter"),
+        ("show-o2", "it is Show-o: there is no adapter"),
+        ("Harmon-1_5B", "--model wusize/Harmon-1_5B$"),
+        ("harmon-0.5b", "--model wusize/Harmon-0_5B$"),
+        ("Skywork-UniPic", "--model Skywork/Skywork-UniPic-1.5B$"),
+        ("Harmon-1.5B-RecA", "--model sanaka87/Harmon-1.5B-RecA$"),
+        ("Janus-Pro-1B", "--model janus:deepseek-community/Janus-Pro-1B$"),
+        ("opnai", "did you mean 'openai'"),
+        ("emu3", "known: .*hub id with its owner"),
+    ],
+)
+def test_a_published_name_without_its_owner_is_told_what_it_is(name: str, words: str) -> None:
+    with pytest.raises(UserError, match=f"unknown model {name!r}: .*{words}"):
+        registry.check_model(name)
+
+
+@pytest.mark.parametrize("name", ["harmon:OpenUni", "wusize/OpenUni-B-512", "harmon:Harmon-1_5B"])
+def test_a_name_that_will_not_open_is_refused_before_the_hub_is_asked(name: str) -> None:
+    with pytest.raises(UserError, match=r"OpenUni, another|--model wusize/Harmon-1_5B$"):
+        registry.check_model(name)
+
+
 @pytest.mark.parametrize("adapter", ["vlm", "janus", "vision", "timm", "diffusers"])
 def test_other_adapters_name_a_harmon(adapter: str) -> None:
     folder = BUNDLED / "harmon-mini"

@@ -196,8 +196,10 @@ def test_mjhqs_images_without_their_list(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "holiday.png")
-    with pytest.raises(UserError, match="holds no images with prompts"):
+    with pytest.raises(UserError, match=r"geneval publishes \(00000/metadata.jsonl"):
         FolderResponder(tmp_path).expect("geneval", GENEVAL, wanted({"a": "a dog"}))
+    with pytest.raises(UserError, match=r"no images with prompts: use .*publishes \(CATEGORY/KEY"):
+        FolderResponder(tmp_path).expect("mjhq", MJHQ, wanted({"people/a": "a dog"}))
     (tmp_path / "prompts.json").write_text('{"holiday.png": "a beach"}')
     with pytest.raises(UserError, match="none of the 1 images that geneval asks for"):
         FolderResponder(tmp_path).expect("geneval", GENEVAL, wanted({"a": "a dog"}))

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from harmon_eval.core import UserError
+from harmon_eval.files.drawn import read_drawn
+from harmon_eval.files.question_files import read_table
+from harmon_eval.tasks.checklist.convert import convert
+from harmon_eval.tasks.checklist.files import read_items
 from harmon_eval.tasks.coco_fid.task import load_captions
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.mjhq.files import load_prompts
@@ -71,3 +75,23 @@ def test_a_pipe_is_not_waited_for(
     os.mkfifo(tmp_path / "mine.json")
     with pytest.raises(UserError, match="is no file"):
         load(tmp_path / "mine.json")
+
+
+@pytest.mark.parametrize("head", ["sep=;\r\n", "SEP=;\n", '"sep=;"\r\n', "sep=;;;\n", ""])
+def test_the_line_that_excel_writes_above_a_csv_is_no_row(tmp_path: Path, head: str) -> None:
+    """It says what separates the cells; without it, the head tells."""
+    (tmp_path / "q.csv").write_text(f"{head}question;answer\r\nwhat, now?;a\r\n")
+    assert read_table(tmp_path / "q.csv") == [{"question": "what, now?", "answer": "a"}]
+    (tmp_path / "points.csv").write_text(f"{head}prompt;point\na dog;Is there a dog?\n")
+    convert(tmp_path / "points.csv", tmp_path / "points.jsonl")
+    (item,) = read_items(tmp_path / "points.jsonl")
+    assert (item.prompt, item.points[0].text) == ("a dog", "Is there a dog?")
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "prompts.csv").write_text(f"{head}file;prompt\na.png;a dog\n")
+    (drawn,) = read_drawn(tmp_path / "drawn")
+    assert (drawn.file.name, drawn.prompt) == ("a.png", "a dog")
+
+
+def test_a_separator_that_the_head_would_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("sep=|\na, b|c;d\n1|2\n")
+    assert read_table(tmp_path / "q.csv") == [{"a, b": "1", "c;d": "2"}]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harmon_eval.core import About, Ask, Draw, Metric, Sample, Task, UserError
+from harmon_eval.core import About, Ask, Draw, Edit, Metric, Sample, Task, UserError
 from harmon_eval.running.jobs import RunSettings, data_hash, prepare, sample_seed, select
 from harmon_eval.running.results import summarize as summarized
 from harmon_eval.suites import load
@@ -57,7 +57,14 @@ def test_repeated_ids_and_empty_tasks_are_refused() -> None:
         )
 
     suite, twice = load("mini"), [Sample("a", Draw("p"), {}, "a")] * 2
-    for samples, words in ((twice, "two samples with the id 'a'"), ((), "no samples")):
+    silent = [Sample("a", Draw("p"), {}, "a"), Sample("b", Draw(" \n"), {}, "b")]
+    unsaid = [Sample("c", Edit((Path("1.png"),), ""), {}, "c")]
+    for samples, words in (
+        (twice, "two samples with the id 'a'"),
+        ((), "no samples"),
+        (silent, "the prompt of sample 'b' is empty: write it into the data"),
+        (unsaid, "the instruction of sample 'c' is empty"),
+    ):
         with pytest.raises(UserError, match=words):
             prepare("t", task(samples), suite, RunSettings())
 

@@ -17,6 +17,7 @@ from harmon_eval.metrics.agreement import (
     share_equal,
 )
 from harmon_eval.metrics.corrected import prediction_powered, rogan_gladen
+from tests.vectors import check
 
 
 def two(both: int, first: int, second: int, neither: int) -> tuple[list[float], list[float]]:
@@ -37,46 +38,63 @@ def covered(human: np.ndarray, judge: np.ndarray, marked: int, draws: int = 400)
     return hits / draws
 
 
-def test_two_raters_equal_the_vectors(scoring_vectors: Any) -> None:
-    for known in scoring_vectors["calibration"]["two_raters"]:
-        cells = (known[name] for name in ("both_yes", "first_only", "second_only", "both_no"))
-        a, b = two(*cells)
-        assert share_equal(a, b) == pytest.approx(known["agreement"], abs=1e-9)
-        assert gwet_ac1(a, b) == pytest.approx(known["ac1"], abs=1e-9)
-        assert krippendorff_alpha(np.array([a, b]).T) == pytest.approx(known["alpha"], abs=1e-9)
-        if len({*a}) > 1 and len({*b}) > 1:
-            assert cohen_kappa(a, b) == pytest.approx(known["kappa"], abs=1e-9)
+@pytest.mark.entries("calibration", "two_raters")
+def test_two_raters_equal_the_vectors(case: Any) -> None:
+    cells = (case[name] for name in ("both_yes", "first_only", "second_only", "both_no"))
+    a, b = two(*cells)
+    found = {
+        "agreement": share_equal(a, b),
+        "ac1": gwet_ac1(a, b),
+        "alpha": krippendorff_alpha(np.array([a, b]).T),
+    }
+    if len({*a}) > 1 and len({*b}) > 1:
+        found["kappa"] = cohen_kappa(a, b)
+    check(case, {name: pytest.approx(value, abs=1e-9) for name, value in found.items()})
 
 
-def test_alpha_and_ordinal_measures_equal_the_vectors(scoring_vectors: Any) -> None:
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
+def test_alpha_equals_the_vectors(scoring_vectors: Any, level: str) -> None:
     known = scoring_vectors["calibration"]["alpha"]
     ratings = np.array(known["ratings"], dtype=float).T
-    for level in ("nominal", "ordinal", "interval"):
-        assert krippendorff_alpha(ratings, level) == pytest.approx(known[level], abs=1e-9)
+    assert krippendorff_alpha(ratings, level) == pytest.approx(known[level], abs=1e-9)
+
+
+def test_ordinal_measures_equal_the_vectors(scoring_vectors: Any) -> None:
     pair = scoring_vectors["calibration"]["ordinal_pair"]
     a, b = pair["a"], pair["b"]
-    assert cohen_kappa(a, b) == pytest.approx(pair["kappa"], abs=1e-9)
-    assert cohen_kappa(a, b, "linear") == pytest.approx(pair["linear"], abs=1e-9)
-    assert cohen_kappa(a, b, "quadratic") == pytest.approx(pair["quadratic"], abs=1e-9)
-    assert rank_correlations(a, b) == pytest.approx((pair["spearman"], pair["tau_b"]), abs=1e-9)
-    for case in scoring_vectors["vqascore"]["correlation"]:
-        found = pairwise_accuracy(case["human"], case["metric"])
-        assert found == pytest.approx((case["pairwise_accuracy"], case["epsilon"]), abs=1e-9)
+    spearman, tau_b = rank_correlations(a, b)
+    found = {
+        "kappa": cohen_kappa(a, b),
+        "linear": cohen_kappa(a, b, "linear"),
+        "quadratic": cohen_kappa(a, b, "quadratic"),
+        "spearman": spearman,
+        "tau_b": tau_b,
+    }
+    check(pair, {name: pytest.approx(value, abs=1e-9) for name, value in found.items()})
 
 
-def test_corrections_equal_ppi_py_and_lang_reiczigel(scoring_vectors: Any) -> None:
-    for known in scoring_vectors["calibration"]["prediction_powered"]:
-        data = known["gold"], known["judge"], known["judge_only"]
-        for name, weight in (("classical", 0.0), ("ppi", 1.0), ("tuned", None)):
-            found = prediction_powered(*data, weight)
-            assert found.value == pytest.approx(known[name]["point"], abs=1e-9)
-            assert found.interval == pytest.approx(known[name]["ci95"], abs=1e-9)
-        assert prediction_powered(*data).weight == pytest.approx(known["lambda"], abs=1e-9)
-    for known in scoring_vectors["calibration"]["rogan_gladen"]:
-        names = ("apparent", "n", "sensitivity", "n_positive", "specificity", "n_negative")
-        found = rogan_gladen(*(known[name] for name in names))
-        assert found.uncut == pytest.approx(known["point"], abs=1e-9)
-        assert found.interval == pytest.approx(known["ci95"], abs=1e-9)
+@pytest.mark.entries("vqascore", "correlation")
+def test_pairwise_accuracy_equals_the_vectors(case: Any) -> None:
+    found = pairwise_accuracy(case["human"], case["metric"])
+    assert found == pytest.approx((case["pairwise_accuracy"], case["epsilon"]), abs=1e-9)
+
+
+@pytest.mark.parametrize(("name", "weight"), [("classical", 0.0), ("ppi", 1.0), ("tuned", None)])
+@pytest.mark.entries("calibration", "prediction_powered")
+def test_corrections_equal_ppi_py(case: Any, name: str, weight: float | None) -> None:
+    found = prediction_powered(case["gold"], case["judge"], case["judge_only"], weight)
+    assert found.value == pytest.approx(case[name]["point"], abs=1e-9)
+    assert found.interval == pytest.approx(case[name]["ci95"], abs=1e-9)
+    if weight is None:
+        assert found.weight == pytest.approx(case["lambda"], abs=1e-9)
+
+
+@pytest.mark.entries("calibration", "rogan_gladen")
+def test_corrections_equal_lang_reiczigel(case: Any) -> None:
+    names = ("apparent", "n", "sensitivity", "n_positive", "specificity", "n_negative")
+    found = rogan_gladen(*(case[name] for name in names))
+    assert found.uncut == pytest.approx(case["point"], abs=1e-9)
+    assert found.interval == pytest.approx(case["ci95"], abs=1e-9)
 
 
 def dsg(scoring_vectors: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:

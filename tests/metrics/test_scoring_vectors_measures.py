@@ -15,6 +15,7 @@ from harmon_eval.instruments.vqascore import RECIPES
 from harmon_eval.metrics import likelihood, rendered_text, sets
 from harmon_eval.metrics.fid_pairs import at_infinity, infinity_sizes
 from harmon_eval.replies.probabilities import First
+from tests.vectors import check
 
 Vectors = dict[str, Any]
 
@@ -29,19 +30,19 @@ def part(vectors: Vectors, *keys: str) -> Any:
     return found
 
 
-def test_geneval2_soft_scores_means_and_hard_scores(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "geneval2", "prompts"):
-        forms = [
-            likelihood.answer_forms(answer, bare_space=True) for _, answer in case["questions"]
-        ]
-        tops = case["first_token"]
-        soft = [likelihood.mass(top, own).low for top, own in zip(tops, forms, strict=True)]
-        assert soft == pytest.approx(case["soft"], abs=1e-6), case["name"]
-        assert likelihood.arithmetic(soft) == pytest.approx(case["am"], abs=1e-6)
-        assert likelihood.geometric(soft) == pytest.approx(case["gm"], abs=1e-6)
-        words = [likelihood.answer_forms(answer) for _, answer in case["questions"]]
-        hard = [likelihood.hard(top, own) for top, own in zip(tops, words, strict=True)]
-        assert hard == [bool(value) for value in case["hard"]], case["name"]
+@pytest.mark.entries("geneval2", "prompts")
+def test_geneval2_soft_scores_means_and_hard_scores(case: Any) -> None:
+    forms = [likelihood.answer_forms(answer, bare_space=True) for _, answer in case["questions"]]
+    tops = case["first_token"]
+    soft = [likelihood.mass(top, own).low for top, own in zip(tops, forms, strict=True)]
+    words = [likelihood.answer_forms(answer) for _, answer in case["questions"]]
+    found = {
+        "soft": pytest.approx(soft, abs=1e-6),
+        "am": pytest.approx(likelihood.arithmetic(soft), abs=1e-6),
+        "gm": pytest.approx(likelihood.geometric(soft), abs=1e-6),
+        "hard": [likelihood.hard(top, own) for top, own in zip(tops, words, strict=True)],
+    }
+    check(case, found)
 
 
 def test_geneval2_totals(scoring_vectors: Vectors) -> None:
@@ -63,63 +64,63 @@ def test_geneval2_totals(scoring_vectors: Vectors) -> None:
         assert 100 * likelihood.arithmetic(own) == pytest.approx(expected, abs=1e-6)
 
 
-def test_vqascore_of_a_list_of_first_tokens(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "vqascore", "first_token"):
-        top = [(token, probability) for token, probability in case["top"]]
-        assert likelihood.vqascore_3_0(top) == pytest.approx(case["v3_0"], abs=1e-6), case["name"]
-        assert likelihood.vqascore_3_1(top) == pytest.approx(case["v3_1"], abs=1e-6), case["name"]
-        assert likelihood.mass(dict(top), likelihood.YES).low == pytest.approx(case["mass_of_yes"])
-        share = likelihood.yes_share(dict(top))
-        expected = case["yes_of_yes_and_no"]
-        assert share == (None if expected is None else pytest.approx(expected, abs=1e-6))
-        for name, canonical in (("flow_factory", False), ("flow_factory_canonical", True)):
-            found = likelihood.flow_factory(top, canonical)
-            assert found == pytest.approx(case[name], abs=1e-6), (case["name"], name)
+@pytest.mark.entries("vqascore", "first_token")
+def test_vqascore_of_a_list_of_first_tokens(case: Any) -> None:
+    top = [(token, probability) for token, probability in case["top"]]
+    found = {
+        "v3_0": likelihood.vqascore_3_0(top),
+        "v3_1": likelihood.vqascore_3_1(top),
+        "mass_of_yes": likelihood.mass(dict(top), likelihood.YES).low,
+        "yes_of_yes_and_no": likelihood.yes_share(dict(top)),
+        "flow_factory": likelihood.flow_factory(top, False),
+        "flow_factory_canonical": likelihood.flow_factory(top, True),
+    }
+    check(case, {k: None if v is None else pytest.approx(v, abs=1e-6) for k, v in found.items()})
 
 
-def test_vqascore_of_label_tokens(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "vqascore", "label_mean"):
-        logprobs = []
-        for logits, label in zip(case["logits"], case["labels"], strict=True):
-            total = math.log(math.fsum(map(math.exp, logits)))
-            logprobs.append(logits[label] - total)
-        assert likelihood.label_mean(logprobs) == pytest.approx(case["score"], abs=1e-6)
+@pytest.mark.entries("vqascore", "label_mean")
+def test_vqascore_of_label_tokens(case: Any) -> None:
+    logprobs = []
+    for logits, label in zip(case["logits"], case["labels"], strict=True):
+        total = math.log(math.fsum(map(math.exp, logits)))
+        logprobs.append(logits[label] - total)
+    assert likelihood.label_mean(logprobs) == pytest.approx(case["score"], abs=1e-6)
 
 
-def test_ranking_of_options(scoring_vectors: Vectors) -> None:
+@pytest.mark.entries("ranking")
+def test_ranking_of_options(case: Any) -> None:
     names = {
         "acc": "sum",
         "acc_norm": "per_character",
         "acc_bytes": "per_byte",
         "acc_mutual_info": "mutual_information",
     }
-    for case in part(scoring_vectors, "ranking"):
-        options, logprobs = case["choices"], case["token_logprobs"]
-        by = likelihood.statistics(options, logprobs, case["unconditional"])
-        found = {f"lm_eval {key}": likelihood.best(by[name]) for key, name in names.items()}
-        found["lmms_eval acc"] = likelihood.best(by["mean"])
-        found["lmms_eval acc_norm"] = likelihood.lmms_eval_norm(options, logprobs)
-        assert {key: found[key] for key in case["chosen"]} == case["chosen"], case["name"]
+    options, logprobs = case["choices"], case["token_logprobs"]
+    by = likelihood.statistics(options, logprobs, case["unconditional"])
+    found = {f"lm_eval {key}": likelihood.best(by[name]) for key, name in names.items()}
+    found["lmms_eval acc"] = likelihood.best(by["mean"])
+    found["lmms_eval acc_norm"] = likelihood.lmms_eval_norm(options, logprobs)
+    assert {key: found[key] for key in case["chosen"]} == case["chosen"]
 
 
-def test_measures_of_sets(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "image", "sets"):
-        real, fake = np.array(case["real"]), np.array(case["fake"])
-        values = case["values"]
-        if "cmmd_of_unit_rows" in values:
-            assert sets.cmmd(real, fake) == pytest.approx(values["cmmd_of_unit_rows"], abs=1e-6)
-        for name, found in values.items():
-            if name.startswith("prdc_"):
-                ours = vars(sets.manifold(real, fake, int(name.removeprefix("prdc_"))))
-                recorded = {key: ours[key] for key in found}
-                assert recorded == pytest.approx(found, abs=1e-9), name
-        if "kernel_distance" in values:
-            distance = sets.kernel_distance(real, fake)
-            assert distance == pytest.approx(values["kernel_distance"], abs=1e-6)
-        for name, order in (("vendi", 1.0), ("vendi_inf", math.inf)):
-            if name in values:
-                own = [sets.vendi(features, order) for features in (real, fake)]
-                assert own == pytest.approx(values[name], abs=1e-6)
+@pytest.mark.entries("image", "sets")
+def test_measures_of_sets(case: Any) -> None:
+    real, fake = np.array(case["real"]), np.array(case["fake"])
+    values = case["values"]
+    if "cmmd_of_unit_rows" in values:
+        assert sets.cmmd(real, fake) == pytest.approx(values["cmmd_of_unit_rows"], abs=1e-6)
+    for name, found in values.items():
+        if name.startswith("prdc_"):
+            ours = vars(sets.manifold(real, fake, int(name.removeprefix("prdc_"))))
+            recorded = {key: ours[key] for key in found}
+            assert recorded == pytest.approx(found, abs=1e-9), name
+    if "kernel_distance" in values:
+        distance = sets.kernel_distance(real, fake)
+        assert distance == pytest.approx(values["kernel_distance"], abs=1e-6)
+    for name, order in (("vendi", 1.0), ("vendi_inf", math.inf)):
+        if name in values:
+            own = [sets.vendi(features, order) for features in (real, fake)]
+            assert own == pytest.approx(values[name], abs=1e-6)
 
 
 def test_clipscore_of_vectors(scoring_vectors: Vectors) -> None:
@@ -138,48 +139,58 @@ def test_clipscore_of_vectors(scoring_vectors: Vectors) -> None:
 def test_fid_infinity(scoring_vectors: Vectors) -> None:
     known = part(scoring_vectors, "image", "infinity")
     assert at_infinity(known["n"], known["values"]) == pytest.approx(known["intercept"], abs=1e-9)
-    for count, sizes in known["grid"].items():
-        assert infinity_sizes(int(count)) == sizes
 
 
-def test_oneig_text(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "text", "oneig"):
-        target = rendered_text.oneig_text(case["text_content"])
-        read = rendered_text.oneig_read(case["ocr"])
-        assert (target, read) == (case["normal"], case["read"])
-        assert rendered_text.edit_distance(target, read) == case["edit_distance"]
-        found = rendered_text.oneig_words(target, read)
-        assert found == (case["matched"], case["words"]), case
+@pytest.mark.entries("image", "infinity", "grid")
+def test_sizes_of_fid_infinity(case: Any) -> None:
+    count, sizes = case
+    assert infinity_sizes(int(count)) == sizes
 
 
-def test_oneig_total(scoring_vectors: Vectors) -> None:
-    for language, case in part(scoring_vectors, "text", "oneig_total").items():
-        score = rendered_text.oneig_score(case["ED"], case["CR"], case["WAC"], language)
-        assert score == pytest.approx(case["score"], abs=1e-9)
+@pytest.mark.entries("text", "oneig")
+def test_oneig_text(case: Any) -> None:
+    target = rendered_text.oneig_text(case["text_content"])
+    read = rendered_text.oneig_read(case["ocr"])
+    assert (target, read) == (case["normal"], case["read"])
+    assert rendered_text.edit_distance(target, read) == case["edit_distance"]
+    found = rendered_text.oneig_words(target, read)
+    assert found == (case["matched"], case["words"])
 
 
-def test_longtext_words_and_total(scoring_vectors: Vectors) -> None:
-    pairs = []
-    for case in part(scoring_vectors, "text", "longtext"):
-        found = rendered_text.longtext_words(case["text"], case["ocr"], case["mode"])
-        assert found == (case["matched"], case["words"]), case
-        pairs.append(found)
+@pytest.mark.entries("text", "oneig_total")
+def test_oneig_total(case: Any) -> None:
+    language, known = case
+    score = rendered_text.oneig_score(known["ED"], known["CR"], known["WAC"], language)
+    assert score == pytest.approx(known["score"], abs=1e-9)
+
+
+@pytest.mark.entries("text", "longtext")
+def test_longtext_words(case: Any) -> None:
+    found = rendered_text.longtext_words(case["text"], case["ocr"], case["mode"])
+    assert found == (case["matched"], case["words"])
+
+
+def test_longtext_total(scoring_vectors: Vectors) -> None:
+    pairs = [
+        rendered_text.longtext_words(case["text"], case["ocr"], case["mode"])
+        for case in part(scoring_vectors, "text", "longtext")
+    ]
     total = part(scoring_vectors, "text", "longtext_total")
     right, words = map(sum, zip(*pairs, strict=True))
     assert right / words == pytest.approx(total, abs=1e-9)
 
 
-def test_tiif_text(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "text", "tiif"):
-        found = rendered_text.tiif(case["words"], case["lines"])
-        assert found == pytest.approx((case["gned"], case["recall"]), abs=1e-9), case
+@pytest.mark.entries("text", "tiif")
+def test_tiif_text(case: Any) -> None:
+    found = rendered_text.tiif(case["words"], case["lines"])
+    assert found == pytest.approx((case["gned"], case["recall"]), abs=1e-9)
 
 
-def test_ocr_reward(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "text", "ocr_reward"):
-        target = rendered_text.reward_target(case["prompt"])
-        assert target == case["target"]
-        assert rendered_text.reward(target, case["ocr"]) == pytest.approx(case["reward"]), case
+@pytest.mark.entries("text", "ocr_reward")
+def test_ocr_reward(case: Any) -> None:
+    target = rendered_text.reward_target(case["prompt"])
+    assert target == case["target"]
+    assert rendered_text.reward(target, case["ocr"]) == pytest.approx(case["reward"])
 
 
 def test_a_set_against_itself(scoring_vectors: Vectors) -> None:
@@ -208,27 +219,25 @@ def test_the_edit_distance_is_linear_in_memory_and_bounded_in_time() -> None:
     assert rendered_text.accuracy("", "") == 1.0 and rendered_text.accuracy("ab", "") == 0.0
 
 
-def test_recipes_of_vqascore_read_such_lists_as_the_originals(scoring_vectors: Vectors) -> None:
+@pytest.mark.entries("vqascore", "first_token")
+def test_recipes_of_vqascore_read_such_lists_as_the_originals(case: Any) -> None:
     """Where all of the distribution was seen, our two have no other ends than their value."""
-    for case in part(scoring_vectors, "vqascore", "first_token"):
-        top = tuple((token, probability) for token, probability in case["top"])
-        if not top:
-            continue
-        yes, no = (
-            likelihood.mass(dict(top), forms).low for forms in (likelihood.YES, likelihood.NO)
-        )
-        both, one = First((yes, no), top=top), First((yes,), top=top)
-        for name, key in (
-            ("gpt4o_3_0", "v3_0"),
-            ("gpt4o_3_1", "v3_1"),
-            ("flow_factory", "flow_factory"),
-        ):
-            assert RECIPES[name].read(both).value == pytest.approx(case[key], abs=1e-6), case
-        assert RECIPES["yes_mass"].read(one).value == pytest.approx(case["mass_of_yes"])
-        if case["yes_of_yes_and_no"] is None:
-            with pytest.raises(Unscorable):
-                RECIPES["yes_share"].read(both)
-        else:
-            found = RECIPES["yes_share"].read(both)
-            expected = pytest.approx(case["yes_of_yes_and_no"], abs=1e-6)
-            assert found.value == found.least == found.most == expected
+    top = tuple((token, probability) for token, probability in case["top"])
+    if not top:
+        return
+    yes, no = (likelihood.mass(dict(top), forms).low for forms in (likelihood.YES, likelihood.NO))
+    both, one = First((yes, no), top=top), First((yes,), top=top)
+    for name, key in (
+        ("gpt4o_3_0", "v3_0"),
+        ("gpt4o_3_1", "v3_1"),
+        ("flow_factory", "flow_factory"),
+    ):
+        assert RECIPES[name].read(both).value == pytest.approx(case[key], abs=1e-6)
+    assert RECIPES["yes_mass"].read(one).value == pytest.approx(case["mass_of_yes"])
+    if case["yes_of_yes_and_no"] is None:
+        with pytest.raises(Unscorable):
+            RECIPES["yes_share"].read(both)
+    else:
+        found = RECIPES["yes_share"].read(both)
+        expected = pytest.approx(case["yes_of_yes_and_no"], abs=1e-6)
+        assert found.value == found.least == found.most == expected

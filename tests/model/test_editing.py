@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from harmon_eval.adapters.harmon import Settings, open_model
-from harmon_eval.core import Edit, Unscorable
+from harmon_eval.core import Ask, Draw, Edit, Unscorable
 from harmon_eval.model import reference
 from harmon_eval.model.fast import passes as fast_passes
 from harmon_eval.model.fast.drawing import mar_iterations
@@ -134,7 +134,12 @@ def arrays(images: Sequence[Image.Image]) -> list[np.ndarray]:
     return [np.asarray(image) for image in images]
 
 
-INSTRUCTIONS = ["the red circle", "a blue star left of a green square and a ring", "two stars", ""]
+INSTRUCTIONS = [
+    "the red circle",
+    "a blue star left of a green square and a ring",
+    "two stars",
+    "star",
+]
 
 
 @pytest.mark.skipif(not same_bits(), reason="results depend on the batch on this machine")
@@ -199,7 +204,14 @@ def test_what_cannot_be_edited_is_refused(mini: HarmonPipeline) -> None:
         ([picture(1)], "a", [1], "instructions must be a list, one for each image, not str"),
         (picture(1), ["a"], [1], "sources must be a list"),
         ([picture(1)], ["a"], 1, "seeds must be a list"),
-        (["scene.png"], ["a"], [1], "give a PIL image, such as Image.open"),
+        (["scene.png"], ["a"], [1], r"sources\[0\] is str: give a PIL image, such as Image.open"),
+        ([picture(1)], [None], [1], r"instructions\[0\] must be a text \(str\), not None"),
+        ([picture(1)], [""], [1], r"instructions\[0\] is empty: say what to change"),
+        ([picture(1)], [" \n"], [1], r"instructions\[0\] is empty"),
+        ([picture(1)], ["a"], [None], r"seeds\[0\] must be a whole number \(int\), not None"),
+        ([picture(1)], ["a"], [1.5], r"seeds\[0\] must be a whole number \(int\), not float 1.5"),
+        ([picture(1)], ["a"], ["1"], r"seeds\[0\] must be a whole number \(int\), not str"),
+        ([picture(1)], ["a"], [2**64], r"seeds\[0\] is 18446744073709551616: .* below 2\*\*64"),
         ([Image.new("I;16", (64, 64), 40000)], ["a"], [1], "mode I;16: scale its values to 8 bit"),
         ([Image.new("F", (64, 64), 0.5)], ["a"], [1], "mode F: scale its values to 8 bit"),
     ],
@@ -209,6 +221,35 @@ def test_wrong_arguments_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         mini.edit(sources, instructions, seeds, FAST)
+
+
+def test_the_sister_calls_name_wrong_arguments_too(mini: HarmonPipeline) -> None:
+    settings: Any = {"cfg_scale": 2.0}
+    for made in (
+        lambda: mini.draw(["a star"], [1], settings),
+        lambda: mini.edit([picture(1)], ["a star"], [1], settings),
+    ):
+        with pytest.raises(TypeError, match=r"settings must be DrawSettings, not dict: give Draw"):
+            made()
+    calls: list[tuple[Callable[[Any], Any], Any, str]] = [
+        (lambda x: mini.draw(x, [1]), [None], r"prompts\[0\] must be a text"),
+        (lambda x: mini.draw(["a"], x), [None], r"seeds\[0\] must be a whole number"),
+        (lambda x: mini.draw(["a"], x), [True], r"seeds\[0\] must be a whole number"),
+        (lambda x: mini.answer(x, ["a"]), ["scene.png"], r"images\[0\] is str: .* or None"),
+        (lambda x: mini.answer([None], x), [None], r"questions\[0\] must be a text"),
+        (lambda x: mini.answer([None], x), "why", "questions must be a list"),
+        (lambda x: mini.answer([None], ["a"], x), 1.5, "max_new_tokens must be a whole number"),
+        (lambda x: mini.answer([None], ["a"], x), [None], r"max_new_tokens\[0\] must be"),
+        (lambda x: mini.logprobs([None], ["a"], x), ["yes"], r"options\[0\] must be a list"),
+        (lambda x: mini.embed(x), [None], r"images\[0\] is None: give a PIL image"),
+    ]
+    for call, wrong, said in calls:
+        with pytest.raises(TypeError, match=said):
+            call(wrong)
+    with pytest.raises(ValueError, match=r"prompts\[1\] is empty: say what to draw"):
+        mini.draw(["a star", " "], [1, 2])
+    drawn = mini.draw(["a star"], np.array([3]), FAST)  # type: ignore[arg-type]
+    assert np.array_equal(*arrays([*drawn, *mini.draw(["a star"], [3], FAST)]))
 
 
 def test_the_prompt_is_the_picture_a_line_and_the_instruction(mini: HarmonPipeline) -> None:
@@ -246,3 +287,26 @@ def test_the_harmon_adapter_edits_one_image_and_says_how(tmp_path: Path) -> None
     several, one = model.edit([Edit(tuple(files), "a star"), requests[1]])
     assert isinstance(several, Unscorable) and "edits one image, not 2" in str(several)
     assert np.array_equal(*arrays([one, alone[0]]))  # type: ignore[list-item]
+
+
+def test_words_that_the_tokenizer_does_not_know_are_said_once(tmp_path: Path) -> None:
+    """Drawing, editing and answering alike: they become the unknown word, which is no error."""
+    picture(1).save(tmp_path / "1.png")
+    given = Settings(device="cpu", steps=1, diffusion_steps=1)
+    edit = Edit((tmp_path / "1.png",), "\u628a\u7ea2\u8272 the circle")
+    ask = Ask("is there a zebra ?", (tmp_path / "1.png",), max_new_tokens=1)
+    for verb, request, word in (
+        ("draw", Draw("a zebra"), "zebra"),
+        ("edit", edit, "\u628a\u7ea2\u8272"),
+        ("ask", ask, "zebra"),
+    ):
+        model = open_model("harmon-mini", given)
+        assert model.remarks() == []
+        getattr(model, verb)([request])
+        (said,) = model.remarks()
+        assert "harmon-mini does not know every word" in said and repr(word) in said
+        getattr(model, verb)([request])
+        assert model.remarks() == []
+    known = open_model("harmon-mini", given)
+    known.draw([Draw("a photo of a red circle")])
+    assert known.remarks() == []

@@ -140,6 +140,31 @@ def losses(model: Harmon) -> tuple[Tensor, Tensor]:
     return drawing, model.image2text_loss(ids, labels, latents)
 
 
+def test_masks_may_be_numbers_but_not_those_added_to_scores(tiny: Harmon) -> None:
+    """Masks of booleans, of 0 and 1 and of 0.0 and 1.0 are the same; 0 and -inf are refused."""
+    latents, (m, n) = pictures(2), GRID
+    hidden = torch.arange(m * n).expand(2, -1) < 11
+    t, noise = torch.zeros(hidden.numel(), dtype=torch.long), torch.ones(hidden.numel(), 16)
+    ids, real = padded([[1, 2, 3], [4, 5, 6, 7, 8, 9]])
+
+    def loss(real: Tensor, hidden: Tensor) -> float:
+        return float(tiny.text2image_loss(ids, real, latents, hidden, t, noise))
+
+    def replies(real: Tensor) -> list[list[int]]:
+        return generate(tiny, ids, real, None, 4, frozenset())
+
+    expected = loss(real.bool(), hidden)
+    for kind in (torch.long, torch.float32, torch.bfloat16):
+        assert loss(real.to(kind), hidden.to(kind)) == expected
+        assert replies(real.to(kind)) == replies(real.bool())
+    added = torch.zeros(real.shape).masked_fill(real == 0, -torch.inf)
+    for wrong in (lambda: loss(added, hidden), lambda: replies(added)):
+        with pytest.raises(ValueError, match="attention_mask holds other numbers than 0 and 1"):
+            wrong()
+    with pytest.raises(ValueError, match="mask holds other numbers than 0 and 1"):
+        loss(real, 0.5 * hidden)
+
+
 def gradients(model: Harmon) -> dict[str, Tensor]:
     model.zero_grad()
     drawing, reading = losses(model)

@@ -129,6 +129,13 @@ def test_the_plain_form_gives_the_whole_mark_and_has_a_description(mini: Running
     assert {"/score", "/compute", "/mark", "/health"} <= described.keys()
 
 
+def test_an_empty_list_of_rewards_is_refused(mini: Running) -> None:
+    body = {"samples": [{"prompt": "a photo of a square", "image": b64(RED)}], "rewards": []}
+    found = mini.post("/mark", body)
+    assert found.status_code == 400
+    assert "rewards: the list is empty: name some of geneval" in found.json()["detail"]
+
+
 def test_a_misspelt_field_is_refused_and_not_another_reward(mini: Running) -> None:
     """Else the first reward is given for another one, and a prompt's own item for metadata."""
     own = {"prompt": "a photo of a square", "image": b64(RED)}

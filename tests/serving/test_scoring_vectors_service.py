@@ -51,42 +51,43 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-def test_unirl(gateway: Running, scoring_vectors: dict[str, Any]) -> None:
-    for case in scoring_vectors["service"]["unirl"]["exchanges"]:
-        text = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
-        found = gateway.client.request(
-            case["method"],
-            gateway.url + case["path"],
-            content=None if case["body"] is None else text,
-            headers={"Content-Type": "application/json"},
-        )
-        assert found.status_code == case["status"], (case["name"], found.text)
-        got, wanted = found.json(), case["response"]
-        if case["status"] == 422:
-            assert [d["loc"] for d in got["detail"]] == [d["loc"] for d in wanted["detail"]]
-        elif case["status"] == 400:
-            assert isinstance(got["detail"], str)
-        elif "results" in wanted:
-            assert got["results"] == wanted["results"], case["name"]
-            told = [own.keys() for own in got["errors"]]
-            assert told == [own.keys() for own in wanted["errors"]], case["name"]
-            reasons = (reason for own in got["errors"] for reason in own.values())
-            assert all(reason.startswith("sample ") for reason in reasons)
-        else:
-            assert got == wanted, case["name"]
+@pytest.mark.entries("service", "unirl", "exchanges")
+def test_unirl(gateway: Running, case: Any) -> None:
+    text = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
+    found = gateway.client.request(
+        case["method"],
+        gateway.url + case["path"],
+        content=None if case["body"] is None else text,
+        headers={"Content-Type": "application/json"},
+    )
+    assert found.status_code == case["status"], found.text
+    got, wanted = found.json(), case["response"]
+    if case["status"] == 422:
+        assert [d["loc"] for d in got["detail"]] == [d["loc"] for d in wanted["detail"]]
+    elif case["status"] == 400:
+        assert isinstance(got["detail"], str)
+    elif "results" in wanted:
+        assert got["results"] == wanted["results"]
+        told = [own.keys() for own in got["errors"]]
+        assert told == [own.keys() for own in wanted["errors"]]
+        reasons = (reason for own in got["errors"] for reason in own.values())
+        assert all(reason.startswith("sample ") for reason in reasons)
+    else:
+        assert got == wanted
 
 
+@pytest.mark.entries("service", "pickles")
 def test_pickles_of_trainers_are_read_and_all_others_refused(
-    scoring_vectors: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    case: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, text in scoring_vectors["service"]["pickles"].items():
-        data = base64.b64decode(text)
-        if name in ("code", "unifiedreward_numpy"):
-            with pytest.raises(Unscorable, match=r"STACK_GLOBAL|REDUCE"):
-                pickles.read(data)
-            continue
+    name, text = case
+    data = base64.b64decode(text)
+    if name in ("code", "unifiedreward_numpy"):
+        with pytest.raises(Unscorable, match=r"STACK_GLOBAL|REDUCE"):
+            pickles.read(data)
+    else:
         found = pickles.read(data)
-        assert pickles.written(found) == data or "images" in found, name
+        assert pickles.written(found) == data or "images" in found
     assert capsys.readouterr().out == ""  # the one that prints has not
 
 

@@ -351,3 +351,11 @@ def test_all_tasks_of_the_mini_suite_together_take_minutes(mini: Any) -> None:
     samples = [s for name, task in tasks.items() for s in task.samples(mini.data(name, task))]
     assert sum(s.request.gives == "image" for s in samples) < 6_000
     assert sum(s.request.gives == "text" for s in samples) < 2_600
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_layout_can_be_shown_to_whoever_has_another(name: str) -> None:
+    """``folder:`` names the layout of the benchmark that is asked."""
+    task = registry.task(name)
+    needed = task.layout is not None and not task.any_images
+    assert bool(task.layout_shown) == needed

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
 import harmon_eval
@@ -186,6 +188,27 @@ def test_a_dataset_of_the_hub_is_streamed_once(hub: list[tuple[Any, ...]]) -> No
     assert [s.target["answers"] for s in first] == [["red"], ["green"], ["blue"]]
     assert [s.target for s in samples(name, fetching=False)] == [s.target for s in first]
     assert len(hub) == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_token_that_the_hub_refuses_is_not_taken_for_a_missing_dataset(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """When it is opened, or when its first row is read."""
+    reply = httpx2.Response(401, request=httpx2.Request("GET", "http://127.0.0.1/me/private"))
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise HfHubHTTPError("401 Unauthorized", response=reply)
+
+    class Rows:
+        features = None
+
+        def __iter__(self) -> Any:
+            refused()
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Rows() if late else refused())
+    with pytest.raises(UserError, match=r"the hub refuses access \(401\).*HF_TOKEN.*hf auth login"):
+        samples(f"vqa:datasets:me/private{late}?{NAMED}")
 
 
 @pytest.mark.parametrize("task", ["vqa", "checklist"])

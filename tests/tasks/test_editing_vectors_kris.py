@@ -47,7 +47,8 @@ def test_the_mean_is_over_all_scores_of_a_group(kris_aggregate: Any) -> None:
     ]
     for group, expected in kris_aggregate["categories"].items():
         own = [(n, s) for c, n, s in flat if rules.GROUP_OF[c] == group]
-        assert rules.mean(s for _, s in own) == pytest.approx(expected["AVG"], abs=1e-5)
+        if "AVG" in expected:
+            assert rules.mean(s for _, s in own) == pytest.approx(expected["AVG"], abs=1e-5)
         for name, short in SHORT.items():
             found = rules.mean(s for n, s in own if n == name)
             assert found == (

@@ -237,11 +237,30 @@ def test_kid_is_the_headline_of_fewer_pictures_than_features(
     assert "fid cannot be computed from 12 samples: the headline is kid[clean,projection]" in said
     assert caplog.text.count("12 images are fewer than the 24 features") == 1
     assert "of 12 drawn images and " in caplog.text
+    assert "(images 12, references " in said
     for file in sorted((place / "few").iterdir())[2:]:
         file.unlink()
     caplog.clear()
     compared("refs", drawn="few")
     assert caplog.text.count("KID needs at least 3 images a side, not 2 and ") == 1
+
+
+def test_too_few_references_are_called_by_that_name(
+    place: Path,
+    compared: Any,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On either side one image is one image."""
+    (place / "one").mkdir()
+    shutil.copy(sorted((place / "drawn").rglob("*.png"))[0], place / "one" / "a.png")
+    compared("one")
+    assert "and 1 reference: 1 reference image is fewer than the 24 features" in caplog.text
+    assert ", references 1)" in capsys.readouterr().err
+    caplog.clear()
+    compared("refs", drawn="one")
+    assert "of 1 drawn image and " in caplog.text
+    assert ": 1 image is fewer than the 24 features" in caplog.text
 
 
 class Evil:

@@ -27,36 +27,36 @@ def part(vectors: Vectors, *keys: str) -> Any:
 
 
 @pytest.mark.parametrize("rule", list(rules.DEPENDENCY))
-def test_dependencies(scoring_vectors: Vectors, rule: str) -> None:
-    for case in part(scoring_vectors, "dependencies"):
-        points = [
-            Point(name, "?", parents=tuple(str(parent) for parent in parents if parent))
-            for name, parents in case["parents"].items()
-        ]
-        right = {name: bool(answer) for name, answer in case["answers"].items()}
-        found = rules.score(points, rules.DEPENDENCY[rule](points, right))
-        assert found == pytest.approx(case[rule], abs=1e-9), case["name"]
+@pytest.mark.entries("dependencies")
+def test_dependencies(case: Any, rule: str) -> None:
+    points = [
+        Point(name, "?", parents=tuple(str(parent) for parent in parents if parent))
+        for name, parents in case["parents"].items()
+    ]
+    right = {name: bool(answer) for name, answer in case["answers"].items()}
+    found = rules.score(points, rules.DEPENDENCY[rule](points, right))
+    assert found == pytest.approx(case[rule], abs=1e-9)
 
 
-def test_tiif_reads_lines_that_begin_with_yes_or_no(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "replies", "tiif"):
-        assert tiif.published_answers(case["reply"], case["points"]) == case["answers"], case
+@pytest.mark.entries("replies", "tiif")
+def test_tiif_reads_lines_that_begin_with_yes_or_no(case: Any) -> None:
+    assert tiif.published_answers(case["reply"], case["points"]) == case["answers"]
 
 
-def test_unigenbench_reads_the_first_lists(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "replies", "unigen"):
-        if str(case["scores"]).startswith("raises"):
-            with pytest.raises(TypeError):
-                unigen.published_scores(case["reply"], case["points"])
-            continue
-        found = unigen.published_scores(case["reply"], case["points"])
-        # True equals 1 in Python, and is another reply here.
-        assert repr(found) == repr(case["scores"]), case
+@pytest.mark.entries("replies", "unigen")
+def test_unigenbench_reads_the_first_lists(case: Any) -> None:
+    if str(case["scores"]).startswith("raises"):
+        with pytest.raises(TypeError):
+            unigen.published_scores(case["reply"], case["points"])
+        return
+    found = unigen.published_scores(case["reply"], case["points"])
+    # True equals 1 in Python, and is another reply here.
+    assert repr(found) == repr(case["scores"])
 
 
-def test_specv_reads_json(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "replies", "specv"):
-        assert specv.published_parse(case["reply"]) == case["parsed"], case
+@pytest.mark.entries("replies", "specv")
+def test_specv_reads_json(case: Any) -> None:
+    assert specv.published_parse(case["reply"]) == case["parsed"]
 
 
 def test_unigenbench_totals(scoring_vectors: Vectors) -> None:
@@ -70,10 +70,10 @@ def test_unigenbench_totals(scoring_vectors: Vectors) -> None:
         assert unigen.share(found) == pytest.approx(shares, abs=1e-4)
 
 
-def test_specv_scores(scoring_vectors: Vectors) -> None:
-    for case in part(scoring_vectors, "totals", "specv"):
-        assert specv.published_score(case["points"]) == case["score"]
-        assert specv.weighted_score(case["points"]) == pytest.approx(case["weighted"], abs=1e-6)
+@pytest.mark.entries("totals", "specv")
+def test_specv_scores(case: Any) -> None:
+    assert specv.published_score(case["points"]) == case["score"]
+    assert specv.weighted_score(case["points"]) == pytest.approx(case["weighted"], abs=1e-6)
 
 
 def test_tiif_totals_by_the_steps_of_its_protocol(scoring_vectors: Vectors) -> None:

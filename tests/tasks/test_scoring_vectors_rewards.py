@@ -24,23 +24,21 @@ def scene(case: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, list[s
     return boxes, colors
 
 
-def test_flow_grpo(scoring_vectors: dict[str, Any]) -> None:
-    for case in scoring_vectors["service"]["flow_grpo"]:
-        boxes, colors = scene(case)
-        objects = {name: [Found(i, box) for i, box in enumerate(b)] for name, b in boxes.items()}
-        reward, strict = graded.flow_grpo(
-            case["metadata"], objects, lambda name, i, known=colors: known[name][i]
-        )
-        assert reward == pytest.approx(case["score"], abs=1e-9), case["name"]
-        assert strict == case["strict_correct"], case["name"]
+@pytest.mark.entries("service", "flow_grpo")
+def test_flow_grpo(case: Any) -> None:
+    boxes, colors = scene(case)
+    objects = {name: [Found(i, box) for i, box in enumerate(b)] for name, b in boxes.items()}
+    reward, strict = graded.flow_grpo(
+        case["metadata"], objects, lambda name, i, known=colors: known[name][i]
+    )
+    assert reward == pytest.approx(case["score"], abs=1e-9)
+    assert strict == case["strict_correct"]
 
 
-def test_a_share_is_1_exactly_where_genevals_own_rule_says_correct(
-    scoring_vectors: dict[str, Any],
-) -> None:
-    for case in scoring_vectors["service"]["flow_grpo"]:
-        boxes, colors = scene(case)
-        arguments = (case["metadata"], boxes, lambda name, i, known=colors: known[name][i])
-        share, (correct, _) = graded.share_of_clauses(*arguments), verdict(*arguments)
-        assert correct == case["correct"], case["name"]
-        assert 0 <= share <= 1 and (share == 1) == correct, case["name"]
+@pytest.mark.entries("service", "flow_grpo")
+def test_a_share_is_1_exactly_where_genevals_own_rule_says_correct(case: Any) -> None:
+    boxes, colors = scene(case)
+    arguments = (case["metadata"], boxes, lambda name, i, known=colors: known[name][i])
+    share, (correct, _) = graded.share_of_clauses(*arguments), verdict(*arguments)
+    assert correct == case["correct"]
+    assert 0 <= share <= 1 and (share == 1) == correct
