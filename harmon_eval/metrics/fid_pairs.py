@@ -78,8 +78,8 @@ def subset_sizes(count: int, width: int) -> list[int]:
     sizes = [size for size in infinity_sizes(count) if size >= max(2, width)]
     if len(sizes) < FEWEST_SIZES or 2 * sizes[0] > count:
         raise TooFewSamples(
-            f"{counted_are(count, 'image')} too few to extrapolate FID with {width} features: use at least "
-            f"{3 * width}"
+            f"{counted_are(count, 'image')} too few to extrapolate FID with {width} features: use "
+            f"at least {3 * width}"
         )
     return sizes
 
