@@ -227,8 +227,8 @@ class HarmonPipeline:
         check_images("images", images, optional=True)
         check_texts("questions", questions)
         check_list("options", options)
-        for number, own in enumerate(options):
-            check_texts(f"options[{number}]", own)
+        for number, texts in enumerate(options):
+            check_texts(f"options[{number}]", texts)
         if not len(images) == len(questions) == len(options):
             raise ValueError(f"{len(images)} images, {len(questions)} questions, {len(options)}")
         rows = [

@@ -59,8 +59,12 @@ def compared(
     by_name = [{pair.name: pair for pair in own} for own in each]
     chosen = []
     for name in by_name[0]:
-        if any(name not in own for own in by_name):
-            raise UserError(f"one of the pooled runs has no results of {name}: finish it first")
+        for own, two in zip(by_name, folders, strict=True):
+            if name not in own:
+                raise UserError(
+                    f"--pool: {two[0].path} has no results of {name}: finish it with the same "
+                    "command, or leave the pair out"
+                )
         chosen.append([own[name] for own in by_name])
     together = [pooled(parts) for parts in chosen]
     settings.check({pair.name: maximum(pair.task or pair.name, pair.headline) for pair in together})
@@ -106,6 +110,11 @@ def _check_same_model(side: Sequence[RunFolder]) -> None:
             )
     if not others:
         return
-    seeds = [_seed(run) for run in side]
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"{first.path} and another pooled run have the same seed: pool new ones")
+    by_seed: dict[int, RunFolder] = {}
+    for run in side:
+        other = by_seed.setdefault(_seed(run), run)
+        if other is not run:
+            raise UserError(
+                f"--pool: {other.path} and {run.path} have the same seed, {_seed(run)}: pool runs "
+                "with new ones"
+            )

@@ -72,10 +72,7 @@ def lines(path: Path, again: Path | None = None, only: Sequence[str] = ()) -> li
             continue
         own = of_task(run, name, task, headline)
         if own is None:
-            found.append(
-                f"{start}prompts and seeds cannot be told apart: this takes a mean over "
-                "prompts that were drawn more than once"
-            )
+            found.append(f"{start}prompts and seeds cannot be told apart: {_why(run, name)}")
             continue
         if not own.prompts + own.seeds:
             found.append(f"{start}nothing varied, so nothing can be said about its spread")
@@ -97,6 +94,16 @@ def lines(path: Path, again: Path | None = None, only: Sequence[str] = ()) -> li
                 told += f" (of the whole, {judge / whole:.0%} from the judge)"
         found += [told, *advice(own)]
     return found
+
+
+def _why(run: RunFolder, name: str) -> str:
+    """Why a task's spread has no parts, in words."""
+    if any("sha256" in entry for entry in run.task(name).recorded().values()):
+        return "this takes a mean over prompts that were drawn more than once"
+    return (
+        "nothing is drawn, and each question is asked once, so its spread is that of the "
+        "questions; its interval shows it, and more questions make it smaller"
+    )
 
 
 def advice(own: Spread) -> list[str]:

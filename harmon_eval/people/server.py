@@ -22,6 +22,7 @@ from typing import Any
 
 from harmon_eval.core import Unscorable, UserError
 from harmon_eval.files.images import read_picture
+from harmon_eval.metrics.text import counted
 from harmon_eval.people.marks import HumanMarks, Scale, rater_name
 from harmon_eval.people.questions import Shown
 from harmon_eval.report.escaping import visible
@@ -59,8 +60,18 @@ class Session:
             marked.append(None if value is None else keys.get(value))
         return {"rater": rater, "marked": marked}
 
+    def _at(self, number: int) -> Shown:
+        """Raises LookupError, in words for a person, for a question that there is not."""
+        if number >= (count := len(self.questions)):
+            raise LookupError(
+                f"there is no question {number}: this page has {counted(count, 'question')}, "
+                "numbered from 0"
+            )
+        return self.questions[number]
+
     def question(self, number: int) -> dict[str, Any]:
-        found = self.questions[number]
+        """Raises LookupError for a question that there is not."""
+        found = self._at(number)
         places = {path: place for place, path in enumerate(found.images)}
         return {
             "text": visible(found.text),
@@ -72,10 +83,11 @@ class Session:
         }
 
     def mark(self, number: int, rater: str, key: str) -> None:
-        """Raises UserError for a key that the scale does not have."""
-        question, value = self.questions[number], self.scale.value(key)
+        """Raises UserError for a key that the scale does not have, and LookupError."""
+        question, value = self._at(number), self.scale.value(key)
         if value is None:
-            raise UserError(f"{key[:20]!r} is no key of this scale")
+            known = ", ".join(own for own, _, _ in self.scale.keys)
+            raise UserError(f"{key[:20]!r} is no key of this scale: {known}")
         if question.swapped:
             value = 1 - value
         with self.lock:
@@ -83,8 +95,12 @@ class Session:
 
     def image(self, number: int, place: int) -> bytes:
         """PNG. Raises LookupError, and Unscorable for an image that cannot be read."""
+        images = self._at(number).images
+        if place >= len(images):
+            own = counted(len(images), "image")
+            raise LookupError(f"question {number} has {own}, numbered from 0: no image {place}")
         buffer = io.BytesIO()
-        read_picture(self.questions[number].images[place]).save(buffer, "PNG")
+        read_picture(images[place]).save(buffer, "PNG")
         return buffer.getvalue()
 
 
@@ -134,9 +150,9 @@ class Handler(BaseHTTPRequestHandler):
             if type(number) is not int or number < 0 or not isinstance(key, str):
                 raise UserError("a mark is a question's number and a key")
             self.session.mark(number, rater_name(told["rater"]), key)
-        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return self._refuse(400, "a mark is a JSON object: number, key and rater")
-        except UserError as error:
+        except (LookupError, UserError) as error:
             return self._refuse(400, str(error))
         self._json({"stored": True})
 

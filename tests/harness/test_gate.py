@@ -162,6 +162,8 @@ def test_seeds_that_both_were_drawn_with_are_pooled(call: Call, made_run: Made) 
     assert two["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
     assert "only seeds can be pooled" in call("compare", "a0", "b0", "--pool", "b1", "a1").err
     assert "same seed" in call("compare", "a0", "b0", "--pool", "a0", "b0").err
+    told = " ".join(call("compare", "a0", "b0", "--pool", "a0", "b1").err.split())
+    assert "--pool: a0 and a0 have the same seed, 0: pool runs with new ones" in told
 
 
 def test_a_run_is_not_pooled_on_both_sides(call: Call, made_run: Made) -> None:

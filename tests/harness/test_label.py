@@ -147,6 +147,41 @@ def test_what_is_not_there_is_not_found(run: Path, place: str) -> None:
         assert browser.ask("GET", f"{browser.base}/{place}")[0] == 404
 
 
+def test_a_question_that_there_is_not_is_told_in_words(run: Path) -> None:
+    mark = {"number": 99, "key": "1", "rater": "Ann"}
+    with served(run, samples=1) as browser:
+        for place in ("question/99", "image/99/0"):
+            _, text, _ = browser.ask("GET", f"{browser.base}/{place}")
+            assert json.loads(text)["error"].startswith(
+                "there is no question 99: this page has 1 question, numbered from 0"
+            )
+        _, text, _ = browser.ask("GET", f"{browser.base}/image/0/7")
+        assert "question 0 has 0 images" in json.loads(text)["error"]
+        given = {"Content_Type": "application/json"}
+        for told, words in (
+            (mark, "there is no question 99"),
+            ({**mark, "number": 0, "key": "7"}, "'7' is no key of this scale: 1, 0"),
+            ({"number": 0, "key": "1"}, "a mark is a JSON object: number, key and rater"),
+        ):
+            code, text, _ = browser.ask("POST", f"{browser.base}/mark", json.dumps(told), **given)
+            assert code == 400 and words in json.loads(text)["error"]
+
+
+def test_a_rater_who_was_killed_goes_on_behind_the_torn_mark(run: Path) -> None:
+    """SIGKILL in the middle of a mark: all earlier ones are there, and the next one is stored."""
+    log = HumanMarks(RunFolder(run).task("toy_ask"), "right-or-wrong")
+    with served(run) as browser:
+        browser.mark(0, "1")
+        browser.mark(1, "0")
+    log.log.write_bytes(log.log.read_bytes()[:-20])
+    with served(run) as browser:
+        assert browser.get("state/Ann")["marked"][:3] == ["1", None, None]
+        browser.mark(1, "0")
+        browser.mark(2, "1")
+    with served(run) as browser:
+        assert browser.get("state/Ann")["marked"][:3] == ["1", "0", "1"]
+
+
 def test_drawings_are_shown_as_images_and_marks_fit_the_response(
     made_run: Made,
 ) -> None:

@@ -77,6 +77,7 @@ def test_what_is_missing_is_said_and_names_stay_as_they_are(call: Any, made_run:
     run = made_run("run[x]", [[1, 0], [1, 1]], task="toy_draw")
     told = call("show", run, "--spread").out
     assert "prompts and seeds cannot be told apart" in told
+    assert "nothing is drawn, and each question is asked once" in " ".join(told.split())
     rows = (run / "toy_draw/rows.parquet").read_bytes()
     shutil.rmtree(run / "toy_draw/.marks", ignore_errors=True)
     (run / "toy_draw/rows.parquet").unlink()
