@@ -133,6 +133,17 @@ def papers(own: DrawSettings) -> dict[str, Given]:
     }
 
 
+def of_students(folders: Iterable[str]) -> dict[str, Given]:
+    """Models that were taught to draw faster, with their own settings and with fewer iterations."""
+    found: dict[str, Given] = {}
+    for folder in folders:
+        name, own = Path(folder).name, load(folder).draw_settings
+        found[name] = {"model": folder}
+        fewer = own.iterations * 3 // 4
+        found[f"{name}, {fewer} iterations"] = {"model": folder, "steps": fewer}
+    return found
+
+
 def described(cheaper: Cheaper, own: DrawSettings) -> str:
     how, parts = cheaper.than(own), []
     if cheaper.iterations != 1:
@@ -175,13 +186,19 @@ def seconds_a_picture(
     known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     if not (missing := settings.keys() - known.keys()):
         return known
-    loaded = {None: load(model), BFLOAT16: load(model, dtype=torch.bfloat16)}
+    loaded = {
+        (of.get("model", model), of.get("dtype")): load(
+            of.get("model", model), dtype=torch.bfloat16 if of.get("dtype") else torch.float32
+        )
+        for of in settings.values()
+    }
     prompts = ["a photo of a red circle"] * BATCH
     spent: dict[str, list[float]] = {name: [] for name in settings if name in {FULL, *missing}}
     for _ in range(repeats):
         for name in spent:
-            opened = loaded[settings[name].get("dtype")]
-            how = draw_settings(opened.draw_settings, Settings(**settings[name]))
+            own = dict(settings[name])
+            opened = loaded[own.pop("model", model), own.get("dtype")]
+            how = draw_settings(opened.draw_settings, Settings(**own))
             start = time.process_time()
             opened.pipeline.draw(prompts, range(BATCH), how)
             spent[name].append((time.process_time() - start) / BATCH)
@@ -208,9 +225,10 @@ def draw_and_mark(
     name, task, seed = job
     folder = folder_of(output, stage, *job)
     folder.mkdir(parents=True, exist_ok=True)
-    how = RunSettings(seed, stage.prompts[task])
+    how, own = RunSettings(seed, stage.prompts[task]), dict(settings[name])
+    model = own.pop("model", model)
     with (folder / "said.txt").open("a") as said, redirect_stdout(said), redirect_stderr(said):
-        code = run(Request(model, settings[name], task, "mini", how, output=folder / "run")).code
+        code = run(Request(model, own, task, "mini", how, output=folder / "run")).code
     if code:
         raise RuntimeError(f"{name}: {task} is incomplete, see {folder / 'said.txt'}")
 
@@ -281,6 +299,9 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="confirm these, whatever screening says")
     parser.add_argument(
+        "--student", action="append", default=[], metavar="FOLDER", help="a faster model to confirm"
+    )
+    parser.add_argument(
         "--section", choices=("pareto", "savings"), default="pareto", help="of docs/speed.md"
     )
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder for the JSON")
@@ -300,6 +321,8 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
         if unknown := {*wanted} - given.keys():
             parser.error(f"--only: no setting {'; '.join(unknown)}; there are {'; '.join(given)}")
         given = {name: given[name] for name in wanted}
+    students = of_students(arguments.student)
+    given |= students
     path = arguments.output / "seconds.json"
     seconds = seconds_a_picture(arguments.model, given, arguments.repeats, path)
     screen, confirm = stages(arguments)
@@ -315,7 +338,8 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
         chosen = by_speed(screened) if arguments.only else candidates(screened)
         names = [name for name in chosen if name in settings]
         confirmed = until_one_passes(table, confirm, names[: arguments.confirm])
-    fast = confirmed[-1]["setting"] if verdict(confirmed[-1]) == NO_WORSE else FULL
+        fast = confirmed[-1]["setting"] if verdict(confirmed[-1]) == NO_WORSE else FULL
+        confirmed += table(confirm, names=students) if students else []
     tables = {"screened": screened, "confirmed": confirmed}
     text = pareto_page.page(arguments.model, own, tables, fast)
     pareto_page.into_docs(text, docs / "speed.md", arguments.section)

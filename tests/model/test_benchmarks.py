@@ -147,9 +147,10 @@ def test_a_stage_ends_with_the_first_setting_that_is_no_worse() -> None:
     assert [each["setting"] for each in tried] == [FULL, "lost", "kept"]
 
 
-def test_no_drawing_serves_in_two_stages() -> None:
+@pytest.mark.parametrize("first", [1, 11])
+def test_no_drawing_serves_in_two_stages(first: int) -> None:
     stages = pareto.stages(
-        Namespace(screen=50, screen_fid=200, limit=None, fid_limit=None, seeds=2)
+        Namespace(screen=50, screen_fid=200, limit=None, fid_limit=None, seeds=2, first_seed=first)
     )
     for task in ("geneval", "mjhq"):
         seeds = [seed for stage in stages for seed in stage.seeds[task]]
@@ -195,7 +196,8 @@ def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_
 
 def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
     """Rows as the harness leaves them: one setting loses a quarter of one tag, in both seeds."""
-    stage = pareto.Stage("confirm", {"geneval": [1, 2], "mjhq": [1]}, {})
+    part = {"geneval": 8, "mjhq": 120}
+    stage = pareto.Stage("confirm", {"geneval": [1, 2], "mjhq": [1]}, part)
     for name, lost in ((FULL, ""), ("8 iterations", "a")):
         geneval, mjhq = geneval_rows(), mjhq_rows()
         geneval["correct"] = geneval["id"] != lost
