@@ -28,6 +28,7 @@ from harmon_eval.model.train.run_folder import STATE
 from harmon_eval.running import evaluate
 from harmon_eval.running.progress import Progress
 from harmon_eval.store.paths import segment
+from harmon_eval.store.run_folder import RunFolder
 
 # Hugging Face's older files, and DeepSpeed's.
 OTHER_WEIGHTS = r"pytorch_model(-\d+-of-\d+)?\.bin|mp_rank_00_model_states\.pt"
@@ -107,6 +108,7 @@ def track(
     for checkpoint in found:
         run = output / segment(checkpoint.name, str(output / HISTORY))
         if finished(run):
+            _check_options(run, request)
             continue
         try:
             with _model_folder(checkpoint, output) as model:
@@ -123,6 +125,29 @@ def track(
     newest = max(new, key=lambda name: (step_of(name), name), default="")
     gate = gates.get(newest)
     return gate.code if gate else 0
+
+
+def _check_options(run: Path, request: evaluate.Request) -> None:
+    """Raises UserError for a run of other tasks, or with other options: they would be ignored."""
+    manifest = RunFolder(run).manifest
+    asked = [] if request.every_task else list(request.chosen)
+    tasks = {n: t for n, t in manifest["tasks"].items() if n in asked or request.every_task}
+    told = [
+        f"{name} {was}, not {now}"
+        for name, was, now in (
+            ("--suite", manifest["identity"].get("suite"), request.suite),
+            ("--seed", manifest["identity"].get("seed"), request.settings.seed),
+            *(("--limit", task.get("limit"), request.settings.limit) for task in tasks.values()),
+        )
+        if was != now
+    ]
+    if lacking := [name for name in asked if name not in tasks]:
+        told.append(f"without the task {', '.join(lacking)}")
+    if told:
+        raise UserError(
+            f"{run} was evaluated with other options ({'; '.join(dict.fromkeys(told))}): give the "
+            "same ones, or another --output"
+        )
 
 
 def _nothing_new(found: Sequence[Checkpoint], output: Path) -> str:

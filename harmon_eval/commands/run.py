@@ -217,6 +217,12 @@ def _check_gate(arguments: argparse.Namespace, request: Request) -> None:
     baseline = results_by_task(RunFolder(arguments.baseline))
     if not baseline:
         raise UserError(f"{arguments.baseline} has no results: finish that run first")
+    lacking = [] if request.every_task else [n for n in request.chosen if n not in baseline]
+    if lacking and arguments.gate:
+        raise UserError(
+            f"{arguments.baseline} has no results of {', '.join(lacking)}, so this gate could not "
+            f"pass: run the baseline with --tasks {','.join(lacking)} too, or leave them out here"
+        )
     compared = {n: r for n, r in baseline.items() if request.every_task or n in request.chosen}
     settings = wanted(arguments.tolerance, arguments.effect, arguments.no_worse_than)
     settings.check(maxima(compared))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harmon_eval.track import Told
 
 FIRST, PLANNED = "first", 100  # as in comparing.history, which is slow to import
+LONGEST = 7 * 86_400  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +72,13 @@ def first_words(arguments: argparse.Namespace) -> str:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Exit code of the newest checkpoint's gate."""
+    """Exit code of the newest checkpoint's gate. Raises UserError."""
     from contextlib import closing
 
     from harmon_eval.comparing import output
     from harmon_eval.comparing.history import Watch, step_of
     from harmon_eval.comparing.verdict import Comparison
+    from harmon_eval.core import UserError
     from harmon_eval.report.tables import show_outcome
     from harmon_eval.running.evaluate import Outcome, Request
     from harmon_eval.running.jobs import RunSettings
@@ -84,6 +86,10 @@ def main(arguments: argparse.Namespace) -> int:
     from harmon_eval.trackers import open_trackers
     from harmon_eval.trackers.results import send
 
+    for name in ("settle", "every"):
+        seconds = getattr(arguments, name)
+        if seconds is not None and not 0 <= seconds <= LONGEST:
+            raise UserError(f"--{name} {seconds:g}: give seconds, from 0 to {LONGEST:,}")
     request = Request(
         model="",
         given=_settings.given(arguments),

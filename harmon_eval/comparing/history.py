@@ -75,6 +75,8 @@ class Watch:
 
 
 def no_baseline(name: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"--baseline {name}: no such run folder, and there is no checkpoint yet"
     return f"--baseline {name}: no such checkpoint or run folder, {did_you_mean(name, list(known))}"
 
 

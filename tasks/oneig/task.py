@@ -6,8 +6,10 @@ counts only if the questions that it depends on were answered yes. ``oneig:text`
 and compares what stands there with what was wanted: mean edit distance (ED), the share of images
 without an error (CR) and of words found (WAC) make one score, 1 - min(M, ED) (1 - CR) (1 - WAC) /
 M, with M = 100 in English and 50 in Chinese. It is a product, so one good factor hides the rest.
-``oneig:diversity`` is the mean distance of the four drawings of a prompt. Add ``+zh`` for Chinese.
-Style and reasoning are not here.
+``oneig:diversity`` is the mean distance of the four drawings of a prompt, 1 - cos of the vectors of
+DINO. The original takes DreamSim, whose weights are in no registry, so the metric names its network
+(``oneig_diversity_en[1-cos NETWORK]``) and does not compare with published diversity. Add ``+zh``
+for Chinese. Style and reasoning are not here.
 """
 
 from __future__ import annotations

@@ -174,6 +174,16 @@ def test_a_run_is_not_pooled_on_both_sides(call: Call, made_run: Made) -> None:
     assert done.code == 2 and "--pool: a1 is both baseline and candidate" in done.err
 
 
+def test_a_gate_that_could_not_pass_is_refused_before_anything_is_drawn(
+    call: Call, made_run: Made, tmp_path: Path
+) -> None:
+    made_run("a", GOOD)
+    run = ("--model", "scripted", "--tasks", "toy_ask,toy_draw", "--limit", 2, "--output", "b")
+    done = call(*run, "--gate", "--baseline", "a")
+    assert done.code == 2 and not (tmp_path / "b").exists()
+    assert "a has no results of toy_draw" in done.err and "--tasks toy_draw too" in done.err
+
+
 @pytest.mark.parametrize("text", ["toy_ask=0.3,toy_ask=0.4", "0.3,0.4"])
 def test_a_task_has_one_margin(call: Call, made_run: Made, text: str) -> None:
     made_run("a", GOOD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import json
 import threading
@@ -276,6 +277,46 @@ def test_usage_is_told_in_one_line(run: Path, call: Callable[..., Any]) -> None:
 
 
 # -- calibration ---------------------------------------------------------------------------------
+
+
+def test_a_sheet_is_filled_in_a_spreadsheet_and_read_back(
+    run: Path, call: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A random choice without the task's marks; what is read twice counts once."""
+    sheet = tmp_path / "sheet.csv"
+    words = ("calibrate", "run", "--human", sheet)
+    assert "6 samples to mark" in call(*words, "--sheet", 6).out
+    assert call(*words, "--sheet", 6).code == 2, "marks in it are not written over"
+    rows = list(csv.DictReader(sheet.read_text().splitlines()))
+    assert list(rows[0]) == ["sample", "of", "asked", "response", "mark", "rater"]
+    assert all(row["asked"].startswith("question ") and not row["mark"] for row in rows)
+    for row, mark in zip(rows, "10110 ", strict=True):
+        row["mark"] = mark
+
+    def save() -> None:
+        """As a German spreadsheet does."""
+        with sheet.open("w", newline="") as file:
+            file.write("sep=;\n")
+            table = csv.DictWriter(file, list(rows[0]), delimiter=";")
+            table.writeheader()
+            table.writerows(rows)
+
+    save()
+    assert "5 new marks read" in call(*words).out
+    found = calibrate(run)
+    assert found.marked == 5 and found.raters == ("sheet",)
+    assert found.remarks[0] == "1 of 6 chosen samples are not marked yet"
+    assert "0 new marks read" in call(*words).out
+    for column, value, said in (
+        ("mark", "yes", "row 3: the mark 'yes' is none of 1, 0"),
+        ("of", "0" * 16, "row 3: run has no such response"),
+        ("sample", "nothing", "row 3: run has no such response of 'nothing'"),
+    ):
+        kept, rows[1][column] = rows[1][column], value
+        save()
+        assert said in " ".join(call(*words).err.split())
+        rows[1][column] = kept
+    assert "give --human FILE.csv" in call("calibrate", "run", "--sheet", 6).err
 
 
 def test_a_lenient_judge_is_corrected_under_another_name(

@@ -56,6 +56,29 @@ def test_each_complete_checkpoint_is_evaluated_once_and_noted(
     assert (tmp_path / "out/history.parquet").read_bytes() == before
 
 
+def test_options_that_would_be_ignored_are_refused(
+    call: Call, training: Path, tmp_path: Path
+) -> None:
+    """Checkpoints that were evaluated with other options are no part of the same history."""
+    shutil.rmtree(training / "step-10")
+    assert call("track", training, "--output", "out", *QUICK).code == 0
+    for other, words in (
+        (("--limit", 4), "--limit 3, not 4"),
+        (("--seed", 7), "--seed 0, not 7"),
+        (("--tasks", "toy_draw,toy_ask"), "without the task toy_ask"),
+    ):
+        done = call("track", training, "--output", "out", *QUICK, *other)
+        assert done.code == 2
+        said = " ".join(done.err.split())
+        assert f"was evaluated with other options ({words})" in said and "--output" in said
+    for option in ("--settle", "--every"):
+        done = call("track", training, "--output", "out", *QUICK, option, "-1")
+        assert done.code == 2 and f"{option} -1: give seconds" in done.err
+    (tmp_path / "empty").mkdir()
+    done = call("track", "empty", "--output", "new", *QUICK, "--baseline", "x")
+    assert "no such run folder, and there is no checkpoint yet" in " ".join(done.err.split())
+
+
 def test_a_checkpoint_that_is_being_written_waits(
     training: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
