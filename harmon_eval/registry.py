@@ -146,23 +146,6 @@ def _import(name: str) -> ModuleType:
         ) from None
 
 
-def _opened(opener: Callable[..., Any], owner: str, **values: Any) -> Any:
-    """Call an opener with those of the values that it has parameters for.
-
-    ``settings`` are read into the dataclass that it declares. If it declares none, settings are
-    refused with UserError."""
-    given = dict(values.pop("settings"))
-    kind = settings.declared(opener)
-    if kind is not None:
-        values["settings"] = settings.read(kind, given, owner)
-    elif given:
-        raise UserError(f"{owner} has no settings: leave out {', '.join(sorted(given))}")
-    takes = inspect.signature(opener).parameters
-    if values.get("argument") and "argument" not in takes:
-        raise UserError(f"{owner} takes no argument: leave out {values['argument']!r}")
-    return opener(**{name: value for name, value in values.items() if name in takes})
-
-
 # -- tasks -------------------------------------------------------------------------------------
 
 
@@ -253,7 +236,8 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     chosen = settings.together(kind, own, beside, owner)
     if kind is None or "device" not in settings.names(kind):
         chosen.pop("device", None)
-    responder = _opened(opener, owner, argument=argument, settings=chosen)
+    values = settings.arguments(opener, owner, {"argument": argument, "settings": chosen})
+    responder = opener(**values)
     if not isinstance(responder, Responder):
         raise UserError(f"model {name!r} is not a harmon_eval.core.Responder: fix its plug-in")
     return responder
@@ -275,11 +259,12 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
     beside = {k: v for k, v in (given or {}).items() if v is not None}
     chosen = settings.together(kind, own, beside, owner)
     network = kind is not None and "device" in settings.names(kind)
-    if kind is not None:
-        known = chosen if network else {k: v for k, v in chosen.items() if k != "device"}
-        settings.read(kind, known, owner)
+    if not network:
+        chosen.pop("device", None)
+    read = settings.arguments(opener, owner, {"argument": argument, "settings": chosen})
     if find := getattr(sys.modules.get(opener.__module__), "find_weights", None):
-        find(argument)
+        takes = inspect.signature(find).parameters
+        find(**{name: value for name, value in read.items() if name in takes})
     return network
 
 
@@ -344,19 +329,25 @@ def instrument(
         name, _, argument = place.partition(":")
         chosen = {**own, **chosen}
         opener, argument = _instrument_opener(role, name, argument)
-    made = _opened(opener, f"{role}={name}", argument=argument, settings=chosen, find=find)
+    values = {"argument": argument, "settings": chosen, "find": find}
+    made = opener(**settings.arguments(opener, f"{role}={name}", values))
     if not getattr(made, "identity", ""):
         raise UserError(f"{role} {name!r} has no identity: fix its plug-in")
     return made
 
 
 def check_instrument(role: str, spec: str) -> None:
-    """Raises UserError for an unknown instrument. Opens none."""
-    name, known = settings.split(spec)[0].partition(":")[0], instrument_names(role)
+    """Raises UserError for an unknown instrument or setting. Opens none."""
+    place, given = settings.split(spec)
+    (name, _, argument), known = place.partition(":"), instrument_names(role)
     if not known:
         raise UserError(f"there is no instrument for the role {role!r}: name another role")
     if name not in known and _fallback(role) is None:
         raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
+    opener, rest = _instrument_opener(role, name, argument)
+    settings.arguments(
+        opener, f"{role}={name}", {"argument": rest, "settings": given, "find": None}
+    )
 
 
 def _fallback(role: str) -> str | None:

@@ -135,6 +135,23 @@ def read(kind: type[T], given: Mapping[str, Any], owner: str) -> T:
         raise UserError(f"{owner}: {error}") from None
 
 
+def arguments(opener: Callable[..., Any], owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the ``values`` that an opener has parameters for: ``argument``, ``settings`` ...
+
+    ``settings`` are read into the dataclass that it declares. Raises UserError for settings where
+    it declares none, for an argument that it does not take, and what ``read`` raises."""
+    given, kind = dict(values["settings"]), declared(opener)
+    found = {name: value for name, value in values.items() if name != "settings"}
+    if kind is not None:
+        found["settings"] = read(kind, given, owner)
+    elif given:
+        raise UserError(f"{owner} has no settings: leave out {', '.join(sorted(given))}")
+    takes = inspect.signature(opener).parameters
+    if values.get("argument") and "argument" not in takes:
+        raise UserError(f"{owner} takes no argument: leave out {values['argument']!r}")
+    return {name: value for name, value in found.items() if name in takes}
+
+
 def _value(kind: Any, value: Any, where: str) -> Any:
     """``value`` as ``kind``. Text is parsed; other values must already have this type."""
     origin = get_origin(kind)

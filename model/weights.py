@@ -31,9 +31,7 @@ MOST_REPEATS, MOST_WIDE = 512, 2**22  # of layers; of a width, a vocabulary or a
 def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, Tensor]]:
     """Configuration and tensors in our names. Raises CheckpointError."""
     folder = path if path.is_dir() else path.parent
-    family = families.of_folder(path) if path.is_dir() else None
-    if family and family.sure and family.adapter != "harmon":
-        raise family.refused(path)
+    family = _family(path)
     if (path.is_dir() or SAFE in path.suffixes) and (config := own_config(folder)):
         return config, choose(path).read()
     raw = plain_names(choose(path).read(), keys.BEGINNINGS)
@@ -45,6 +43,21 @@ def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, 
             f"{path} is no Harmon checkpoint: its tensors have names such as {min(raw)[:100]}"
         )
     return from_authors(raw, lambda: read_kl16(kl16, folder), _llm_config(folder))
+
+
+def check_weights(path: Path) -> None:
+    """Raises CheckpointError for a file or folder of another model, or one that is not whole.
+    Reads no weights."""
+    _family(path)
+    choose(path).check()
+
+
+def _family(path: Path) -> families.Family | None:
+    """Raises CheckpointError for a folder that is surely another model's."""
+    family = families.of_folder(path) if path.is_dir() else None
+    if family and family.sure and family.adapter != "harmon":
+        raise family.refused(path)
+    return family
 
 
 def own_config(folder: Path) -> HarmonConfig | None:

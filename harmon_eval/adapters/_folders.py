@@ -22,9 +22,9 @@ OPENS = {
 }
 
 
-def check_folder(adapter: str, place: str | Path) -> None:
+def check_folder(adapter: str, place: str | Path, read: bool = True) -> None:
     """Raises UserError for a folder of another family, or with weights that are not whole. Names
-    on a hub are no folders and pass."""
+    on a hub are no folders and pass. Without ``read`` no weights are read."""
     folder = Path(place)
     if not folder.is_dir():
         return
@@ -39,7 +39,8 @@ def check_folder(adapter: str, place: str | Path) -> None:
                 of_library(part)
         elif adapter == "timm":
             # timm takes the first name that it likes, and pickles too.
-            choose(folder).read()
+            weights = choose(folder)
+            weights.read() if read else weights.check()
         else:
             of_library(folder)
     except CheckpointError as error:

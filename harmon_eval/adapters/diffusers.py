@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._folders import check_folder
-from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Draw, Edit, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture
@@ -164,6 +164,11 @@ class Settings:
         """Those that are arguments of the pipeline."""
         values = {key: getattr(self, key) for key in ARGUMENTS}
         return {key: value for key, value in values.items() if value is not None}
+
+
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    _places.check("diffusers", argument, settings.device, settings.revision)
 
 
 def open_model(argument: str, settings: Settings) -> DiffusersResponder:

@@ -29,7 +29,7 @@ from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.sampling import FAST, SAVINGS, DrawSettings
-from harmon_eval.model.weights import CheckpointError
+from harmon_eval.model.weights import CheckpointError, check_weights
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.replies import probabilities
 from harmon_eval.settings import check_range
@@ -315,15 +315,29 @@ class HarmonResponder(Responder):
         return list(self.pipeline.embed(images, layer, self.features.pool))
 
 
-def find_weights(argument: str) -> None:
+def find_weights(argument: str, settings: Settings) -> None:
     """Raises UserError where ``open_model`` would find no weights."""
-    if not Path(argument).expanduser().exists():
-        if other := families.of_hub_id(argument):
-            raise UserError(str(other.refused(argument)))
-        if "/" not in argument and (meant := families.meant_by(argument)):
-            raise UserError(f"no folder {argument!r} here: {meant}")
-    if argument not in ("harmon", *bundled_names()):
-        _places.find_weights(argument)
+    find_harmon(argument, settings.device, settings.kl16)
+
+
+def find_harmon(place: str, device: str | None, kl16: Path | None) -> None:
+    """Raises UserError for a place of Harmon's weights, or of its VAE beside a ``.pth``, where
+    there are none. Reads and fetches nothing."""
+    best_device(device)
+    if kl16 is not None and not kl16.expanduser().is_file():
+        raise UserError(f"kl16={kl16}: no such file: give that of the VAE, such as kl16.ckpt")
+    if place in ("harmon", *bundled_names()):
+        return
+    try:
+        if (path := Path(place).expanduser()).exists():
+            check_weights(path)
+        elif other := families.of_hub_id(place):
+            raise other.refused(place)
+    except CheckpointError as error:
+        raise UserError(str(error)) from None
+    if not path.exists() and "/" not in place and (meant := families.meant_by(place)):
+        raise UserError(f"no folder {place!r} here: {meant}")
+    _places.find_weights(place)
 
 
 def open_model(argument: str, settings: Settings) -> HarmonResponder:

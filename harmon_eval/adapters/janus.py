@@ -26,9 +26,9 @@ from transformers import (
     LogitsProcessorList,
 )
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._folders import check_folder, check_loaded
 from harmon_eval.adapters._option_scores import option_scores
-from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import (
     Dtype,
     best_device,
@@ -288,6 +288,11 @@ class Settings:
         check_range("max_new_tokens", self.max_new_tokens, 1)
         check_range("cfg", self.cfg, 0)
         check_range("temperature", self.temperature, 0)
+
+
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    _places.check("janus", argument, settings.device, settings.revision)
 
 
 def open_model(argument: str, settings: Settings) -> JanusResponder:

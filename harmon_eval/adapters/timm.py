@@ -5,6 +5,7 @@ The preparation of the images is the weights' own (size, crop, mean, standard de
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
 from harmon_eval.model.fingerprint import hash_weights
+
+EXAMPLE = "vit_base_patch14_dinov2.lvd142m"
 
 
 class TimmResponder(Responder):
@@ -53,8 +57,39 @@ class Settings:
     pool: Literal["avg", "max", "avgmax", "token", "map"] | None = None
 
 
-def open_model(argument: str, settings: Settings) -> TimmResponder:
-    """``timm:NAME`` or ``timm:FOLDER``. Raises UserError for what cannot be loaded."""
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError for a name that timm does not know or has no weights for, a folder that is
+    not its own, and weights that are nowhere. Loads none."""
+    timm = _timm()
+    best_device(settings.device)
+    source, colon, place = argument.partition(":")
+    if not argument or Path(argument).is_dir() or source == "local-dir":
+        _places.check("timm", place if colon else argument, settings.device)
+    elif colon:  # hf-hub:OWNER/NAME@REVISION
+        name, _, revision = place.partition("@")
+        _places.find_weights(name, revision or None)
+    elif "/" in argument:
+        raise UserError(f"timm: no folder {argument!r}: of a model on the hub give timm:hf-hub:ID")
+    elif hub := _known(argument, timm).hf_hub_id:
+        _places.find_weights(hub.partition("@")[0])
+
+
+def _known(name: str, timm: Any) -> Any:
+    """timm's own record of weights. Raises UserError where it has none of that name."""
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # of the architecture, but not of these weights
+        config = None
+    if config is not None and config.has_weights:
+        return config
+    named = timm.list_pretrained()
+    close = [known for known in named if known.partition(".")[0] == name.partition(".")[0]]
+    close = close or difflib.get_close_matches(name, named, n=3) or [EXAMPLE]
+    raise UserError(f"timm has no weights called {name!r}: did you mean {' or '.join(close[:3])}?")
+
+
+def _timm() -> Any:
+    """Raises UserError without the package."""
     try:
         import timm
         import timm.data
@@ -62,6 +97,12 @@ def open_model(argument: str, settings: Settings) -> TimmResponder:
         raise UserError(
             "timm:... needs the package timm: pip install 'harmon-eval[vision]'"
         ) from None
+    return timm
+
+
+def open_model(argument: str, settings: Settings) -> TimmResponder:
+    """``timm:NAME`` or ``timm:FOLDER``. Raises UserError for what cannot be loaded."""
+    timm = _timm()
     check_place("timm", argument)
     check_folder("timm", argument)
     device = best_device(settings.device)
@@ -76,7 +117,7 @@ def open_model(argument: str, settings: Settings) -> TimmResponder:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"timm cannot load {argument!r} ({line}): give a name with weights, such as "
-            "vit_base_patch14_dinov2.lvd142m, or a folder in timm's format"
+            f"{EXAMPLE}, or a folder in timm's format"
         ) from None
     prepare = timm.data.create_transform(
         **timm.data.resolve_model_data_config(network), is_training=False

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
+from harmon_eval.adapters.harmon import find_harmon
 from harmon_eval.core import Edit, Embed, Responder, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
@@ -79,6 +80,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_range("grid", self.grid, 1)
+
+
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    check_place("vae", argument)
+    find_harmon(argument, settings.device, settings.kl16)
 
 
 def open_model(argument: str, settings: Settings) -> LatentResponder:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._folders import check_folder, check_loaded
-from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.core import Embed, Responder, UserError
 from harmon_eval.files.images import viewed
@@ -74,6 +74,11 @@ class Settings:
     dtype: Dtype = "float32"
     pool: Literal["mean", "first", "pooler"] = "mean"
     revision: str = "main"
+
+
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    _places.check("vision", argument, settings.device, settings.revision)
 
 
 def open_model(argument: str, settings: Settings) -> VisionResponder:

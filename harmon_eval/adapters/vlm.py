@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from harmon_eval.adapters import _places
 from harmon_eval.adapters._folders import check_folder, check_loaded, weights_hash
 from harmon_eval.adapters._option_scores import option_scores
-from harmon_eval.adapters._places import find_weights as find_weights
 from harmon_eval.adapters._torch import (
     Dtype,
     best_device,
@@ -39,6 +39,7 @@ class VisionLanguageResponder(Responder):
         processor: Any,
         fingerprint: str,
         max_new_tokens: int | None = None,
+        revision: str | None = None,
     ) -> None:
         """Raises UserError for a processor without a chat template."""
         if not getattr(processor, "chat_template", None):
@@ -53,6 +54,7 @@ class VisionLanguageResponder(Responder):
             "decoding": "greedy",
             **own_penalties(model),
             "dtype": str(model.dtype).removeprefix("torch."),
+            **({"revision": revision} if revision else {}),
         }
         self.limit = max_new_tokens
         if max_new_tokens:
@@ -154,16 +156,23 @@ def conversation(request: Ask) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Settings:
-    """``max_new_tokens`` stands in for the benchmark's own limit, for models that think first."""
+    """``max_new_tokens`` stands in for the benchmark's own limit, for models that think first.
+    ``revision``: commit, branch or tag of the hub."""
 
     REFUSES: ClassVar[str] = "decoding is greedy"
 
     device: str | None = None
     dtype: Dtype = "float32"
     max_new_tokens: int | None = None
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         check_range("max_new_tokens", self.max_new_tokens, 1)
+
+
+def find_weights(argument: str, settings: Settings) -> None:
+    """Raises UserError where ``open_model`` would find no weights."""
+    _places.check("vlm", argument, settings.device, settings.revision)
 
 
 def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
@@ -173,7 +182,7 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     check_place("vlm", argument)
     device = best_device(settings.device)
     dtype = chosen_dtype(settings.dtype, device)
-    folder = _folder(argument)
+    folder = _folder(argument, settings.revision)
     check_folder("vlm", folder)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
@@ -196,17 +205,23 @@ def open_model(argument: str, settings: Settings) -> VisionLanguageResponder:
     check_loaded(argument, info)
     name = f"vlm:{argument.rstrip('/').rsplit('/', 1)[-1]}"
     return VisionLanguageResponder(
-        name, model.to(device), processor, weights_hash(folder), settings.max_new_tokens
+        name,
+        model.to(device),
+        processor,
+        weights_hash(folder),
+        settings.max_new_tokens,
+        settings.revision,
     )
 
 
-def _folder(argument: str) -> Path:
+def _folder(argument: str, revision: str | None) -> Path:
     if Path(argument).is_dir():
         return Path(argument)
     from huggingface_hub import snapshot_download
 
+    unread = ["*.bin", "*.pth", "*.pt", "*.py"]
     try:
-        return Path(snapshot_download(argument, ignore_patterns=["*.bin", "*.pth", "*.pt", "*.py"]))
+        return Path(snapshot_download(argument, revision=revision, ignore_patterns=unread))
     except (OSError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"no folder and no hub id {argument!r} ({line}): give vlm:PATH") from None

@@ -74,8 +74,8 @@ def _calibrated(arguments: argparse.Namespace) -> int:
     agreed = [
         {
             "measure": row.measure,
-            "value": "undefined" if row.value is None else number(row.value),
-            "95 % interval": interval(*(row.interval or (None, None))),
+            "value": "undefined" if row.value is None else number(row.value, *(row.interval or ())),
+            "95 % interval": interval(*(row.interval or (None, None)), row.value),
             "samples": row.n,
         }
         for row in found.agreement
@@ -86,8 +86,8 @@ def _calibrated(arguments: argparse.Namespace) -> int:
     numbers = [
         {
             "metric": row.metric,
-            "value": number(row.value),
-            "95 % interval": interval(*row.interval),
+            "value": number(row.value, *row.interval),
+            "95 % interval": interval(*row.interval, row.value),
             "width": number(row.width),
             "from": row.note,
         }

@@ -154,8 +154,8 @@ def _chosen(tasks: str, shuffle: int | None) -> str | list[str]:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from harmon_eval.report import planned as plans
     from harmon_eval.report import tables
-    from harmon_eval.report.listing import print_rows
     from harmon_eval.running.dry_run import dry_run
     from harmon_eval.running.evaluate import Request, run
     from harmon_eval.running.jobs import RunSettings
@@ -184,7 +184,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         title = f"would run into {printable(request.folder.path)}"
         planned = dry_run(request)
-        print_rows(planned.rows, title, console)
+        plans.show(planned.tasks, title, console)
         if planned.unreachable:
             raise UserError("; ".join(planned.unreachable))
         return 0

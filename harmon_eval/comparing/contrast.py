@@ -17,7 +17,7 @@ from scipy import special
 
 from harmon_eval import registry
 from harmon_eval.core import Interval, UserError
-from harmon_eval.metrics.text import interval
+from harmon_eval.metrics.text import interval, signed
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import results_by_task
 
@@ -45,9 +45,10 @@ class Contrast:
             if self.p <= ALPHA
             else "no evidence of training on the published prompts"
         )
+        difference = signed(self.value, *self.interval)
         return (
-            f"{self.task} - {self.fresh}, {self.metric}: {self.value:+.3f} "
-            f"{interval(*self.interval)}, p {self.p:.3f}: {told}"
+            f"{self.task} - {self.fresh}, {self.metric}: {difference} "
+            f"{interval(*self.interval, self.value)}, p {self.p:.3f}: {told}"
         )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harmon_eval.comparing.changes import Change
 from harmon_eval.comparing.verdict import BETTER, NO_WORSE, UNJUDGED, WORSE, Comparison, Line
-from harmon_eval.metrics.text import counted, interval, number
+from harmon_eval.metrics.text import counted, interval, number, signed
 from harmon_eval.store.redact import printable
 from harmon_eval.store.tables import cell, code
 
@@ -45,10 +45,6 @@ TITLE = "candidate against baseline"
 IMPOSSIBLE = "detectable –: no loss that is possible would be seen with so few samples"
 
 
-def signed(value: float) -> str:
-    return f"{value:+.4f}"
-
-
 def probability(p: float) -> str:
     return f"{p:.4f}" if p >= 1e-4 else "<0.0001"
 
@@ -60,10 +56,10 @@ def cells(line: Line) -> list[str]:
         low, high = line.interval or (None, None)
         p = line.p if line.p_no_worse is None else line.p_no_worse
         shown = [
-            number(found.baseline),
-            number(found.candidate),
-            signed(found.value),
-            interval(low, high) or "–",
+            number(found.baseline, found.candidate),
+            number(found.candidate, found.baseline),
+            signed(found.value, low, high),
+            interval(low, high, found.value) or "–",
             f"{probability(p or 0.0)} ({found.test})",
             number(line.detectable),
         ]

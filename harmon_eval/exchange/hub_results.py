@@ -13,7 +13,7 @@ from typing import Any
 
 from harmon_eval.core import UserError
 from harmon_eval.exchange.finished import FinishedRun, FinishedSample, FinishedTask
-from harmon_eval.metrics.text import counted, interval, number
+from harmon_eval.metrics.text import counted, estimate
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.redact import redacted
 
@@ -87,8 +87,7 @@ def dataset(run: FinishedRun, task: FinishedTask) -> str:
 def notes(run: FinishedRun, task: FinishedTask) -> str:
     """What the number is: metric, interval, samples, protocol."""
     name = task.stored["headline"]
-    span = interval(*task.interval(name))
-    parts = [f"{name} {number(headline(task))} {span}".strip(), _counted(task)]
+    parts = [f"{name} {estimate(headline(task), *task.interval(name))}", _counted(task)]
     if unscored := sum(task.stored["unscored"].values()):
         parts.append(f"{unscored:,} unscored")
     suite = run.identity.get("suite")

@@ -23,19 +23,43 @@ def rounded_up(value: float) -> str:
     return f"{math.ceil(round(value / unit, 6)) * unit:.3g}"
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, *beside: float | None) -> str:
+    """A value, with as many digits as the numbers ``beside`` it, such as the ends of its interval.
+
+    The largest of them decides: three decimals below 10, two below 1,000, else one. Whole numbers
+    from 10 on have none."""
     if value is None or math.isnan(value):
         return "–"
-    if abs(value) >= 10:
-        return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2f}"
-    return f"{value:.3f}"
+    return f"{value:,.{_decimals(value, *beside)}f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """An end that is not stored has no limit."""
+def interval(low: float | None, high: float | None, *beside: float | None) -> str:
+    """With the digits of the value ``beside`` it. An end that is not stored has no limit."""
     if low is None or math.isnan(low):
         return ""
-    return f"[{number(low)}, {'∞' if high is None or math.isnan(high) else number(high)}]"
+    end = "∞" if high is None or math.isnan(high) else number(high, low, *beside)
+    return f"[{number(low, high, *beside)}, {end}]"
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval, where it has one: ``0.950 [0.913, 0.972]``."""
+    return f"{number(value, low, high)} {interval(low, high, value)}".rstrip()
+
+
+def signed(value: float, *beside: float | None) -> str:
+    """A difference, with the digits of its interval."""
+    text = number(abs(value), *beside)
+    return f"{'-' if value < 0 else '+'}{text}"
+
+
+def _decimals(*values: float | None) -> int:
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(known, default=0.0)
+    if largest < 10:
+        return 3
+    if all(float(value).is_integer() for value in known):
+        return 0
+    return 2 if largest < 1000 else 1
 
 
 def same_reasons(reasons: Mapping[str, int]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import estimate
 from harmon_eval.ranking.ranks import Rank, ranks
 
 SECTIONS = {
@@ -170,7 +170,7 @@ def _cell(made: Board, entry: dict[Any, Any], rank: Rank | None) -> Cell:
     counted += f", {entry['unscored']:,} unscored)" if entry["unscored"] else ")"
     if pd.isna(entry["value"]):
         return Cell(counted if entry["headline"] else "")
-    span = interval(entry["low"], entry["high"])
     place = str(rank) if rank and entry["headline"] else ""
-    text = " ".join(filter(None, (number(entry["value"]), span, place)))
+    told = estimate(entry["value"], entry["low"], entry["high"])
+    text = " ".join(filter(None, (told, place)))
     return Cell(text, rank is not None and rank.best)

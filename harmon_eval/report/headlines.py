@@ -45,16 +45,18 @@ def headlines(results: Mapping[str, Mapping[str, Any]]) -> list[Headline]:
         name = result["headline"]
         low, high = result["intervals"].get(name, (None, None))
         floors = floors_of(result, name)
-        best = max if result["higher_is_better"] else min
+        value, best = result["metrics"].get(name), max if result["higher_is_better"] else min
         found.append(
             Headline(
                 task=plain(task),
                 metric=plain(name),
-                score=number(result["metrics"].get(name)),
-                interval=interval(low, high),
+                score=number(value, low, high),
+                interval=interval(low, high, value),
                 n=scored(result),
-                floor=number(best(floors.values())) if floors else "",
-                floors={plain(model): number(value) for model, value in floors.items()},
+                floor=number(best(floors.values()), value, low, high) if floors else "",
+                floors={
+                    plain(model): number(floor, value, low, high) for model, floor in floors.items()
+                },
             )
         )
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import estimate, number
 from harmon_eval.ranking.entries import chosen_models
 from harmon_eval.store.tables import floors_of
 
@@ -112,7 +112,7 @@ def _bars(
         value = result["metrics"].get(name)
         if value is not None:
             low, high = result["intervals"].get(name, (None, None))
-            text = f"{number(value)} {interval(low, high)}".strip()
+            text = estimate(value, low, high)
             floors = floors_of(result, name)
             bars.append(Bar(label, series, float(value), low, high, text, floors=floors))
     if quoted is None:
@@ -192,7 +192,7 @@ def _line_plot(title: str, own: pd.DataFrame) -> LinePlot:
     points = []
     for step, (value, bottom, top) in zip(steps, ends, strict=True):
         x = round(100 * (step - steps[0]) / span, 2) if span else 50.0
-        told = f"step {step:g}: {number(value)} {interval(bottom, top)}".strip()
+        told = f"step {step:g}: {estimate(value, bottom, top)}"
         points.append(Point(x, y(value) or 0.0, y(bottom), y(top), told))
     return LinePlot(
         title, points, number(low), number(high), f"step {steps[0]:g}", f"step {steps[-1]:g}"

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from harmon_eval.core import UserError
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import estimate
 from harmon_eval.running.evaluate import Outcome
 from harmon_eval.store.durable import write_whole
 from harmon_eval.store.tables import cell
@@ -71,7 +71,7 @@ def table(found: pd.DataFrame) -> list[dict[str, str]]:
     probes = list(dict.fromkeys(found["probe"]))
     rows = []
     for key, own in found.groupby(keys, sort=False):
-        values = {r.probe: f"{number(r.value)} {interval(r.low, r.high)}" for r in own.itertuples()}
+        values = {r.probe: estimate(r.value, r.low, r.high) for r in own.itertuples()}
         shown = dict(zip(keys[1:], map(str, key[1:]), strict=True))
         rows.append(shown | {name: values.get(name, "") for name in probes})
     return rows

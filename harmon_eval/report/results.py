@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import Sample, Scores, Task
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import estimate
 from harmon_eval.report import gather
 from harmon_eval.report.escaping import environment
 from harmon_eval.report.shots import shots_of
@@ -149,9 +149,9 @@ class Run(Mapping[str, Result]):
     def __repr__(self) -> str:
         lines = [f"run {self.path}"]
         for name, result in self.items():
-            span = interval(*(result.interval or (None, None)))
-            told = f"{name} {result.headline} {number(result.score)} {span}".rstrip()
-            lines.append(f"  {told} ({result.counted:,} of {result.total:,})")
+            told = estimate(result.score, *(result.interval or (None, None)))
+            counted = f"({result.counted:,} of {result.total:,})"
+            lines.append(f"  {name} {result.headline} {told} {counted}")
         lines += [f"  {name}: {self._states[name]}" for name in self._states if name not in self]
         return "\n".join(lines)
 

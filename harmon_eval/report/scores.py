@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from harmon_eval.comparing.margins import Settings
-from harmon_eval.comparing.output import probability, signed
+from harmon_eval.comparing.output import probability
 from harmon_eval.comparing.runs import pairs
 from harmon_eval.comparing.verdict import BETTER, NOT_COMPARABLE, WORSE, Line, compare
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import interval, number, signed
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.report.headlines import scored
 from harmon_eval.store.run_folder import RunFolder
@@ -69,11 +69,11 @@ def _score(result: Mapping[str, Any] | None, first: str) -> dict[str, str]:
         return {**dict.fromkeys(FIELDS, ""), "value": "–", "n": "not run"}
     name = result["headline"]
     low, high = result["intervals"].get(name, (None, None))
-    unscored = sum(result["unscored"].values())
+    value, unscored = result["metrics"].get(name), sum(result["unscored"].values())
     return {
         "metric": name if name != first else "",
-        "value": number(result["metrics"].get(name)),
-        "interval": interval(low, high),
+        "value": number(value, low, high),
+        "interval": interval(low, high, value),
         "n": scored(result),
         "unscored": f"{unscored:,} unscored" if unscored else "",
         "floors": told_floors(floors_of(result, name)),
@@ -88,8 +88,8 @@ def _change(line: Line | None) -> dict[str, str]:
     told["sign"] = line.verdict if line.verdict in SIGNS else ""
     if line.difference and line.verdict != NOT_COMPARABLE:
         low, high = line.interval or (None, None)
-        told["difference"] = signed(line.difference.value)
-        told["span"] = interval(low, high)
+        told["difference"] = signed(line.difference.value, low, high)
+        told["span"] = interval(low, high, line.difference.value)
         told["remark"] = line.reason or f"p {probability(line.p or 0.0)}, {line.difference.test}"
     return told
 

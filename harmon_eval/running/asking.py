@@ -42,6 +42,11 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+def deed(verb: str) -> str:
+    """What the model is said to be doing: "drawing", "asking" ..."""
+    return f"{verb.removesuffix('e')}ing"
+
+
 class Stored:
     """Which samples have a sound stored response, and those responses, read when asked for."""
 
@@ -164,7 +169,9 @@ def ask_missing(
     for number, part in enumerate(rounds.rounds):
         if number:
             earlier, _ = stored_answers(folder, folder.recorded(), samples, earlier, rounds)
-        _Round(part, batch_size, earlier, folder, progress).ask(asking, engine, answering)
+        later = rounds.rounds[number + 1 :]
+        asked = _Round(part, batch_size, earlier, folder, progress, later)
+        asked.ask(asking, engine, answering)
     return known
 
 
@@ -199,8 +206,10 @@ class _Round:
         stored: Stored,
         folder: TaskFolder,
         progress: Progress,
+        later: Sequence[Sequence[Sample]] = (),
     ) -> None:
-        self.samples, self.batch_size = samples, batch_size
+        """``later``: the samples of the rounds after it."""
+        self.samples, self.batch_size, self.later = samples, batch_size, later
         self.stored, self.folder, self.progress = stored, folder, progress
 
     def _missing(self) -> Iterator[list[Sample]]:
@@ -215,7 +224,8 @@ class _Round:
         for batch in self._missing():
             counts[batch[0].request.verb] += len(batch)
         verb = next(iter(counts), "ask")
-        bar = self.progress.bar(f"{verb.removesuffix('e')}ing", counts.total())
+        later = sum(s.request.verb == verb for part in self.later for s in part)
+        bar = self.progress.bar(deed(verb), counts.total(), later)
         with bar as advance, stopping.finishing_batches(), _storing() as store:
 
             def ready() -> Iterator[list[Sample]]:

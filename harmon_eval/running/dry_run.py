@@ -5,31 +5,44 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harmon_eval import registry, suites
 from harmon_eval.core import InstrumentMissing, Responder, UserError
-from harmon_eval.instruments.judging import Judge, planned
+from harmon_eval.instruments.judging import Estimate, Judge, planned
 from harmon_eval.running.asking import Stored, stored_answers
 from harmon_eval.running.evaluate import (
     Request,
+    check_names,
     opened,
     plan,
     that_it_can,
     with_instruments,
 )
 from harmon_eval.running.jobs import Job
-from harmon_eval.running.preflight import served
+from harmon_eval.running.preflight import local_judge, served
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.suites import Suite
 
 
-class Plan(NamedTuple):
-    """``rows``: one a task: samples, stored, what is left to ask by verb, and about how long.
-    ``unreachable``: servers that would be asked and cannot be reached, with the reason."""
+class Planned(NamedTuple):
+    """What is left of a task: requests by verb, and those to its judge. ``seconds``: about how
+    long asking takes; None where nothing of the task was asked yet."""
 
-    rows: list[dict[str, Any]]
+    task: str
+    samples: int
+    stored: int
+    left: Counter[str]
+    seconds: float | None
+    judging: Estimate
+
+
+class Plan(NamedTuple):
+    """``unreachable``: servers that would be asked and cannot be reached, with the reason."""
+
+    tasks: list[Planned]
     unreachable: tuple[str, ...]
 
 
@@ -39,6 +52,7 @@ def dry_run(request: Request) -> Plan:
     Loads no weights of a model and writes nothing into the run folder. Raises UserError for
     whatever a run would need and is not here: data, instruments, a model of that name."""
     suite = suites.load(request.suite, request.data, request.instruments)
+    check_names(request)
     folder = request.folder
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
     model = _light_model(request)
@@ -46,8 +60,7 @@ def dry_run(request: Request) -> Plan:
     if model is not None:
         jobs = that_it_can(model, jobs, request.every_task)
     jobs = with_instruments(jobs, suite, request, dry=True)
-    verbs = dict.fromkeys(sample.request.verb for job in jobs for sample in job.samples)
-    rows: list[dict[str, Any]] = []
+    tasks: list[Planned] = []
     asked = [model] if model is not None else []
     for job in jobs:
         task_folder = folder.task(job.name)
@@ -60,18 +73,11 @@ def dry_run(request: Request) -> Plan:
         if judge is not None and not request.predict_only:
             asked.append(judge.responder)
         rate = seconds / len(recorded) if seconds and recorded else None
-        rows.append(
-            {
-                "task": job.name,
-                "samples": len(job.samples),
-                "stored": len(stored),
-                **{f"to {verb}": left[verb] for verb in verbs},
-                "about": f"{rate * left.total():.0f} s" if rate is not None else "?",
-                **_judging(job, stored, judge),
-            }
-        )
-    missing = any(row["stored"] != row["samples"] for row in rows)
-    return Plan(rows, _unreachable(asked) if missing else ())
+        about = rate * left.total() if rate is not None else None
+        judging = _judging(job, suite, stored, judge)
+        tasks.append(Planned(job.name, len(job.samples), len(stored), left, about, judging))
+    missing = any(each.stored != each.samples for each in tasks)
+    return Plan(tasks, _unreachable(asked) if missing else ())
 
 
 def _unreachable(asked: Sequence[Responder]) -> tuple[str, ...]:
@@ -104,16 +110,11 @@ def _judge(job: Job, suite: Suite, folder: Path) -> Judge | None:
     return None
 
 
-def _judging(job: Job, stored: Stored, judge: Judge | None) -> dict[str, str]:
-    """What is left to ask the judge."""
+def _judging(job: Job, suite: Suite, stored: Stored, judge: Judge | None) -> Estimate:
+    """What is left to ask the judge. Rules and a model on this machine cost nothing."""
     found = {s.id: stored.answer(s) for s in job.samples if job.task.judged}
     drawn = {name: answer for name, answer in found.items() if answer is not None}
     estimate = planned(job.task, job.samples, drawn, judge)
-    free = estimate.dollars is None or judge is None or not judge.at_writer
-    cost = "?" if free else f"{estimate.dollars:.2f} USD"
-    tokens = f"{estimate.tokens_in:,}, {estimate.tokens_out:,}"
-    return {
-        "to judge": str(estimate.requests),
-        "tokens in, out": tokens if estimate.requests else "",
-        "about, judge": cost if estimate.requests else "",
-    }
+    here = local_judge(suite.instrument_name("judge", job.task)) if judge is None else True
+    free = here and not (judge and judge.at_writer)
+    return replace(estimate, dollars=0.0) if free else estimate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,10 +15,10 @@ from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
 from harmon_eval.metrics.text import counted
 from harmon_eval.running import engine as engines
 from harmon_eval.running import machine, preflight
-from harmon_eval.running.asking import Able, Answered, unable
+from harmon_eval.running.asking import Able, Answered, deed, unable
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
-from harmon_eval.running.overall import Overall
+from harmon_eval.running.overall import MARKING, Overall
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.provenance import environment, now, written
 from harmon_eval.running.runner import ASKED, go_on, start_job
@@ -168,6 +169,7 @@ def run(request: Request) -> Outcome:
     chosen = request.chosen
     suite = suites.load(request.suite, request.data, request.instruments)
     folder, settings = request.folder, request.settings
+    check_names(request)
     own = engines.opened(request.pool, folder.path, request.given.get("device"), settings.exact)
     with folder.locked(), own as engine:
         if settings.exact:
@@ -204,6 +206,13 @@ def run(request: Request) -> Outcome:
         return run_jobs(jobs, asking, suite, folder, settings, engine, predict_only=only)
 
 
+def check_names(request: Request) -> None:
+    """Raises UserError for a model or a local judge that is not here, before one is loaded."""
+    if request.pool.ray is None:  # the machines of a cluster have their own files
+        judged = {} if request.predict_only else request.instruments
+        preflight.check_names(request.model, request.given, judged)
+
+
 def _say_what_runs(jobs: Sequence[Job], model: Model, suite: Suite, folder: RunFolder) -> None:
     """What was found, before the first request."""
     progress = Progress("run")
@@ -213,11 +222,16 @@ def _say_what_runs(jobs: Sequence[Job], model: Model, suite: Suite, folder: RunF
     progress.detail(f"weights {model.fingerprint}, on {model.accelerator or 'the processor'}")
     progress.detail(f"settings {dict(model.settings)}")
     for job in jobs:
-        roles = job.task.instruments
-        told = ", ".join(f"{role} {suite.instrument_name(role, job.task)}" for role in roles)
+        told = _instruments(job, suite)
         asked = f"{len(job.samples):,} of {len(job.everything):,} samples"
         about = f"version {job.task.version}, {asked}" + (f", {told}" if told else "")
         progress.detail(f"{job.name}: {about}, into {folder.task(job.name).path}")
+
+
+def _instruments(job: Job, suite: Suite) -> str:
+    """What marks a task, such as "detector shapes, color palette"."""
+    named = {role: suite.instrument_name(role, job.task) for role in job.task.instruments}
+    return ", ".join(f"{role} {getattr(spec, '__name__', spec)}" for role, spec in named.items())
 
 
 def _asking(request: Request, engine: Engine) -> tuple[Asking | AskingByName, Model]:
@@ -317,7 +331,8 @@ def run_jobs(
     predict_only: bool = False,
 ) -> Outcome:
     names, results = [job.name for job in jobs], {}
-    overall = Overall(_planned(jobs, folder, asking is not None, predict_only))
+    marked_by = {job.name: _instruments(job, suite) for job in jobs}
+    overall = Overall(_planned(jobs, folder, asking is not None, predict_only), marked_by)
     for job in jobs:
         overall.begin(job.name)
         progress = Progress(job.name, overall=overall)
@@ -346,9 +361,10 @@ def _planned(
     before, found = folder.manifest["tasks"], {}
     for job in jobs:
         left = 0 if before[job.name].get("n") == len(job.samples) else len(job.samples)
-        verb = job.samples[0].request.verb.removesuffix("e") + "ing"
-        counts = {verb: left} if asked else {}
-        found[job.name] = counts if predict_only else {**counts, "marking": left}
+        counts = Counter(deed(sample.request.verb) for sample in job.samples)
+        found[job.name] = {verb: n if asked and left else 0 for verb, n in counts.items()}
+        if not predict_only:
+            found[job.name][MARKING] = left
     return found
 
 

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 SOON = 2.0  # seconds of work before anything is said about the rest
+MARKING = "marking"
+Kind = tuple[str, ...]
 
 
 def duration(seconds: float) -> str:
@@ -18,44 +20,90 @@ def duration(seconds: float) -> str:
 
 class Overall:
     """``planned``: of each task, how many samples are left by what is done with them ("asking",
-    "marking" ...), in the order of the run.
+    "marking" ...), in the order of the run. ``marked_by``: the instruments that mark a task.
 
-    The time that is left comes from the seconds a sample that were measured in this run; what was
-    not done yet is taken to be as slow as all else on average."""
+    The time that is left comes from the seconds a sample that were measured in this run: of the
+    task itself, else of other tasks where the same was done. Drawing says nothing about questions,
+    nor a detector about a judge."""
 
-    def __init__(self, planned: Mapping[str, Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        planned: Mapping[str, Mapping[str, int]],
+        marked_by: Mapping[str, str] | None = None,
+    ) -> None:
         self._left = {task: Counter(counts) for task, counts in planned.items()}
         self._tasks = list(planned)
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._done: Counter[str] = Counter()
-        self._place = 0
+        self._marked_by = dict(marked_by or {})
+        # By task and verb, and by kind of work.
+        self._seconds: defaultdict[Kind, float] = defaultdict(float)
+        self._done: Counter[Kind] = Counter()
+        self._spent, self._place = 0.0, 0
+
+    @property
+    def _task(self) -> str:
+        return self._tasks[self._place]
 
     def begin(self, task: str) -> None:
         """This task is worked on now, and those before it are done."""
         self._place = self._tasks.index(task)
 
     def expect(self, verb: str, count: int) -> None:
-        """The task at hand has ``count`` samples left for this, not as many as were planned."""
-        self._left[self._tasks[self._place]][verb] = count
+        """The task at hand has ``count`` samples left for this, not as many as were planned. It is
+        marked when all is asked."""
+        if verb == MARKING:
+            for other in self._left[self._task]:
+                self._left[self._task][other] = 0
+        self._left[self._task][verb] = count
 
     def note(self, verb: str, count: int, seconds: float) -> None:
         """``count`` samples of the task at hand took ``seconds``."""
-        self._done[verb] += count
-        self._seconds[verb] += seconds
-        self._left[self._tasks[self._place]][verb] -= count
+        for kind in (("task", self._task, verb), self._kind(self._task, verb)):
+            self._done[kind] += count
+            self._seconds[kind] += seconds
+        self._spent += seconds
+        self._left[self._task][verb] -= count
+
+    def _kind(self, task: str, verb: str) -> Kind:
+        """What takes about as long a sample: the same request, or for marks what is marked by what
+        instruments."""
+        if verb != MARKING:
+            return (verb,)
+        asked = sorted(other for other in self._left[task] if other != MARKING)
+        return (verb, self._marked_by.get(task, ""), *asked)
+
+    def _rate(self, task: str, verb: str) -> float | None:
+        """Seconds a sample; None where the like was not done yet."""
+        for kind in (("task", task, verb), self._kind(task, verb)):
+            if self._done[kind]:
+                return self._seconds[kind] / self._done[kind]
+        return None
 
     def seconds_left(self) -> float | None:
-        """None while too little was measured."""
-        spent, done = sum(self._seconds.values()), sum(self._done.values())
-        if spent < SOON or not done:
+        """None while too little was measured, or a kind of request is still to be seen.
+
+        Marks of which nothing is known are left out (see ``is_least``)."""
+        if self._spent < SOON:
             return None
-        left: Counter[str] = Counter()
-        for task in self._tasks[self._place :]:
-            left.update({verb: max(n, 0) for verb, n in self._left[task].items()})
-        rates = {verb: self._seconds[verb] / n for verb, n in self._done.items() if n}
-        return sum(count * rates.get(verb, spent / done) for verb, count in left.items())
+        total = 0.0
+        for task, verb, count in self._ahead():
+            if (rate := self._rate(task, verb)) is not None:
+                total += count * rate
+            elif verb != MARKING:
+                return None
+        return total
+
+    @property
+    def is_least(self) -> bool:
+        """Whether it takes longer than ``seconds_left``, as nothing is known of some marks."""
+        return any(v == MARKING and self._rate(task, v) is None for task, v, _ in self._ahead())
+
+    def _ahead(self) -> list[tuple[str, str, int]]:
+        tasks = self._tasks[self._place :]
+        return [(task, v, n) for task in tasks for v, n in self._left[task].items() if n > 0]
 
     def __str__(self) -> str:
         told = f"task {self._place + 1} of {len(self._tasks)}"
         seconds = self.seconds_left()
-        return told if seconds is None else f"{told}, {duration(seconds)} left"
+        if seconds is None:
+            return told
+        return f"{told}, {'more than ' * self.is_least}{duration(seconds)} left"

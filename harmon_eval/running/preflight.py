@@ -80,8 +80,9 @@ def missing(task: Task, suite: Suite, dry: bool = False) -> list[str]:
     found = []
     for role in task.instruments:
         try:
-            if dry and (local := _local_judge(role, suite, task)):
-                registry.model_settings(local)  # known by its name; loading it is for the run
+            spec = suite.instrument_name(role, task)
+            if dry and role == "judge" and (local := local_judge(spec)):
+                _check_local(local)  # loading it is for the run
             else:
                 suite.instrument(role, task)
         except UserError as error:
@@ -89,14 +90,29 @@ def missing(task: Task, suite: Suite, dry: bool = False) -> list[str]:
     return found
 
 
-def _local_judge(role: str, suite: Suite, task: Task) -> str:
-    """The name of the model on this machine that judges; empty for a served one and for rules."""
-    spec: Any = suite.instrument_name(role, task)
-    if role != "judge" or not isinstance(spec, str):
+def check_names(
+    model: str | Responder, given: Mapping[str, Any], instruments: Mapping[str, str]
+) -> None:
+    """Raises UserError for a model, or a local judge that was named, which is not here: before
+    either of them is loaded."""
+    if isinstance(model, str):
+        registry.check_model(model, given)
+    if local := local_judge(instruments.get("judge")):
+        _check_local(local)
+
+
+def _check_local(judge: str) -> None:
+    name, own = settings.split(judge)
+    registry.check_model(name, {"device": own.get("device")})
+
+
+def local_judge(spec: str | Callable[..., Any] | None) -> str:
+    """The name and settings of a model on this machine that judges; empty for a served one and for
+    rules."""
+    if not isinstance(spec, str):
         return ""
-    name = settings.split(spec)[0]
-    head = name.partition(":")[0]
-    return "" if head in ("", "openai", *registry.instrument_names(role)) else name
+    head = settings.split(spec)[0].partition(":")[0]
+    return "" if head in ("", "openai", *registry.instrument_names("judge")) else spec
 
 
 def check_roles(given: Mapping[str, str], tasks: Iterable[Task]) -> None:

@@ -174,10 +174,11 @@ class Progress:
         self.say(text, VERBOSE)
 
     @contextmanager
-    def bar(self, verb: str, total: int) -> Iterator[Advance]:
-        """A bar over ``total`` samples; yields the function that moves it forward."""
+    def bar(self, verb: str, total: int, later: int = 0) -> Iterator[Advance]:
+        """A bar over ``total`` samples; yields the function that moves it forward. ``later``: how
+        many more of the task get a bar of their own."""
         if self.overall is not None:
-            self.overall.expect(verb, total)
+            self.overall.expect(verb, total + later)
         if total == 0:
             yield lambda count: None
         elif self.live and hints():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, Task, UserError
-from harmon_eval.metrics.text import counted, interval, number, same_reasons
+from harmon_eval.metrics.text import counted, estimate, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.engine import Engine, Local, Work
 from harmon_eval.running.jobs import Job, data_of_job
@@ -131,11 +131,11 @@ def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
 def scored(result: Result) -> str:
     """The headline in one line, with its interval, its floors and how many samples it counts."""
     low, high = result.interval or (None, None)
-    told = [f"{result.headline} {number(result.score)} {interval(low, high)}".rstrip()]
+    told = [f"{result.headline} {estimate(result.score, low, high)}"]
     if result.floor and math.isfinite(result.floor.score):
-        told.append(f"floor {number(result.floor.score)}")
+        told.append(f"floor {number(result.floor.score, result.score, low, high)}")
     of = result.floors.get(result.headline, {})
-    told += [f"{name} {number(value)}" for name, value in of.items()]
+    told += [f"{name} {number(value, result.score, low, high)}" for name, value in of.items()]
     told.append(f"n {result.counted:,} of {result.total:,}")
     return ", ".join(told)
 

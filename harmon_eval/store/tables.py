@@ -200,11 +200,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def figures(row: Mapping[str, Any]) -> dict[str, str]:
     """The texts of FIGURES, in their order; the task's total stands beside its headline only."""
+    floor, ends = row["floor"], (row["low"], row["high"])
     texts = (
-        number(row["value"]),
-        interval(row["low"], row["high"]) + " census" * bool(row["census"]),
-        interval(row["seeds_low"], row["seeds_high"]),
-        row["floors"] or ("" if pd.isna(row["floor"]) else number(row["floor"])),
+        number(row["value"], *ends),
+        interval(row["low"], row["high"], *ends, row["value"]) + " census" * bool(row["census"]),
+        interval(row["seeds_low"], row["seeds_high"], *ends, row["value"]),
+        row["floors"] or ("" if pd.isna(floor) else number(floor, *ends, row["value"])),
         "" if pd.isna(row["groups"]) else f"{row['groups']:,.0f}",
         f"{row['n']:,.0f}" + f" of {row['total']:,}" * bool(row["headline"]),
         f"{row['unscored']:,}",

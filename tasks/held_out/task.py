@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from harmon_eval.core import About, Data, Metric, Sample, Source, Task, UserError, count
 from harmon_eval.metrics.intervals import intervals
 from harmon_eval.metrics.shares import mean_of, share
-from harmon_eval.metrics.text import interval, number
+from harmon_eval.metrics.text import estimate
 from harmon_eval.tasks.geneval.layout import read_metadata
 from harmon_eval.tasks.geneval.prompts import TAGS
 from harmon_eval.tasks.held_out import mini
@@ -73,7 +73,7 @@ def table(rows: pd.DataFrame) -> str:
     found, spans = summarize(rows), intervals(TASK, rows)
 
     def cell(name: str) -> str:
-        return f"{number(found.get(name))} {interval(*spans.get(name, (None, None)))}".rstrip()
+        return estimate(found.get(name), *spans.get(name, (None, None)))
 
     columns = [(side, split) for side in SIDES for split in SPLITS]
     lines = [

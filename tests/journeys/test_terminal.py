@@ -20,6 +20,7 @@ import pytest
 
 from harmon_eval import cli
 from harmon_eval.commands import _options, _terminal, run, track
+from harmon_eval.metrics.text import estimate
 from harmon_eval.running.overall import Overall, duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,12 +100,12 @@ def test_a_narrow_terminal_gets_bars_a_line_for_the_whole_run_and_one_line_a_tas
     said = plain(received)
     assert said.startswith("harmon_eval ") and "loading counting" in said.splitlines()[0]
     assert "task 1 of 2" in said and "task 2 of 2" in said and "━" in said
-    assert "vqa:a.jsonl: accuracy 100 [" in said, "scores as soon as a task ends"
+    assert "vqa:a.jsonl: accuracy 100.00 [" in said, "scores as soon as a task ends"
     lines = table(said)
     assert all(len(line) <= 60 for line in lines), lines
     assert "vqa:a.jsonl" in lines[1] and "vqa:questi" in lines[2] and "…" in lines[2]
     for line in lines[1:]:
-        assert "100" in line and "[" in line and "40 of 43" in line and "9.302" in line
+        assert "100.00" in line and "[" in line and "40 of 43" in line and " 9.30" in line
     assert "6 samples are unscored:" in said
     assert "6 x" in said and "no digits in" in said, "equal but for a quoted word: one reason"
     assert "show run --tasks vqa:a.jsonl" in said and "report run" in said
@@ -308,19 +309,131 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_asked(
     assert not (tmp_path / "drawn").exists()
 
 
-@pytest.mark.parametrize(
-    "model", ["nowhere/weights.pth", "/no/where", "janus:/no/where", "vlm:a/b/c", "nobody/nothing"]
-)
-def test_weights_that_are_not_there_are_said_by_a_dry_run(
+NOWHERE = {
+    "nowhere/weights.pth": "no file or folder 'nowhere/weights.pth'",
+    "/no/where": "no file or folder '/no/where'",
+    "janus:/no/where": "no file or folder '/no/where'",
+    "vlm:a/b/c": "no file or folder 'a/b/c'",
+    "nobody/nothing": "hf download nobody/nothing --local-dir DIR",
+    "vlm:nobody/nothing?revision=v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
+    "vision:": "vision: needs a folder or hub id",
+    "vae:/no/where": "no file or folder '/no/where'",
+    "vae:harmon-mini?kl16=no.ckpt": "kl16=no.ckpt: no such file",
+    "timm:resnte50": "no weights called 'resnte50': did you mean resnet50",
+    "timm:resnet50.a1": "did you mean resnet50.",
+    "timm:nobody/nothing": "of a model on the hub give timm:hf-hub:ID",
+    "timm:hf-hub:nobody/nothing@v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
+    "timm:vit_base_patch14_dinov2.lvd142m": "hf download timm/vit_base_patch14_dinov2.lvd142m",
+    "harmon-mini?device=cuda:99": "device 'cuda:99' cannot be used",
+    "efficientnet_lite0:x": "takes no argument",
+}
+
+
+@pytest.mark.parametrize("model", NOWHERE)
+def test_weights_that_are_not_there_are_said_before_anything_is_loaded(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     import huggingface_hub.constants
 
+    from harmon_eval import registry
+
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    refused = call("--model", model, "--tasks", "pope", "--limit", "1", "--dry-run")
-    assert refused.code == 2 and refused.err.count("error: ") == 1
-    assert model.removeprefix("janus:").removeprefix("vlm:") in refused.err
-    assert "hf download" in refused.err if model == "nobody/nothing" else "no file" in refused.err
+    monkeypatch.setattr(registry, "model", lambda *_: pytest.fail("a model was opened"))
+    for dry in ((), ("--dry-run",)):
+        refused = call("--model", model, "--tasks", "pope", "--limit", "1", *dry)
+        assert refused.code == 2 and refused.err.count("error: ") == 1
+        assert NOWHERE[model] in refused.err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"),
+    [
+        ("vlm:/no/where", "no file or folder '/no/where'"),
+        ("vlm:nobody/nothing", "hf download nobody/nothing"),
+        ("janus:a/b/c", "no file or folder 'a/b/c'"),
+        ("nobody/nothing", "hf download nobody/nothing"),
+        ("vml:x", "unknown model 'vml:x'"),
+        ("vlm:x?max_tokens=3", "judge=vlm has no setting 'max_tokens'"),
+    ],
+)
+def test_a_local_judge_that_is_not_there_is_said_before_the_model_is_loaded(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, words: str
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    opens = MODEL.replace("return Model()", "open('opened', 'w'); return Model()")
+    (tmp_path / "counting.py").write_text(opens)
+    own = ("--include", "counting.py", "--model", "counting", "--tasks", "wise", "--limit", "1")
+    for dry in ((), ("--dry-run",)):
+        refused = call(*own, "--judge-model", judge, *dry)
+        assert refused.code == 2 and words in refused.err and refused.err.count("error: ") == 1
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "opened").exists()
+
+
+def test_the_hub_is_asked_for_the_revision_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    from harmon_eval.adapters._places import find_weights
+    from harmon_eval.core import UserError
+
+    asked = []
+
+    def model_info(self: object, place: str, revision: str | None = None, timeout: int = 0) -> None:
+        asked.append((place, revision))
+        response = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co"))
+        if place == "nobody/nothing":
+            raise RepositoryNotFoundError("no", response=response)
+        if revision == "v9":
+            raise RevisionNotFoundError("no", response=response)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    find_weights("somebody/something", "v1")
+    with pytest.raises(UserError, match="has no revision 'v9' on the hub: give a branch"):
+        find_weights("somebody/something", "v9")
+    with pytest.raises(UserError, match="the hub has no such model, or a private one"):
+        find_weights("nobody/nothing")
+    assert asked == [
+        ("somebody/something", "v1"),
+        ("somebody/something", "v9"),
+        ("nobody/nothing", None),
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_what_a_run_would_ask_is_one_line_a_task_at_any_width(
+    call: Call, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    tasks = "pope,wise,synergy,linear_probe"
+    planned = call("--model", "scripted", "--tasks", tasks, "--limit", "2", "--dry-run").out
+    rows = [line for line in planned.splitlines() if re.match("pope|wise|synergy|linear", line)]
+    assert len(rows) == 4 and all(len(line) <= columns for line in planned.splitlines()[1:6])
+    assert "22 ask" in rows[0] and "8 ask, 8 draw" in rows[2] and "linear_pr" in rows[3]
+    assert ("tokens in" in planned.splitlines()[1]) == (columns > 60)
+    assert "4 tasks, 42 samples, 0 stored, left to: 30 ask, 10 draw, 2 embed" in planned
+    assert "the judge: 2 requests, about 2,431 tokens in and 32 out, cost none" in planned
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (1870.0, 1753.914, 1933.41, "1,870.0 [1,753.9, 1,933.4]"),
+        (100.0, 91.24, 100.0, "100.00 [91.24, 100.00]"),
+        (100.0, 100.0, 100.0, "100 [100, 100]"),
+        (9.5, 8.25, 10.5, "9.50 [8.25, 10.50]"),
+        (0.5, 0.25, None, "0.500 [0.250, ∞]"),
+        (1.0, None, None, "1.000"),
+        (36.0, None, None, "36"),
+        (None, None, None, "–"),
+    ],
+)
+def test_a_value_and_its_interval_have_the_same_digits(
+    value: float | None, low: float | None, high: float | None, told: str
+) -> None:
+    assert estimate(value, low, high) == told
 
 
 def test_a_misspelt_choice_is_told_which_one_is_meant(call: Call) -> None:
@@ -362,17 +475,42 @@ def test_bash_completes_commands_options_and_names(call: Call, tmp_path: Path) -
 
 
 def test_the_time_that_is_left_comes_from_what_was_measured() -> None:
-    overall = Overall({"a": {"drawing": 10, "marking": 10}, "b": {"asking": 20, "marking": 20}})
+    drawn = {"drawing": 10, "marking": 10}
+    overall = Overall({"a": drawn, "b": drawn, "c": drawn}, {"a": "shapes", "b": "shapes"})
     overall.begin("a")
-    assert str(overall) == "task 1 of 2"
+    assert str(overall) == "task 1 of 3"
     overall.note("drawing", 5, 50.0)
-    # Nothing but drawing is known: 5 + 10 + 40 samples at 10 s.
-    assert overall.seconds_left() == 550
+    # 25 to draw at 10 s, and what marking takes is not known.
+    assert str(overall) == "task 1 of 3, more than 4 min left" and overall.seconds_left() == 250
     overall.note("drawing", 5, 50.0)
+    overall.expect("marking", 10)
     overall.note("marking", 10, 10.0)
-    # 20 to mark at 1 s; 20 questions as the average of 20 samples in 110 s.
-    assert overall.seconds_left() == 20 + 20 * 5.5
+    # The third task is marked by other instruments.
+    assert str(overall) == "task 1 of 3, more than 4 min left" and overall.seconds_left() == 210
     overall.begin("b")
-    overall.expect("asking", 0)  # all stored
-    assert str(overall) == "task 2 of 2, 20 s left"
+    overall.note("drawing", 5, 20.0)  # a task's own speed counts before that of others
+    assert overall.seconds_left() == pytest.approx(5 * 4 + 10 + 10 * 120 / 15)
+    overall.begin("c")
+    overall.expect("drawing", 0)  # all stored
+    overall.expect("marking", 10)
+    assert str(overall) == "task 3 of 3, more than 1 s left"
+    overall.note("marking", 5, 20.0)
+    assert str(overall) == "task 3 of 3, 20 s left"
+
+
+def test_no_time_is_said_before_each_kind_of_request_was_seen() -> None:
+    """ "1 s left" was said before 46 s of drawing."""
+    asked, drawn = {"asking": 100, "marking": 100}, {"drawing": 4, "marking": 4}
+    overall = Overall({"pope": asked, "geneval": drawn, "mme": asked})
+    overall.begin("pope")
+    overall.note("asking", 99, 3.0)
+    assert str(overall) == "task 1 of 3" and overall.seconds_left() is None
+    overall.expect("marking", 100)
+    overall.note("marking", 100, 0.1)
+    overall.begin("geneval")
+    assert str(overall) == "task 2 of 3"
+    overall.note("drawing", 1, 12.0)
+    assert str(overall) == "task 2 of 3, more than 39 s left", "36 s and 100 questions"
+    overall.expect("drawing", 5)  # with those of a second round
+    assert overall.seconds_left() == pytest.approx(60 + 3 * 100 / 99 + 0.1)
     assert [duration(s) for s in (0.2, 99, 720, 7800)] == ["1 s", "99 s", "12 min", "2 h 10 min"]

@@ -89,7 +89,7 @@ def test_each_headline_has_the_verdict_of_a_paired_test(report: Report, runs: Pa
     told = re.sub(r"<[^>]*>", " ", text.split("<tbody>")[1].split("</tbody>")[0])
     told = " ".join(told.split())
     # Four prompts: too few for any p.
-    assert "12 of 12 +0.2500 [-0." in told
+    assert "12 of 12 +0.250 [-0." in told
     assert "underpowered too few to show anything: 4 groups, use" in told
     reason = "1 of 3 samples of B unscored; 1 of 3 samples of A unscored"
     assert f"not comparable {reason}" in told, "runs under their letters"
