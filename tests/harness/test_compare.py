@@ -290,7 +290,7 @@ def test_another_seed_and_another_n_are_paired_on_what_both_have(
     call: Call, made_run: Made
 ) -> None:
     made_run("a", [[1]] * 20)
-    made_run("b", [[1]] * 12, seed=5, total=20)
+    made_run("b", [[1]] * 11 + [[0]], seed=5, total=20)
     done = call("compare", "a", "b")
     assert done.code == 0
     assert "paired on 12 of 20 samples" in done.out and "seeds 0 and 5" in done.out
