@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,9 @@ def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[C
         return []
     moved = (theirs[verdicts].astype(int) - ours[verdicts].astype(int)).sum(axis=1)
     differ = (theirs[verdicts].astype(int) != ours[verdicts].astype(int)).any(axis=1)
-    prompts = _prompts(pair, baseline)
+    if not differ.any():
+        return []
+    prompts = _prompts(pair, baseline, set(ours["id"][differ]))
     sources = [run.task(pair.name).recorded() for run in (baseline, candidate)]
     found = []
     for number in differ[differ].index:
@@ -85,18 +87,18 @@ def _response(run: RunFolder, task: str, name: str, log: Mapping[str, dict[str, 
     return str(run.task(task).image_file(name)) if "sha256" in entry else "not stored"
 
 
-def _prompts(pair: TaskPair, run: RunFolder) -> dict[str, str]:
+def _prompts(pair: TaskPair, run: RunFolder, wanted: Collection[str]) -> dict[str, str]:
     """Prompts by sample id, from the rows if they hold prompts, otherwise from the suite."""
     for column in PROMPT_COLUMNS:
         if column in pair.baseline:
-            rows = pair.baseline
+            rows = pair.baseline[pair.baseline["id"].isin(wanted)]
             return dict(zip(rows["id"], rows[column].map(str), strict=True))
     from harmon_eval import suites
 
     try:
         own = run.manifest["identity"]["suite"]
         suite = suites.load(own, run.data_of(pair.name), fetching=False)
-        samples = list(pair.task.samples(suite.data(pair.name, pair.task))) if pair.task else []
+        samples = pair.task.samples(suite.data(pair.name, pair.task)) if pair.task else ()
+        return {s.id: text for s in samples if s.id in wanted and (text := s.request.text)}
     except (UserError, OSError, json.JSONDecodeError):
         return {}
-    return {s.id: text for s in samples if (text := s.request.text)}

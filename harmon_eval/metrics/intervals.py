@@ -82,11 +82,12 @@ class Table:
         self.task, self.rows, self.known = task, rows, _Known(task)
         self.values = task.summarize(rows)
         self.codes, _ = rows["group"].factorize()
-        first = np.unique(self.codes, return_index=True)[1]
-        strata = rows["stratum"].to_numpy()[first]
-        self.stratum = np.unique(strata.astype(str), return_inverse=True)[1]
+        # Groups are numbered as they appear: each begins where the highest number so far rises.
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(self.codes), prepend=-1))
+        strata = rows["stratum"].iloc[first]
+        self.stratum, strata = strata.factorize(sort=True, use_na_sentinel=False)
         complete = repeats is not None and repeats.complete
-        self.census = np.isin(strata.astype(str), task.census) & complete
+        self.census = np.isin(list(map(str, strata)), task.census)[self.stratum] & complete
         self.sets = _drawings(rows, repeats)
         self._parts: dict[str, Part | None] = {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -159,7 +158,7 @@ def ask_missing(
     rounds = Rounds(task, samples)
     recorded = folder.recorded()
     known, damaged = stored_answers(folder, recorded, samples, rounds=rounds)
-    stored = (recorded[sample.id] for sample in samples if sample.id in known)
+    stored = (recorded[sample.id] for sample in samples if sample.id in known) if known else ()
     answering = Answering({str(entry["model"]) for entry in stored if entry.get("model")})
     if damaged:
         progress.warn(f"{damaged} stored responses were damaged and are made again")

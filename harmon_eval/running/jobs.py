@@ -98,7 +98,7 @@ def prepare(
     make = seeded if len(held) > HELD else held.__iter__
 
     def checked() -> Iterator[Sample]:
-        for sample in make():
+        for sample in _in_order(name, task, make()):
             try:
                 check_sample_id(sample.id)
             except UserError as error:
@@ -108,7 +108,6 @@ def prepare(
     count, twice = repeated(checked)
     if twice is not None:
         raise UserError(f"task {name!r} has two samples with the id {twice!r}")
-    _check_order(name, task, make())
     if not task.any_images:
         _check_texts(name, make())
     everything = MadeAgain(make, count) if count > HELD else held
@@ -130,8 +129,8 @@ def _numbered(request: Any, known: dict[object, set[int]]) -> Any:
     return request if index == request.index else replace(request, index=index)
 
 
-def _check_order(name: str, task: Task, samples: Iterable[Sample]) -> None:
-    """Raises UserError for a sample that comes after one that it cannot come after."""
+def _in_order(name: str, task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples. Raises UserError for one that comes after one that it cannot come after."""
     groups: dict[str, str] = {}
     for sample in samples:
         if sample.after and task.follow is None:
@@ -147,6 +146,7 @@ def _check_order(name: str, task: Task, samples: Iterable[Sample]) -> None:
                 )
         if task.follow is not None:
             groups[sample.id] = sample.group
+        yield sample
 
 
 def _check_texts(name: str, samples: Iterable[Sample]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -101,8 +100,8 @@ def mark_missing(
     judged = JudgeLog(folder.path / JUDGE_LOG) if engine.remote else JudgeLog()
     waiting: list[tuple[Sample, Row]] = []  # one table a flush: making one costs more than a row
     part, flushed = 0, time.monotonic()
-    total = sum(s.id in answers and s.id not in done for s in samples)
-    with progress.bar("marking", total) as advance, stopping.finishing_batches():
+    left_to_mark = len(answers) - len(done)
+    with progress.bar("marking", left_to_mark) as advance, stopping.finishing_batches():
         for batch, given in culprits_alone(engine, marking, unmarked()):
             if isinstance(given, Lost):
                 given = Marked([{"unscored": given.reason}])
@@ -136,9 +135,11 @@ def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbe
     return Numbers((name, 1) for name in rows.loc[sound, "id"])
 
 
-def _current(rows: pd.DataFrame, stamps: Numbers) -> pd.Series:
-    """Whether each row marks the response that is stored now."""
-    return rows["response"] == rows["id"].map(partial(_stamp_of, stamps=stamps))
+def _current(rows: pd.DataFrame, stamps: Numbers) -> np.ndarray:
+    """Whether each row (rows,) marks the response that is stored now."""
+    pairs = zip(rows["id"], rows["response"], strict=True)
+    same = (bool(said) and said == _stamp_of(name, stamps) for name, said in pairs)
+    return np.fromiter(same, bool, len(rows))
 
 
 def _stamp_of(sample_id: str, stamps: Numbers) -> str:
@@ -154,13 +155,16 @@ def collect_rows(
     Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
     marked = folder.marks(key)
     parts = []
+    done = Numbers()
     if marked is not None:
-        current = marked[(marked["response"] != "") & _current(marked, stamps)]
-        # A row without a mark gives way to one that has it.
-        current = current.sort_values("unscored", na_position="last", kind="stable")
-        parts.append(current.drop_duplicates("id", keep="last"))
-        del marked, current
-    done = Numbers((name, 1) for name in parts[0]["id"]) if parts else Numbers()
+        current = _current(marked, stamps)
+        marked = marked if current.all() else marked[current]
+        done = Numbers((name, 1) for name in marked["id"])
+        if len(done) < len(marked):  # a row without a mark gives way to one that has it
+            marked = marked.sort_values("unscored", na_position="last", kind="stable")
+            marked = marked.drop_duplicates("id", keep="last")
+        parts.append(marked)
+        del marked
     reasons = []
     if len(done) < len(samples):
         recorded = folder.recorded()
@@ -171,16 +175,17 @@ def collect_rows(
         ]
     if reasons:
         parts.append(_frame(reasons, Numbers()))
-    place = Numbers((sample.id, number) for number, sample in enumerate(samples))
     rows = _joined(parts)
-    order = np.argsort(rows["id"].map(place.get).to_numpy(), kind="stable")
-    frame = rows.take(order).reset_index(drop=True)
-    del rows, parts
+    del parts, done
+    place = Numbers((sample.id, number) for number, sample in enumerate(samples))
+    places = np.fromiter((place.get(name) for name in rows["id"]), np.int64, len(rows))
+    if (np.diff(places) < 0).any():
+        rows = rows.take(np.argsort(places, kind="stable"))
     # What files of no reasons, of some or of reasons only make of the column is no matter.
-    missing = frame["unscored"].astype(object)
-    frame = frame.assign(unscored=missing.where(missing.notna(), None))
-    folder.finish_marks(key, frame)
-    return frame
+    missing = rows["unscored"].astype(object)
+    rows = rows.reset_index(drop=True).assign(unscored=missing.where(missing.notna(), None).array)
+    folder.finish_marks(key, rows)
+    return rows
 
 
 def _reason(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> str:
@@ -217,7 +222,7 @@ def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFram
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.concat(parts, ignore_index=True)
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
 def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:

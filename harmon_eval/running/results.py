@@ -41,7 +41,8 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
 
     Raises UserError where the task says that these rows cannot be added up."""
     # Unscored rows make a column of verdicts one of objects; without them it is what it was.
-    scored = rows[rows["unscored"].isna()].reset_index(drop=True).infer_objects()
+    marked = rows["unscored"].isna()
+    scored = (rows if marked.all() else rows[marked]).reset_index(drop=True).infer_objects()
     reasons = Counter(str(reason) for reason in rows["unscored"].dropna())
     metrics: dict[str, float] = {}
     if len(scored):
@@ -74,9 +75,9 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
 
 def _missing(job: Job, scored: pd.DataFrame) -> tuple[str, ...]:
     """The strata of the task of which nothing is scored; nothing at all is no gap."""
-    there = {str(stratum) for stratum in scored.get("stratum", ())}
-    if not there or len(scored) == len(job.everything):
+    if not len(scored) or len(scored) == len(job.everything):
         return ()
+    there = set(map(str, scored["stratum"].unique()))
     strata = dict.fromkeys(sample.stratum for sample in job.everything)
     return tuple(name for name in strata if name and name not in there)
 
@@ -101,7 +102,7 @@ def assumed(job: Job, rows: pd.DataFrame) -> Ends | None:
     import pandas as pd
 
     unscored = set(rows.loc[rows["unscored"].notna(), "id"])
-    samples = [sample for sample in job.samples if sample.id in unscored]
+    samples = [sample for sample in job.samples if sample.id in unscored] if unscored else []
     if samples and job.task.bounds is None:
         return None
     wrong, right = (

@@ -19,16 +19,17 @@ from harmon_eval.store.redact import redacted
 OPEN = 64  # files at a time: a process may often have no more than 1,024, a session 256
 MAX_JSON = 2**26  # bytes: a manifest has some thousand
 MAX_DEPTH = 64
+Bytes = bytes | memoryview
 
 
-def write_whole(path: Path, data: bytes | str, root: Path | None = None) -> None:
+def write_whole(path: Path, data: Bytes | str, root: Path | None = None) -> None:
     """Write through a temporary name in the same folder, flushed to disk before the rename.
 
     ``root``: the folder that it must not leave (``store.paths``)."""
     write_all({path: data.encode() if isinstance(data, str) else data}, root)
 
 
-def write_all(files: Mapping[Path, bytes], root: Path | None = None) -> None:
+def write_all(files: Mapping[Path, Bytes], root: Path | None = None) -> None:
     """Each file as in ``write_whole``. Many are written before the first is flushed: the disk then
     takes them in one go, where a flush after each would wait for it every time."""
     items = list(files.items())
@@ -36,7 +37,7 @@ def write_all(files: Mapping[Path, bytes], root: Path | None = None) -> None:
         _write(dict(items[start : start + OPEN]), root)
 
 
-def _write(files: Mapping[Path, bytes], root: Path | None) -> None:
+def _write(files: Mapping[Path, Bytes], root: Path | None) -> None:
     with ExitStack() as opened:
         folders = {
             parent: opened.enter_context(folder_of(parent / "x", root, make=True))

@@ -33,11 +33,14 @@ class Numbers:
         ranked = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
         order = np.argsort(ranked, kind="stable")
         ranked = ranked[order]
-        last = np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]
-        self._keys = array("Q", ranked[last].tobytes())
-        self._values = array("Q", np.array(values, np.uint64)[order][last].tobytes())
+        order = order[np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]]
+        self._keys, self._values = array("Q"), array("Q")
+        for kept, given in ((self._keys, keys), (self._values, values)):
+            kept.frombytes(np.asarray(given, np.uint64)[order].data.cast("B"))
 
     def get(self, name: str) -> int | None:
+        if not self._keys:
+            return None
         key = name_key(name)
         place = bisect_left(self._keys, key)
         found = place < len(self._keys) and self._keys[place] == key

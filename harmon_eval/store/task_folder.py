@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 LOG, ROWS, METRICS, MARKS = "responses.jsonl", "rows.parquet", "metrics.json", "marks.json"
 CALIBRATIONS = "calibration*.json"
 HELD = "held.json"
+ROW_GROUP = 2**14  # rows that are put together, compressed and written at a time
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
@@ -61,14 +61,17 @@ def _made_by(reply: str) -> dict[str, Any]:
     return {**model, **({"cut": True} if reply.cut else {})}
 
 
-def _parquet(rows: pd.DataFrame) -> bytes:
+def _parquet(rows: pd.DataFrame) -> memoryview:
     """The same bytes for the same rows, in however many pieces they lie in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).combine_chunks(), buffer)
-    return buffer.getvalue()
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    buffer = pa.BufferOutputStream()
+    with pq.ParquetWriter(buffer, table.schema) as writer:
+        for start in range(0, max(len(table), 1), ROW_GROUP):
+            writer.write_table(table.slice(start, ROW_GROUP).combine_chunks(), ROW_GROUP)
+    return memoryview(buffer.getvalue())
 
 
 class TaskFolder:
@@ -235,7 +238,7 @@ class TaskFolder:
         frames = [rows for rows in found if rows is not None]
         if not frames:
             return None
-        return pd.concat(frames, ignore_index=True)
+        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
     def parts(self, key: Mapping[str, Any]) -> Path:
         """Where rows are kept while marking: marks of another key never meet there."""
