@@ -38,8 +38,9 @@ def of_drawings(
     before, after = Table(task, rows, None), Table(task, drawings, None)
     found = {}
     for name in names:
-        if name in before.values and _same(before, after, name):
-            found[name] = int(np.count_nonzero(before.shares(name)))
+        shares = before.shares(name) if name in before.values else None
+        if shares is not None and _same(before, after, name):
+            found[name] = int(np.count_nonzero(shares))
     return found
 
 
