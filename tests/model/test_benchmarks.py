@@ -217,7 +217,8 @@ def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Pa
     assert verdict(full) == NO_WORSE and verdict(half) == CANNOT_TELL
     tables = {"screened": [full, half], "confirmed": [full, half]}
     text = pareto_page.page("a model", DrawSettings(), tables, FULL)
-    assert "**full**" in text and "| 8 iterations | 4.00× |" in text
+    assert "No setting is shown" in text and "| 8 iterations | 4.00× |" in text
+    assert "**half**" in pareto_page.page("a model", DrawSettings(), tables, "half")
     pareto_page.plot(tables, tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 1000
 
