@@ -121,6 +121,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "harmon_eval.evaluate" in (tmp_path / "reference" / "python.html").read_text()
+    tour = (tmp_path / "tour.html").read_text()
+    assert "coco_f1_macro" in tour and tour.count("pictures/tour-") == 3, "with its outputs"
     front = (tmp_path / "readme.html").read_text()
     assert 'href="statistics.html"' in front
 
