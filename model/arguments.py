@@ -63,7 +63,7 @@ def check_images(name: str, given: Sequence[object], optional: bool = False) -> 
     for number, image in enumerate(given):
         if not isinstance(image, Image.Image) and not (optional and image is None):
             raise ArgumentError(
-                f"{name}[{number}] is {_kind(image)}: give a PIL image, such as Image.open(FILE)"
+                f"{name}[{number}] is {_kind(image)}: give a PIL image"
                 + (", or None for a question without one" if optional else "")
             )
 

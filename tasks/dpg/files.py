@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harmon_eval.core import Remote, Sample, Source, UserError
-from harmon_eval.files.question_files import read_separated
+from harmon_eval.files.question_files import read_separated, say_fewer
+from harmon_eval.metrics.text import counted
 from harmon_eval.tasks.checklist.files import Point
 
+logger = logging.getLogger(__name__)
 FILE = "dpg_bench.csv"
+PROMPTS = 1065
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
 OFFICIAL = Source(
     files=(FILE,),
@@ -72,3 +77,26 @@ def questions_of(sample: Sample) -> list[Point]:
         Point(str(number), text, parents=tuple(map(str, parents)), kind=kind)
         for number, text, parents, kind in sample.target["questions"]
     ]
+
+
+def say_gaps(
+    folder: Path, prompts: Sequence[Path], questions: Mapping[str, object], suite: str
+) -> None:
+    """A warning for prompts without questions, questions without a prompt, and fewer prompts than
+    are published."""
+    if lost := sorted(questions.keys() - {file.stem for file in prompts}):
+        logger.warning(
+            "%s: %s without a prompt, such as %r",
+            folder / FILE,
+            counted(len(lost), "item"),
+            lost[0],
+        )
+    if bare := [file.name for file in prompts if file.stem not in questions]:
+        logger.warning(
+            "%s: no questions about %s, such as %s: get the file again",
+            folder / FILE,
+            counted(len(bare), "prompt"),
+            bare[0],
+        )
+    if suite == "official":
+        say_fewer(len(prompts), PROMPTS, "prompt", folder / "prompts")

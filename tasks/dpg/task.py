@@ -10,7 +10,6 @@ neither leaves its image unscored. The name of the model that answers is part of
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,21 +29,19 @@ from harmon_eval.core import (
     Unscorable,
     UserError,
 )
-from harmon_eval.files.question_files import read_text, say_fewer
+from harmon_eval.files.question_files import read_text
 from harmon_eval.instruments.judging import judge_of
-from harmon_eval.metrics.text import counted
 from harmon_eval.replies.prompts import YES_OR_NO
 from harmon_eval.replies.yes_no import one_word
 from harmon_eval.tasks.dpg import mini
 from harmon_eval.tasks.dpg import rules as dpg
-from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, questions_of, read_questions
+from harmon_eval.tasks.dpg.files import FILE, OFFICIAL, questions_of, read_questions, say_gaps
 from harmon_eval.tasks.dpg.layout import read_images
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORM = f" {YES_OR_NO}"  # mPLUG needs no such request; a model that chats does
-logger = logging.getLogger(__name__)
 
 
 def samples(data: Data) -> Iterator[Sample]:
@@ -54,22 +51,7 @@ def samples(data: Data) -> Iterator[Sample]:
     files = sorted((folder / "prompts").glob("*.txt"))
     if not files:
         raise UserError(f"{folder}/prompts holds no prompts: put dpg_bench/prompts/*.txt there")
-    if lost := sorted(questions.keys() - {file.stem for file in files}):
-        logger.warning(
-            "%s: %s without a prompt, such as %r",
-            folder / FILE,
-            counted(len(lost), "item"),
-            lost[0],
-        )
-    if bare := [file.name for file in files if file.stem not in questions]:
-        logger.warning(
-            "%s: no questions about %s, such as %s: get the file again",
-            folder / FILE,
-            counted(len(bare), "prompt"),
-            bare[0],
-        )
-    if data.suite == "official":
-        say_fewer(len(files), 1065, "prompt", folder / "prompts")
+    say_gaps(folder, files, questions, data.suite)
     for file in files:
         prompt = read_text(file).replace("\r\n", "\n").strip()
         for index in range(data.images_per_prompt):

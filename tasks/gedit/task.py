@@ -152,8 +152,7 @@ ABOUT = About(
     "says, unless you give the official one (docs/editing.md).",
     compares="lmms-eval and evalscope take the mean over samples, which is `sample_mean_*`; they "
     "give failures zeros and send images in other sizes. Published rows are of GPT-4.1 and differ "
-    "by up to 0.5 between 2025-04 and mid-2025 for the same models. A copy of the source gets "
-    "SC 0 by the rubric.",
+    "by up to 0.5 between 2025-04 and mid-2025 for a model. A copied source gets SC 0.",
     licence="MIT by its card (stepfun-ai/GEdit-Bench)",
     size="606 English and 606 Chinese instructions in 11 groups; mini: 120 in 6 groups",
     cost="two judge calls a result; about 1.1 million tokens in for one language",

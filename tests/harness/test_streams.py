@@ -204,7 +204,7 @@ def test_streams_are_gated_by_the_command_line(call: Call, stream: Stream, tmp_p
     told = call(*here, "--tasks", "foo")
     assert told.code == 2 and "foo" in told.err
     told = call(*here, "--tasks", "toy_ask", "--baseline", "step-999")
-    assert told.code == 2 and "no such checkpoint or run folder" in told.err
+    assert told.code == 2 and "no such run folder, and there is no checkpoint yet" in told.err
     told = call(*here, "--tasks", "toy_ask", "--tolerance", "1e9")
     assert told.code == 2 and "no loss is as large" in told.err
     both = ("--no-worse-than", "0.1", "--tolerance", "0.1")

@@ -204,7 +204,7 @@ def test_what_cannot_be_edited_is_refused(mini: HarmonPipeline) -> None:
         ([picture(1)], "a", [1], "instructions must be a list, one for each image, not str"),
         (picture(1), ["a"], [1], "sources must be a list"),
         ([picture(1)], ["a"], 1, "seeds must be a list"),
-        (["scene.png"], ["a"], [1], r"sources\[0\] is str: give a PIL image, such as Image.open"),
+        (["scene.png"], ["a"], [1], r"sources\[0\] is str: give a PIL image"),
         ([picture(1)], [None], [1], r"instructions\[0\] must be a text \(str\), not None"),
         ([picture(1)], [""], [1], r"instructions\[0\] is empty: say what to change"),
         ([picture(1)], [" \n"], [1], r"instructions\[0\] is empty"),

@@ -149,7 +149,8 @@ def test_points_in_another_order_get_the_same_answers_from_a_judge_that_does_not
 def test_a_shuffled_reply_belongs_to_the_points_as_they_were_asked(tmp_path: Path) -> None:
     """The judge says yes to the first line alone: in any order that is one point of three."""
     points = [{"id": n, "text": f"Is it {n}?", "kind": f"k{n}"} for n in (1, 2, 3)]
-    file = written(tmp_path, *({"id": f"i{k}", "points": points, "images": 1} for k in range(6)))
+    same = {"prompt": "a star", "points": points, "images": 1}
+    file = written(tmp_path, *({"id": f"i{k}", **same} for k in range(6)))
     (tmp_path / "checklist.toml").write_text('ask = "together"\nreply = "lines"\n')
     task = registry.task(f"checklist:{file}+shuffle=3")
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")

@@ -270,7 +270,7 @@ def test_too_few_images_leave_fid_out_and_offer_kid(
         "kid[playground,mini]",
         "kid_standard_error[playground,mini]",
     }
-    assert caplog.text.count("30 images are fewer than the 64 features") == 1
+    assert caplog.text.count("30 reference images are fewer than the 64 features") == 1
     assert "KID" in caplog.text
     assert mjhq.TASK.summarize(rows[:2]) == {}
 
