@@ -276,7 +276,7 @@ def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dic
     return rows
 
 
-def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
@@ -310,6 +310,11 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
         parser.error(f"FID and its interval need at least {FEWEST_FID} prompts of MJHQ")
     if min(arguments.screen, arguments.limit or FEWEST_GENEVAL) < FEWEST_GENEVAL:
         parser.error(f"an interval needs two prompts of each tag: at least {FEWEST_GENEVAL}")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
+    arguments = parsed(argv)
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
     own = load(arguments.model).draw_settings
@@ -319,7 +324,9 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
     if arguments.only:
         wanted = (FULL, *arguments.only.split(";"))
         if unknown := {*wanted} - given.keys():
-            parser.error(f"--only: no setting {'; '.join(unknown)}; there are {'; '.join(given)}")
+            raise SystemExit(
+                f"--only: no setting {'; '.join(unknown)}; there are {'; '.join(given)}"
+            )
         given = {name: given[name] for name in wanted}
     students = of_students(arguments.student)
     given |= students

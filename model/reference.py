@@ -78,8 +78,7 @@ def draw(
         z = z.flatten(0, 1)  # (N or 2N, D)
 
         schedule = settings.schedule(settings.steps_at(k), model.config.head)
-        scale = settings.scale(left, length)
-        drawn = diffuse(model, z, noise(k), schedule, scale, settings)  # (N, C)
+        drawn = diffuse(model, z, noise(k), schedule, settings.scale(left, length), settings)
         drawn = drawn.unflatten(0, places.shape)  # (B, P, C)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
     return tokens.unflatten(1, grid)

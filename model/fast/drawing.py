@@ -195,10 +195,9 @@ def mar_iterations(
         _check(sources, batch, grid)
         both, filler = passes.edits(input_ids, sources)
         filler = filler if settings.edit_condition else None
-    counts = settings.counts(grid)
     conditions = Conditions(passes, settings, attention_mask, both, filler, batch)
     tokens = torch.zeros(batch, length, model.config.vae.channels, device=orders.device)
-    for k, (hidden, hidden_next) in enumerate(pairwise(counts)):
+    for k, (hidden, hidden_next) in enumerate(pairwise(settings.counts(grid))):
         if hidden == hidden_next:
             continue
         visible = orders[:, hidden:].sort(dim=1).values

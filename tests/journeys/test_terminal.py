@@ -21,7 +21,6 @@ import pytest
 from harmon_eval import cli
 from harmon_eval.commands import _options, _terminal, run, track
 from harmon_eval.metrics.text import estimate
-from harmon_eval.running.overall import Overall, duration
 
 ROOT = Path(__file__).resolve().parents[2]
 Call = Callable[..., Any]
@@ -291,115 +290,7 @@ def test_no_key_reaches_the_manifest(questions: list[str], call: Call, tmp_path:
     assert "5f3a9c77" not in text and "sk-abcdefgh" not in text
 
 
-# -- before the first request ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_a_server_that_is_not_there_is_said_before_anything_is_asked(
-    call: Call, tmp_path: Path, dry: tuple[str, ...]
-) -> None:
-    model = ("--model", "openai:m@http://127.0.0.1:9/v1", "--tasks", "vqa:a.jsonl")
-    refused = call(*model, *dry, "--output", "run")
-    assert refused.code == 2 and "cannot reach http://127.0.0.1:9/v1" in refused.err
-    assert not (tmp_path / "run").exists()
-    judge = ("--judge-model", "j", "--judge-url", "http://127.0.0.1:9/v1")
-    drawn = ("--model", "scripted", "--tasks", "wise", "--limit", "1", "--output", "drawn")
-    refused = call(*drawn, *judge, *dry)
-    assert refused.code == 2 and "cannot reach http://127.0.0.1:9/v1" in refused.err
-    assert not (tmp_path / "drawn").exists()
-
-
-NOWHERE = {
-    "nowhere/weights.pth": "no file or folder 'nowhere/weights.pth'",
-    "/no/where": "no file or folder '/no/where'",
-    "janus:/no/where": "no file or folder '/no/where'",
-    "vlm:a/b/c": "no file or folder 'a/b/c'",
-    "nobody/nothing": "hf download nobody/nothing --local-dir DIR",
-    "vlm:nobody/nothing?revision=v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
-    "vision:": "vision: needs a folder or hub id",
-    "vae:/no/where": "no file or folder '/no/where'",
-    "vae:harmon-mini?kl16=no.ckpt": "kl16=no.ckpt: no such file",
-    "timm:resnte50": "no weights called 'resnte50': did you mean resnet50",
-    "timm:resnet50.a1": "did you mean resnet50.",
-    "timm:nobody/nothing": "of a model on the hub give timm:hf-hub:ID",
-    "timm:hf-hub:nobody/nothing@v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
-    "timm:vit_base_patch14_dinov2.lvd142m": "hf download timm/vit_base_patch14_dinov2.lvd142m",
-    "harmon-mini?device=cuda:99": "device 'cuda:99' cannot be used",
-    "efficientnet_lite0:x": "takes no argument",
-}
-
-
-@pytest.mark.parametrize("model", NOWHERE)
-def test_weights_that_are_not_there_are_said_before_anything_is_loaded(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
-) -> None:
-    import huggingface_hub.constants
-
-    from harmon_eval import registry
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(registry, "model", lambda *_: pytest.fail("a model was opened"))
-    for dry in ((), ("--dry-run",)):
-        refused = call("--model", model, "--tasks", "pope", "--limit", "1", *dry)
-        assert refused.code == 2 and refused.err.count("error: ") == 1
-        assert NOWHERE[model] in refused.err and not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("judge", "words"),
-    [
-        ("vlm:/no/where", "no file or folder '/no/where'"),
-        ("vlm:nobody/nothing", "hf download nobody/nothing"),
-        ("janus:a/b/c", "no file or folder 'a/b/c'"),
-        ("nobody/nothing", "hf download nobody/nothing"),
-        ("vml:x", "unknown model 'vml:x'"),
-        ("vlm:x?max_tokens=3", "judge=vlm has no setting 'max_tokens'"),
-    ],
-)
-def test_a_local_judge_that_is_not_there_is_said_before_the_model_is_loaded(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, words: str
-) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    opens = MODEL.replace("return Model()", "open('opened', 'w'); return Model()")
-    (tmp_path / "counting.py").write_text(opens)
-    own = ("--include", "counting.py", "--model", "counting", "--tasks", "wise", "--limit", "1")
-    for dry in ((), ("--dry-run",)):
-        refused = call(*own, "--judge-model", judge, *dry)
-        assert refused.code == 2 and words in refused.err and refused.err.count("error: ") == 1
-    assert not (tmp_path / "runs").exists() and not (tmp_path / "opened").exists()
-
-
-def test_the_hub_is_asked_for_the_revision_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx2
-    import huggingface_hub
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
-    from harmon_eval.adapters._places import find_weights
-    from harmon_eval.core import UserError
-
-    asked = []
-
-    def model_info(self: object, place: str, revision: str | None = None, timeout: int = 0) -> None:
-        asked.append((place, revision))
-        response = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co"))
-        if place == "nobody/nothing":
-            raise RepositoryNotFoundError("no", response=response)
-        if revision == "v9":
-            raise RevisionNotFoundError("no", response=response)
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
-    find_weights("somebody/something", "v1")
-    with pytest.raises(UserError, match="has no revision 'v9' on the hub: give a branch"):
-        find_weights("somebody/something", "v9")
-    with pytest.raises(UserError, match="the hub has no such model, or a private one"):
-        find_weights("nobody/nothing")
-    assert asked == [
-        ("somebody/something", "v1"),
-        ("somebody/something", "v9"),
-        ("nobody/nothing", None),
-    ]
+# -- the plan, digits and words --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -472,45 +363,3 @@ def test_bash_completes_commands_options_and_names(call: Call, tmp_path: Path) -
 
 
 # -- how long it still takes -----------------------------------------------------------------------
-
-
-def test_the_time_that_is_left_comes_from_what_was_measured() -> None:
-    drawn = {"drawing": 10, "marking": 10}
-    overall = Overall({"a": drawn, "b": drawn, "c": drawn}, {"a": "shapes", "b": "shapes"})
-    overall.begin("a")
-    assert str(overall) == "task 1 of 3"
-    overall.note("drawing", 5, 50.0)
-    # 25 to draw at 10 s, and what marking takes is not known.
-    assert str(overall) == "task 1 of 3, more than 4 min left" and overall.seconds_left() == 250
-    overall.note("drawing", 5, 50.0)
-    overall.expect("marking", 10)
-    overall.note("marking", 10, 10.0)
-    # The third task is marked by other instruments.
-    assert str(overall) == "task 1 of 3, more than 4 min left" and overall.seconds_left() == 210
-    overall.begin("b")
-    overall.note("drawing", 5, 20.0)  # a task's own speed counts before that of others
-    assert overall.seconds_left() == pytest.approx(5 * 4 + 10 + 10 * 120 / 15)
-    overall.begin("c")
-    overall.expect("drawing", 0)  # all stored
-    overall.expect("marking", 10)
-    assert str(overall) == "task 3 of 3, more than 1 s left"
-    overall.note("marking", 5, 20.0)
-    assert str(overall) == "task 3 of 3, 20 s left"
-
-
-def test_no_time_is_said_before_each_kind_of_request_was_seen() -> None:
-    """ "1 s left" was said before 46 s of drawing."""
-    asked, drawn = {"asking": 100, "marking": 100}, {"drawing": 4, "marking": 4}
-    overall = Overall({"pope": asked, "geneval": drawn, "mme": asked})
-    overall.begin("pope")
-    overall.note("asking", 99, 3.0)
-    assert str(overall) == "task 1 of 3" and overall.seconds_left() is None
-    overall.expect("marking", 100)
-    overall.note("marking", 100, 0.1)
-    overall.begin("geneval")
-    assert str(overall) == "task 2 of 3"
-    overall.note("drawing", 1, 12.0)
-    assert str(overall) == "task 2 of 3, more than 39 s left", "36 s and 100 questions"
-    overall.expect("drawing", 5)  # with those of a second round
-    assert overall.seconds_left() == pytest.approx(60 + 3 * 100 / 99 + 0.1)
-    assert [duration(s) for s in (0.2, 99, 720, 7800)] == ["1 s", "99 s", "12 min", "2 h 10 min"]

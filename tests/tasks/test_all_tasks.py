@@ -53,7 +53,7 @@ PERFECT = {
     "dpg": "test_dpg.py::test_yes_to_all_is_100_no_to_all_is_0_and_anything_else_is_unscored",
     "emu_edit": "test_emu_edit.py::"
     "test_exact_targets_follow_the_captions_and_a_copy_is_perfect_only_to_its_source",
-    "fidelity": "test_fidelity.py::test_drawing_the_references_themselves_is_at_no_distance",
+    "fidelity": "test_fidelity_models.py::test_drawing_the_references_themselves_is_at_no_distance",
     "gedit": "test_gedit.py::test_exact_targets_get_full_marks_and_both_floors_stand_beside_them",
     "genai_bench": "test_genai_bench.py::"
     "test_perfect_pictures_score_what_the_judge_is_sure_of_and_empty_ones_the_rest",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from PIL import Image
 
 import harmon_eval
 from harmon_eval import cli, registry
-from harmon_eval.core import Draw, Responder, UserError
+from harmon_eval.core import UserError
 from harmon_eval.metrics import sets
 from harmon_eval.metrics.fid_images import find_images
 from harmon_eval.store.run_folder import RunFolder
-from harmon_eval.suites.mini.scenes import render, sample_scene
-from harmon_eval.tasks.fidelity import files, mini, references
+from harmon_eval.tasks.fidelity import files, references
 
 WIDTH = 24
 
@@ -263,29 +261,6 @@ def test_too_few_references_are_called_by_that_name(
     assert ": 1 image is fewer than the 24 features" in caplog.text
 
 
-class Evil:
-    def __reduce__(self) -> Any:
-        return print, ("opened",)
-
-
-def test_a_file_that_is_no_statistics_is_refused(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    np.savez(tmp_path / "objects.npz", mu=np.array([{}], object), sigma=np.eye(1))
-    np.savez(tmp_path / "lacks.npz", mu=np.zeros(3))
-    np.savez(tmp_path / "shapes.npz", mu=np.zeros(3), sigma=np.eye(4))
-    np.savez(tmp_path / "nan.npz", mu=np.full(2, np.nan), sigma=np.eye(2))
-    np.savez(tmp_path / "negative.npz", mu=np.zeros(2), sigma=-np.eye(2))
-    np.savez(tmp_path / "indefinite.npz", mu=np.zeros(2), sigma=np.array([[1.0, 2], [2, 1]]))
-    np.savez(tmp_path / "askew.npz", mu=np.zeros(2), sigma=np.array([[1.0, 0.5], [0, 1]]))
-    (tmp_path / "text.npz").write_text("nothing")
-    torch.save({"mu": Evil(), "sigma": 1}, tmp_path / "evil.pt")
-    for file in sorted(tmp_path.iterdir()):
-        with pytest.raises(UserError, match=file.name):
-            files.read_statistics(file)
-    assert "opened" not in capsys.readouterr().out
-
-
 def test_statistics_of_another_resizing_are_refused_before_anything_is_drawn(
     place: Path, compared: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -409,37 +384,3 @@ def test_statistics_of_a_folder_are_written_and_read(
     assert files.read_statistics(target).network == "mini"
     assert cli.main(["convert", "fidelity", folder, str(target), "--instrument", "judge=x"]) == 2
     assert "fidelity uses no judge" in capsys.readouterr().err
-
-
-class Copies(Responder):
-    """Draws the reference of each prompt."""
-
-    name, fingerprint = "copies", "1"
-
-    def draw(self, requests: Sequence[Draw]) -> list[Image.Image]:
-        from harmon_eval.suites.mini.language import description
-
-        known = {}
-        for index in range(mini.COUNT):
-            scene = sample_scene(np.random.default_rng((mini.SEED, index)))
-            known[f"a photo of {description(scene)}"] = Image.fromarray(render(scene))
-        return [known[request.prompt] for request in requests]
-
-
-def test_drawing_the_references_themselves_is_at_no_distance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    found = harmon_eval.evaluate(Copies(), tasks="fidelity", output=tmp_path / "run")["fidelity"]
-    metrics = found.metrics
-    assert found.headline == "fid[clean,mini]" and found.n == mini.COUNT
-    assert metrics["fid[clean,mini]"] < 0.3
-    assert metrics["precision[k=5,clean,mini]"] > 0.95
-    assert metrics["vendi[clean,mini]"] == pytest.approx(
-        metrics["vendi_reference[clean,mini]"], rel=0.05
-    )
-
-
-def test_a_model_cannot_draw_from_a_folder_without_prompts(place: Path) -> None:
-    with pytest.raises(UserError, match="no prompts to draw from"):
-        harmon_eval.evaluate(Copies(), tasks=f"fidelity:{place / 'refs'}", output=place / "none")
