@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from scipy import linalg
 
 from harmon_eval import cli
@@ -20,6 +21,9 @@ ask_for_equal_bits()  # as every command does, before PyTorch loads
 # Ray reads it when it is imported: nodes of the tests talk on the loopback address only.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
+# How long an example takes is the machine's business, and shared machines are slow.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # pytest imports readline, which tells child processes a size of its own, 80 x 24: the workers of
 # pytest-xdist would take it for what a user wants.

@@ -1,4 +1,5 @@
-"""Experiment trackers: one file each, with a function ``start``, and one small interface.
+"""Experiment trackers: one file each, with functions ``ready`` and ``start``, and one small
+interface.
 
 A tracker gets settings, numbers with their steps, tables and pictures. ``results`` says what of a
 run goes to it.
@@ -6,12 +7,15 @@ run goes to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harmon_eval.core import UserError
+from harmon_eval.running.progress import Progress
+from harmon_eval.store.redact import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +28,11 @@ __all__ = ["NAMES", "PROJECT", "Tracker", "Trackers", "open_trackers"]
 
 
 class Tracker(Protocol):
-    """What a tracker does. ``step`` counts training steps; a single run has step 0."""
+    """What a tracker does. ``step`` counts training steps; a single run has step 0.
+
+    ``failures``: what its methods raise where it cannot be written to or reached."""
+
+    failures: ClassVar[tuple[type[Exception], ...]]
 
     def settings(self, values: Mapping[str, Any]) -> None: ...
 
@@ -38,41 +46,59 @@ class Tracker(Protocol):
 
 
 class Trackers:
-    """Several at once."""
+    """Several at once. One that fails is said and gets nothing more; whoever tracks goes on."""
+
+    failures: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(self, each: Mapping[str, Tracker]) -> None:
         self.each = dict(each)
 
     def settings(self, values: Mapping[str, Any]) -> None:
-        for tracker in self.each.values():
-            tracker.settings(values)
+        self._each(lambda tracker: tracker.settings(values))
 
     def numbers(self, values: Mapping[str, float], step: int) -> None:
-        for tracker in self.each.values():
-            tracker.numbers(values, step)
+        self._each(lambda tracker: tracker.numbers(values, step))
 
     def table(self, name: str, rows: pd.DataFrame, step: int) -> None:
-        for tracker in self.each.values():
-            tracker.table(name, rows, step)
+        self._each(lambda tracker: tracker.table(name, rows, step))
 
     def picture(self, name: str, image: Image.Image, caption: str, step: int) -> None:
-        for tracker in self.each.values():
-            tracker.picture(name, image, caption, step)
+        self._each(lambda tracker: tracker.picture(name, image, caption, step))
 
     def close(self) -> None:
-        for tracker in self.each.values():
-            tracker.close()
+        self._each(lambda tracker: tracker.close())
+
+    def _each(self, tell: Callable[[Tracker], None]) -> None:
+        for name, tracker in list(self.each.items()):
+            try:
+                tell(tracker)
+            except tracker.failures as error:
+                del self.each[name]
+                Progress(name).warn(f"it failed and gets nothing more ({reason_of(error)})")
 
 
-def check(names: tuple[str, ...] | list[str]) -> None:
-    """Raises UserError for an unknown tracker, or one whose package is missing. Starts none."""
+def reason_of(error: Exception) -> str:
+    """The first line of what it says, without keys."""
+    return redacted((str(error).splitlines() or [type(error).__name__])[0])[:200]
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises UserError for an unknown tracker, one whose package is missing, and one that could not
+    start: without a key, or whose server does not answer. Starts none."""
+    for module in _modules(names).values():
+        module.ready()
+
+
+def _modules(names: Sequence[str]) -> dict[str, ModuleType]:
+    """Each tracker's module, once. Raises UserError."""
+    found = {}
     for name in names:
         if name not in NAMES:
             from harmon_eval.settings import did_you_mean
 
             raise UserError(f"unknown tracker {name!r}: {did_you_mean(name, NAMES)}")
         try:
-            import_module(f"harmon_eval.trackers.{name}")
+            found[name] = import_module(f"harmon_eval.trackers.{name}")
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("harmon_eval"):
                 raise
@@ -80,19 +106,22 @@ def check(names: tuple[str, ...] | list[str]) -> None:
                 f"--tracker {name} needs the package {error.name!r}, which is missing: pip install "
                 f"'harmon-eval[{name}]'"
             ) from None
+    return found
 
 
-def open_trackers(names: tuple[str, ...] | list[str], folder: Path, title: str) -> Trackers:
+def open_trackers(names: Sequence[str], folder: Path, title: str) -> Trackers:
     """Start them, or go on with what they noted of ``folder`` before.
 
     What stays on this machine lies in ``folder``/trackers/NAME. ``title`` names the run there.
     Raises UserError."""
-    names = list(dict.fromkeys(names))
-    check(names)
     started: dict[str, Tracker] = {}
-    for name in names:
-        module = import_module(f"harmon_eval.trackers.{name}")
+    for name, module in _modules(names).items():
         place = folder / "trackers" / name
-        place.mkdir(parents=True, exist_ok=True)
-        started[name] = module.start(place, title)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            started[name] = module.start(place, title)
+        except OSError as error:
+            raise UserError(
+                f"--tracker {name} cannot write into {place} ({reason_of(error)}): make room there"
+            ) from None
     return Trackers(started)

@@ -20,8 +20,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from harmon_eval.core import UserError
-from harmon_eval.store.redact import redacted
-from harmon_eval.trackers import PROJECT
+from harmon_eval.trackers import PROJECT, reason_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +32,8 @@ AT_ONCE = 100
 
 
 class MLflow:
+    failures = (Exception,)  # which its file store raises without a class of its own
+
     def __init__(self, client: MlflowClient, run: str) -> None:
         self.client, self.run = client, run
 
@@ -86,24 +87,43 @@ def _parts(items: list[Any]) -> Iterable[list[Any]]:
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
+def ready() -> None:
+    """Raises UserError for a server that does not answer, and a kind of place that is not known."""
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        try:
+            _experiment(MlflowClient(given))
+        except MlflowException as error:
+            raise _not_started(error) from None
+
+
+def _experiment(client: MlflowClient) -> Any:
+    """None where there is none yet."""
+    return client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
+
+
+def _not_started(error: Exception) -> UserError:
+    return UserError(
+        f"MLflow did not start ({reason_of(error)}): check MLFLOW_TRACKING_URI (databases need "
+        "`pip install mlflow`), or leave it out for files"
+    )
+
+
 def start(folder: Path, title: str) -> MLflow:
     """Raises UserError for a server that does not answer."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    client = MlflowClient(given or (folder / "store").absolute().as_uri())
     file = folder / ID
     try:
+        client = MlflowClient(
+            os.environ.get("MLFLOW_TRACKING_URI") or (folder / "store").absolute().as_uri()
+        )
         if file.is_file():
             run = file.read_text().strip()
             client.update_run(run, status="RUNNING")
             return MLflow(client, run)
-        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
-        known = client.get_experiment_by_name(experiment)
-        place = known.experiment_id if known else client.create_experiment(experiment)
+        known = _experiment(client)
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        place = known.experiment_id if known else client.create_experiment(name)
         run = client.create_run(place, run_name=title).info.run_id
     except MlflowException as error:
-        reason = redacted(str(error)).splitlines()[0][:200]
-        raise UserError(
-            f"MLflow did not start ({reason}): check MLFLOW_TRACKING_URI, or leave it out for files"
-        ) from None
+        raise _not_started(error) from None
     file.write_text(run + "\n")
     return MLflow(client, run)

@@ -22,6 +22,8 @@ LOW, HIGH = "_low", "_high"
 
 
 class TensorBoard:
+    failures = (OSError,)
+
     def __init__(self, folder: Path) -> None:
         self.writer = SummaryWriter(str(folder))
         self.bands: dict[str, list[Any]] = {}
@@ -54,6 +56,10 @@ class TensorBoard:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def ready() -> None:
+    """It needs nothing but its package."""
 
 
 def start(folder: Path, title: str) -> TensorBoard:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import wandb
 
 from harmon_eval.core import UserError
-from harmon_eval.store.redact import redacted
-from harmon_eval.trackers import PROJECT
+from harmon_eval.trackers import PROJECT, reason_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +23,8 @@ ID = "id.txt"
 
 
 class WeightsAndBiases:
+    failures = (wandb.errors.Error, OSError)
+
     def __init__(self, run: Any) -> None:
         self.run = run
 
@@ -52,6 +53,23 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
 
+def ready() -> None:
+    """Raises UserError without a key for runs that go to the network, or where that does not
+    answer. A terminal is asked for the key."""
+    if wandb.setup().settings.mode not in ("online", "run", "shared"):
+        return
+    try:
+        wandb.login()
+    except wandb.errors.Error as error:
+        raise _not_started(error) from None
+
+
+def _not_started(error: Exception) -> UserError:
+    return UserError(
+        f"wandb did not start ({reason_of(error)}): `wandb login`, or set WANDB_MODE=offline"
+    )
+
+
 def start(folder: Path, title: str) -> WeightsAndBiases:
     """Raises UserError without a key for a run that goes to the network."""
     file = folder / ID
@@ -67,9 +85,6 @@ def start(folder: Path, title: str) -> WeightsAndBiases:
             settings=wandb.Settings(console="off", silent=True),
         )
     except wandb.errors.Error as error:
-        reason = redacted(str(error)).splitlines()[0][:200]
-        raise UserError(
-            f"wandb did not start ({reason}): `wandb login`, or set WANDB_MODE=offline"
-        ) from None
+        raise _not_started(error) from None
     run.define_metric("*", step_metric="step")
     return WeightsAndBiases(run)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 from mlflow import MlflowClient
@@ -19,6 +23,8 @@ from harmon_eval.commands import _trackers
 from harmon_eval.core import UserError
 from harmon_eval.trackers import open_trackers
 from harmon_eval.trackers.results import send
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +82,8 @@ def test_mlflow_goes_on_with_its_run(run: Path, tmp_path: Path) -> None:
     assert found.data.params["identity.model.name"] == "team/hasty"
     names = {f.path for f in client.list_artifacts(found.info.run_id, "pictures")}
     assert "pictures/geneval_00-10.png" in names
-    table = client.download_artifacts(found.info.run_id, "tables/results-20.csv", str(tmp_path))
-    assert "vqa,accuracy" in Path(table).read_text()
+    kept = Path(urlparse(found.info.artifact_uri).path)
+    assert "vqa,accuracy" in (kept / "tables" / "results-20.csv").read_text()
 
 
 def test_wandb_keeps_offline_what_sync_will_send(run: Path, tmp_path: Path) -> None:
@@ -176,3 +182,75 @@ def test_no_key_reaches_a_tracker(run: Path, tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").update(about={"note": "hf_" + "a" * 30})
     send(Kept(), tmp_path / "run")
     assert "hf_aaaa" not in kept[0]
+
+
+@pytest.mark.parametrize("name", trackers.NAMES)
+def test_a_tracker_whose_folder_cannot_be_written_costs_nothing_but_itself(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--model", "scripted", "--tasks", "vqa", "--limit", "2", "--output", "run"]
+    assert cli.main(given) == 0
+    Path("run/trackers").write_text("in the way")
+    told = [*given, "--tracker", name, "--baseline", "run", "--gate"]
+    assert cli.main(told) == cli.main([*given, "--baseline", "run", "--gate"])
+    said = capsys.readouterr()
+    assert f"{name}: --tracker {name} cannot write into run/trackers/{name}" in said.err
+    assert f"mark run --tracker {name}` sends it" in said.err
+    assert said.out.count("vqa") >= 4, "the gate still compares"
+
+
+def test_a_tracker_that_fails_midway_gets_nothing_more_and_the_others_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = open_trackers(["mlflow", "tensorboard"], tmp_path, "first")
+    started.numbers({"loss": 1.0}, 1)
+    store = tmp_path / "trackers" / "mlflow" / "store"
+    shutil.rmtree(store)
+    store.write_text("in the way")
+    started.numbers({"loss": 0.5}, 2)
+    started.numbers({"loss": 0.25}, 3)
+    started.close()
+    said = capsys.readouterr().err
+    assert said.count("mlflow: it failed and gets nothing more (") == 1
+    events = EventAccumulator(str(tmp_path / "trackers" / "tensorboard")).Reload()
+    assert [point.value for point in events.Scalars("loss")] == [1.0, 0.5, 0.25]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_tensorboard_too_is_left_out_once_its_folder_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = open_trackers(["tensorboard"], tmp_path, "first")
+    shutil.rmtree(tmp_path / "trackers")
+    for step in range(3):
+        started.numbers({"loss": 1.0}, step)
+    started.close()
+    assert capsys.readouterr().err.count("tensorboard: it failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "said"),
+    [
+        ("wandb", {"WANDB_MODE": "online", "WANDB_API_KEY": ""}, "WANDB_MODE=offline"),
+        ("mlflow", {"MLFLOW_TRACKING_URI": "nonsense://here"}, "check MLFLOW_TRACKING_URI"),
+        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "check MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_tracker_that_could_not_start_is_said_before_anything_runs(
+    name: str, variables: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """In a process of its own: wandb reads its variables once."""
+    home = {"HOME": str(tmp_path), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", **variables}
+    run = ["--model", "scripted", "--tasks", "vqa", "--limit", "2", "--output", "run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "harmon_eval", *run, "--tracker", name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **home},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert f"{name.replace('mlf', 'MLf')} did not start (" in done.stderr and said in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()

@@ -65,7 +65,7 @@ def test_images_of_one_prompt_are_one_observation(toy: Any) -> None:
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.floats(0.001, 0.5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_groups_that_can_only_lose_have_the_bound_of_clopper_and_pearson(
     groups: int, lost: int, level: float
 ) -> None:
@@ -76,7 +76,7 @@ def test_groups_that_can_only_lose_have_the_bound_of_clopper_and_pearson(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 80), st.floats(0.001, 0.3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_bound_is_where_its_test_begins_to_reject(seed: int, groups: int, level: float) -> None:
     rng = np.random.default_rng(seed)
     values = rng.choice([-1, -0.5, 0, 0, 0, 0.25, 1], groups)
@@ -125,7 +125,7 @@ def test_swapping_the_runs_changes_the_sign_and_nothing_else(toy: Any) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_means_are_recognised_and_other_metrics_are_not(seed: int) -> None:
     def metrics(rows: pd.DataFrame) -> dict[str, float]:
         marks = rows["correct"].astype(float)

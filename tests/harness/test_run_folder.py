@@ -17,7 +17,7 @@ from harmon_eval.store.durable import write_whole
 from harmon_eval.store.run_folder import RunFolder, differing
 from harmon_eval.store.task_folder import TaskFolder, check_sample_id
 
-SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_all_no_worse_needs_no_correction_and_any_worse_does() -> None:
     st.booleans(),
     st.sampled_from([1, 1, 1, 1, 3]),
 )
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_verdict_interval_p_and_detectable_effect_never_contradict_each_other(
     seed: int, groups: int, margin: float, proof: bool, size: int
 ) -> None:

@@ -277,7 +277,7 @@ def test_padding_is_grey_before_normalisation() -> None:
     assert prepared.pixels[0, :, -1, -1].tolist() == pytest.approx([0.0741, 0.2052, 0.4265], 1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 12), st.integers(1, 12), st.integers(1, 30), st.integers(1, 30), st.integers(0)
 )

@@ -79,7 +79,7 @@ def test_moments_equal_numpy_where_sums_of_squares_would_cancel() -> None:
     np.testing.assert_allclose(statistics.covariance, np.cov(features, rowvar=False), rtol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     cuts=st.lists(st.integers(0, 60), max_size=6),

@@ -69,7 +69,7 @@ def test_so_it_is_in_every_setting(tiny: Harmon, how: DrawSettings) -> None:
     assert (together[[2, 0]] - alone).abs().max() <= 1e-5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.permutations(range(8)), st.integers(1, 8))
 def test_orders_and_noise_come_from_a_sample_s_seed_alone(order: list[int], size: int) -> None:
     def drawn(seeds: Sequence[int]) -> tuple[Tensor, list[Tensor]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harmon_eval.replies.numbers import bare, labelled
 from harmon_eval.tasks.wise.rules import parse_legacy, parse_verified
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=300)
 FORMS = (
     "Consistency: {}",
     "**Consistency:** {}",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harmon_eval.replies.short_answers import same
 
-MANY = settings(max_examples=400, deadline=None)
+MANY = settings(max_examples=400)
 Number = tuple[int, int]  # whole number of units, each of which is a tenth to the power
 
 

@@ -73,7 +73,7 @@ def standing(scene: Scene, place: str) -> str:
 
 
 @given(seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_answer_is_true(seed: int) -> None:
     scene, rng = scene_of(seed), np.random.default_rng(seed)
     for maker in questions.MAKERS:
@@ -83,7 +83,7 @@ def test_every_answer_is_true(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_multiple_choice_has_three_or_four_options_and_the_letter_of_the_right_one(
     seed: int,
 ) -> None:
@@ -110,7 +110,7 @@ def test_lettered_questions_come_as_often_as_asked_some_after_the_answer_in_word
 
 
 @given(seeds)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_told_suffices_for_the_answers(seed: int) -> None:
     """Two pictures of the same words have the same true answers to what is asked of the words."""
     scene, rng = scene_of(seed), np.random.default_rng(seed)

@@ -36,7 +36,7 @@ def test_the_world_is_as_rich_as_the_suite_promises() -> None:
 
 
 @given(seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_objects_lie_inside_and_apart(seed: int) -> None:
     items = scene_of(seed).items
     for i, a in enumerate(items):
@@ -48,7 +48,7 @@ def test_objects_lie_inside_and_apart(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_relations_are_those_of_genevals_rule(seed: int) -> None:
     items = scene_of(seed).items
     for a in items:
@@ -58,7 +58,7 @@ def test_relations_are_those_of_genevals_rule(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_word_is_in_the_closed_vocabulary(seed: int) -> None:
     scene, rng = scene_of(seed), np.random.default_rng(seed)
     texts = [language.caption(scene, rng), language.description(scene)]
@@ -69,7 +69,7 @@ def test_every_word_is_in_the_closed_vocabulary(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pairs_with_open_places_are_captioned_in_genevals_words(seed: int) -> None:
     scene, rng = scene_of(seed), np.random.default_rng(seed)
     caption = language.caption(scene, rng, full_share=1.0, open_share=1.0)

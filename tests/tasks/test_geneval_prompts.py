@@ -78,7 +78,7 @@ def test_other_numbers_from_numpy_are_noticed(monkeypatch: pytest.MonkeyPatch) -
         prompts.official_metadata()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32))
 def test_another_seed_gives_sound_fresh_prompts_of_the_same_kinds(seed: Any) -> None:
     items = prompts.generate(seed)

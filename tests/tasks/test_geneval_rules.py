@@ -335,7 +335,7 @@ def wishes(draw: Any) -> dict[str, Any]:
     return {"tag": tag, "include": include, "exclude": draw(st.lists(count, max_size=2))}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     wishes(),
     st.dictionaries(st.sampled_from(NAMES), st.lists(detection(), max_size=20)),
@@ -360,7 +360,7 @@ def test_the_verdict_agrees_with_a_second_statement_of_the_rules(
     assert len(asked) <= sum(wish["count"] for wish in colored)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(detection(), detection())
 def test_relations_agree_with_exact_arithmetic_and_turn_around(a: Any, b: Any) -> None:
     found = relative_position(np.float32(a), np.float32(b))

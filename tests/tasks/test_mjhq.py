@@ -241,7 +241,7 @@ def test_rows_survive_parquet(rows: Any, tmp_path: Path) -> None:
     assert mjhq.TASK.summarize(stored) == mjhq.TASK.summarize(rows)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_does_not_matter(seed: Any) -> None:
     rows = gaussian_rows(np.random.default_rng(0), 60)
