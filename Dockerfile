@@ -17,14 +17,16 @@ ENTRYPOINT ["harmon-eval"]
 # The package index's PyTorch brings CUDA; the driver comes from the host.
 FROM base AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-# hadolint ignore=DL3013 -- what is installed is this source
+# What is installed is this source, so no version is pinned.
+# hadolint ignore=DL3013
 RUN pip install ${PIP_FLAGS} ".[official,vlm,vision]"
 USER 1000:1000
 WORKDIR /home/eval
 
 # The last stage is the one that is built without --target.
 FROM base AS cpu
-# hadolint ignore=DL3013 -- what is installed is this source
+# What is installed is this source, so no version is pinned.
+# hadolint ignore=DL3013
 RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu ${PIP_FLAGS} ".[official,vlm,vision]"
 USER 1000:1000
 WORKDIR /home/eval
