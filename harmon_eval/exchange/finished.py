@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from harmon_eval import registry
 from harmon_eval.core import Task, UserError
 from harmon_eval.report import gather
+from harmon_eval.report.marks import marks_of
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.tables import counts_of, results_by_task
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Z = 1.959964  # half the width of a 95 % interval in standard errors
-MARKS = ("correct", "score")  # columns that are the mark of a sample
 
 
 @dataclass(frozen=True)
@@ -189,46 +186,6 @@ def _task(name: str) -> Task | None:
         return registry.task(name)
     except UserError:
         return None
-
-
-def marks_of(task: Task | None, rows: pd.DataFrame) -> tuple[str, dict[str, float]]:
-    """What the mark of a sample is called, and the marks by sample id.
-
-    It is the column ``correct`` or ``score``; the headline, or else the first metric, that is a
-    plain mean over all samples; or whether the answer that was read is the label. Unscored samples
-    have none."""
-    scored = rows[rows["unscored"].isna()].reset_index(drop=True).infer_objects()
-    name, values = "", np.full(len(scored), np.nan)
-    own = next((column for column in MARKS if column in scored), None)
-    if own is not None:
-        name, values = own, _numbers(scored[own])
-    elif task is not None and (found := _share(task, scored)) is not None:
-        name, values = found
-    elif {"label", "parsed"} <= set(scored):
-        name, values = "correct", (scored["label"] == scored["parsed"]).to_numpy(float)
-    pairs = zip(scored["id"], values, strict=True)
-    marks = {str(sample): float(value) for sample, value in pairs if np.isfinite(value)}
-    return (name, marks) if marks else ("", {})
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    import pandas as pd
-
-    values: np.ndarray = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    return values
-
-
-def _share(task: Task, rows: pd.DataFrame) -> tuple[str, np.ndarray] | None:
-    for metric in (task.main, *task.metrics):
-        if metric.of is None or metric.rows is not None or "*" in metric.name or not len(rows):
-            continue
-        try:
-            marks, weights = metric.of(rows, metric.name)
-        except KeyError:  # rows of another version
-            continue
-        if np.all(weights == 1):
-            return metric.name, np.asarray(marks, np.float64)
-    return None
 
 
 def as_json(value: Any) -> Any:

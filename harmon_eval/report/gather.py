@@ -12,6 +12,7 @@ from typing import Any
 from harmon_eval import registry, suites
 from harmon_eval.core import Sample, Task, UserError
 from harmon_eval.metrics.text import number
+from harmon_eval.report.marks import Grades, grades_of
 from harmon_eval.report.samples import (
     Points,
     References,
@@ -26,9 +27,11 @@ from harmon_eval.running.jobs import Job, RunSettings, data_of_job, prepare
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.digests import sha256_of
 from harmon_eval.store.run_folder import SERVED, RunFolder
+from harmon_eval.store.tables import results_by_task
 from harmon_eval.store.task_folder import TaskFolder
 
 RIGHT, WRONG, MARKED, UNSCORED, MISSING = "right", "wrong", "marked", "unscored", "missing"
+NOT_MARKED = "not marked yet"
 BETTER, WORSE, CHANGED = "better", "worse", "changed"
 # Columns that have a place of their own on a card; every other one is listed by its name.
 PLACED = {
@@ -59,7 +62,7 @@ class Outcome:
 
     ``boxes``: name of the object, and x0, y0, x1, y1 in pixels with the score if there is one.
     ``points``: questions with their verdicts. ``sure``: how certain the mark is, from 0 to 1;
-    ``score``: a graded one."""
+    ``grade``: how good it is, from 0 to 1."""
 
     state: str
     reason: str = ""
@@ -68,7 +71,15 @@ class Outcome:
     facts: Facts = ()
     points: Points = ()
     sure: float | None = None
-    score: float | None = None
+    grade: float | None = None
+
+    @property
+    def met(self) -> tuple[int, int] | None:
+        """How many of its points are met, of how many; None where they are not yes or no."""
+        verdicts = [verdict for _, verdict in self.points]
+        if not verdicts or not all(isinstance(verdict, bool) for verdict in verdicts):
+            return None
+        return sum(map(bool, verdicts)), len(verdicts)
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,8 @@ class Item:
 
     @property
     def distance(self) -> float:
-        """How far apart the marks of the runs are: 1 for right against wrong, the difference of
-        graded scores, and a little for any other change."""
+        """How far apart the marks of the runs are: the difference of their grades, which is 1 for
+        right against wrong, and a little for any other change."""
         own, *others = self.outcomes
         return max((_distance(own, other) for other in others), default=0.0)
 
@@ -105,11 +116,13 @@ def _change(own: Outcome, other: Outcome) -> str:
 
 def _distance(own: Outcome, other: Outcome) -> float:
     change = _change(own, other)
-    if change in (BETTER, WORSE):
-        return 1.0
-    if own.score is not None and other.score is not None:
-        return abs(own.score - other.score)
-    return 0.1 if change else 0.0
+    least = 0.1 if change else 0.0
+    if MISSING not in (own.state, other.state):
+        if own.grade is not None and other.grade is not None:
+            return max(least, abs(own.grade - other.grade))
+        if change in (BETTER, WORSE):
+            return 1.0
+    return least
 
 
 def _mark(outcome: Outcome) -> tuple[str, Facts]:
@@ -178,21 +191,26 @@ def read_task(
     that was made from marks has the responses of its task."""
     tasks = run.manifest["tasks"]
     base = name if name in tasks else name.partition(":")[0]
-    entry, folder = tasks[base], run.task(base)
+    folder = run.task(base)
     log = folder.recorded()
     samples, remark = _samples(run, base, data, task)
-    rows = _rows(run.task(name))
-    if not rows:
-        reason = f"not marked yet ({entry['state']})"
-        rows = {sample_id: {"id": sample_id, "unscored": reason} for sample_id in log}
     known = _known_task(base, task)
+    table = run.task(name).rows(vectors=False)  # 30,000 vectors would not fit into memory
+    grades = Grades()
+    if table is None:
+        rows = {sample_id: _not_marked(sample_id, samples.get(sample_id)) for sample_id in log}
+    else:
+        rows = {str(row["id"]): row for row in table.to_dict("records")}
+        headline = results_by_task(run).get(name, {}).get("headline", "")
+        grades = grades_of(known, table, headline)
     outcomes, responses = {}, {}
     for sample_id, row in rows.items():
         reply, image = log.get(sample_id, {}).get("reply"), folder.own_image(sample_id)
         if (response := reply if image is None else image) is not None:
             responses[sample_id] = response
         points = points_of(known, samples.get(sample_id), row)
-        outcomes[sample_id] = outcome(row, image, reply, points)
+        grade = grades.values.get(sample_id)
+        outcomes[sample_id] = outcome(row, image, reply, points, grade, grades.verdicts)
     return TaskView(outcomes, rows, samples, responses, remark)
 
 
@@ -238,11 +256,10 @@ def as_asked(job: Job, folder: TaskFolder) -> Iterator[Sample]:
             yield sample
 
 
-def _rows(folder: TaskFolder) -> dict[str, dict[str, Any]]:
-    """Rows by id without their feature vectors, which would not fit into memory for 30,000."""
-    table = folder.rows(vectors=False)
-    records = [] if table is None else table.to_dict("records")
-    return {str(row["id"]): {str(k): v for k, v in row.items()} for row in records}
+def _not_marked(sample_id: str, sample: Sample | None) -> dict[str, Any]:
+    """A row for a response without a mark, so that its card is the one it will have."""
+    row = {"id": sample_id, "unscored": NOT_MARKED}
+    return row if sample is None else {**row, "group": sample.group, "stratum": sample.stratum}
 
 
 def absent(value: object) -> bool:
@@ -253,14 +270,22 @@ def absent(value: object) -> bool:
 
 
 def outcome(
-    row: Mapping[str, Any], image: Path | None, reply: str | None, points: Points = ()
+    row: Mapping[str, Any],
+    image: Path | None,
+    reply: str | None,
+    points: Points = (),
+    grade: float | None = None,
+    verdict: bool = False,
 ) -> Outcome:
-    """One row of any task. ``correct`` is the verdict where there is one."""
-    unscored, correct = row.get("unscored"), row.get("correct")
+    """One row of any task, with its ``grade``, which may be a ``verdict``.
+
+    It is right if the row says ``correct``, if the verdict does, or if every point is met."""
+    unscored = row.get("unscored")
     if not absent(unscored):
         state, reason = UNSCORED, str(unscored)
     else:
-        state = MARKED if absent(correct) else RIGHT if bool(correct) else WRONG
+        right = _is_right(row, points, grade if verdict else None)
+        state = MARKED if right is None else RIGHT if right else WRONG
         reason = "" if absent(row.get("reason")) else str(row["reason"])
     boxes = read_boxes(row.get("details"))
     facts = {name: value for name, value in row.items() if name not in PLACED}
@@ -270,10 +295,19 @@ def outcome(
         facts.setdefault("reply", reply)
     order = [*(n for n in FIRST if n in facts), *(n for n in facts if n not in FIRST)]
     told = tuple((name, _told(facts[name])) for name in order if not absent(facts[name]))
-    sure = sure_of(row, [box[4] for _, box in boxes or () if len(box) == 5])
-    score = row.get("score")
-    graded = float(score) if isinstance(score, int | float) and math.isfinite(score) else None
-    return Outcome(state, reason, image, boxes or (), told, points, sure, graded)
+    scores = [box[4] for _, box in boxes or () if len(box) == 5]
+    sure = sure_of(row, scores, None if verdict else grade)
+    return Outcome(state, reason, image, boxes or (), told, points, sure, grade)
+
+
+def _is_right(row: Mapping[str, Any], points: Points, verdict: float | None) -> bool | None:
+    """None where a mark is no verdict."""
+    if not absent(correct := row.get("correct")):
+        return bool(correct)
+    met = [point for _, point in points]
+    if met and all(isinstance(point, bool) for point in met):
+        return all(met)
+    return None if verdict is None else verdict == 1
 
 
 def _told(value: Any) -> str:

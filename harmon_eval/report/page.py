@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from harmon_eval.comparing.contrast import contrasts
 from harmon_eval.core import UserError
+from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.published import FILE
 from harmon_eval.report import gather, plots, scores
 from harmon_eval.report.confusion import Confusion, confusion
@@ -143,8 +144,15 @@ def _contrasts(labels: Sequence[str], stored: Sequence[Mapping[str, Any]]) -> li
 
 
 def _unfinished(run: RunFolder, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
-    tasks = run.manifest["tasks"]
-    return [(name, entry["state"]) for name, entry in tasks.items() if name not in stored]
+    """Tasks without scores, and how far each of them is."""
+    found = []
+    for name, entry in run.manifest["tasks"].items():
+        if name not in stored:
+            told = f"{counted(len(run.task(name).recorded()), 'response')} so far"
+            found.append(
+                (name, told if entry["state"] == "started" else f"{told}, {entry['state']}")
+            )
+    return found
 
 
 # -- plots ------------------------------------------------------------------------------------

@@ -82,16 +82,15 @@ def points_of(task: Task | None, sample: Sample | None, row: Row) -> Points:
         return ()  # rows of another version
 
 
-def sure_of(row: Row, scores: Sequence[float]) -> float | None:
+def sure_of(row: Row, scores: Sequence[float], grade: float | None = None) -> float | None:
     """How sure a mark is, from 0 to 1: its own confidence, the least certain of ``scores``,
-    or how far a graded score is from the middle. None where nothing says it."""
+    or how far a ``grade`` from 0 to 1 is from the middle. None where nothing says it."""
     for name in SURE:
         if (value := _share(row.get(name))) is not None:
             return value
     if scores:
         return min(scores)
-    graded = _share(row.get("score"))
-    return None if graded is None else abs(2 * graded - 1)
+    return None if grade is None else abs(2 * grade - 1)
 
 
 def _share(value: object) -> float | None:

@@ -155,7 +155,9 @@ def test_a_run_that_is_not_marked_yet_shows_its_responses(runs: Path, tmp_path: 
     (tmp_path / "run/sketch/metrics.json").unlink()
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     text = (tmp_path / "run/report.html").read_text()
-    assert "not marked yet" in text and "<b>sketch</b> is not finished" in text
+    assert (
+        "not marked yet" in text and "<b>sketch</b> has no score yet: 12 responses so far" in text
+    )
     assert text.count('data-state="unscored"') == 13
 
 

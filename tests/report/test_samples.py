@@ -115,10 +115,10 @@ def test_every_card_has_a_tag() -> None:
 
 
 def test_the_least_certain_are_doubtful_detections_middling_scores_and_mixed_drawings() -> None:
-    assert samples.sure_of({"margin": 0.2, "score": 1.0}, [0.9]) == 0.2
-    assert samples.sure_of({"score": 0.75}, [0.9, 0.4]) == 0.4
-    assert samples.sure_of({"score": 0.75}, []) == 0.5
-    assert samples.sure_of({"score": 7.0, "margin": float("nan")}, []) is None
+    assert samples.sure_of({"margin": 0.2}, [0.9], 1.0) == 0.2
+    assert samples.sure_of({}, [0.9, 0.4], 0.75) == 0.4
+    assert samples.sure_of({}, [], 0.75) == 0.5
+    assert samples.sure_of({"margin": float("nan")}, []) is None
     mixed = tuple(Item(str(n), (Outcome(s),)) for n, s in enumerate(("right", "wrong", "right")))
     assert Card("t", "g", "", "", (), mixed).sure == pytest.approx(1 / 3)
 
@@ -129,7 +129,7 @@ def test_of_several_runs_the_worst_difference_counts() -> None:
     assert Item("a", (wrong, right, wrong)).change == "worse"
     assert Item("a", (right, right, missing)).change == ""
     assert Item("a", (right, missing)).distance == 0
-    graded = Item("a", (Outcome("marked", score=0.9), Outcome("marked", score=0.4)))
+    graded = Item("a", (Outcome("marked", grade=0.9), Outcome("marked", grade=0.4)))
     assert graded.distance == 0.5 and Item("a", (right, wrong)).distance == 1
 
 

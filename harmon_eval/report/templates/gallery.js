@@ -17,6 +17,7 @@ const records = [...place.children].map((card, number) => ({
     state: element.dataset.state,
     change: element.dataset.change,
     distance: Number(element.dataset.distance ?? 0),
+    grade: element.dataset.grade,
   })),
 }));
 const recordOf = new Map(records.map((record) => [record.card, record]));
@@ -70,9 +71,10 @@ const tags = () => {
   fields.tag.replaceChildren(new Option("all", ""), ...[...found].sort().map((tag) => new Option(tag)));
   fields.tag.value = found.has(before) ? before : "";
 };
-const share = (record, wanted) => record.items.filter(wanted).length / record.items.length;
+// Wrong before unscored, and low grades before high ones.
+const fault = (item) => (item.grade !== undefined ? 2 * (1 - item.grade) : { wrong: 2, unscored: 1 }[item.state] ?? 0);
 const ORDERS = {
-  wrong: (record) => -2 * share(record, (item) => item.state === "wrong") - share(record, (item) => item.state === "unscored"),
+  wrong: (record) => -record.items.reduce((sum, item) => sum + fault(item), 0) / record.items.length,
   unsure: (record) => record.sure,
   changed: (record) => -record.items.reduce((sum, item) => sum + item.distance, 0),
 };
