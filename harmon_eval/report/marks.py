@@ -105,7 +105,8 @@ def _shares(metric: Metric, name: str, rows: pd.DataFrame) -> np.ndarray | None:
     except KeyError:  # rows of another version
         return None
     counted = counted & (weights > 0)
-    return np.divide(marks, weights, out=np.full(len(rows), np.nan), where=counted)
+    shares: np.ndarray = np.divide(marks, weights, out=np.full(len(rows), np.nan), where=counted)
+    return shares
 
 
 def _yes_or_no(rows: pd.DataFrame, values: np.ndarray) -> bool:

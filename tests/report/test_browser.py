@@ -192,6 +192,8 @@ def test_an_image_is_enlarged_and_arrows_go_on(view: sync_api.Page) -> None:
     view.locator(".shot .frame").first.click()
     large = view.locator("#large")
     assert large.is_visible() and "a red square" in large.inner_text()
+    close = view.get_by_role("button", name="Close").bounding_box()
+    assert close and close["y"] + close["height"] <= view.viewport_size["height"], "in sight"
     for _ in range(6):  # three drawings of two runs
         view.keyboard.press("ArrowRight")
     assert "a green square" in large.inner_text()
@@ -274,6 +276,7 @@ def test_prompts_are_copied_and_what_is_filtered_is_a_table(view: sync_api.Page)
     assert {row["run"] for row in rows} == {"A", "B"} and rows[0]["reply"] == "No."
     assert next(r["reason"] for r in rows if r["sample"] == "blue/0").startswith("expected blue")
     assert {row["verdict"] for row in rows if row["run"] == "A"} == {"wrong"}
+    assert {row["grade"] for row in rows if row["run"] == "A"} == {"0.0000"}
 
 
 def test_two_runs_are_compared_side_by_side_and_with_a_slider(view: sync_api.Page) -> None:

@@ -17,7 +17,7 @@ const records = [...place.children].map((card, number) => ({
     state: element.dataset.state,
     change: element.dataset.change,
     distance: Number(element.dataset.distance ?? 0),
-    grade: element.dataset.grade,
+    grade: element.querySelector(".shot").dataset.grade,
   })),
 }));
 const recordOf = new Map(records.map((record) => [record.card, record]));
@@ -189,7 +189,7 @@ place.addEventListener("click", (event) => {
 // No spreadsheet takes a text for a formula (OWASP's rule).
 const cell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
 const table = () => {
-  const lines = [["task", "tag", "group", "sample", "prompt", "run", "verdict", "change", "reason", "reply", "parsed", "answer", "other"]];
+  const lines = [["task", "tag", "group", "sample", "prompt", "run", "verdict", "grade", "change", "reason", "reply", "parsed", "answer", "points", "other"]];
   for (const record of shown) {
     const { task, tag, group } = record.card.dataset;
     for (const item of record.items.filter((each) => each.fit)) {
@@ -202,8 +202,10 @@ const table = () => {
         }
         const { reply = "", parsed = "", answer = "", ...other } = facts;
         const verdict = [...shot.classList].find((name) => name !== "shot");
+        const points = [...shot.querySelectorAll(".points li")].map((point) => point.textContent);
         lines.push([task, tag, group, item.element.dataset.id, promptOf(record.card), shot.dataset.run, verdict,
-          item.change, shot.querySelector(".reason")?.textContent ?? "", reply, parsed, answer, JSON.stringify(other)]);
+          shot.dataset.grade ?? "", item.change, shot.querySelector(".reason")?.textContent ?? "", reply, parsed, answer,
+          points.join("\n"), JSON.stringify(other)]);
       }
     }
   }
