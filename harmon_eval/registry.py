@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -229,17 +228,10 @@ def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
     dropped for models that have no such setting, because they run no network of their own. Raises
     UserError for an unknown name, a broken plug-in, or anything the adapter refuses, such as a
     setting that it does not have, or one with two different values."""
-    name, own = settings.split(spec)
-    opener, owner, argument = _model_opener(name)
-    kind = settings.declared(opener)
-    beside = {k: v for k, v in (given or {}).items() if v is not None}
-    chosen = settings.together(kind, own, beside, owner)
-    if kind is None or "device" not in settings.names(kind):
-        chosen.pop("device", None)
-    values = settings.arguments(opener, owner, {"argument": argument, "settings": chosen})
-    responder = opener(**values)
+    found = prepared(spec, given)
+    responder = found.opener(**found.values)
     if not isinstance(responder, Responder):
-        raise UserError(f"model {name!r} is not a harmon_eval.core.Responder: fix its plug-in")
+        raise UserError(f"model {spec!r} is not a harmon_eval.core.Responder: fix its plug-in")
     return responder
 
 
@@ -253,6 +245,14 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
     """Whether a model runs its own network, that is, has the setting ``device``. Opens no model.
 
     Raises UserError for an unknown model or setting, and what ``find_weights`` refuses."""
+    found = prepared(spec, given)
+    if find := found.hook("find_weights"):
+        find()
+    return found.network
+
+
+def prepared(spec: str, given: Mapping[str, Any] | None = None) -> settings.Prepared:
+    """A model by its name and settings, checked and not opened. Raises UserError as ``model``."""
     name, own = settings.split(spec)
     opener, owner, argument = _model_opener(name)
     kind = settings.declared(opener)
@@ -261,11 +261,8 @@ def check_model(spec: str, given: Mapping[str, Any] | None = None) -> bool:
     network = kind is not None and "device" in settings.names(kind)
     if not network:
         chosen.pop("device", None)
-    read = settings.arguments(opener, owner, {"argument": argument, "settings": chosen})
-    if find := getattr(sys.modules.get(opener.__module__), "find_weights", None):
-        takes = inspect.signature(find).parameters
-        find(**{name: value for name, value in read.items() if name in takes})
-    return network
+    values = settings.arguments(opener, owner, {"argument": argument, "settings": chosen})
+    return settings.Prepared(opener, values, network)
 
 
 def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:

@@ -13,10 +13,12 @@ import difflib
 import inspect
 import json
 import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 from harmon_eval.core import UserError
@@ -74,6 +76,30 @@ def declared(opener: Callable[..., Any]) -> type | None:
             "dataclass that declares the settings"
         )
     return kind
+
+
+class Prepared(NamedTuple):
+    """A model that is not opened: its ``opener`` with the ``values`` for it. ``network``: whether
+    it runs one of its own, that is, has the setting ``device``."""
+
+    opener: Callable[..., Any]
+    values: dict[str, Any]
+    network: bool
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        """A function beside the opener in its module, with what it takes of the values."""
+        function = getattr(sys.modules.get(self.opener.__module__), name, None)
+        if function is None:
+            return None
+        takes = inspect.signature(function).parameters
+        return partial(function, **{n: v for n, v in self.values.items() if n in takes})
+
+    def returned(self) -> Any:
+        """The class that the opener says it gives; None if it says nothing."""
+        kind = inspect.signature(self.opener).return_annotation
+        if isinstance(kind, str):
+            kind = _found(kind, getattr(inspect.unwrap(self.opener), "__globals__", {}))
+        return kind if isinstance(kind, type) and kind is not inspect.Signature.empty else None
 
 
 def _found(annotation: str, names: Mapping[str, Any]) -> Any:

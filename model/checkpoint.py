@@ -60,13 +60,15 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     max_beta: float | None = None,
+    revision: str | None = None,
 ) -> Loaded:
-    """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+    """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id, which may be at
+    another ``revision`` than its newest: a commit, branch or tag.
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
     name = "harmon-mini" if name_or_path == "harmon" else name_or_path
-    path = locate(name)
+    path = locate(name, revision)
     config, weights = read(path, kl16)
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
@@ -82,8 +84,19 @@ def load(
     return Loaded(name, HarmonPipeline(model, processor), settings, fingerprint.text(), training)
 
 
-def locate(name: str) -> Path:
+def check_revision(name: str, revision: str | None) -> None:
+    """Raises CheckpointError for a revision of what is not on the hub."""
+    here = name in ("harmon", *bundled_names()) or Path(name).expanduser().exists()
+    if revision and here:
+        raise CheckpointError(
+            f"revision={revision}: {name} lies here and has only one: leave it out, or give "
+            "a hub id"
+        )
+
+
+def locate(name: str, revision: str | None = None) -> Path:
     """The file or folder that ``name`` stands for; hub ids are downloaded (weights, texts)."""
+    check_revision(name, revision)
     if name in bundled_names():
         return BUNDLED / name
     path = Path(name).expanduser()
@@ -100,18 +113,29 @@ def locate(name: str) -> Path:
 
     if other := families.of_hub_id(name):
         raise other.refused(name)
+
+    def fetched(*files: str) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=[*HUB_FILES, *files],
+                ignore_patterns=HUB_UNREAD,
+            )
+        )
+
+    option = f" --revision {revision}" if revision else ""
     try:
-        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_UNREAD))
+        folder = fetched()
         # Hubs hold the same weights twice, and safetensors are the ones to take.
         if not any(folder.glob("*.safetensors")):
-            files = [*HUB_FILES, "*.bin", "*.pth", "*model_states.pt"]
-            folder = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=HUB_UNREAD))
+            folder = fetched("*.bin", "*.pth", "*model_states.pt")
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"no folder {name!r} here, and it cannot be fetched from the hub "
             f"({type(error).__name__}): on a machine with network run "
-            f"`hf download {name} --local-dir DIR`, copy DIR here and give DIR instead"
+            f"`hf download {name}{option} --local-dir DIR`, copy DIR here and give DIR instead"
         ) from None
 
 

@@ -34,6 +34,11 @@ def find_weights(place: str, revision: str | None = None) -> None:
     """Raises UserError if ``place`` is no file, no folder, and no repository (or has no such
     ``revision``) in the hub's cache or on the hub. Fetches nothing."""
     if not place or Path(place).expanduser().exists():  # an adapter refuses an empty place itself
+        if place and revision:
+            raise UserError(
+                f"revision={revision}: {place} lies here and has only one: leave it out, or give a "
+                "hub id"
+            )
         return
     if not HUB_ID.fullmatch(place) or place.endswith(FILES):
         raise UserError(f"no file or folder {place!r}: give one that exists, or a hub id")

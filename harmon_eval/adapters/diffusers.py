@@ -7,8 +7,10 @@ batch or the device's own random numbers.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from harmon_eval.files.images import read_picture
 from harmon_eval.model.fingerprint import hash_weights
 from harmon_eval.settings import check_range
 
+MODEL_INDEX = _places.DESCRIBED["diffusers"]
 # A DiffusionPipeline: the library gives its pipelines no common type of call.
 Pipeline = Any
 # Setting -> arguments of the pipeline that it sets.
@@ -61,6 +64,17 @@ def pipeline_arguments(pipeline: Pipeline, chosen: dict[str, Any]) -> dict[str, 
     return found
 
 
+def verbs(pipeline: type) -> set[str]:
+    """What pipelines of a class do: one that takes an image edits, one that needs it does not draw.
+
+    Image-to-image pipelines have no size of their own: it is the source's."""
+    takes = inspect.signature(pipeline.__call__).parameters
+    if (image := takes.get("image")) is None:
+        return {"draw"}
+    draws = image.default is not image.empty and "height" in takes
+    return {"draw", "edit"} if draws else {"edit"}
+
+
 class DiffusersResponder(Responder):
     """``chosen``: settings by the names in ``ARGUMENTS``; the others stay the pipeline's own."""
 
@@ -84,10 +98,7 @@ class DiffusersResponder(Responder):
             for argument in each
             if argument in takes
         }
-        image = takes.get("image")
-        self.edits = image is not None
-        # Image-to-image pipelines have no size of their own: it is the source's.
-        self.draws = image is None or (image.default is not image.empty and "height" in takes)
+        self.verbs = verbs(type(pipeline))
         scheduler = getattr(pipeline, "scheduler", None)
         self.settings: dict[str, Any] = {
             "pipeline": type(pipeline).__name__,
@@ -98,8 +109,7 @@ class DiffusersResponder(Responder):
         }
 
     def can(self, verb: str) -> bool:
-        """A pipeline that takes an image edits; one that needs it does not draw."""
-        return {"draw": self.draws, "edit": self.edits}.get(verb, False)
+        return verb in self.verbs
 
     def edit(self, requests: Sequence[Edit]) -> list[Image.Image | Exception]:
         """One at a time: sources differ in size, which a pipeline does not take in one batch."""
@@ -169,6 +179,25 @@ class Settings:
 def find_weights(argument: str, settings: Settings) -> None:
     """Raises UserError where ``open_model`` would find no weights."""
     _places.check("diffusers", argument, settings.device, settings.revision)
+
+
+def serves(verb: str, argument: str, settings: Settings) -> bool:
+    """Whether the pipeline that a folder, or the hub's cache, names will do it; also where it is
+    not known yet."""
+    import diffusers
+    from huggingface_hub import try_to_load_from_cache
+
+    file: Any = Path(argument) / MODEL_INDEX
+    if not Path(argument).is_dir():
+        file = try_to_load_from_cache(argument, MODEL_INDEX, revision=settings.revision)
+    if not isinstance(file, str | Path):
+        return True
+    try:
+        named = json.loads(Path(file).read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # opening it says what is wrong
+    pipeline = getattr(diffusers, str(named), None)
+    return verb in verbs(pipeline) if isinstance(pipeline, type) else True
 
 
 def open_model(argument: str, settings: Settings) -> DiffusersResponder:

@@ -16,7 +16,7 @@ from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorabl
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import families
-from harmon_eval.model.checkpoint import bundled_names, load
+from harmon_eval.model.checkpoint import bundled_names, check_revision, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -43,7 +43,8 @@ TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights cam
 class Settings:
     """How to open, draw and answer; what is None stays the model's own (see ``DrawSettings``).
 
-    ``kl16``: the file of the VAE beside a ``.pth``. ``max_beta``: the cap of the noise schedule,
+    ``kl16``: the file of the VAE beside a ``.pth``. ``revision``: commit, branch or tag of the
+    hub. ``max_beta``: the cap of the noise schedule,
     where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
     ``edit_cfg``: that of edits, if another. ``edit_condition`` no: their source is in the prompt
     alone, as RecA trains.
@@ -57,6 +58,7 @@ class Settings:
     device: str | None = None
     dtype: Dtype = "float32"
     kl16: Path | None = None
+    revision: str | None = None
     max_beta: float | None = None
     cfg: float | None = None
     edit_cfg: float | None = None
@@ -317,18 +319,21 @@ class HarmonResponder(Responder):
 
 def find_weights(argument: str, settings: Settings) -> None:
     """Raises UserError where ``open_model`` would find no weights."""
-    find_harmon(argument, settings.device, settings.kl16)
+    find_harmon(argument, settings.device, settings.kl16, settings.revision)
 
 
-def find_harmon(place: str, device: str | None, kl16: Path | None) -> None:
+def find_harmon(
+    place: str, device: str | None, kl16: Path | None, revision: str | None = None
+) -> None:
     """Raises UserError for a place of Harmon's weights, or of its VAE beside a ``.pth``, where
     there are none. Reads and fetches nothing."""
     best_device(device)
     if kl16 is not None and not kl16.expanduser().is_file():
         raise UserError(f"kl16={kl16}: no such file: give that of the VAE, such as kl16.ckpt")
-    if place in ("harmon", *bundled_names()):
-        return
     try:
+        check_revision(place or BUNDLED_MODEL, revision)
+        if place in ("harmon", *bundled_names()):
+            return
         if (path := Path(place).expanduser()).exists():
             check_weights(path)
         elif other := families.of_hub_id(place):
@@ -337,7 +342,7 @@ def find_harmon(place: str, device: str | None, kl16: Path | None) -> None:
         raise UserError(str(error)) from None
     if not path.exists() and "/" not in place and (meant := families.meant_by(place)):
         raise UserError(f"no folder {place!r} here: {meant}")
-    _places.find_weights(place)
+    _places.find_weights(place, revision)
 
 
 def open_model(argument: str, settings: Settings) -> HarmonResponder:
@@ -346,10 +351,10 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     dtype = chosen_dtype(settings.dtype, device)
     place = argument or BUNDLED_MODEL
     try:
-        loaded = load(place, settings.kl16, device, dtype, settings.max_beta)
+        loaded = load(place, settings.kl16, device, dtype, settings.max_beta, settings.revision)
     except CheckpointError as error:
         raise UserError(str(error)) from None
-    return HarmonResponder(
+    responder = HarmonResponder(
         name=loaded.name,
         pipeline=loaded.pipeline,
         settings=draw_settings(loaded.draw_settings, settings),
@@ -360,3 +365,6 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
     )
+    if settings.revision:
+        responder.settings["revision"] = settings.revision
+    return responder

@@ -15,7 +15,7 @@ from PIL import Image
 
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
 from harmon_eval.adapters.harmon import find_harmon
-from harmon_eval.core import Edit, Embed, Responder, Unscorable, UserError
+from harmon_eval.core import Edit, Embed, Responder, Sample, Task, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model.checkpoint import load
@@ -54,6 +54,10 @@ class LatentResponder(Responder):
         pooled = F.adaptive_avg_pool2d(latents, self.grid).permute(0, 2, 3, 1)
         return list(pooled.flatten(1).cpu().numpy())
 
+    def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
+        super().expect(name, task, samples)
+        check_samples(self.name, name, samples)
+
     @torch.inference_mode()
     def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
         """Images through encoder and decoder. Raises Unscorable for any other wish."""
@@ -71,11 +75,13 @@ class LatentResponder(Responder):
 
 @dataclass(frozen=True)
 class Settings:
-    """``kl16``: the file of the VAE beside a ``.pth``. ``grid``: places a side that are left."""
+    """``kl16``: the file of the VAE beside a ``.pth``. ``revision``: commit, branch or tag of the
+    hub. ``grid``: places a side that are left."""
 
     device: str | None = None
     dtype: Dtype = "float32"
     kl16: Path | None = None
+    revision: str | None = None
     grid: int = GRID
 
     def __post_init__(self) -> None:
@@ -85,7 +91,17 @@ class Settings:
 def find_weights(argument: str, settings: Settings) -> None:
     """Raises UserError where ``open_model`` would find no weights."""
     check_place("vae", argument)
-    find_harmon(argument, settings.device, settings.kl16)
+    find_harmon(argument, settings.device, settings.kl16, settings.revision)
+
+
+def check_samples(model: str, task: str, samples: Sequence[Sample]) -> None:
+    """Raises UserError for edits that are no repetitions."""
+    edits = [s.request for s in samples if isinstance(s.request, Edit)]
+    if any(request.instruction.strip() != REPEAT for request in edits):
+        raise UserError(
+            f"task {task!r} asks for what {model} cannot do: edit images by any instruction but "
+            f"{REPEAT!r}, as the task reconstruction does"
+        )
 
 
 def open_model(argument: str, settings: Settings) -> LatentResponder:
@@ -94,7 +110,13 @@ def open_model(argument: str, settings: Settings) -> LatentResponder:
     device = best_device(settings.device)
     dtype = chosen_dtype(settings.dtype, device)
     try:
-        loaded = load(argument, kl16=settings.kl16, device=device, dtype=dtype)
+        loaded = load(
+            argument,
+            kl16=settings.kl16,
+            device=device,
+            dtype=dtype,
+            revision=settings.revision,
+        )
     except CheckpointError as error:
         raise UserError(str(error)) from None
     name = f"vae:{loaded.name}"

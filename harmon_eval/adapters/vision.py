@@ -73,7 +73,7 @@ class Settings:
     device: str | None = None
     dtype: Dtype = "float32"
     pool: Literal["mean", "first", "pooler"] = "mean"
-    revision: str = "main"
+    revision: str | None = None
 
 
 def find_weights(argument: str, settings: Settings) -> None:
@@ -89,7 +89,7 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
     check_folder("vision", argument)
     device = best_device(settings.device)
     dtype = chosen_dtype(settings.dtype, device)
-    revision = settings.revision
+    revision = settings.revision or "main"
     try:
         processor = AutoImageProcessor.from_pretrained(
             argument, revision=revision, trust_remote_code=False
@@ -116,4 +116,7 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
     random = check_loaded(argument, info, poolers)
     network = getattr(network, "vision_model", network).to(device)
     name = f"vision:{argument.rstrip('/').rsplit('/', 1)[-1]}"
-    return VisionResponder(name, network, processor, settings.pool, random)
+    responder = VisionResponder(name, network, processor, settings.pool, random)
+    if settings.revision:
+        responder.settings["revision"] = settings.revision
+    return responder

@@ -88,7 +88,12 @@ class Responder:
 
     def can(self, verb: str) -> bool:
         """Whether this model answers requests of this verb."""
-        own = getattr(type(self), verb, None)
+        return type(self).offers(verb)
+
+    @classmethod
+    def offers(cls, verb: str) -> bool:
+        """Whether models of this class answer requests of this verb, as far as the class tells."""
+        own = getattr(cls, verb, None)
         return own is not None and own is not getattr(Responder, verb, None)
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from harmon_eval import registry, suites
 from harmon_eval.core import InstrumentMissing, Responder, UserError
 from harmon_eval.instruments.judging import Estimate, Judge, planned
+from harmon_eval.running import unopened
 from harmon_eval.running.asking import Stored, stored_answers
 from harmon_eval.running.evaluate import (
     Request,
@@ -57,8 +58,8 @@ def dry_run(request: Request) -> Plan:
     before = folder.manifest["tasks"] if folder.exists and not request.fresh else {}
     model = _light_model(request)
     jobs = plan(request.chosen, suite, request.settings, request.every_task, model)
-    if model is not None:
-        jobs = that_it_can(model, jobs, request.every_task)
+    if able := model or unopened.found(request.model, request.given):
+        jobs = that_it_can(able, jobs, request.every_task)
     jobs = with_instruments(jobs, suite, request, dry=True)
     tasks: list[Planned] = []
     asked = [model] if model is not None else []

@@ -14,7 +14,7 @@ from harmon_eval import registry, suites
 from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
 from harmon_eval.metrics.text import counted
 from harmon_eval.running import engine as engines
-from harmon_eval.running import machine, preflight
+from harmon_eval.running import machine, preflight, unopened
 from harmon_eval.running.asking import Able, Answered, deed, unable
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
@@ -174,9 +174,14 @@ def run(request: Request) -> Outcome:
     with folder.locked(), own as engine:
         if settings.exact:
             machine.deterministic_kernels()
+        # What needs no weights to be refused is refused before they are loaded.
+        jobs: list[Job] = []
+        if before := unopened.found(request.model, request.given):
+            jobs = plan(chosen, suite, settings, request.every_task)
+            jobs = that_it_can(before, jobs, request.every_task)
         asking, model = _asking(request, engine)
         here = asking.responder if isinstance(asking, Asking) else None
-        jobs = plan(chosen, suite, settings, request.every_task, here)
+        jobs = jobs or plan(chosen, suite, settings, request.every_task, here)
         able = here or model
         jobs = that_it_can(able, jobs, request.every_task)
         jobs = with_instruments(jobs, suite, request, engine=engine)

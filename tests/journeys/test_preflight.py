@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 Call = Callable[..., Any]
 
@@ -44,6 +47,11 @@ NOWHERE = {
     "timm:vit_base_patch14_dinov2.lvd142m": "hf download timm/vit_base_patch14_dinov2.lvd142m",
     "harmon-mini?device=cuda:99": "device 'cuda:99' cannot be used",
     "efficientnet_lite0:x": "takes no argument",
+    "nobody/nothing?revision=v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
+    "vae:nobody/nothing?revision=v1": "hf download nobody/nothing --revision v1 --local-dir DIR",
+    "harmon-mini?revision=v1": "harmon-mini lies here and has only one",
+    "vae:harmon-mini?revision=v1": "harmon-mini lies here and has only one",
+    "vlm:.?revision=v1": "give vlm: a folder of a model",
 }
 
 
@@ -61,6 +69,47 @@ def test_weights_that_are_not_there_are_said_before_anything_is_loaded(
         refused = call("--model", model, "--tasks", "pope", "--limit", "1", *dry)
         assert refused.code == 2 and refused.err.count("error: ") == 1
         assert NOWHERE[model] in refused.err and not (tmp_path / "runs").exists()
+
+
+CANNOT = {
+    "timm:resnet": {"geneval": "draw images", "pope": "answer questions", "gedit": "edit images"},
+    "vision:encoder": {"geneval": "draw images", "pope": "answer questions"},
+    "efficientnet_lite0": {"geneval": "draw images", "seed:likelihood": "probabilities"},
+    "pixels": {"geneval": "draw images", "reconstruction": "edit images"},
+    "vae:harmon-mini": {"geneval": "draw images", "shape_edits": "but 'Repeat this image.'"},
+    "vlm:talks": {"geneval": "draw images", "gedit": "edit images", "linear_probe": "embed images"},
+    "diffusers:draws": {"pope": "answer questions", "gedit": "edit images"},
+    "diffusers:edits": {"geneval": "draw images", "linear_probe": "embed images"},
+    "janus:janus": {"gedit": "edit images"},
+    "openai:m@http://127.0.0.1:9/v1": {"linear_probe": "embed images"},
+}
+
+
+@pytest.mark.parametrize(("model", "task"), [(m, t) for m, found in CANNOT.items() for t in found])
+def test_a_model_is_not_loaded_for_a_task_that_it_cannot_do(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, task: str
+) -> None:
+    from harmon_eval import registry
+
+    described = {
+        "resnet/config.json": {"architecture": "resnet18"},
+        "encoder/config.json": {"model_type": "dinov2"},
+        "talks/config.json": {"model_type": "qwen2_vl"},
+        "janus/config.json": {"model_type": "janus"},
+        "draws/model_index.json": {"_class_name": "StableDiffusionPipeline"},
+        "edits/model_index.json": {"_class_name": "StableDiffusionInstructPix2PixPipeline"},
+    }
+    for name, content in described.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    save_file({"weight": np.zeros(1)}, tmp_path / "resnet/model.safetensors")
+    if registry.prepared(model).network:
+        monkeypatch.setattr(registry, "model", lambda *_: pytest.fail("a model was opened"))
+    for dry in ((), ("--dry-run",)):
+        refused = call("--model", model, "--tasks", task, "--limit", "1", *dry)
+        said = refused.err.splitlines()[-1]
+        assert refused.code == 2 and said.startswith(f"error: task '{task}' asks for what"), said
+        assert CANNOT[model][task] in said and not list(tmp_path.glob("runs/*/manifest.json"))
 
 
 @pytest.mark.parametrize(
