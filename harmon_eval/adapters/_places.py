@@ -8,7 +8,7 @@ from pathlib import Path
 from harmon_eval.adapters._folders import check_folder
 from harmon_eval.adapters._torch import best_device, check_place
 from harmon_eval.core import UserError
-from harmon_eval.files.hub_access import refusal
+from harmon_eval.files.hub_access import network_errors, refusal
 
 # Old names on the hub have no owner. A path has more than one slash, or begins with one.
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -55,13 +55,8 @@ def find_weights(place: str, revision: str | None = None) -> None:
 
 def _ask_the_hub(place: str, revision: str | None) -> None:
     """Raises UserError where the hub does not have it, or cannot be asked."""
-    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     at = f" at revision {revision!r}" if revision else ""
     try:
@@ -71,7 +66,7 @@ def _ask_the_hub(place: str, revision: str | None) -> None:
             f"{place} has no revision {revision!r} on the hub: give a branch, a tag or a commit of "
             "it, or leave it out"
         ) from None
-    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+    except network_errors() as error:
         if refused := refusal(error):
             raise UserError(f"{place!r} is no folder here, and {refused}") from None
         if isinstance(error, RepositoryNotFoundError):

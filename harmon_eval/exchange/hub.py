@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harmon_eval.core import UserError
 from harmon_eval.exchange import card
 from harmon_eval.exchange.finished import FinishedRun
+from harmon_eval.files.hub_access import network_errors
 from harmon_eval.store.redact import redacted
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ def push(run: FinishedRun, name: str, private: bool = False, request: bool = Fal
 
     A card that is there keeps its other content. Raises UserError without a network, a key or the
     right to write."""
-    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError
 
     api = HfApi()
     try:
@@ -40,7 +40,7 @@ def push(run: FinishedRun, name: str, private: bool = False, request: bool = Fal
             )
     except HFValidationError as error:
         raise UserError(f"--hub {name}: {_said(error)}") from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
+    except network_errors() as error:
         raise UserError(
             f"{name} could not be written on the hub ({_said(error)}): check the network and "
             "`hf auth login`, or leave out --hub to write a folder"

@@ -1,8 +1,22 @@
-"""Why the Hugging Face hub refused access: a wrong token looks as if there were no repository."""
+"""The Hugging Face hub: what fails without a network, and why access was refused (a wrong token
+looks as if there were no repository)."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+
 REFUSED = (401, 403)
+
+
+def network_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises where the hub cannot be asked: version 1 asks by httpx, version 2
+    by httpx2."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
+    own = (HfHubHTTPError, OfflineModeIsEnabled, OSError)
+    return (*own, *(client.HTTPError for client in clients))
 
 
 def refusal(error: BaseException) -> str:

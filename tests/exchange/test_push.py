@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,3 +194,26 @@ def test_a_run_reads_as_it_is(run: Path) -> None:
     found = finished.read(run)
     assert [task.name for task in found.tasks] == ["pope", "vqa", "geneval"]
     assert found.model == "team/hasty" and found.time("finished").year > 2000
+
+
+def test_a_hub_that_does_not_answer_is_said_in_a_line(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever client huggingface_hub asks by: version 1 has httpx, version 2 httpx2."""
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
+    for name in ("httpx", "httpx2"):
+        if find_spec(name):
+            refuse.error = import_module(name).ConnectError("[Errno 111] Connection refused")
+            assert cli.main(["push", str(run), "--hub", "team/model"]) == 2
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1 and "Connection refused" in said
+
+
+class Refuse:
+    error = Exception("none was set")
+
+    def __call__(self, *arguments: object, **more: object) -> None:
+        raise self.error
+
+
+refuse = Refuse()
