@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check docs tour format cover faults lowest readers package bench clean
+.PHONY: demo test check docs pictures tour format cover faults lowest readers package bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m harmon_eval --tasks geneval,mjhq
@@ -49,6 +49,11 @@ readers: .venv/bin/python
 	$(PYTHON) -m venv .venv-readers
 	.venv-readers/bin/python -m pip install --disable-pip-version-check -q $(PIP_FLAGS) -e ".[test]" lmms-eval
 	OMP_NUM_THREADS=1 .venv-readers/bin/python -m pytest -rs tests/exchange/test_export.py
+
+# The pictures of terminals, of the report and of the bundled model's drawings, on its present weights.
+pictures: .venv/installed-test
+	$(BIN)/python docs/captures.py
+	$(BIN)/python docs/drawings.py
 
 # The notebook docs/tour.ipynb with its outputs, for readers who do not run it.
 tour: .venv/installed-test

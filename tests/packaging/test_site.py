@@ -31,7 +31,8 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-PROGRAM = re.compile(r"-m (harmon_eval(?:\.model\.train)?|benchmarks\.\w+)(?= |$)(.*)")
+MODULE = r"-m (harmon_eval(?:\.model\.train)?|benchmarks\.\w+)(?= |$)"
+PROGRAM = re.compile(rf"(?:{MODULE}|(?<![\w/-])harmon-eval(?= [a-z-]))(.*)")
 
 
 class Understood(Exception):
@@ -67,11 +68,12 @@ def commands(page: Path) -> list[tuple[str, list[str]]]:
     text = page.read_text()
     blocks = [body for _, kind, body in FENCE.findall(text) if kind in ("", "sh", "bash", "yaml")]
     code = "\n".join([*blocks, *INLINE.findall(FENCE.sub("", text))]).replace("\\\n", " ")
+    code = re.sub(r"^\$train\b", "-m harmon_eval.model.train", code, flags=re.MULTILINE)
     found = []
     for part, rest in PROGRAM.findall(code):
-        words = shlex.split(re.split(r" [|>;]|&& |\$\(", rest)[0], comments=True)
+        words = shlex.split(re.split(r" [|>;]|&& |\$\(|\)\"", rest)[0], comments=True)
         if not any("..." in word or "…" in word or word[0] in "[" for word in words if word):
-            found.append((part, words))
+            found.append((part or "harmon_eval", words))
     return found
 
 
@@ -110,7 +112,8 @@ def test_every_command_on_a_page_is_one_that_the_program_understands(
 def test_commands_are_found() -> None:
     found = [words for page in PAGES for _, words in commands(page)]
     assert len(found) > 70
-    assert ["--tasks", "geneval,mjhq"] in found
+    for words in ("--tasks geneval,mjhq", "completion bash", "stage1 --output runs/stage1"):
+        assert words.split() in found
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
