@@ -126,6 +126,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert "harmon_eval.evaluate" in (tmp_path / "reference" / "python.html").read_text()
     tour = (tmp_path / "tour.html").read_text()
     assert "coco_f1_macro" in tour and tour.count("pictures/tour-") == 3, "with its outputs"
+    assert "index.html" in (tmp_path / "404.html").read_text().split("does not exist")[1]
     front = (tmp_path / "readme.html").read_text()
     assert 'href="statistics.html"' in front
 
