@@ -43,6 +43,7 @@ PATTERNS = ("results_*.json", "*_results.json", "*.eval", "*.json", "*.xlsx", "*
 DERIVED = re.compile(r"_(?:\w*result|auxmatch|score|acc|\w*judge)$")
 QUESTIONS = "vqa:imported/"
 PICTURES = "; pictures without a log are marked by `run --model folder:DIR --tasks TASK`"
+ALONE = "; a file of samples needs the file of results that was written with it"
 BATCH = 256
 
 
@@ -79,11 +80,16 @@ def bring_in(request: Request) -> Outcome:
             state="running",
             started=now(),
             environment=environment(),
-            about={"imported": log.tool, "version": log.version, "files": _hashes(log)},
+            about={
+                **{"imported": log.tool, "version": log.version, "files": _hashes(log)},
+                **({"remarks": log.said} if log.said else {}),
+            },
             data=str(request.data) if request.data else None,
             instruments={},
             command=dict(request.command),
         )
+        for line in log.said:
+            Progress(log.tool).warn(line)
         return _Import(request, log, folder, suite, engine).run()
 
 
@@ -104,7 +110,9 @@ def find(place: Path) -> Log:
         raise UserError(
             f"{place} holds no log that is known: give results_DATE.json of lm-eval, "
             "DATE_results.json of lmms-eval, a .eval or .json log of inspect_ai, or "
-            "MODEL_DATASET.xlsx of VLMEvalKit" + PICTURES * _holds_pictures(place)
+            "MODEL_DATASET.xlsx of VLMEvalKit"
+            + ALONE * any(map(_is_samples, place.glob("*") if place.is_dir() else [place]))
+            + PICTURES * _holds_pictures(place)
         )
     first = logs[0]
     for other in logs[1:]:
@@ -117,7 +125,12 @@ def find(place: Path) -> Log:
     names = [task.name for task in tasks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{place} holds two logs of {twice!r}: name one of them")
-    return replace(first, tasks=tasks, files=[file for log in logs for file in log.files])
+    return replace(
+        first,
+        tasks=tasks,
+        files=[file for log in logs for file in log.files],
+        said=[line for log in logs for line in log.said],
+    )
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -128,7 +141,12 @@ def _inside(folder: Path) -> list[Path]:
             found |= dict.fromkeys(
                 p for p in paths if not DERIVED.search(p.stem) or "results" in p.stem
             )
-    return list(found)
+    # VLMEvalKit links the newest files of a model into its folder.
+    return list({path.resolve(): path for path in found}.values())
+
+
+def _is_samples(file: Path) -> bool:
+    return any(layout.samples.fullmatch(file.name) for layout in (lm_eval.LAYOUT, lmms_eval.LAYOUT))
 
 
 def _holds_pictures(place: Path) -> bool:

@@ -161,3 +161,41 @@ def test_vlmevalkit_predictions_with_their_marks_and_totals(tmp_path: Path) -> N
     assert own.metrics["stated: Overall"] == 0.3333
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["identity"]["model"]["name"] == "Qwen_VL"
+
+
+def test_the_newest_files_that_vlmevalkit_links_into_its_folder_are_read_once(
+    tmp_path: Path,
+) -> None:
+    """OUTPUTS/MODEL/T20260101_Gabc/MODEL_DATASET.xlsx, and in OUTPUTS/MODEL links to them."""
+    folder = tmp_path / "Qwen2-VL"
+    written = folder / "T20260101_Gabc" / "Qwen2-VL_Colours.xlsx"
+    written.parent.mkdir(parents=True)
+    spreadsheet(written, vlmevalkit_rows())
+    (folder / written.name).symlink_to(written.relative_to(folder))
+    run = brought_in(folder, tmp_path / "run", code=1)
+    assert list(run) == ["vqa:imported/Colours"]
+
+
+def test_a_log_of_an_evaluation_that_did_not_finish_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = json.loads((LOGS / "inspect" / "colours.json").read_text())
+    log |= {"status": "cancelled", "samples": log["samples"][:2]}
+    log["eval"]["dataset"]["samples"] = 3
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    brought_in(tmp_path / "log.json", tmp_path / "run")
+    told = "the evaluation did not finish (status cancelled); it has 2 of 3 samples"
+    assert told in " ".join(capsys.readouterr().err.split())
+    about = json.loads((tmp_path / "run" / "manifest.json").read_text())["about"]
+    assert about["remarks"] == [f"log.json: {told}"]
+
+
+def test_samples_without_results_are_told_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (samples, *_) = (LOGS / "lm-eval").glob("samples_*.jsonl")
+    shutil.copy(samples, tmp_path)
+    for place in (tmp_path, tmp_path / samples.name):
+        assert cli.main(["import", str(place), "--output", str(tmp_path / "run")]) == 2
+        said = capsys.readouterr().err
+        assert "a file of samples needs the file of results that was written with it" in said

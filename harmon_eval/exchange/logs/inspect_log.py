@@ -64,7 +64,22 @@ def read(place: Path) -> Log | None:
     versions = about.get("packages")
     version = plain(versions.get("inspect_ai")) if isinstance(versions, dict) else ""
     model = plain(about.get("model"))[:200]
-    return Log("inspect", model, [task], version, settings=settings, files=[place])
+    said = _unfinished(header, about, len(samples), place)
+    return Log("inspect", model, [task], version, settings=settings, files=[place], said=said)
+
+
+def _unfinished(
+    header: Mapping[str, Any], about: Mapping[str, Any], n: int, place: Path
+) -> list[str]:
+    """What to say of an evaluation that failed, was cancelled or still runs."""
+    if (status := plain(header.get("status"))[:20]) == "success":
+        return []
+    dataset = about.get("dataset")
+    total = number(dataset.get("samples")) if isinstance(dataset, dict) else None
+    of = f" of {total:,.0f}" if total else ""
+    return [
+        f"{place.name}: the evaluation did not finish (status {status}); it has {n:,}{of} samples"
+    ]
 
 
 def _archive(place: Path) -> tuple[dict[str, Any], list[Any]]:

@@ -54,7 +54,8 @@ class LoggedTask:
 
 @dataclass
 class Log:
-    """``settings`` are what the tool says of model and generation, as plain values."""
+    """``settings`` are what the tool says of model and generation, as plain values; ``said`` is
+    what whoever imports the log must know of it."""
 
     tool: str
     model: str
@@ -63,6 +64,7 @@ class Log:
     fingerprint: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def text_of(file: Path) -> str:
