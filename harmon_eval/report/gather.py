@@ -194,7 +194,7 @@ def read_task(
     folder = run.task(base)
     log = folder.recorded()
     samples, remark = _samples(run, base, data, task)
-    known = _known_task(base, task)
+    known = known_task(base, task)
     table = run.task(name).rows(vectors=False)  # 30,000 vectors would not fit into memory
     grades = Grades()
     if table is None:
@@ -214,7 +214,8 @@ def read_task(
     return TaskView(outcomes, rows, samples, responses, remark)
 
 
-def _known_task(name: str, task: Task | None) -> Task | None:
+def known_task(name: str, task: Task | None = None) -> Task | None:
+    """None for one whose plug-in is not here."""
     try:
         return task or registry.task(name)
     except UserError:

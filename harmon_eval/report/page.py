@@ -176,7 +176,7 @@ def _plots(
         # Published numbers are about the official data: beside another suite they mean nothing.
         if quoted is not None and result["provenance"]["suite"] == "official":
             own = quoted[quoted["task"] == task]
-        found[task] = plots.bar_plots(lines, own)
+        found[task] = plots.bar_plots(lines, own, gather.known_task(task))
     return found
 
 

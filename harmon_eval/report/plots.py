@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Task, UserError
 from harmon_eval.metrics.text import estimate, number
 from harmon_eval.ranking.entries import chosen_models
 from harmon_eval.store.tables import floors_of
@@ -68,21 +68,28 @@ def family(metric: str) -> str:
 
 
 def bar_plots(
-    results: Sequence[tuple[str, Mapping[str, Any]]], quoted: pd.DataFrame | None = None
+    results: Sequence[tuple[str, Mapping[str, Any]]],
+    quoted: pd.DataFrame | None = None,
+    task: Task | None = None,
 ) -> list[BarPlot]:
     """The task's metrics that have an interval, one plot for each kind of them.
 
     ``results``: name and stored metrics of this run and of the one beside it; ``quoted``: published
-    values (model, metric, value, source), shown where a metric has the very same name."""
+    values (model, metric, value, source), shown where a metric has the very same name. With
+    ``task``, scores that go up to the same maximum share an axis that ends there."""
     first = results[0][1]
     shares = first["higher_is_better"] and _is_share(first["metrics"].get(first["headline"]))
     kinds: dict[str, list[str]] = {}
+    ends: dict[str, float] = {}
     for name, value in first["metrics"].items():
         if value is None or name not in first["intervals"]:
             continue
         if shares and not _is_share(value):
             continue
-        kinds.setdefault(SHARES if shares else family(name), []).append(name)
+        top = 1.0 if shares else _maximum(task, name)
+        kind = family(name) if top is None else SHARES if shares else f"{SHARES}, of {top:g}"
+        kinds.setdefault(kind, []).append(name)
+        ends[kind] = top or 0.0
     plots = []
     for kind, names in kinds.items():
         bars = {name: _bars(name, results, quoted) for name in names}
@@ -93,11 +100,20 @@ def bar_plots(
             for v in (b.value, b.low, b.high, *b.floors.values())
             if v is not None
         ]
-        end = 1.0 if shares else max(*reach, 0.0)
+        end = ends[kind] or max(*reach, 0.0)
         start = min(*reach, 0.0)
         if end > start:
             plots.append(BarPlot(kind, bars, start, end))
     return plots
+
+
+def _maximum(task: Task | None, name: str) -> float | None:
+    """Of a score; None for what has no upper limit, or is the better the lower it is."""
+    try:
+        metric = task.metric(name) if task else None
+    except KeyError:  # of another version
+        return None
+    return metric.maximum if metric and metric.higher_is_better else None
 
 
 def _is_share(value: object) -> bool:

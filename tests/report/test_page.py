@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmon_eval import cli
+from harmon_eval import cli, registry
 from harmon_eval.core import UserError
 from harmon_eval.ranking import published
 from harmon_eval.report import gather, page, plots, scores
@@ -201,6 +201,16 @@ def test_shares_stand_on_one_axis_and_counts_are_left_out() -> None:
     (plot,) = plots.bar_plots([("A", stored)])
     assert list(plot.metrics) == ["overall", "colors"]
     assert (plot.start, plot.end, plot.x(0.75)) == (0.0, 1.0, 75.0)
+
+
+def test_scores_up_to_the_same_maximum_stand_on_one_axis_that_ends_there() -> None:
+    """GQA's accuracies are percentages: an axis of each, up to its own interval, would mislead."""
+    gqa = registry.task("gqa")
+    stored = results({"gqa_accuracy": 91.0, "gqa_open": 40.0, "distribution": 3.0})
+    first, *others = plots.bar_plots([("A", stored)], task=gqa)
+    assert list(first.metrics) == ["gqa_accuracy", "gqa_open"]
+    assert (first.title, first.end, first.x(91.0)) == (f"{plots.SHARES}, of 100", 100.0, 91.0)
+    assert [plot.title for plot in others] == ["distribution"]
 
 
 def test_fid_its_limit_and_kid_are_drawn_apart() -> None:
