@@ -19,6 +19,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,16 @@ class Large(ScriptedResponder):
         return super().ask(requests)
 def open_large(argument):
     return Large(float(argument))
+class Erring(ScriptedResponder):
+    # Wrong at every so many-th question, so that two runs differ.
+    name = fingerprint = "erring"
+    def __init__(self, each):
+        super().__init__()
+        self.each, self.fingerprint = each, f"erring-{each}"
+    def ask(self, requests):
+        return [q if int(q.split()[1]) % self.each else "no idea" for q in super().ask(requests)]
+def open_erring(argument):
+    return Erring(int(argument))
 N, DRAW = int(os.environ["OVERHEAD_N"]), bool(os.environ.get("OVERHEAD_DRAW"))
 def samples(suite):
     for i in range(N):
@@ -87,6 +98,7 @@ POINTS = """[harmon_eval.tasks]
 overhead = overhead_task:TASK
 [harmon_eval.models]
 large = overhead_task:open_large
+erring = overhead_task:open_erring
 """
 INSPECT = """
 import os
@@ -121,8 +133,11 @@ class Cost:
     memory: float
 
 
-def cost(command: list[str], folder: Path, **environment: str) -> Cost:
-    """Run a command and measure it. If it fails, raises SystemExit with its output."""
+def cost(
+    command: list[str], folder: Path, expected: Sequence[int] = (0,), **environment: str
+) -> Cost:
+    """Run a command and measure it. Raises SystemExit with its output where its exit code is none
+    of the ``expected``."""
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     began = time.monotonic()
     output = folder / "output.txt"
@@ -137,7 +152,7 @@ def cost(command: list[str], folder: Path, **environment: str) -> Cost:
             ],
         )
         _, status, used = os.wait4(process, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
+    if os.waitstatus_to_exitcode(status) not in expected:
         sys.exit(f"{' '.join(command)} failed:\n{output.read_text()[-3000:]}")
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss / 1024)
 

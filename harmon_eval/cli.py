@@ -230,11 +230,18 @@ def check_links() -> None:
             )
 
 
+def give_memory_back() -> None:
+    """Ask Arrow, before it loads, for the system's allocator. Its own keeps what it no longer
+    needs: 30 of 285 MB where 200,000 samples are compared. A value that is set is kept."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
 def main(argv: list[str] | None = None) -> int:
     from harmon_eval.running import stopping
 
     ask_for_equal_bits()
     share_the_processor()
+    give_memory_back()
     try:
         with stopping.listening():
             check_links()

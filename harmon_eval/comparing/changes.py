@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from harmon_eval.comparing.means import BOOKKEEPING, mark_columns
 from harmon_eval.comparing.runs import TaskPair
@@ -32,10 +34,57 @@ class Change:
     after: dict[str, Any]
 
 
-def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[Change]:
-    """Samples of a comparable task whose yes-or-no mark changed; losses come first."""
-    if pair.reasons:
-        return []
+@dataclass(frozen=True)
+class _Part:
+    """The changed samples of one task in two runs: their ids, losses first, and how many are."""
+
+    pair: TaskPair
+    runs: tuple[RunFolder, RunFolder]
+    ids: pd.Series
+    lost: int
+
+
+class Changes(Sequence[Change]):
+    """The samples of comparable tasks whose yes-or-no mark changed; losses come first in each task.
+
+    Only their ids are held: prompts, marks and responses are read from the runs when asked for."""
+
+    def __init__(self, parts: Sequence[_Part] = ()) -> None:
+        self._parts = parts
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[TaskPair, tuple[RunFolder, RunFolder]]]) -> Changes:
+        found = (_changed(pair, runs) for pair, runs in pairs if not pair.reasons)
+        return cls([part for part in found if part is not None])
+
+    @property
+    def lost(self) -> int:
+        """How many were right only before."""
+        return sum(part.lost for part in self._parts)
+
+    def __len__(self) -> int:
+        return sum(len(part.ids) for part in self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Change]: ...
+    def __getitem__(self, index: int | slice) -> Change | Sequence[Change]:
+        if isinstance(index, int):
+            return self[slice(range(len(self))[index], range(len(self))[index] + 1)][0]
+        found: list[Change] = []
+        wanted, start = range(len(self))[index], 0
+        for part in self._parts:
+            own = [n - start for n in wanted if start <= n < start + len(part.ids)]
+            found += _read(part, own) if own else []
+            start += len(part.ids)
+        return found
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self[:])
+
+
+def _changed(pair: TaskPair, runs: tuple[RunFolder, RunFolder]) -> _Part | None:
     ours, theirs = pair.baseline, pair.candidate
     verdicts = [
         name
@@ -43,25 +92,37 @@ def changes(pair: TaskPair, baseline: RunFolder, candidate: RunFolder) -> list[C
         if name in theirs and ours[name].isin((0, 1)).all() and theirs[name].isin((0, 1)).all()
     ]
     if not verdicts:
-        return []
-    moved = (theirs[verdicts].astype(int) - ours[verdicts].astype(int)).sum(axis=1)
-    differ = (theirs[verdicts].astype(int) != ours[verdicts].astype(int)).any(axis=1)
-    if not differ.any():
-        return []
-    prompts = _prompts(pair, baseline, set(ours["id"][differ]))
-    sources = [run.task(pair.name).recorded() for run in (baseline, candidate)]
+        return None
+    steps = np.stack([_verdicts(theirs[name]) - _verdicts(ours[name]) for name in verdicts])
+    places = np.flatnonzero(steps.any(axis=0))
+    if not len(places):
+        return None
+    gained = (steps[:, places].sum(axis=0) > 0) == pair.higher_is_better
+    order = np.concatenate([np.flatnonzero(~gained), np.flatnonzero(gained)])  # ids are sorted
+    return _Part(pair.bare, runs, ours["id"].iloc[places[order]], int((~gained).sum()))
+
+
+def _verdicts(marks: pd.Series) -> np.ndarray:
+    return np.asarray(marks, np.int8)
+
+
+def _read(part: _Part, places: Sequence[int]) -> list[Change]:
+    """Those at these places among the changed samples of a task."""
+    names = list(map(str, part.ids.iloc[list(places)]))
+    pair, wanted = part.pair, set(names)
+    sides = [run.task(pair.name).rows_of(wanted).set_index("id") for run in part.runs]
+    prompts = _prompts(pair, part.runs[0], sides[0], wanted)
+    logs = [run.task(pair.name).recorded() for run in part.runs]
     found = []
-    for number in differ[differ].index:
-        row, other = ours.loc[number], theirs.loc[number]
-        name = str(row["id"])
-        marks = [_shown(row), _shown(other)]
+    for place, name in zip(places, names, strict=True):
+        marks = [_shown(rows.loc[name]) for rows in sides]
         kept = {k for k in {**marks[0], **marks[1]} if marks[0].get(k) != marks[1].get(k)}
-        sides = [{k: v for k, v in own.items() if k in kept} for own in marks]
-        for side, run, log in zip(sides, (baseline, candidate), sources, strict=True):
+        own = [{k: v for k, v in mark.items() if k in kept} for mark in marks]
+        for side, run, log in zip(own, part.runs, logs, strict=True):
             side["response"] = _response(run, pair.name, name, log)
-        gained = bool(moved[number] > 0) == pair.higher_is_better
-        found.append(Change(pair.name, name, prompts.get(name, ""), gained, sides[0], sides[1]))
-    return sorted(found, key=lambda change: (change.gained, change.id))
+        gained = place >= part.lost
+        found.append(Change(pair.name, name, prompts.get(name, ""), gained, own[0], own[1]))
+    return found
 
 
 def _shown(row: pd.Series) -> dict[str, Any]:
@@ -87,12 +148,13 @@ def _response(run: RunFolder, task: str, name: str, log: Mapping[str, dict[str, 
     return str(run.task(task).image_file(name)) if "sha256" in entry else "not stored"
 
 
-def _prompts(pair: TaskPair, run: RunFolder, wanted: Collection[str]) -> dict[str, str]:
+def _prompts(
+    pair: TaskPair, run: RunFolder, rows: pd.DataFrame, wanted: Collection[str]
+) -> dict[str, str]:
     """Prompts by sample id, from the rows if they hold prompts, otherwise from the suite."""
     for column in PROMPT_COLUMNS:
-        if column in pair.baseline:
-            rows = pair.baseline[pair.baseline["id"].isin(wanted)]
-            return dict(zip(rows["id"], rows[column].map(str), strict=True))
+        if column in rows:
+            return dict(zip(rows.index, rows[column].map(str), strict=True))
     from harmon_eval import suites
 
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harmon_eval.comparing.changes import changes
+from harmon_eval.comparing.changes import Changes
 from harmon_eval.comparing.margins import Settings, by_task, check_options
 from harmon_eval.comparing.runs import maximum, pairs, pooled
 from harmon_eval.comparing.verdict import Comparison, compare
@@ -68,13 +68,13 @@ def compared(
         chosen.append([own[name] for own in by_name])
     together = [pooled(parts) for parts in chosen]
     settings.check({pair.name: maximum(pair.task or pair.name, pair.headline) for pair in together})
-    changed = [
-        change
-        for parts in chosen
-        for pair, two in zip(parts, folders, strict=True)
-        for change in changes(pair, *two)
-    ]
-    return replace(compare(together, settings), changed=tuple(changed))
+    changed = Changes.of(
+        (pair, two) for parts in chosen for pair, two in zip(parts, folders, strict=True)
+    )
+    chosen.clear()
+    each.clear()
+    by_name.clear()
+    return replace(compare(together, settings), changed=changed)
 
 
 def _seed(run: RunFolder) -> int:

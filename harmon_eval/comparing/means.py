@@ -17,6 +17,7 @@ import pandas as pd
 
 from harmon_eval.core import Summarize, Task
 from harmon_eval.metrics.intervals import Table
+from harmon_eval.store.rows import rising
 
 CHECKS = 4
 BOOKKEEPING = ("id", "group", "stratum", "response", "unscored")
@@ -34,7 +35,10 @@ class Groups:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Groups:
-        rows = rows.sort_values(["group", "id"], kind="stable", ignore_index=True)
+        if rising(rows["group"], or_equal=True) and rising(rows["id"]):
+            rows = rows.reset_index(drop=True)  # a large table is not copied
+        else:
+            rows = rows.sort_values(["group", "id"], kind="stable", ignore_index=True)
         codes, names = rows["group"].factorize()
         starts = np.searchsorted(codes, np.arange(len(names) + 1))
         part, strata = pd.factorize(rows["stratum"].to_numpy()[starts[:-1]], sort=True)
@@ -73,8 +77,8 @@ class Mean:
     def of(self, picked: np.ndarray) -> np.ndarray:
         """The metric (resamples,) for ``picked`` (resamples, groups) from ``Groups.resampled``."""
         with np.errstate(invalid="ignore"):  # of a resample without a group that counts: NaN
-            shares = [
-                self.total[picked[:, own]].sum(1) / self.count[picked[:, own]].sum(1)
+            shares = [  # one resample at a time, so that one alone is held
+                [self.total[one[own]].sum() / self.count[one[own]].sum() for one in picked]
                 for own in self.parts
             ]
         return np.asarray(self.scale * np.mean(shares, axis=0))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.changes import Changes
 from harmon_eval.comparing.verdict import BETTER, NO_WORSE, UNJUDGED, WORSE, Comparison, Line
 from harmon_eval.metrics.text import counted, interval, number, signed
 from harmon_eval.store.redact import printable
@@ -136,12 +136,12 @@ def _below_each_other(row: Sequence[str]) -> list[str]:
     return lines
 
 
-def _samples(changed: Sequence[Change], most: int) -> list[str]:
+def _samples(changed: Changes, most: int) -> list[str]:
     if not changed:
         return []
-    gained = sum(change.gained for change in changed)
+    lost = changed.lost
     lines = [
-        f"{counted(len(changed), 'sample')} changed: {len(changed) - gained} lost, {gained} gained"
+        f"{counted(len(changed), 'sample')} changed: {lost} lost, {len(changed) - lost} gained"
     ]
     left_out: set[str] = set()
     for change in changed[:most]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
+from harmon_eval.metrics.intervals import reads
 from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.entries import IDENTITY
+from harmon_eval.store.rows import rising
 from harmon_eval.store.run_folder import RunFolder, differing, settings_of
 from harmon_eval.store.tables import results_by_task
 from harmon_eval.store.task_folder import CALIBRATIONS, ROWS, TaskFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class TaskPair:
     more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
     identical: bool = False
     complete: bool = False
+
+    @property
+    def bare(self) -> TaskPair:
+        """The same without its rows."""
+        return replace(self, baseline=self.baseline[:0], candidate=self.candidate[:0], more=())
 
     @property
     def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
@@ -125,15 +135,18 @@ def _pair(
         notes += _notes(ours, theirs, same)
         identical = bool(same)
         notes += _uncalibrated(ours["provenance"], (baseline.task(name), candidate.task(name)))
-        for side, run in enumerate((baseline, candidate)):
-            if (rows := run.task(name).rows()) is not None:
-                frames[side] = rows
-            else:
-                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
+        unknown: list[str] = []
         try:
             task = task or registry.task(name)
         except UserError as error:
-            reasons.append(str(error))
+            unknown.append(str(error))
+        columns = _compared(task) if task else None
+        for side, run in enumerate((baseline, candidate)):
+            if (rows := run.task(name).rows(columns)) is not None:
+                frames[side] = rows
+            else:
+                reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
+        reasons += unknown
         if task and (stored := ours["provenance"]["version"]) != task.version:
             reasons.append(
                 f"marked by version {stored} of the task, but version {task.version} is installed: "
@@ -160,6 +173,16 @@ def _pair(
         identical=identical,
         complete=len(frames[0]) == known.get("total"),
     )
+
+
+def _compared(task: Task) -> Callable[[pa.Field], bool]:
+    """The columns that are read to compare: those that the task reads to add up, and all numbers
+    and verdicts. Texts that only people read stay where they are."""
+    import pyarrow as pa
+
+    read, kinds = reads(task), pa.types
+    numbers = (kinds.is_boolean, kinds.is_integer, kinds.is_floating)
+    return lambda field: read(field.name) or any(is_one(field.type) for is_one in numbers)
 
 
 def maximum(task: Task | str, metric: str) -> float | None:
@@ -243,5 +266,5 @@ def _aligned(
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
     """By id, and without a copy of a large table that is so already."""
-    ordered = rows if rows["id"].is_monotonic_increasing else rows.sort_values("id")
+    ordered = rows if rising(rows["id"]) else rows.sort_values("id")
     return ordered.reset_index(drop=True)

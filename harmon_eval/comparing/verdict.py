@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
-from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.changes import Changes
 from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.multiplicity import Corrected, benjamini_hochberg, holm
 from harmon_eval.comparing.paired import ALPHA, Difference, contrasts
@@ -106,7 +106,7 @@ class Comparison:
 
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
-    changed: tuple[Change, ...] = ()
+    changed: Changes = field(default_factory=Changes)
     proof: bool = False
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +77,18 @@ class Scores:
         return self.n if count is None else count.n
 
 
+def _no_rows() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Result(Scores):
-    """The result of one task in one run: its metrics, and ``rows`` with the marks behind them."""
+    """The result of one task in one run: its metrics, and ``rows`` with the marks behind them.
 
-    rows: pd.DataFrame | None = None
+    ``read`` gives the rows, so that those of a run need not be held beside the run folder."""
+
+    read: Callable[[], pd.DataFrame | None] = field(default=_no_rows, repr=False, compare=False)
+
+    @property
+    def rows(self) -> pd.DataFrame | None:
+        return self.read()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmon_eval.core import Count, Interval, Metric, Task, UserError
+from harmon_eval.metrics.floors import LEAST, MOST
 from harmon_eval.metrics.proportions import LEVEL, Marks, Part, size, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAVE_OUTS = 1000
+ADDED = ("id", "group", "stratum", "unscored")  # columns that every row has
 CHECKS = 5  # parts that are left out in any case
 
 
@@ -337,9 +339,24 @@ def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with only the columns that ``summarize`` reads, so that no text is copied."""
     if task.columns == ("*",):
         return rows
-    wanted = [".*".join(map(re.escape, column.split("*"))) for column in task.columns]
-    kept = [c for c in rows if c in ("group", "stratum") or _any(wanted, str(c))]
-    return rows[kept]
+    return rows[[c for c in rows if c in ("group", "stratum") or _any(_patterns(task), str(c))]]
+
+
+def reads(task: Task) -> Callable[[str], bool]:
+    """Whether a column is read to add up rows: for metrics, intervals, bounds and floors. Of a task
+    that does not name its ``columns`` all are, but for the stamp of the response."""
+    ends = (LEAST, MOST, *(f"{name}:" for name in task.floors))
+
+    def read(name: str) -> bool:
+        if name in ADDED:
+            return True
+        return name != "response" and (_any(_patterns(task), name) or name.startswith(ends))
+
+    return read
+
+
+def _patterns(task: Task) -> list[str]:
+    return [".*".join(map(re.escape, column.split("*"))) for column in task.columns]
 
 
 def _any(patterns: Iterable[str], name: str) -> bool:

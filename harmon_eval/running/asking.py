@@ -127,12 +127,6 @@ class Able(Protocol):
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None: ...
 
 
-def unable(model: Able, samples: Sequence[Sample]) -> str:
-    """What the model would have to do for these samples and cannot; empty if nothing."""
-    needed = {sample.request.verb: sample.request.deed for sample in samples}
-    return " or ".join(deed for verb, deed in needed.items() if not model.can(verb))
-
-
 class Answered(NamedTuple):
     """What a model gave for a batch: responses by sample id, how long that took, and what there
     was to say of it. ``remarks`` are those of the model, which are said once."""

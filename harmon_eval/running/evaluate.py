@@ -15,7 +15,7 @@ from harmon_eval.core import Responder, Result, Sample, Scores, Task, UserError
 from harmon_eval.metrics.text import counted
 from harmon_eval.running import engine as engines
 from harmon_eval.running import machine, preflight, unopened
-from harmon_eval.running.asking import Able, Answered, deed, unable
+from harmon_eval.running.asking import Able, Answered, deed
 from harmon_eval.running.engine import Engine, Pool, Work
 from harmon_eval.running.jobs import Job, RunSettings, prepare
 from harmon_eval.running.overall import MARKING, Overall
@@ -308,7 +308,8 @@ def that_it_can(model: Able, jobs: Sequence[Job], skip: bool) -> list[Job]:
     """The jobs that the model is able to do. Raises UserError for others, unless they may go."""
     able = []
     for job in jobs:
-        if lack := unable(model, job.samples):
+        lacks = [kind.deed for verb, kind in job.kinds.items() if not model.can(verb)]
+        if lack := " or ".join(lacks):
             if not skip:
                 raise UserError(f"task {job.name!r} asks for what {model.name} cannot do: {lack}")
             Progress(job.name).warn(f"left out: {model.name} cannot {lack}")
@@ -366,8 +367,10 @@ def _planned(
     before, found = folder.manifest["tasks"], {}
     for job in jobs:
         left = 0 if before[job.name].get("n") == len(job.samples) else len(job.samples)
-        counts = Counter(deed(sample.request.verb) for sample in job.samples)
-        found[job.name] = {verb: n if asked and left else 0 for verb, n in counts.items()}
+        counts: Counter[str] = Counter()
+        for verb, kind in job.kinds.items():
+            counts[deed(verb)] += kind.samples
+        found[job.name] = {doing: n if asked and left else 0 for doing, n in counts.items()}
         if not predict_only:
             found[job.name][MARKING] = left
     return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +47,14 @@ class RunSettings:
             raise UserError(f"--batch-size {self.batch_size}: must be at least 1")
 
 
+class Kind(NamedTuple):
+    """How many samples ask for something, and what that is (see ``core.Request``)."""
+
+    samples: int
+    deed: str
+    gives: str
+
+
 @dataclass(frozen=True)
 class Job:
     """A task with all its samples, and those of them that this run is about (see ``limit``).
@@ -59,6 +69,17 @@ class Job:
     limit: int | None
     nameless: bool = False
     held: tuple[str, ...] = ()
+
+    @cached_property
+    def kinds(self) -> Mapping[str, Kind]:
+        """What is asked, by verb: one pass over samples that may be made again for each."""
+        first: dict[str, type[Request]] = {}
+        verbs: Counter[str] = Counter()
+        for sample in self.samples:
+            verb = sample.request.verb
+            verbs[verb] += 1
+            first.setdefault(verb, type(sample.request))
+        return {v: Kind(n, first[v].deed, first[v].gives) for v, n in verbs.items()}
 
 
 def prepare(
@@ -103,13 +124,13 @@ def prepare(
                 check_sample_id(sample.id)
             except UserError as error:
                 raise UserError(f"task {name!r}: {error}") from None
+            if not task.any_images:
+                _check_text(name, sample)
             yield sample
 
     count, twice = repeated(checked)
     if twice is not None:
         raise UserError(f"task {name!r} has two samples with the id {twice!r}")
-    if not task.any_images:
-        _check_texts(name, make())
     everything = MadeAgain(make, count) if count > HELD else held
     chosen = select(everything, settings.limit)
     return Job(name, task, everything, chosen, settings.limit, held=finished)
@@ -149,18 +170,17 @@ def _in_order(name: str, task: Task, samples: Iterable[Sample]) -> Iterator[Samp
         yield sample
 
 
-def _check_texts(name: str, samples: Iterable[Sample]) -> None:
+def _check_text(name: str, sample: Sample) -> None:
     """Raises UserError for a sample that asks for an image without a word of what it shall show:
     a model makes something, and it would be marked.
 
     The text of one that comes after others is made later."""
-    for sample in samples:
-        if sample.request.gives == "image" and not sample.after and not sample.request.text.strip():
-            what = {"draw": "prompt", "edit": "instruction"}.get(sample.request.verb, "text")
-            raise UserError(
-                f"task {name!r}: the {what} of sample {sample.id!r} is empty: write it into the "
-                "data, or leave this entry out"
-            )
+    if sample.request.gives == "image" and not sample.after and not sample.request.text.strip():
+        what = {"draw": "prompt", "edit": "instruction"}.get(sample.request.verb, "text")
+        raise UserError(
+            f"task {name!r}: the {what} of sample {sample.id!r} is empty: write it into the "
+            "data, or leave this entry out"
+        )
 
 
 def with_seed(request: Any, seed: int) -> Any:

@@ -5,33 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harmon_eval.core import Answer, Instruments, Row, Sample, Task, Unscorable, UserError
 from harmon_eval.files.sizes import sizes
-from harmon_eval.metrics.floors import about
 from harmon_eval.replies.thoughts import answered
 from harmon_eval.running import stopping
 from harmon_eval.running.asking import SAMPLE_FAILURES, Stored, batches, stored_answers
+from harmon_eval.running.collecting import RAW, frame, marked
 from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.judge_log import JUDGE_LOG, Entry, JudgeLog
-from harmon_eval.store.redact import redacted
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RESERVED = {"id", "group", "stratum", "response"}
 MARK_BATCH = 32
 FLUSH_SECONDS = 1.0
 MARK_COLUMNS = ("correct", "score")
-RAW = "raw_reply"  # the column with what was said, where that is not what the task has read
 
 
 class Marked(NamedTuple):
@@ -108,11 +103,11 @@ def mark_missing(
             judged.keep(given.replies)
             waiting += [(a.sample, row) for a, row in zip(batch, given.rows, strict=True)]
             if time.monotonic() - flushed > FLUSH_SECONDS:
-                folder.add_marks(key, f"{part:06d}", _frame(waiting, stamps))
+                folder.add_marks(key, f"{part:06d}", frame(waiting, stamps))
                 waiting, part, flushed = [], part + 1, time.monotonic()
             advance(len(batch))
         if waiting:
-            folder.add_marks(key, "last", _frame(waiting, stamps))
+            folder.add_marks(key, "last", frame(waiting, stamps))
     return stamps
 
 
@@ -124,105 +119,6 @@ def whole_groups(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Samp
         if ends and (place - start >= size or place == len(samples)):
             yield samples[start:place]
             start = place
-
-
-def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
-    """Samples with a mark of the response that is stored now."""
-    rows = folder.marks(key, ["id", "unscored", "response"])
-    if rows is None:
-        return Numbers()
-    sound = rows["unscored"].isna() & _current(rows, stamps)
-    return Numbers((name, 1) for name in rows.loc[sound, "id"])
-
-
-def _current(rows: pd.DataFrame, stamps: Numbers) -> np.ndarray:
-    """Whether each row (rows,) marks the response that is stored now."""
-    pairs = zip(rows["id"], rows["response"], strict=True)
-    same = (bool(said) and said == _stamp_of(name, stamps) for name, said in pairs)
-    return np.fromiter(same, bool, len(rows))
-
-
-def _stamp_of(sample_id: str, stamps: Numbers) -> str:
-    found = stamps.get(sample_id)
-    return "" if found is None else f"{found:016x}"
-
-
-def collect_rows(
-    key: Mapping[str, Any], folder: TaskFolder, samples: Sequence[Sample], stamps: Numbers
-) -> pd.DataFrame:
-    """Rows of all samples in order, from all that was marked, stored as one file.
-
-    Those without a mark carry the reason in ``unscored``. ``stamps``: from ``mark_missing``."""
-    marked = folder.marks(key)
-    parts = []
-    done = Numbers()
-    if marked is not None:
-        current = _current(marked, stamps)
-        marked = marked if current.all() else marked[current]
-        done = Numbers((name, 1) for name in marked["id"])
-        if len(done) < len(marked):  # a row without a mark gives way to one that has it
-            marked = marked.sort_values("unscored", na_position="last", kind="stable")
-            marked = marked.drop_duplicates("id", keep="last")
-        parts.append(marked)
-        del marked
-    reasons = []
-    if len(done) < len(samples):
-        recorded = folder.recorded()
-        reasons = [
-            (sample, {"unscored": _reason(sample, recorded), **_said(sample, recorded)})
-            for sample in samples
-            if sample.id not in done
-        ]
-    if reasons:
-        parts.append(_frame(reasons, Numbers()))
-    rows = _joined(parts)
-    del parts, done
-    place = Numbers((sample.id, number) for number, sample in enumerate(samples))
-    places = np.fromiter((place.get(name) for name in rows["id"]), np.int64, len(rows))
-    if (np.diff(places) < 0).any():
-        rows = rows.take(np.argsort(places, kind="stable"))
-    # What files of no reasons, of some or of reasons only make of the column is no matter.
-    missing = rows["unscored"].astype(object)
-    rows = rows.reset_index(drop=True).assign(unscored=missing.where(missing.notna(), None).array)
-    folder.finish_marks(key, rows)
-    return rows
-
-
-def _reason(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> str:
-    entry = recorded.get(sample.id)
-    if entry is not None:
-        return str(entry["error"]) if "error" in entry else "the stored response is damaged or lost"
-    failed = [name for name in sample.after if "error" in recorded.get(name, {"error": ""})]
-    return f"no response to {failed[0]}, which it comes after" if failed else "no response"
-
-
-def _said(sample: Sample, recorded: Mapping[str, Mapping[str, Any]]) -> Row:
-    """The reply of a sample that has none that answers, where there is one."""
-    said = recorded.get(sample.id, {}).get("said")
-    return {RAW: said} if isinstance(said, str) else {}
-
-
-def _frame(marked: Sequence[tuple[Sample, Row]], stamps: Numbers) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        {
-            **row,
-            **about(sample),
-            "response": _stamp_of(sample.id, stamps),
-            "unscored": None,
-            # A reason may be an error's text, and that may hold a key.
-            **({"unscored": redacted(row["unscored"])} if row.get("unscored") else {}),
-        }
-        for sample, row in marked
-    ]
-    return pd.DataFrame(rows).astype({"unscored": object})
-
-
-def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
 def mark_batch(task: Task, instruments: Instruments, answers: Sequence[Answer]) -> Sequence[Row]:

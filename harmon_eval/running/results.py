@@ -63,7 +63,7 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         unscored=reasons,
         counts={name: replace(count, unscored=more[name]) for name, count in own.items()},
         provenance=provenance,
-        rows=rows,
+        read=lambda: rows,
         bounds=score_bounds(job, ends, scored),
         floor=constant_reply(job.task, job.samples, main) if metrics else None,
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
@@ -85,6 +85,8 @@ def _missing(job: Job, scored: pd.DataFrame) -> tuple[str, ...]:
 def _drawings(job: Job) -> dict[str, str]:
     """What each sample that gives an image draws: samples of a group that draw the same differ in
     nothing but their seeds."""
+    if all(kind.gives != "image" for kind in job.kinds.values()):
+        return {}
     return {
         sample.id: f"{sample.request.verb} {sample.request.text}"
         for sample in job.samples
@@ -159,8 +161,9 @@ def store_result(folder: TaskFolder, task: Task, result: Result) -> None:
 
 def as_json(task: Task, result: Result) -> dict[str, Any]:
     """A result as it is stored: numbers that are not finite are null."""
-    every = result.rows["unscored"].isna() if result.rows is not None else []
-    groups = int(result.rows.loc[every, "group"].nunique()) if result.rows is not None else 0
+    groups = 0
+    if (rows := result.rows) is not None:
+        groups = int(rows["group"][rows["unscored"].isna()].nunique())
     stored: dict[str, Any] = {
         "task": result.task,
         "headline": result.headline,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, Task, UserError
+from harmon_eval.metrics.intervals import reads
 from harmon_eval.metrics.text import counted, estimate, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
+from harmon_eval.running.collecting import collect_rows
 from harmon_eval.running.engine import Engine, Local, Work
 from harmon_eval.running.jobs import Job, data_of_job
-from harmon_eval.running.marking import MARK_BATCH, collect_rows, mark_missing
+from harmon_eval.running.marking import MARK_BATCH, mark_missing
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
 from harmon_eval.store.index import Numbers
 from harmon_eval.store.log import log_entries
 from harmon_eval.store.paths import UnsafePath
+from harmon_eval.store.rows import Columns
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
@@ -83,7 +88,7 @@ def go_on(
         say_unscored(result, progress)
         say_no_headline(job.task, result, progress)
         say_several_models(result, progress)
-        say_aspects(result, progress)
+        say_aspects(folder, progress)
         return result
     except UnsafePath:
         raise  # nothing more is done with a folder that leads elsewhere
@@ -119,11 +124,11 @@ def start_job(job: Job, run: RunFolder) -> None:
     run.task(job.name).keep_held(job.held)
 
 
-def answered_by(rows: pd.DataFrame, folder: TaskFolder) -> dict[str, list[str]]:
+def answered_by(folder: TaskFolder) -> dict[str, list[str]]:
     """The names under which servers say that their models answered and judged."""
     entries = (entry for log in folder.logs() for _, entry in log_entries(log, folder.root))
     named = {str(e["model"]) for e in entries if e.get("model") and "reply" in e}
-    judges = set(rows["judge_as_returned"].dropna()) if "judge_as_returned" in rows else set()
+    judges = set(folder.column("judge_as_returned"))
     found = {"answered_by": sorted(named), "judged_by": sorted(judges - {""})}
     return {role: models for role, models in found.items() if models}
 
@@ -175,35 +180,51 @@ def say_several_models(result: Result, progress: Progress) -> None:
             progress.say(f"{role.replace('_', ' ')} {len(models)} models: {', '.join(models)}")
 
 
-def say_aspects(result: Result, progress: Progress) -> None:
+def say_aspects(folder: TaskFolder, progress: Progress) -> None:
     """How many edited images have the aspect ratio of their source."""
-    if result.rows is None or "aspect_kept" not in result.rows:
-        return
-    kept = result.rows["aspect_kept"].dropna()
-    if (same := int(kept.sum())) < len(kept):
-        progress.say(f"{same:,} of {len(kept):,} results keep the aspect ratio of their source")
+    kept = Counter(map(bool, folder.column("aspect_kept")))
+    if kept[False]:
+        told = f"{kept[True]:,} of {kept.total():,} results"
+        progress.say(f"{told} keep the aspect ratio of their source")
 
 
 def add_up(
     job: Job, key: Mapping[str, Any], folder: TaskFolder, run: RunFolder, stamps: Numbers
 ) -> Result:
-    """Collect the rows, summarize and store. Raises UserError where the task refuses to."""
+    """Collect the rows, summarize and store. Raises UserError where the task refuses to.
+
+    The rows stay in the folder, from where the result reads them."""
     seconds = round(folder.seconds_asking(), 3)
     run.update_task(job.name, state="asked", seconds_asking=seconds)
-    rows = collect_rows(key, folder, job.samples, stamps)
+    collect_rows(key, folder, job.samples, stamps)
     provenance = {
         **run.manifest["identity"],
         "limit": job.limit,
         "data": run.manifest["tasks"][job.name]["data"],
         **key,
     }
-    named = answered_by(rows, folder)
+    named = answered_by(folder)
     run.update_task(job.name, **named)
-    provenance |= named
-    result = summarize(job, rows, provenance)
+    result = _summarized(job, folder, provenance | named)
     if job.task.files_after and result.n:
+        rows = _stored(folder, None)
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))
     store_result(folder, job.task, result)
     unscored = sum(result.unscored.values())
     run.update_task(job.name, state="done", n=result.n, unscored=unscored)
-    return result
+    return replace(result, read=folder.rows)
+
+
+def _summarized(job: Job, folder: TaskFolder, provenance: Mapping[str, Any]) -> Result:
+    """From the columns that the task names, which may be few of many."""
+    read = reads(job.task)
+    try:
+        return summarize(job, _stored(folder, lambda field: read(field.name)), provenance)
+    except KeyError:  # a metric of a task elsewhere reads one that its ``columns`` do not name
+        return summarize(job, _stored(folder, None), provenance)
+
+
+def _stored(folder: TaskFolder, columns: Columns) -> pd.DataFrame:
+    rows = folder.rows(columns)
+    assert rows is not None  # they were written just now
+    return rows

@@ -14,8 +14,9 @@ from harmon_eval import registry, settings
 from harmon_eval.core import UserError
 from harmon_eval.instruments.judging import Judge
 from harmon_eval.running.asking import stored_answers
+from harmon_eval.running.collecting import marked
 from harmon_eval.running.jobs import Job
-from harmon_eval.running.marking import load_instruments, mark_key, marked
+from harmon_eval.running.marking import load_instruments, mark_key
 from harmon_eval.running.rounds import Rounds
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.suites import Suite

@@ -6,10 +6,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harmon_eval.core import UserError
 from harmon_eval.store.digests import checksum
@@ -64,6 +64,23 @@ def _write(files: Mapping[Path, Bytes], root: Path | None) -> None:
             for path, name in temporary.items():
                 with suppress(OSError):
                     os.unlink(name, dir_fd=folders[path.parent])
+
+
+@contextmanager
+def whole_file(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which is there as in ``write_whole`` at the end, or not."""
+    with folder_of(path, root, make=True) as here:
+        name = f".{path.name}.{secrets.token_hex(4)}.tmp"
+        made = open_in(here, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path)
+        try:
+            with os.fdopen(made, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path.name, src_dir_fd=here, dst_dir_fd=here)
+        finally:
+            with suppress(OSError):  # gone where it got its name
+                os.unlink(name, dir_fd=here)
 
 
 def write_json(path: Path, value: Mapping[str, Any], root: Path | None = None) -> None:

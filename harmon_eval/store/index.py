@@ -46,6 +46,15 @@ class Numbers:
         found = place < len(self._keys) and self._keys[place] == key
         return self._values[place] if found else None
 
+    def places(self, names: Iterable[str]) -> np.ndarray:
+        """Where each name (names,) stands in ``values``; -1 for one that is not there."""
+        keys = np.fromiter(map(name_key, names), np.uint64)
+        own = np.frombuffer(self._keys, np.uint64) if self._keys else np.empty(0, np.uint64)
+        found = np.searchsorted(own, keys)
+        there = found < len(own)
+        there[there] = own[found[there]] == keys[there]
+        return np.where(there, found, -1)
+
     def values(self) -> Sequence[int]:
         return self._values
 

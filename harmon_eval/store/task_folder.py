@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +18,23 @@ import numpy as np
 
 from harmon_eval.core import Answer, Reply, Sample, Unscorable, UserError
 from harmon_eval.store.digests import checksum, sha256_of
-from harmon_eval.store.durable import read_json, write_all, write_json, write_whole
+from harmon_eval.store.durable import read_json, whole_file, write_all, write_json, write_whole
 from harmon_eval.store.log import append, log_entries
-from harmon_eval.store.paths import UnsafePath, is_own_file, read_bytes
+from harmon_eval.store.paths import UnsafePath, is_own_file, open_file, read_bytes
 from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import redacted
-from harmon_eval.store.rows import unpacked
+from harmon_eval.store.row_files import RowFiles, sliced, write_rows
+from harmon_eval.store.rows import Columns, all_texts, repeated, selected, unpacked, values_of
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 LOG, ROWS, METRICS, MARKS = "responses.jsonl", "rows.parquet", "metrics.json", "marks.json"
 CALIBRATIONS = "calibration*.json"
 HELD = "held.json"
-ROW_GROUP = 2**14  # rows that are put together, compressed and written at a time
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
@@ -59,19 +63,6 @@ def _made_by(reply: str) -> dict[str, Any]:
         return {}
     model = {"model": _encodable(reply.model)[:200]} if reply.model else {}
     return {**model, **({"cut": True} if reply.cut else {})}
-
-
-def _parquet(rows: pd.DataFrame) -> memoryview:
-    """The same bytes for the same rows, in however many pieces they lie in memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-    buffer = pa.BufferOutputStream()
-    with pq.ParquetWriter(buffer, table.schema) as writer:
-        for start in range(0, max(len(table), 1), ROW_GROUP):
-            writer.write_table(table.slice(start, ROW_GROUP).combine_chunks(), ROW_GROUP)
-    return memoryview(buffer.getvalue())
 
 
 class TaskFolder:
@@ -169,22 +160,37 @@ class TaskFolder:
         file = self.image_file(sample_id)
         return file if is_own_file(file, self.root) else None
 
-    def rows(
-        self, columns: Sequence[str] | None = None, vectors: bool = True
-    ) -> pd.DataFrame | None:
-        """The stored rows as they are; None without any. Raises UserError for damaged ones."""
+    def rows(self, columns: Columns = None, vectors: bool = True) -> pd.DataFrame | None:
+        """The stored rows as they are; None without any. ``columns``: their names, or which names
+        to take. Raises UserError for damaged ones."""
         file = self.path / ROWS
         try:
-            found = unpacked(read_bytes(file, self.root), file, columns, vectors)
+            with os.fdopen(open_file(file, self.root), "rb") as opened:
+                found = unpacked(opened, file, columns, vectors)
         except FileNotFoundError:
             return None
         if columns is None and (lacking := {"id", "group", "unscored"} - {*map(str, found)}):
             raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
-        if "id" in found and not found["id"].map(type).eq(str).all():
+        if "id" in found and not all_texts(found["id"]):
             raise UserError(f"{file} has ids that are no text: mark the run again")
-        if "id" in found and found["id"].duplicated().any():
+        if "id" in found and repeated(found["id"]):
             raise UserError(f"{file} has two rows of one sample: mark the run again")
         return found
+
+    def rows_of(self, ids: Collection[str]) -> pd.DataFrame:
+        """The stored rows of these samples. Raises UserError for damaged ones, or without any."""
+        file = self.path / ROWS
+        try:
+            with os.fdopen(open_file(file, self.root), "rb") as opened:
+                return selected(opened, file, ids)
+        except FileNotFoundError:
+            raise UserError(f"{file} is missing: mark the run again") from None
+
+    def column(self, name: str) -> Iterator[Any]:
+        """The values in one column of the stored rows, of those that have one."""
+        file = self.path / ROWS
+        with suppress(FileNotFoundError), os.fdopen(open_file(file, self.root), "rb") as opened:
+            yield from values_of(opened, file, name)
 
     def answer(
         self, sample: Sample, entry: Mapping[str, Any], checked: bool = False
@@ -222,7 +228,22 @@ class TaskFolder:
     ) -> pd.DataFrame | None:
         """Sound rows marked so far under ``key`` (task version, instruments); None without any."""
         import pandas as pd
+        import pyarrow as pa
 
+        files = self.marked(key)
+        parts: dict[Path, list[pa.Table]] = {}
+        for piece in files.pieces:
+            with suppress(UserError):  # what would not fit into any memory is marked again
+                table = files.read(piece, columns, MAX_ROWS_BYTES)
+                parts.setdefault(piece.file, []).append(table)
+        frames = [pa.concat_tables(own).to_pandas() for own in parts.values()]
+        if not frames:
+            return None
+        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+    def marked(self, key: Mapping[str, Any], columns: Sequence[str] = ()) -> RowFiles:
+        """The sound files of rows that were marked so far under ``key``, which are not held; those
+        that have the ``columns``."""
         files = []
         try:
             written = read_json(self.path / MARKS, self.root)
@@ -234,40 +255,33 @@ class TaskFolder:
             pass  # not finished, or damaged: then the parts count, or all is marked again
         for part in sorted(self.parts(key).glob("*.parquet")):
             files.append((part, part.stem.rpartition("-")[2]))
-        found = (self._sound_rows(*file, columns) for file in files)
-        frames = [rows for rows in found if rows is not None]
-        if not frames:
-            return None
-        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        return RowFiles(files, self.root, columns)
 
     def parts(self, key: Mapping[str, Any]) -> Path:
         """Where rows are kept while marking: marks of another key never meet there."""
         return self.path / f"rows-{checksum(key)}"
 
-    def _sound_rows(
-        self, path: Path, sha256: str, columns: list[str] | None
-    ) -> pd.DataFrame | None:
-        """None for a file that is not what was written, or would not fit into any memory."""
-        try:
-            data = read_bytes(path, self.root)
-            if not sha256_of(data).startswith(sha256) or len(sha256) < 16:
-                return None
-            return unpacked(data, path, columns, limit=MAX_ROWS_BYTES)
-        except (OSError, UserError) as error:
-            if isinstance(error, UnsafePath):
-                raise
-            return None
-
     def add_marks(self, key: Mapping[str, Any], share: str, rows: pd.DataFrame) -> None:
-        data = _parquet(rows)
-        name = f"{share}-{sha256_of(data)[:16]}.parquet"
-        write_whole(self.parts(key) / name, data, self.root)
+        import pyarrow as pa
+
+        table, written = pa.Table.from_pandas(rows, preserve_index=False), io.BytesIO()
+        digest = write_rows(written, table.schema, sliced(table))
+        name = f"{share}-{digest[:16]}.parquet"
+        write_whole(self.parts(key) / name, written.getbuffer(), self.root)
 
     def finish_marks(self, key: Mapping[str, Any], rows: pd.DataFrame) -> None:
-        data = _parquet(rows)
-        write_whole(self.path / ROWS, data, self.root)
-        written = {"key": dict(key), "sha256": sha256_of(data)}
-        write_json(self.path / MARKS, written, self.root)
+        import pyarrow as pa
+
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+        self.finish_with(key, table.schema, sliced(table))
+
+    def finish_with(
+        self, key: Mapping[str, Any], schema: pa.Schema, blocks: Iterable[pa.Table]
+    ) -> None:
+        """As ``finish_marks``, of blocks of rows that are made one by one (``store.row_files``)."""
+        with whole_file(self.path / ROWS, self.root) as file:
+            digest = write_rows(file, schema, blocks)
+        write_json(self.path / MARKS, {"key": dict(key), "sha256": digest}, self.root)
         for parts in self.path.glob("rows-*"):
             shutil.rmtree(parts, ignore_errors=True)
 

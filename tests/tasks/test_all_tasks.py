@@ -15,12 +15,14 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About
 from harmon_eval.metrics.floors import if_marked
+from harmon_eval.metrics.intervals import reads
 from harmon_eval.report.task_pages import pages
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
@@ -183,8 +185,12 @@ def test_every_number_it_gives_is_declared_with_the_rows_it_counts(
     )
     assert result.metrics and headline(task, result.metrics) in result.metrics
     rows = result.rows[result.rows["unscored"].isna()]
+    few = rows[list(filter(reads(task), map(str, rows)))]  # what a run reads to add up
     for number in result.metrics:
         metric = task.metric(number)  # raises KeyError for one that is not declared
+        for part in filter(None, (metric.rows, metric.of, metric.span)):
+            found = [np.asarray(part(own, number), float) for own in (few, rows)]
+            np.testing.assert_array_equal(*found)
         own = rows if metric.rows is None else rows[metric.rows(rows, number)]
         assert len(own), f"{number} counts no rows"
         assert result.counts[number].n == len(own)
