@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -367,10 +366,8 @@ def _planned(
     before, found = folder.manifest["tasks"], {}
     for job in jobs:
         left = 0 if before[job.name].get("n") == len(job.samples) else len(job.samples)
-        counts: Counter[str] = Counter()
-        for verb, kind in job.kinds.items():
-            counts[deed(verb)] += kind.samples
-        found[job.name] = {doing: n if asked and left else 0 for doing, n in counts.items()}
+        ask = asked and left > 0
+        found[job.name] = {deed(v): k.samples if ask else 0 for v, k in job.kinds.items()}
         if not predict_only:
             found[job.name][MARKING] = left
     return found
