@@ -10,7 +10,7 @@ from typing import Any
 from harmon_eval.report.gather import TaskView, absent
 
 EXPECTED = ("answer", "label", "truth")
-NOT_READ, OTHER = "not read", "other"
+NOT_READ, OTHER, SAME = "not read", "other", "the right one"
 MOST = 10  # answers with a row of their own
 LONGEST = 28  # characters of an answer
 
@@ -19,7 +19,8 @@ LONGEST = 28  # characters of an answer
 class Confusion:
     """``counts[i][j]``: how often ``given[j]`` was read where ``expected[i]`` is right.
 
-    ``alike``: the j of each i, where that answer was given at all."""
+    Rare answers are ``other`` ones; where one of them is right and was given, that is ``the right
+    one``, so that no mistake looks like a right answer."""
 
     run: str
     expected: tuple[str, ...]
@@ -34,9 +35,16 @@ class Confusion:
     def distribution(self) -> list[tuple[str, int, int]]:
         """Each answer with how often it is right, and how often it was given."""
         rows = {name: sum(own) for name, own in zip(self.expected, self.counts, strict=True)}
-        columns = dict(zip(self.given, map(sum, zip(*self.counts, strict=True)), strict=True))
-        names = dict.fromkeys((*self.expected, *self.given))
+        columns: Counter[str] = Counter()
+        for name, own in zip(self.given, zip(*self.counts, strict=True), strict=True):
+            columns[OTHER if name == SAME else name] += sum(own)
+        names = dict.fromkeys((*self.expected, *columns))
         return [(name, rows.get(name, 0), columns.get(name, 0)) for name in names]
+
+    def right(self, row: int, column: int) -> bool:
+        """Whether the answers counted there are right."""
+        expected, given = self.expected[row], self.given[column]
+        return given == SAME if expected == OTHER else given == expected
 
     def shade(self, row: int, column: int) -> int:
         """From 0 to 9, by the share of the row."""
@@ -58,9 +66,13 @@ def confusion(view: TaskView, run: str) -> Confusion | None:
         return None
     right = _names(rows, [])
     read = _names(columns, right)
+    rare = {name for name in rows if name not in right}
+    if any(expected == given for expected, given in pairs if expected in rare):
+        read.append(SAME)
     counts = [[0] * len(read) for _ in right]
     for (expected, given), count in pairs.items():
-        counts[_place(right, expected)][_place(read, given)] += count
+        named = SAME if expected == given and expected in rare else given
+        counts[_place(right, expected)][_place(read, named)] += count
     return Confusion(run, tuple(right), tuple(read), tuple(map(tuple, counts)))
 
 

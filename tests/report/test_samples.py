@@ -48,10 +48,23 @@ def test_rare_answers_are_counted_together_and_free_answers_have_no_matrix() -> 
     rows = [{"answer": f"a{n % 15}", "parsed": f"a{n % 15}"} for n in range(40)]
     found = confusion(view(rows), "A")
     assert found is not None and "other" in found.expected and found.total == 40
-    assert sum(found.counts[i][found.given.index(n)] for i, n in enumerate(found.expected)) == 40
+    cells = [(i, j) for i in range(len(found.expected)) for j in range(len(found.given))]
+    assert sum(found.counts[i][j] for i, j in cells if found.right(i, j)) == 40
     free = [{"answer": f"answer {n}", "parsed": "x"} for n in range(40)]
     assert confusion(view(free), "A") is None
     assert confusion(view([{"score": 1.0}]), "A") is None
+
+
+def test_mistakes_among_rare_answers_do_not_look_right() -> None:
+    rows = [{"answer": f"a{n % 15:02d}", "parsed": f"a{n % 15:02d}"} for n in range(30)]
+    rows += [{"answer": "a14", "parsed": "a13"}, {"answer": "a14", "parsed": "never right"}]
+    found = confusion(view(rows), "A")
+    assert found is not None
+    cells = [(i, j) for i in range(len(found.expected)) for j in range(len(found.given))]
+    assert sum(found.counts[i][j] for i, j in cells if found.right(i, j)) == 30
+    assert sum(found.counts[i][j] for i, j in cells if not found.right(i, j)) == 2
+    assert sum(right for _, right, _ in found.distribution) == 32
+    assert sum(given for _, _, given in found.distribution) == 32
 
 
 def test_the_right_answer_may_stand_in_the_data_only() -> None:
