@@ -48,7 +48,8 @@ def chosen_dtype(name: Dtype, device: torch.device) -> torch.dtype:
     fast = known.get(device.type, bool)()
     chosen = "bfloat16" if fast else "float32"
     has = "has" if fast else "is not known to have"
-    warnings.warn(f"dtype auto is {chosen} here: {device} {has} fast bfloat16", stacklevel=2)
+    why = " (AMX)" if device.type == "cpu" else ""
+    warnings.warn(f"dtype auto is {chosen} here: {device} {has} fast bfloat16{why}", stacklevel=2)
     return DTYPES[chosen]
 
 
