@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
+import io
 import os
-import re
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import harmon_eval
+from harmon_eval import parsing
 from harmon_eval.commands import _options, _terminal
+from harmon_eval.commands._examples import EXAMPLES
 from harmon_eval.core import UserError
 from harmon_eval.settings import did_you_mean
 
@@ -43,10 +43,9 @@ COMMANDS = {
     "completion": "print what completes commands and options in your shell",
 }
 WORKING = ("run", "mark", "track", "probe", "serve")  # that load models or instruments
-EPILOG = (
-    "commands:\n"
-    + "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
-    + """
+LISTED = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+ABOUT = f"Benchmarks for models that both understand and generate images.\n\ncommands:\n{LISTED}"
+EPILOG = """\
 examples:
   python -m harmon_eval
       evaluate the bundled model on all tasks of the mini suite: no network, no GPU
@@ -55,44 +54,33 @@ examples:
   python -m harmon_eval --model folder:IMAGES --tasks geneval
       mark images that another program generated
 
-training: `python -m harmon_eval.model.train --help` trains Harmon by a recipe and exports the model
+training: `python -m harmon_eval.model.train --help` trains Harmon by a recipe
 
-exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 128 + N after signal N
-(130 Ctrl-C, 143 SIGTERM);
+exit codes: 0 done, 1 finished with unscored samples, 2 wrong usage or input, 130 after Ctrl-C, \
+143 after SIGTERM
 exit codes of a gate: 0 passed, 1 worse than the baseline, 2 cannot decide
 """
-)
 
 
-class Parser(argparse.ArgumentParser):
-    """Errors in one line that names the option, as every other error is."""
+class Parser(parsing.Parser):
+    """A command's parser, which knows the options of the others and the tasks."""
 
-    def error(self, message: str) -> NoReturn:
-        """Raises UserError, which for an unknown option says which one is meant."""
-        _, unrecognized, words = message.partition("unrecognized arguments: ")
-        if unrecognized:
-            raise UserError(self._unknown(words.split(" ")[0].partition("=")[0]))
-        choice = re.fullmatch(
-            r"argument (.*): invalid choice: '(.*)' \(choose from (.*)\)", message
-        )
-        if choice:
-            option, word, known = choice.groups()
-            hint = did_you_mean(word, known.replace("'", "").split(", "))
-            raise UserError(f"{option}: no choice is called {word!r}: {hint}")
-        raise UserError(f"{message} (see `{self.prog} --help`)")
+    def elsewhere(self, word: str) -> str:
+        """Which commands have the option; of a task's name, how it is given."""
+        if word.startswith("-"):
+            others = [name for name in COMMANDS if word in options_of(name)]
+            return f"it belongs to {', '.join(others)}" if others else ""
+        return task_as_option(word) if "--tasks" in self._option_string_actions else ""
 
-    def _unknown(self, word: str) -> str:
-        if not word.startswith("-"):
-            return f"{word!r} is one argument too many (see `{self.prog} --help`)"
-        close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.6)
-        others = [] if close else [name for name in COMMANDS if word in options_of(name)]
-        if close:
-            hint = f"did you mean {close[0]!r}?"
-        elif others:
-            hint = f"it belongs to {', '.join(others)}"
-        else:
-            hint = f"`{self.prog} --help` lists the options"
-        return f"unknown option {word}: {hint}"
+
+def task_as_option(word: str) -> str:
+    """How a word that names tasks is given; empty for another word."""
+    from harmon_eval import registry
+
+    known = registry.task_names()
+    if any(name.partition(":")[0] not in known for name in word.split(",")):
+        return ""
+    return f"give tasks as --tasks {word}"
 
 
 def options_of(command: str) -> set[str]:
@@ -103,11 +91,9 @@ def options_of(command: str) -> set[str]:
 def run_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [run] [options]  |  {PROGRAM} COMMAND --help",
-        description="Benchmarks for models that both understand and generate images.",
+        usage=f"{PROGRAM} [run] [options]\n       {PROGRAM} COMMAND --help",
+        description=ABOUT,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--version", action="version", version=f"harmon_eval {harmon_eval.__version__}"
@@ -119,9 +105,13 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
     """The command and its arguments; options without a command belong to ``run``."""
     command, rest = ("run", argv) if not argv or argv[0].startswith("-") else (argv[0], argv[1:])
     if command not in COMMANDS:
-        from harmon_eval.settings import did_you_mean
-
-        raise UserError(f"unknown command {command!r}: {did_you_mean(command, COMMANDS)}")
+        meant = "give --help" if command == "help" else task_as_option(command)
+        meant = meant or did_you_mean(command, COMMANDS, cutoff=0.6)
+        raise UserError(f"unknown command {command!r}: {meant}")
+    if wrong := [word for word in argv if not _written(word)]:
+        raise UserError(
+            f"{wrong[0]!r} is not UTF-8: rename the file, or use a UTF-8 locale such as C.UTF-8"
+        )
     parser = parser_of(command)
     if "--print-config" in rest:
         _options.without_what_is_required(parser)
@@ -134,6 +124,15 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
         for path in arguments.include:
             registry.include(path)
     return command, arguments
+
+
+def _written(word: str) -> bool:
+    """Whether a word of the command line is text that can be stored."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parser_of(command: str) -> Parser:
@@ -156,7 +155,12 @@ def parser_of(command: str) -> Parser:
 
 
 def command_parser(command: str) -> Parser:
-    return Parser(prog=f"{PROGRAM} {command}", description=COMMANDS[command], allow_abbrev=False)
+    described, example = COMMANDS[command], EXAMPLES.get(command)
+    return Parser(
+        prog=f"{PROGRAM} {command}",
+        description=f"{described[0].upper()}{described[1:]}.",
+        epilog=f"examples:\n{example}" if example else None,
+    )
 
 
 def _module(command: str) -> ModuleType:
@@ -208,16 +212,6 @@ def ask_for_equal_bits() -> None:
     os.environ.setdefault("MKL_CBWR", f"{branch},STRICT")
 
 
-def share_the_processor() -> None:
-    """Ask GNU's OpenMP, before it loads, to let threads sleep soon while they wait for each other.
-
-    By default they spin: beside one other busy process on two cores, harmon-mini then draws at
-    less than a quarter of its speed. On free cores the short wait costs little (docs/speed.md). No
-    result depends on it, and a value that is already set is kept."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-
 def check_links() -> None:
     """Raises UserError if git checked out the links to ``tasks`` and ``model`` as text files."""
     for name in ("tasks", "model"):
@@ -238,10 +232,13 @@ def give_memory_back() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     from harmon_eval.running import stopping
+    from harmon_eval.running.machine import share_the_processor
 
     ask_for_equal_bits()
     share_the_processor()
     give_memory_back()
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale without dashes or umlauts
     try:
         with stopping.listening():
             check_links()

@@ -338,7 +338,7 @@ def check_instrument(role: str, spec: str) -> None:
     place, given = settings.split(spec)
     (name, _, argument), known = place.partition(":"), instrument_names(role)
     if not known:
-        raise UserError(f"there is no instrument for the role {role!r}: name another role")
+        raise UserError(f"there is no role {role!r}: {did_you_mean(role, _roles())}")
     if name not in known and _fallback(role) is None:
         raise UserError(f"unknown {role} {name!r}: {did_you_mean(name, known)}")
     opener, rest = _instrument_opener(role, name, argument)
@@ -378,6 +378,13 @@ def _instrument_points() -> dict[str, EntryPoint]:
 def _serves(module: ModuleType, role: str) -> bool:
     """Whether an included instrument is for this role. Without a ``ROLE`` it is for any role."""
     return getattr(module, "ROLE", role) == role
+
+
+def _roles() -> set[str]:
+    from harmon_eval import instruments
+
+    own = {name for name, folder in _modules(*instruments.__path__).items() if folder}
+    return {r for r in own if _role_files(r)} | {n.partition(".")[0] for n in _instrument_points()}
 
 
 def _role_files(role: str) -> set[str]:

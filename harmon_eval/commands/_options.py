@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -149,9 +150,10 @@ def as_toml(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> s
         if name in values:
             lines.append(f"{name} = {_toml(values[name])}")
         else:
-            text = formatter._expand_help(action).partition(" (default")[0] if action.help else ""
+            text = formatter._expand_help(action).partition(" (default:")[0] if action.help else ""
             value = "false" if action.nargs == 0 else _placeholder(action)
-            lines.append(f"# {name} = {value}  # {text}".rstrip("# ")[:SHOWN].rstrip())
+            line = f"# {name} = {value}  # {text}".rstrip("# ")
+            lines += textwrap.wrap(line, SHOWN, subsequent_indent="#     ", break_on_hyphens=False)
     parts = [f"# {title}\n" + "\n".join(lines) for title, lines in groups.items()]
     return "\n\n".join(parts) + "\n"
 

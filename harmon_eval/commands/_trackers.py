@@ -12,6 +12,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--tracker",
         action="append",
+        metavar="|".join(NAMES),
         default=[],
         choices=NAMES,
         help="send metrics with intervals, a table and pictures there at the end; can be given "

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="default: that of the run")
     results = parser.add_argument_group("results and samples, for another tool (docs/export.md)")
-    results.add_argument("--format", choices=forms, help="whose files to write")
+    results.add_argument(
+        "--format", choices=forms, metavar="|".join(forms), help="whose files to write"
+    )
     results.add_argument("--tasks", metavar="A,B", help="default: all that have a result")
     results.add_argument("--output", type=Path, metavar="DIR", help="default: RUN/exports/FORMAT")
     images = parser.add_argument_group("images, for the benchmark's own scripts (no --format)")

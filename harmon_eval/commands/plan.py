@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a small run to measure the spread, or better two runs of different checkpoints",
     )
-    parser.add_argument("--suite", default="mini", metavar="mini|real|official")
+    parser.add_argument(
+        "--suite",
+        default="mini",
+        metavar="mini|real|official",
+        help="where prompts and measuring instruments come from (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
 
 

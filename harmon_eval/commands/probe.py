@@ -25,12 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder or hub dataset to use instead of the suite's images, and K random crops of "
         "each training image (docs/probing.md)",
     )
-    parser.add_argument("--suite", default="mini", metavar="mini|official")
+    parser.add_argument(
+        "--suite",
+        default="mini",
+        metavar="mini|official",
+        help="where images and labels come from (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument(
         "--limit", type=int, metavar="N", help="use only N images, from all classes"
     )
-    parser.add_argument("--batch-size", type=int, default=32, metavar="B")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="B",
+        help="images at a time (default: %(default)s)",
+    )
     _settings.add_arguments(parser, ("device", "dtype"))
     _workers.add_arguments(parser)
     _terminal.add_all_metrics(parser)

@@ -14,8 +14,10 @@ EPILOG = f"""\
 example: rewards on the mini suite, and a question from another terminal
   python -m harmon_eval serve geneval,geneval:share --port 8080 --store runs/rewards
   curl http://127.0.0.1:8080/health
-  curl http://127.0.0.1:8080/mark -H 'Content-Type: application/json' -d '{{"samples":
-    [{{"prompt": "a photo of a circle", "image": "'$(base64 -w0 circle.png)'"}}]}}'
+  curl http://127.0.0.1:8080/mark \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"samples": [{{"prompt": "a photo of a circle",
+      "image": "'$(base64 -w0 circle.png)'"}}]}}'
 
 GenEval's own detector (docs/official.md says which weights), for UniRL, Flow-Factory and Flow-GRPO
   python -m harmon_eval serve geneval,geneval:flow_grpo --suite official --data DIR --pickle
@@ -27,7 +29,7 @@ docs/serve.md shows a client for each trainer.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
     parser.add_argument(
         "rewards",
         nargs="?",

@@ -28,11 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run folders, history.parquet and history.png",
     )
     parser.add_argument("--tasks", default="all", metavar="A,B", help="default: all")
-    parser.add_argument("--suite", default="mini", metavar="mini|real|official")
+    parser.add_argument(
+        "--suite",
+        default="mini",
+        metavar="mini|real|official",
+        help="where prompts and measuring instruments come from (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="benchmark data that you have")
     parser.add_argument("--limit", type=int, metavar="N", help="only N prompts of each task")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="B")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="B",
+        help="requests at a time (default: %(default)s)",
+    )
     drawing = parser.add_argument_group("how to draw (default: the model's own settings)")
     _settings.add_arguments(drawing, _settings.HELP)
     gate = parser.add_argument_group("gate")

@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from harmon_eval.model.train.recipe import CHOICES, DRAWN, Recipe, RecipeError, VAERecipe
 
+COMMANDS = ("precompute", "export", "average")
 SHIPPED = Path(__file__).parent / "recipes"
 KINDS: dict[str, type[Recipe] | type[VAERecipe]] = {"vae": VAERecipe, "harmon": Recipe}
 
 
 def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def about_recipe(name: str) -> str:
+    """What a shipped recipe is, in the first words of its file."""
+    lines = (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    text = " ".join(line[2:] for line in lines if line.startswith("# "))
+    return re.split(r"[:.] |[.:]$", text)[0].replace("`", "")
+
+
+def as_toml(recipe: Recipe | VAERecipe) -> str:
+    """The whole recipe as a TOML file that says the same."""
+    values = asdict(recipe)
+    lines = [f"{key} = {_toml(v)}" for key, v in values.items() if not _is_table(v)]
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{key}]", *(f"{name} = {_toml(v)}" for name, v in value.items())]
+        elif _is_table(value):
+            for each in value:
+                lines += ["", f"[[{key}]]", *(f"{name} = {_toml(v)}" for name, v in each.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    several = isinstance(value, tuple | list) and bool(value) and isinstance(value[0], dict)
+    return isinstance(value, dict) or several
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(k)} = {_toml(v)}' for k, v in value.items())}}}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    # A text in JSON is one in TOML, but for the character DEL; so are numbers, but for infinity.
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f").replace("Infinity", "inf").replace("NaN", "nan")
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe | VAERecipe:
@@ -28,8 +66,10 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe | VAERecipe:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:
+        close = difflib.get_close_matches(name, shipped_recipes(), n=1, cutoff=0.7)
+        hint = f"did you mean {close[0]!r}? Else" if close else ""
         raise RecipeError(
-            f"no recipe {name!r}: give a TOML file or one of {', '.join(shipped_recipes())}"
+            f"no recipe {name!r}: {hint} give a TOML file or one of {', '.join(shipped_recipes())}"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from None
@@ -112,8 +152,18 @@ def _value(kind: Any, value: Any, key: str) -> Any:
         return float(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
-    expected = kind if isinstance(kind, types.GenericAlias) else kind.__name__
-    raise RecipeError(f"{key} must be a {expected}, not {value!r}")
+    raise RecipeError(f"{key} must be {_named(kind)}, not {value!r}")
+
+
+def _named(kind: Any) -> str:
+    """A field's type in words."""
+    if isinstance(kind, types.GenericAlias):
+        inner = _named(typing.get_args(kind)[-2 if typing.get_args(kind)[-1] is Ellipsis else -1])
+        if typing.get_origin(kind) is dict:
+            return f"a table whose values are each {inner}"
+        return f"a list, such as [...], of which each is {inner}"
+    named = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return named.get(kind, str(kind.__name__))
 
 
 def _check(recipe: Recipe) -> None:

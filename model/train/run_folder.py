@@ -54,7 +54,10 @@ def alone(folder: Path) -> Iterator[None]:
             f"another training is writing into {folder}: wait for it, or give another --output"
         ) from None
     except (OSError, NotImplementedError) as error:
-        raise RecipeError(f"{folder} cannot be written to or locked: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise RecipeError(
+            f"{folder} cannot be written to or locked ({why}): give another --output"
+        ) from None
     try:
         yield
     finally:
@@ -162,14 +165,26 @@ def check_recipe(folder: Path, values: dict[str, Any], origins: dict[str, str]) 
         before = read_record(folder)["recipe"]
         for key in sorted(set(values) | set(before)):
             if key not in FREE and values.get(key) != before.get(key):
+                where, one, other = _first_difference(key, before.get(key), values.get(key))
                 raise RecipeError(
-                    f"{folder} holds a run with another {key}: {str(before.get(key))[:200]}, not "
-                    f"{str(values.get(key))[:200]}; give another --output"
+                    f"{folder} holds a run with another {where}: {str(one)[:200]}, not "
+                    f"{str(other)[:200]}; give another --output, or the recipe that it began with"
                 )
     from harmon_eval.running.provenance import git_commit
 
     record = {"recipe": values, "origins": origins, "commit": git_commit()}
     write_text(path, json.dumps(record, indent=2) + "\n")
+
+
+def _first_difference(key: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """The innermost key at which two values of a recipe differ, and both of them there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        inner = next(k for k in {**one, **other} if one.get(k) != other.get(k))
+        return _first_difference(f"{key}.{inner}", one.get(inner), other.get(inner))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        place = next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+        return _first_difference(f"{key}.{place}", one[place], other[place])
+    return key, one, other
 
 
 class History:

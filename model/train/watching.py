@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,10 @@ def check_trackers(names: Sequence[str]) -> None:
             _check_own(name)
             continue
         if name not in LOGGER_TYPE_TO_CLASS:
-            known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
-            raise RecipeError(f"watch.trackers: {name!r} is none of {known}")
+            known = sorted(LOGGER_TYPE_TO_CLASS)
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            raise RecipeError(f"watch.trackers: no tracker is called {name!r}: {hint}")
         if name not in map(str, tracking.get_available_trackers()):
             raise RecipeError(f"watch.trackers: {name} is not installed: pip install {name}")
 

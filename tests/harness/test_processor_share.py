@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harmon_eval import cli
+from harmon_eval.running import machine
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ from harmon_eval import cli
 def test_threads_spin_for_a_short_time_only(
     given: dict[str, str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.os, "environ", dict(given))
-    cli.share_the_processor()
-    assert cli.os.environ == found
+    monkeypatch.setattr(machine.os, "environ", dict(given))
+    machine.share_the_processor()
+    assert machine.os.environ == found

@@ -14,7 +14,7 @@ ROOMS = ("harmon_eval", "tasks", "model")
 
 # From the ground up. A module imports from its own floor and from those below.
 FLOORS = (
-    ("core", "registry", "settings", "store.digests"),
+    ("core", "registry", "settings", "parsing", "store.digests"),
     ("store", "metrics", "files", "replies"),
     ("instruments", "adapters", "suites"),
     ("running",),
@@ -31,6 +31,9 @@ MODEL_IS_FOR = ("adapters", "track")  # track writes the checkpoints of a traini
 # What still goes the wrong way: (module, module it imports) and why it may, for now.
 RECIPES = "recipes of training draw the mini suite's scenes"
 EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("model.train.__main__", "core"): "knows a user's error by its type",
+    ("model.train.__main__", "parsing"): "its help and errors are those of the other commands",
+    ("model.train.__main__", "running.machine"): "shares the processor as the other commands do",
     ("model.train.evaluation", "core"): "knows a user's error by its type",
     ("model.train.evaluation", "registry"): "checks the names of tasks before the first step",
     ("model.train.run_folder", "running.provenance"): "notes versions as a run does",
