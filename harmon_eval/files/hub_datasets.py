@@ -85,6 +85,11 @@ def _rows(name: str, place: Path, given: Mapping[str, str]) -> Iterator[dict[str
         for file in found:
             splits.setdefault(re.split(r"[-.]", file.name)[0], []).append(file)
         return _parquet_rows(splits[_split(name, list(splits), given.get("split"))])
+    if place.is_file():
+        raise UserError(
+            f"{PREFIX}{name} is a file, and of files only .parquet is a dataset: leave out "
+            f"{PREFIX!r} and what stands behind '?'"
+        )
     return _library_rows(name, place, given)
 
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Data, UserError
 from harmon_eval.files.drawn import PROMPT_FIELDS, folded, read_drawn
+from harmon_eval.files.hub_datasets import PREFIX, dataset_table
 from harmon_eval.files.question_files import read_table, read_text
+
+COLUMNS = {"prompt": ("prompt", "Prompt", "caption", "text")}
+
+
+def place_of(data: Data, path: str, own: str) -> Path:
+    """Where the prompts of ``prompts:path`` lie; ``own`` is the file in the task's own folder.
+
+    Raises UserError for a dataset that is not there or has no such column."""
+    if path.startswith(PREFIX):
+        return dataset_table(path.removeprefix(PREFIX), COLUMNS, data.fetching, f"prompts:{path}")
+    return Path(path).expanduser() if path else data.folder / own
 
 
 def read_prompts(place: Path, images: int) -> dict[str, int]:

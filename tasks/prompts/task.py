@@ -2,8 +2,9 @@
 
 ``--tasks prompts:FILE`` draws for the prompts in FILE: ``.txt`` with one in each line, or ``.csv``,
 ``.tsv``, ``.json``, ``.jsonl`` or ``.parquet`` with a column ``prompt``. Each prompt gets four
-images. ``--tasks prompts:FOLDER --model folder:FOLDER`` marks finished images that lie there with
-a list ``prompts.csv`` (file, prompt).
+images. ``--tasks prompts:datasets:NAME?prompt=P&split=test`` takes the prompts of a dataset: a
+Parquet file, a folder, or a name on the hub. ``--tasks prompts:FOLDER --model folder:FOLDER`` marks
+finished images that lie there with a list ``prompts.csv`` (file, prompt).
 
 ``score`` is the mean of one number for each image. Which one is the instrument ``measure``:
 ``clipscore`` (the default), ``pickscore``, ``hps``, ``imagereward``, ``aesthetic``, or one of
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,15 +43,14 @@ from harmon_eval.instruments.measuring import Measure
 from harmon_eval.instruments.optional import optional, present
 from harmon_eval.metrics.statistics import jackknife_interval
 from harmon_eval.tasks.prompts import diversity, mini
-from harmon_eval.tasks.prompts.files import read_prompts
+from harmon_eval.tasks.prompts.files import place_of, read_prompts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def samples(data: Data, path: str) -> Iterator[Sample]:
-    place = Path(path).expanduser() if path else data.folder / mini.FILE
-    prompts = read_prompts(place, data.images_per_prompt)
+    prompts = read_prompts(place_of(data, path, mini.FILE), data.images_per_prompt)
     for number, (prompt, images) in enumerate(prompts.items()):
         for index in range(images):
             name = f"{number:05d}"

@@ -209,3 +209,20 @@ class Turning(Responder):
         if self.fails and any(request.index == 3 for request in requests):
             raise Unscorable("not now")
         return [PICTURES[r.prompt].rotate(90 * r.index) for r in requests]
+
+
+def test_the_prompts_of_a_dataset_are_drawn_and_a_wrong_column_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"words": ["a dog", "ein grüner Kreis"], "n": [1, 2]}).to_parquet("p.parquet")
+    given = ["--model", "scripted", "--predict-only", "--output", "run", "--tasks"]
+    cli.main([*given, "prompts:datasets:p.parquet?prompt=words"])
+    (task,) = (tmp_path / "run").glob("prompts*")
+    assert len(list((task / "images").rglob("*.png"))) == 8
+    capsys.readouterr()
+    assert cli.main([*given, "prompts:datasets:p.parquet?prompt=word", "--fresh"]) == 2
+    assert "has no column 'word': did you mean 'words'" in capsys.readouterr().err
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a dog"}\n')
+    assert cli.main([*given, "prompts:datasets:p.jsonl", "--fresh"]) == 2
+    assert "leave out 'datasets:'" in capsys.readouterr().err
