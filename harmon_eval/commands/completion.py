@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 SHELLS = ("bash", "zsh", "tcsh")
 FILES = ("CSV", "FILE", "FILE.toml", "PATH", "TABLE")
+RUNS = ("A", "B")  # of compare; elsewhere an A is a task
 FOLDERS = ("DIR", "FOLDER", "NAME|RUN", "OTHER", "RUN")
 
 
@@ -55,5 +57,5 @@ def _complete(action: argparse.Action, names: list[str] | None) -> None:
         action.choices = names
     elif metavar in FILES:
         action.complete = shtab.FILE  # type: ignore[attr-defined]
-    elif metavar in FOLDERS:
+    elif metavar in FOLDERS or (metavar in RUNS and action.type is Path):
         action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

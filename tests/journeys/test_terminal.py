@@ -350,14 +350,19 @@ def test_bash_completes_commands_options_and_names(call: Call, tmp_path: Path) -
     script = tmp_path / "completion.bash"
     script.write_text(call("completion", "bash").out)
     words = ["harmon-eval lea", "harmon-eval show --all", "harmon-eval --tasks gene"]
+    words.append("harmon-eval compare a fold")
+    (tmp_path / "folder").mkdir()
     asked = [f"source {script}"]
     for typed in words:
         asked.append(f"COMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()")
         asked.append('_shtab_harmon_eval x "${COMP_WORDS[COMP_CWORD]}"; echo "${COMPREPLY[@]}"')
     done = subprocess.run(
-        ["bash", "-c", "\n".join(asked)], capture_output=True, text=True, check=True
+        ["bash", "-c", "\n".join(asked)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    commands, options, tasks = done.stdout.splitlines()
+    commands, options, tasks, folders = done.stdout.splitlines()
+    assert (
+        folders == "folder" and subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    )
     assert "leaderboard" in commands and "--all-metrics" in options and "geneval" in tasks
     assert "#compdef harmon-eval" in call("completion", "zsh").out
 
