@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,6 @@ from harmon_eval import registry
 from harmon_eval.comparing.paired import Difference, differences
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE, outcome
 from harmon_eval.running.results import headline
-from harmon_eval.tasks.geneval import mini
 
 FULL = "full"
 GENEVAL_MARGIN = 0.02  # of the overall score
@@ -24,13 +22,13 @@ def compared(
     full: Mapping[str, pd.DataFrame],
     other: Mapping[str, pd.DataFrame],
     seconds: Mapping[str, float],
-    complete: bool = False,
+    census: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A row of the table: the headlines of both tasks and their differences to the full setting.
 
-    ``complete``: with all prompts of GenEval-mini."""
+    ``census``: the tags of GenEval of which every prompt there is was drawn."""
     tasks = ("geneval", "mjhq")
-    geneval, fid = (difference(task, full[task], other[task], complete) for task in tasks)
+    geneval, fid = (difference(task, full[task], other[task], census) for task in tasks)
     return {
         "setting": name,
         "seconds": seconds[name],
@@ -47,15 +45,13 @@ def compared(
 
 
 def difference(
-    name: str, full: pd.DataFrame, other: pd.DataFrame, complete: bool = False
+    name: str, full: pd.DataFrame, other: pd.DataFrame, census: Sequence[str] = ()
 ) -> Difference:
-    """What ``compare`` finds for a task's headline, other minus full. Where GenEval-mini holds all
-    prompts there are, drawings are the sample. Raises UserError for rows of other protocols."""
+    """What ``compare`` finds for a task's headline, other minus full. Of tags in ``census``, the
+    drawings are the sample. Raises UserError for rows of other protocols."""
     task = registry.task(name)
-    if task.census:
-        task = replace(task, census=mini.CENSUS)
     metric = headline(task, task.summarize(full))
-    return differences(task, full, other, frozenset({metric}), complete=complete)[metric]
+    return differences(task, full, other, frozenset({metric}), strata=census)[metric]
 
 
 def verdict(row: Mapping[str, Any]) -> str:

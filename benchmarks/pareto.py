@@ -42,6 +42,7 @@ from harmon_eval.model.sampling import Cheaper, DrawSettings
 from harmon_eval.running.evaluate import Request, run
 from harmon_eval.running.jobs import RunSettings
 from harmon_eval.store.task_folder import ROWS
+from harmon_eval.tasks.geneval import mini
 
 FEWEST_GENEVAL = 12
 FEWEST_FID = 80  # more than the mini suite's 64 features, even with one group left out
@@ -262,8 +263,8 @@ def measured(
     for number, (name, task, seed) in enumerate(draw(stage, jobs), 1):
         print(f"{stage.name} {number}/{len(jobs)}: {name}, {task}, seed {seed}", flush=True)
     full = all_rows(output, stage, FULL)
-    whole = stage.prompts["geneval"] is None
-    return [compared(name, full, all_rows(output, stage, name), seconds, whole) for name in names]
+    census = mini.CENSUS if stage.prompts["geneval"] is None else ()
+    return [compared(name, full, all_rows(output, stage, name), seconds, census) for name in names]
 
 
 def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
-"""Strata whose prompts are all there are, such as GenEval's single objects.
+"""Strata that hold every prompt there is, such as GenEval's single objects.
 
-No other prompt could have been chosen there, so it is the drawings that are a sample: each is a
-group of its own. This holds for metrics that count drawings; where one counts prompts ("any of
-four images is right"), a prompt stays a group.
+No other prompt could have been chosen there, so the drawings are the sample: each is a group of its
+own. Given the prompts they are independent, as each has its own noise; that their prompts differ in
+difficulty only makes a bound for equal chances wider than it needs to be (Hoeffding 1956). This
+holds for metrics that count drawings. Where one counts prompts ("any of four images is right"), a
+prompt stays a group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,28 +21,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def apart(task: Task, runs: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The rows of all runs, with each drawing of such a stratum as a group of its own."""
-    return [_apart(task, rows) for rows in runs]
-
-
-def _apart(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
-    own = rows["stratum"].astype(str).isin(task.census)
+def by_drawing(rows: pd.DataFrame, strata: Collection[str]) -> pd.DataFrame:
+    """The rows, with each drawing of these ``strata`` as a group of its own."""
+    own = rows["stratum"].astype(str).isin(list(strata))
     group = rows["group"].astype(str)
     return rows.assign(group=group.mask(own, group + "\0" + rows["id"].astype(str)))
 
 
 def of_drawings(
-    task: Task, rows: pd.DataFrame, drawings: pd.DataFrame, names: Iterable[str]
-) -> dict[str, int]:
-    """The metrics that count the same in ``rows`` as in ``drawings`` (``apart`` of them), as far as
-    they are declared as shares or as means of shares, with the number of prompts each counts."""
+    task: Task,
+    rows: pd.DataFrame,
+    drawings: pd.DataFrame,
+    strata: Collection[str],
+    names: Iterable[str],
+) -> dict[str, int | None]:
+    """The metrics that count the same in ``rows`` as in ``drawings`` (``by_drawing`` of them), as
+    far as they are declared as shares or as means of shares.
+
+    With each the number of prompts that it counts; None if all of them are in the ``strata``."""
     before, after = Table(task, rows, None), Table(task, drawings, None)
-    found = {}
+    outside = ~before.in_strata(strata)
+    found: dict[str, int | None] = {}
     for name in names:
         shares = before.shares(name) if name in before.values else None
         if shares is not None and _same(before, after, name):
-            found[name] = int(np.count_nonzero(shares))
+            mixed = bool(shares[outside].any())
+            found[name] = int(np.count_nonzero(shares)) if mixed else None
     return found
 
 

@@ -59,7 +59,7 @@ def cells(line: Line) -> list[str]:
             number(found.baseline, found.candidate),
             number(found.candidate, found.baseline),
             signed(found.value, low, high),
-            interval(low, high, found.value) or "–",
+            (interval(low, high, found.value) or "–") + " census" * found.census,
             f"{probability(p or 0.0)} ({found.test})",
             number(line.detectable),
         ]

@@ -35,13 +35,22 @@ GAFFKE, JACKKNIFE = "Gaffke", "jackknife t"
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate minus baseline in one metric. ``evidence`` is None if the spread is unknown."""
+    """Candidate minus baseline in one metric. ``evidence`` is None if the spread is unknown.
+
+    ``census``: the prompts are all there are, so it is about other seeds, and its ``groups`` are
+    drawings."""
 
     baseline: float
     candidate: float
     groups: int
     test: str
     evidence: Evidence | None
+    census: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What one group is, in a word."""
+        return "drawing" if self.census else "group"
 
     @property
     def value(self) -> float:
@@ -73,10 +82,10 @@ def differences(
     candidate: pd.DataFrame,
     wanted: frozenset[str],
     seed: int = 0,
-    complete: bool = False,
+    strata: Sequence[str] = (),
 ) -> dict[str, Difference]:
-    """Differences of the ``wanted`` metrics that both runs have."""
-    return contrasts(task, (baseline, candidate), (-1.0, 1.0), wanted, seed, complete)
+    """Differences of the ``wanted`` metrics that both runs have. ``strata``: see ``contrasts``."""
+    return contrasts(task, (baseline, candidate), (-1.0, 1.0), wanted, seed, strata)
 
 
 def contrasts(
@@ -85,22 +94,25 @@ def contrasts(
     coefficients: Sequence[float],
     wanted: frozenset[str],
     seed: int = 0,
-    complete: bool = False,
+    strata: Sequence[str] = (),
 ) -> dict[str, Difference]:
     """The contrast of the ``wanted`` metrics that all runs have. Where a coefficient is negative
-    the run belongs to the baseline. ``complete``: all samples of the task are there, so that a
-    stratum that is a census is one.
+    the run belongs to the baseline. ``strata``: those that hold every prompt there is, in all runs.
 
     All rows must be scored and belong to the same samples, groups and strata."""
-    if not (complete and task.census):
+    if not strata:
         return _contrasts(task, runs, coefficients, wanted, seed)
-    drawings = census.apart(task, runs)
-    own = census.of_drawings(task, runs[0], drawings[0], wanted)
-    found = _contrasts(task, runs, coefficients, wanted - own.keys(), seed)
-    for name, difference in _contrasts(
-        task, drawings, coefficients, wanted & own.keys(), seed
-    ).items():
-        found[name] = replace(difference, groups=own[name])  # told in prompts, as everywhere
+    drawings = [census.by_drawing(rows, strata) for rows in runs]
+    prompts = census.of_drawings(task, runs[0], drawings[0], strata, wanted)
+    found = _contrasts(task, runs, coefficients, wanted - prompts.keys(), seed)
+    own = _contrasts(task, drawings, coefficients, wanted & prompts.keys(), seed)
+    for name, difference in own.items():
+        count = prompts[name]
+        found[name] = (
+            replace(difference, census=True)
+            if count is None
+            else replace(difference, groups=count)  # told in prompts, as in the table of the run
+        )
     return {name: found[name] for name in sorted(found)}
 
 

@@ -132,11 +132,11 @@ def _piloted(task: str, top: float | None, pilots: Sequence[Path]) -> tuple[Diff
             "do not show what would differ: give one of them, or runs of two checkpoints"
         )
     head = frozenset({pair.headline})
-    found = differences(pair.task, pair.baseline, pair.candidate, head, complete=pair.complete)
+    found = differences(pair.task, pair.baseline, pair.candidate, head, strata=pair.census)
     own = found.get(pair.headline)
     if own is None or own.evidence is None:
         raise UserError(f"the pilots are too small for {task}: their spread is unknown")
-    basis = f"the difference of two runs on {counted(own.groups, 'group')}"
+    basis = f"the difference of two runs on {counted(own.groups, own.unit)}"
     # In prompts of the task, as what is available: the headline may count only some of them.
     return replace(own, groups=int(pair.baseline["group"].nunique())), basis
 

@@ -21,6 +21,11 @@ from harmon_eval.store.task_folder import CALIBRATIONS, ROWS, TaskFolder
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CENSUS = (
+    "census of {strata}: there are no other prompts, so this part of an interval is for other "
+    "seeds, not for new prompts"
+)
+
 
 @dataclass(frozen=True)
 class TaskPair:
@@ -29,7 +34,8 @@ class TaskPair:
     ``reasons`` say why it cannot be compared. If there are none, all rows are scored, and both
     frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
     ``more``: further pairs of frames, of the same two models with other seeds. ``identical``: both
-    runs have the same weights, settings and seed. ``complete``: they hold all samples of the task.
+    runs have the same weights, settings and seed. ``census``: the strata of which they hold every
+    prompt there is.
     """
 
     name: str
@@ -43,7 +49,7 @@ class TaskPair:
     notes: tuple[str, ...]
     more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
     identical: bool = False
-    complete: bool = False
+    census: tuple[str, ...] = ()
 
     @property
     def bare(self) -> TaskPair:
@@ -82,7 +88,7 @@ def pooled(parts: Sequence[TaskPair]) -> TaskPair:
         reasons=(),
         more=tuple(more),
         identical=all(part.identical for part in parts),
-        complete=all(part.complete and len(part.baseline) == len(common) for part in parts),
+        census=_in_all([p.census if len(p.baseline) == len(common) else () for p in parts]),
     )
 
 
@@ -129,6 +135,7 @@ def _pair(
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
     identical = False
+    census: tuple[str, ...] = ()
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
         same = _sameness(baseline, candidate, ours["provenance"], theirs["provenance"])
@@ -157,6 +164,8 @@ def _pair(
             frames, more = _aligned(frames[0], frames[1], ours["total"])
             notes += more
             reasons += [] if len(frames[0]) else ["the runs have no sample in common"]
+            census = _census(ours, theirs, len(frames[0]))
+            notes += [CENSUS.format(strata=", ".join(census))] if census else []
     results = [result for result in (ours, theirs) if result]
     metrics = frozenset().union(*(result["intervals"] for result in results))
     headline = known["headline"]
@@ -171,7 +180,7 @@ def _pair(
         tuple(reasons),
         tuple(notes),
         identical=identical,
-        complete=len(frames[0]) == known.get("total"),
+        census=census,
     )
 
 
@@ -242,6 +251,18 @@ def _uncalibrated(ours: dict[str, Any], folders: Sequence[TaskFolder]) -> Iterat
     judged = "judge" in ours["instruments"] and ours["suite"] != "mini"
     if judged and not any(any(folder.path.glob(CALIBRATIONS)) for folder in folders):
         yield "nobody compared this judge with people's marks yet: `label` and `calibrate` do that"
+
+
+def _census(ours: dict[str, Any], theirs: dict[str, Any], samples: int) -> tuple[str, ...]:
+    """The strata of which both results hold every prompt; none if ``samples`` are not all."""
+    if not samples == ours["total"] == theirs["total"]:
+        return ()
+    return _in_all([result.get("census_strata") or () for result in (ours, theirs)])
+
+
+def _in_all(strata: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    first, *others = strata
+    return tuple(name for name in first if all(name in own for own in others))
 
 
 def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator[str]:

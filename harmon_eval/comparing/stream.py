@@ -53,8 +53,8 @@ def trend(pair: TaskPair, runs: Sequence[pd.DataFrame]) -> Difference | None:
         return None
     same = [rows[rows["id"].isin(common)].reset_index(drop=True) for rows in runs]
     name, by = pair.headline, slope(len(same)).tolist()
-    complete = pair.complete and len(common) == len(pair.baseline)
-    found = contrasts(pair.task, same, by, frozenset({name}), complete=complete).get(name)
+    strata = pair.census if len(common) == len(pair.baseline) else ()
+    found = contrasts(pair.task, same, by, frozenset({name}), strata=strata).get(name)
     if found is None:
         return None
     middle = float(np.mean([pair.task.summarize(rows)[name] for rows in same]))

@@ -37,8 +37,8 @@ UNJUDGED = (NOT_COMPARABLE, UNDERPOWERED, CANNOT_TELL)
 UNKNOWN_SPREAD = "the spread is unknown (a part with one group, or no known range of marks)"
 FRAME = (
     *("task", "metric", "verdict", "baseline", "candidate", "difference", "low", "high", "p"),
-    *("p_no_worse", "test", "groups", "margin", "smallest_detectable", "groups_needed"),
-    *("decides", "fails", "reason"),
+    *("p_no_worse", "test", "groups", "census", "margin", "smallest_detectable"),
+    *("groups_needed", "decides", "fails", "reason"),
 )
 Measured = tuple[TaskPair, str, Difference]
 
@@ -92,6 +92,7 @@ class Line:
                 "interval": self.interval,
                 "test": found.test,
                 "groups": found.groups,
+                "census": found.census,
             }
         return {
             k: None if isinstance(v, float) and not math.isfinite(v) else v
@@ -147,7 +148,7 @@ def compare(pairs: Sequence[TaskPair], settings: Settings) -> Comparison:
         found: Mapping[str, Difference] = {}
         if not reasons and pair.task:
             try:
-                found = contrasts(pair.task, *pair.contrast, pair.metrics, complete=pair.complete)
+                found = contrasts(pair.task, *pair.contrast, pair.metrics, strata=pair.census)
             except UserError as error:
                 reasons = (str(error),)
             except (LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -277,14 +278,14 @@ def _found(
         return replace(line, verdict=WORSE, fails=decides and high < -margin)
     if low > 0:
         return replace(line, verdict=BETTER)
-    here = counted(difference.groups, "group")
+    here = counted(difference.groups, difference.unit)
     if gain.least(-margin) > worse.level:
         needed = needed_for(math.inf, difference, worse.level, margin)
         reason = f"too few to show anything: {here}, use at least {in_words(needed)}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     if wanted and (detectable is None or detectable > wanted):
         needed = needed_for(wanted - margin, difference, worse.level, margin)
-        reason = f"a loss of {wanted:g} needs {in_words(needed)} groups, here: {here}"
+        reason = f"a loss of {wanted:g} needs {in_words(needed)} {difference.unit}s, here: {here}"
         return replace(line, verdict=UNDERPOWERED, reason=reason, needed=needed)
     return line
 
@@ -325,7 +326,7 @@ def _proved(
         level = ALPHA if value > -margin else worse.level
         needed = needed_for(abs(value + margin), difference, level)
         how = f"if the true difference is the measured {difference.value:+.3g}"
-    here = counted(difference.groups, "group")
+    here = counted(difference.groups, difference.unit)
     reason = f"{here}; it takes about {in_words(needed)} {how}"
     return replace(line, reason=reason, needed=needed if needed <= MOST_NEEDED else None)
 

@@ -39,8 +39,9 @@ class Scores:
     ``unscored`` how often each reason occurred. ``intervals`` (95 %) are for prompts like these,
     ``seed_intervals`` for these very prompts with other seeds, where prompts were drawn more than
     once. The prompts of a metric in ``census`` are all there are, so its interval is for other
-    seeds. ``bounds`` are the headline metric if all unscored samples were wrong, and if all were
-    right. ``floor``: the score of the best constant reply. ``floors``: what trivial models get in a
+    seeds; ``census_strata`` are the strata for which this is so.
+    ``bounds`` are the headline metric if all unscored samples were wrong, and if all were right.
+    ``floor``: the score of the best constant reply. ``floors``: what trivial models get in a
     metric, by its name and theirs (``Task.floors``). ``missing``: the strata of which nothing is
     scored, as with a small ``limit``."""
 
@@ -58,6 +59,7 @@ class Scores:
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seed_intervals: Mapping[str, Interval] = field(default_factory=dict)
     census: tuple[str, ...] = ()
+    census_strata: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property

@@ -155,6 +155,7 @@ Summarize = Callable[["pd.DataFrame"], dict[str, float]]
 Follow = Callable[[Sample, Sequence[Answer]], Request]
 Judged = Callable[[Sample, Path | None], Sequence[Ask | Score]]
 Bounds = Callable[[Sample], tuple["str | Row", "str | Row"]]
+Census = Callable[[Iterable[Sample]], Sequence[str]]
 Files = Mapping[str, "str | bytes"]
 FilesBefore = Callable[[Sequence[Sample]], Files]
 FilesAfter = Callable[[Sequence[Sample], "pd.DataFrame"], Files]
@@ -230,11 +231,12 @@ class Task:
 
     With ``whole_groups``, ``mark`` gets all responses of a group at once; samples of a group stand
     together. ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for
-    any text; default: all). ``census`` names the strata whose prompts are all that there are, so
-    that only the seeds could differ. ``also`` are the names that other toolkits give to this
-    benchmark, for ``import``. ``contrast`` names the task whose prompts are published, where this
-    one has fresh prompts of the same kind. ``intervals`` replaces the intervals that follow from
-    ``metrics``. ``replicates`` replaces the paired comparison (see
+    any text; default: all). ``census`` takes all samples of the data and names the
+    strata that hold every prompt there is, so that only the seeds could differ. It has to look at
+    the samples, as the data may be a user's own (``--data``). ``also`` are the names that other
+    toolkits give to this benchmark, for ``import``. ``contrast`` names the task whose prompts are
+    published, where this one has fresh prompts of the same kind. ``intervals`` replaces the
+    intervals that follow from ``metrics``. ``replicates`` replaces the paired comparison (see
     ``metrics.statistics.Replicates``)."""
 
     samples: Samples
@@ -259,7 +261,7 @@ class Task:
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)
-    census: tuple[str, ...] = ()
+    census: Census | None = None
     also: tuple[str, ...] = ()
     contrast: str = ""
     intervals: Intervals | None = None

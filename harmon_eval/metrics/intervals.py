@@ -26,10 +26,10 @@ CHECKS = 5  # parts that are left out in any case
 class Repeats:
     """Which rows are drawings of one prompt: ``drawn`` maps a sample's id to the prompt.
 
-    ``complete``: every sample of the task is scored, so that a stratum that is a census is one."""
+    ``census``: the strata that hold every prompt there is."""
 
     drawn: Mapping[str, str]
-    complete: bool = True
+    census: Sequence[str] = ()
 
 
 def intervals(
@@ -70,7 +70,7 @@ def seed_intervals(task: Task, rows: pd.DataFrame, repeats: Repeats) -> dict[str
 
 def census(task: Task, rows: pd.DataFrame, repeats: Repeats) -> tuple[str, ...]:
     """The metrics whose prompts are all there are."""
-    if task.intervals is not None or not task.census or not repeats.complete:
+    if task.intervals is not None or not repeats.census:
         return ()
     table = Table(task, rows, repeats)
     parts = {name: table.parts(name) for name in table.values if table.known[name].interval}
@@ -87,11 +87,15 @@ class Table:
         # Groups are numbered as they appear: each begins where the highest number so far rises.
         first = np.flatnonzero(np.diff(np.maximum.accumulate(self.codes), prepend=-1))
         strata = rows["stratum"].iloc[first]
-        self.stratum, strata = strata.factorize(sort=True, use_na_sentinel=False)
-        complete = repeats is not None and repeats.complete
-        self.census = np.isin(list(map(str, strata)), task.census)[self.stratum] & complete
+        self.stratum, names = strata.factorize(sort=True, use_na_sentinel=False)
+        self.strata = np.array(list(map(str, names)))
+        self.census = self.in_strata(repeats.census if repeats is not None else ())
         self.sets = _drawings(rows, repeats)
         self._parts: dict[str, Part | None] = {}
+
+    def in_strata(self, strata: Collection[str]) -> np.ndarray:
+        """Whether each group (groups,) is in one of these."""
+        return np.asarray(np.isin(self.strata, list(strata))[self.stratum])
 
     def interval(self, name: str, seeds: bool = False) -> Interval | None:
         """None for a metric that has none or that is not declared as a share."""

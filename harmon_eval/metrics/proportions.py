@@ -4,10 +4,13 @@ The interval of a share p with a standard error s is Wilson's (1927) for n = p(1
 independent 0/1 marks: the design-effect sample size (Kish 1965; Korn & Graubard 1998). Close to 0
 and 1, where it covers too seldom, an end is moved out to the Poisson limit (Brown, Cai & DasGupta
 2001, section 4.1.1); at 0 and 1 of very few marks, to the exact one-sided limit. The standard error
-adds up over strata and parts; three things keep it honest where there are few groups:
+adds up over strata and parts; these things keep it honest where there are few groups:
 
 - The design effect is estimated over all cells of a metric together, with one more group at the
   middle of its range. Where all marks of a cell agree, its own says nothing.
+- For other seeds only, the design effect is that of drawings of one prompt, shrunk to independent
+  marks: a prompt that is wrong four times of four, while all others are right, may be right the
+  fifth time.
 - The variance p(1 - p) of a cell is that of its marks and of one more mark at the mean of all,
   times what it is too small by on average if it is that of few marks.
 - Where marks lie between right and wrong, groups tell as much as they hold of the rarer kind: ten
@@ -31,6 +34,7 @@ from harmon_eval.core import Interval
 LEVEL = 0.95
 SMALL, RARE_OF_FEW, RARE = 50, 2, 6  # marks of the rarer kind up to which the limit is Poisson's
 PRIOR = 0.5  # where between independent marks and one mark a group the prior design effect lies
+SEED_PRIOR = 2.0  # of how many degrees the prior is that drawings of a prompt are independent
 MARK = 1.0  # how many marks at the mean of all a cell's variance is smoothed by
 
 
@@ -180,7 +184,9 @@ def _design_effect(parts: Sequence[Part], seeds: bool) -> tuple[float, float]:
     seen = expected = free = 0.0
     for part in parts:
         variance = part.seeds if seeds else part.variance
-        degrees = part.repeats if seeds else part.telling
+        degrees = part.telling
+        if seeds:  # of k drawings k - 1 tell; where all agree, they may not always do so
+            degrees = part.telling * part.repeats / part.independent
         own = np.isfinite(variance) & (part.share > 0) & (part.share < 1)
         scale = part.weight[own] ** 2
         seen += float((scale * variance[own]).sum())
@@ -201,7 +207,8 @@ def _cell_sizes(part: Part, effect: float, free: float) -> np.ndarray:
 
 def _seed_sizes(part: Part, effect: float, free: float) -> np.ndarray:
     """The same if only the seeds were others; NaN where nothing tells."""
-    sizes = part.independent / ((free * effect + 1) / (free + 1))
+    shrunk = (free * effect + SEED_PRIOR) / (free + SEED_PRIOR)
+    sizes = part.independent / shrunk
     return np.where(np.isfinite(part.seeds) & (part.repeats > 0), sizes, np.nan)
 
 

@@ -49,7 +49,7 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         with of_task(job.name, "summarize"):
             metrics = check_metrics(job.name, job.task.summarize(scored))
     main = headline(job.task, metrics)
-    repeats = Repeats(_drawings(job), complete=len(scored) == len(job.everything))
+    repeats = Repeats(_drawings(job), _census_strata(job, len(scored)))
     ends = assumed(job, rows)
     own = counts(job.task, scored, metrics)
     more = _would_count(job, ends, sum(reasons.values()), metrics)
@@ -69,6 +69,7 @@ def summarize(job: Job, rows: pd.DataFrame, provenance: Mapping[str, Any]) -> Re
         floors=of_trivial_models(job.task, scored) if job.task.floors else {},
         seed_intervals=seed_intervals(job.task, scored, repeats) if len(scored) else {},
         census=census(job.task, scored, repeats) if len(scored) else (),
+        census_strata=tuple(repeats.census),
         missing=_missing(job, scored),
     )
 
@@ -92,6 +93,20 @@ def _drawings(job: Job) -> dict[str, str]:
         for sample in job.samples
         if sample.request.gives == "image"
     }
+
+
+def _census_strata(job: Job, scored: int) -> tuple[str, ...]:
+    """The strata that hold every prompt there is, and of which only the seeds are left to chance.
+
+    None unless every sample is scored. A stratum is left out if any sample of it is no drawing, or
+    is drawn after another one; so is every stratum of a task that marks a group as a whole. There
+    a prompt's samples depend on each other."""
+    task = job.task
+    if task.census is None or task.whole_groups or scored != len(job.everything):
+        return ()
+    named = task.census(job.everything)
+    dependent = {s.stratum for s in job.everything if s.after or s.request.gives != "image"}
+    return tuple(name for name in named if name not in dependent)
 
 
 Ends = tuple["pd.DataFrame", "pd.DataFrame"]
@@ -182,6 +197,8 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
         stored["seed_intervals"] = _spans(result.seed_intervals)
     if result.census:
         stored["census"] = list(result.census)
+    if result.census_strata:
+        stored["census_strata"] = list(result.census_strata)
     if result.missing:
         stored["missing"] = list(result.missing)
     if result.bounds:
@@ -228,6 +245,7 @@ def scores(stored: Mapping[str, Any]) -> Scores:
                 str(name): _ends(pair) for name, pair in stored.get("seed_intervals", {}).items()
             },
             census=tuple(map(str, stored.get("census", ()))),
+            census_strata=tuple(map(str, stored.get("census_strata", ()))),
             missing=tuple(map(str, stored.get("missing", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -145,7 +145,7 @@ class Ledger:
         data = self.run.manifest["tasks"][reward.name]["data"]
         try:
             # What was sent may be less than all prompts there are.
-            task = replace(reward.task, census=())
+            task = replace(reward.task, census=None)
             job = Job(reward.name, task, samples, samples, None, nameless=True)
             with of_task(reward.name, "summarize"):
                 result = summarize(job, rows, {**identity, "limit": None, "data": data, **key})

@@ -112,6 +112,7 @@ METRICS: dict[str, Check] = {
     "intervals": objects_of(is_pair),
     "seed_intervals": optional(objects_of(is_pair)),
     "census": optional(is_texts),
+    "census_strata": optional(is_texts),
     "missing": optional(is_texts),
     "n": is_count,
     "total": is_count,

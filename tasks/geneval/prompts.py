@@ -19,7 +19,6 @@ OFFICIAL_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67
 FRESH_SEED = 250321979
 FRESH_SHA256 = "99afeaba7f6ce7e7ff093c8f21348f98f393437e4943d94f589813c283a9c86e"
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-CENSUS = ("single_object",)  # the prompts are COCO's 80 classes, or all shapes: there are no others
 RELATIONS = ("left of", "right of", "above", "below")
 NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
 

@@ -55,7 +55,14 @@ def _rewritten(task: Task) -> Task:
         "marked by what the published prompts with the same numbers ask for. "
         f"{task.about.differs}",
     )
-    return replace(task, about=about, layout=read_rewritten, rewritten="", images_only=True)
+    return replace(
+        task,
+        about=about,
+        layout=read_rewritten,
+        rewritten="",
+        images_only=True,
+        census=None,  # each prompt could have been rewritten otherwise
+    )
 
 
 def protocol(argument: str) -> Protocol:
