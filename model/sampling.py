@@ -209,8 +209,9 @@ class DrawSettings:
 class Cheaper:
     """Changes to a model's own settings that make it faster.
 
-    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. The others
-    replace the model's own, unless they are None."""
+    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. Of its steps at
+    least ``fewest_steps`` are kept: a head that was taught to draw in three has none to spare. The
+    others replace the model's own, unless they are None."""
 
     iterations: float = 1.0
     diffusion_steps: float = 1.0
@@ -218,13 +219,15 @@ class Cheaper:
     guidance: tuple[float, float] | None = None
     spacing: str | None = None
     adaptive_guidance: float | None = None
+    fewest_steps: int = 1
 
     def than(self, own: DrawSettings) -> DrawSettings:
         """The model's own settings, made cheaper. Raises ValueError if the result is invalid."""
+        steps = max(self.fewest_steps, round(self.diffusion_steps * own.diffusion_steps))
         return replace(
             own,
             iterations=max(1, round(self.iterations * own.iterations)),
-            diffusion_steps=max(1, round(self.diffusion_steps * own.diffusion_steps)),
+            diffusion_steps=min(own.diffusion_steps, steps),
             solver=self.solver or own.solver,
             guidance=self.guidance or own.guidance,
             spacing=self.spacing or own.spacing,
@@ -235,7 +238,7 @@ class Cheaper:
 
 
 # The cheapest settings that ``benchmarks.pareto`` shows to be no worse: docs/speed.md.
-FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, solver="ddim")
+FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, fewest_steps=10, solver="ddim")
 
 
 def draw_orders_and_noise(

@@ -192,6 +192,9 @@ def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_
     assert draw_settings(own, Settings(fast=True)) == FAST.than(own) != own
     assert draw_settings(own, Settings(fast=True, steps=3)).iterations == 3
     assert draw_settings(own, Settings()) == own
+    # A head that was taught to draw in three steps has none to spare.
+    taught = DrawSettings(iterations=16, diffusion_steps=3, solver="ddim", spacing="trailing")
+    assert draw_settings(taught, Settings(fast=True)).diffusion_steps == 3
 
 
 def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
