@@ -112,12 +112,9 @@ def grid(own: DrawSettings) -> dict[str, Cheaper]:
             for cosine in (None, 0.995, 0.98)
         ),
         *(
-            Cheaper(share, 0.25, solver=ddim, adaptive_guidance=0.995)
+            Cheaper(share, steps, solver=solver, adaptive_guidance=0.995)
+            for solver in (None, ddim)
             for share in (1, 0.75, 0.625, 0.5)
-        ),
-        *(
-            Cheaper(share, steps, adaptive_guidance=0.995)
-            for share in (1, 0.75)
             for steps in (0.5, 0.25)
         ),
     ]
