@@ -16,7 +16,7 @@ from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorabl
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import families
-from harmon_eval.model.checkpoint import bundled_names, check_revision, load
+from harmon_eval.model.checkpoint import TAUGHT, bundled_names, check_revision, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -38,6 +38,8 @@ from harmon_eval.settings import check_range
 EDITING = {"source": "centre crop", "unconditional": REPEAT, "mask": "not used"}
 TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights came to be
 
+TAUGHT_WITH = ("cfg", "guidance", "solver", "diffusion_steps", *SAVINGS)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,7 +52,8 @@ class Settings:
     alone, as RecA trains.
     ``annealing`` to ``final_steps``, ``last_step``, ``spacing``, ``order``, ``cache`` and
     ``adaptive_guidance``: see ``DrawSettings``.
-    ``steps``: MAR iterations. ``fast``: the preset of docs/speed.md, under what is set besides.
+    ``steps``: MAR iterations. ``fast``: the weights in the model's folder
+    ``fast``, or else the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
     ``max_new_tokens`` stands in for the benchmark's own limit of a reply."""
@@ -106,8 +109,15 @@ class Settings:
             raise ValueError(f"layer=all has every pooling in it: leave out pool={self.pool}")
 
 
-def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
-    """The model's own way to draw, changed by what was set. Raises UserError."""
+def draw_settings(base: DrawSettings, settings: Settings, taught: bool = False) -> DrawSettings:
+    """The model's own way to draw, changed by what was set. A model that was ``taught`` to draw
+    fast needs no preset for it, and keeps what it was taught with. Raises UserError."""
+    fixed = [name for name in TAUGHT_WITH if taught and getattr(settings, name) is not None]
+    if fixed:
+        raise UserError(
+            f"harmon: fast draws with weights that were taught for one way of drawing: leave out "
+            f"{', '.join(fixed)}, or fast"
+        )
     given: dict[str, Any] = {
         "cfg_scale": settings.cfg,
         "edit_cfg_scale": settings.edit_cfg,
@@ -121,7 +131,7 @@ def draw_settings(base: DrawSettings, settings: Settings) -> DrawSettings:
         **{name: getattr(settings, name) for name in SAVINGS},
     }
     try:
-        if settings.fast:
+        if settings.fast and not taught:
             base = FAST.than(base)
         return replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
@@ -351,13 +361,21 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     dtype = chosen_dtype(settings.dtype, device)
     place = argument or BUNDLED_MODEL
     try:
-        loaded = load(place, settings.kl16, device, dtype, settings.max_beta, settings.revision)
+        loaded = load(
+            place,
+            settings.kl16,
+            device,
+            dtype,
+            settings.max_beta,
+            settings.revision,
+            settings.fast,
+        )
     except CheckpointError as error:
         raise UserError(str(error)) from None
     responder = HarmonResponder(
         name=loaded.name,
         pipeline=loaded.pipeline,
-        settings=draw_settings(loaded.draw_settings, settings),
+        settings=draw_settings(loaded.draw_settings, settings, loaded.taught),
         fingerprint=loaded.fingerprint,
         training=loaded.training,
         compiled=settings.compile,
@@ -367,4 +385,6 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     )
     if settings.revision:
         responder.settings["revision"] = settings.revision
+    if loaded.taught:
+        responder.settings["weights"] = TAUGHT
     return responder
