@@ -28,7 +28,7 @@ from harmon_eval.model.weights import CONFIG, LLM_FOLDERS, SAFE, WEIGHTS, build,
 
 BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
-TAUGHT = "fast"  # inside a model's folder: the same model, taught to draw in less time
+DISTILLED = "fast"  # inside a model's folder: the same model, distilled to draw in less time
 # In every file of ours from before it said whose it is, and in nobody else's.
 OWN_KEYS = {"cfg_scale", "iterations", "diffusion_steps"}
 UNIPIC_DRAWING = DrawSettings(iterations=32)
@@ -43,14 +43,14 @@ TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instru
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to use, with what identifies it. ``training``: how it came to be, if known.
-    ``taught``: it is the form that was taught to draw in less time."""
+    ``distilled``: its form that draws in less time."""
 
     name: str
     pipeline: HarmonPipeline
     draw_settings: DrawSettings
     fingerprint: str
     training: Mapping[str, Any] = field(default_factory=dict)
-    taught: bool = False
+    distilled: bool = False
 
 
 def bundled_names() -> list[str]:
@@ -69,16 +69,16 @@ def load(
     """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id, which may be at
     another ``revision`` than its newest: a commit, branch or tag.
 
-    ``fast``: the model in its folder ``fast`` instead, where there is one: the same model, taught
+    ``fast``: the model in its folder ``fast`` instead, where there is one: the same model, distilled
     to draw in less time (recipes ``one-pass`` and ``fast-head``).
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
     name = "harmon-mini" if name_or_path == "harmon" else name_or_path
     path = locate(name, revision)
-    taught = fast and (path / TAUGHT / WEIGHTS).exists()
-    if taught:
-        path = path / TAUGHT
+    distilled = fast and (path / DISTILLED / WEIGHTS).exists()
+    if distilled:
+        path = path / DISTILLED
     config, weights = read(path, kl16)
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
@@ -92,7 +92,7 @@ def load(
     record = folder / TRAINING
     training = read_json(record) if ours and record.exists() else {}
     pipeline = HarmonPipeline(model, processor)
-    return Loaded(name, pipeline, settings, fingerprint.text(), training, taught)
+    return Loaded(name, pipeline, settings, fingerprint.text(), training, distilled)
 
 
 def check_revision(name: str, revision: str | None) -> None:

@@ -16,7 +16,7 @@ from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorabl
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import families
-from harmon_eval.model.checkpoint import TAUGHT, bundled_names, check_revision, load
+from harmon_eval.model.checkpoint import DISTILLED, bundled_names, check_revision, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -38,7 +38,7 @@ from harmon_eval.settings import check_range
 EDITING = {"source": "centre crop", "unconditional": REPEAT, "mask": "not used"}
 TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights came to be
 
-TAUGHT_WITH = ("cfg", "guidance", "solver", "diffusion_steps", *SAVINGS)
+DISTILLED_WITH = ("cfg", "guidance", "solver", "diffusion_steps", *SAVINGS)
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ class Settings:
             raise ValueError(f"layer=all has every pooling in it: leave out pool={self.pool}")
 
 
-def draw_settings(base: DrawSettings, settings: Settings, taught: bool = False) -> DrawSettings:
-    """The model's own way to draw, changed by what was set. A model that was ``taught`` to draw
-    fast needs no preset for it, and keeps what it was taught with. Raises UserError."""
-    fixed = [name for name in TAUGHT_WITH if taught and getattr(settings, name) is not None]
+def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = False) -> DrawSettings:
+    """The model's own way to draw, changed by what was set. A model that was ``distilled`` to draw
+    fast needs no preset for it, and keeps what it was distilled for. Raises UserError."""
+    fixed = [name for name in DISTILLED_WITH if distilled and getattr(settings, name) is not None]
     if fixed:
         raise UserError(
-            f"harmon: fast draws with weights that were taught for one way of drawing: leave out "
+            f"harmon: fast draws with weights distilled for one way of drawing: leave out "
             f"{', '.join(fixed)}, or fast"
         )
     given: dict[str, Any] = {
@@ -131,7 +131,7 @@ def draw_settings(base: DrawSettings, settings: Settings, taught: bool = False) 
         **{name: getattr(settings, name) for name in SAVINGS},
     }
     try:
-        if settings.fast and not taught:
+        if settings.fast and not distilled:
             base = FAST.than(base)
         return replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
@@ -375,7 +375,7 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     responder = HarmonResponder(
         name=loaded.name,
         pipeline=loaded.pipeline,
-        settings=draw_settings(loaded.draw_settings, settings, loaded.taught),
+        settings=draw_settings(loaded.draw_settings, settings, loaded.distilled),
         fingerprint=loaded.fingerprint,
         training=loaded.training,
         compiled=settings.compile,
@@ -385,6 +385,6 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
     )
     if settings.revision:
         responder.settings["revision"] = settings.revision
-    if loaded.taught:
-        responder.settings["weights"] = TAUGHT
+    if loaded.distilled:
+        responder.settings["weights"] = DISTILLED
     return responder

@@ -20,7 +20,10 @@ HELP = {
     "image_size": ("PX", "side of the drawn images"),
     "solver": ("NAME", "of the head: ancestral; ddim and dpm-solver++ need fewer steps"),
     "guidance": ("START:STOP", "guide this part of the iterations only, as 0.0:0.5"),
-    "fast": ("", "draw sooner: with weights taught to, where a model has them, else in fewer steps"),
+    "fast": (
+        "",
+        "draw sooner: with distilled weights, where a model has them, else in fewer steps",
+    ),
     "device": ("NAME", "cpu, cuda, mps (default: the best there is)"),
     "dtype": ("NAME", "float32 (default), bfloat16, float16 or auto: the faster"),
     "compile": ("", "captured graphs and compiled blocks on a GPU"),
