@@ -69,8 +69,8 @@ def load(
     """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id, which may be at
     another ``revision`` than its newest: a commit, branch or tag.
 
-    ``fast``: the model in its folder ``fast`` instead, where there is one: the same model, distilled
-    to draw in less time (recipes ``one-pass`` and ``fast-head``).
+    ``fast``: the model in its folder ``fast`` instead, where there is one: the same model,
+    distilled to draw in less time (recipes ``one-pass`` and ``fast-head``).
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
