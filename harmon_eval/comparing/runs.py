@@ -189,7 +189,7 @@ def _compared(task: Task) -> Callable[[pa.Field], bool]:
     and verdicts. Texts that only people read stay where they are."""
     import pyarrow as pa
 
-    read, kinds = reads(task), pa.types
+    read, kinds = reads(task, once=False), pa.types
     numbers = (kinds.is_boolean, kinds.is_integer, kinds.is_floating)
     return lambda field: read(field.name) or any(is_one(field.type) for is_one in numbers)
 

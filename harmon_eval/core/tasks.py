@@ -231,7 +231,9 @@ class Task:
 
     With ``whole_groups``, ``mark`` gets all responses of a group at once; samples of a group stand
     together. ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for
-    any text; default: all). ``census`` takes all samples of the data and names the
+    any text; default: all). ``columns_once``: those that it reads besides when they are not, such
+    as for a count without an interval (default: all; naming few keeps a long run's memory small).
+    ``census`` takes all samples of the data and names the
     strata that hold every prompt there is, so that only the seeds could differ. It has to look at
     the samples, as the data may be a user's own (``--data``). ``also`` are the names that other
     toolkits give to this benchmark, for ``import``. ``contrast`` names the task whose prompts are
@@ -261,6 +263,7 @@ class Task:
     from_marks: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     floors: tuple[str, ...] = ()
     columns: tuple[str, ...] = ("*",)
+    columns_once: tuple[str, ...] = ("*",)
     census: Census | None = None
     also: tuple[str, ...] = ()
     contrast: str = ""

@@ -139,6 +139,7 @@ def open_task(path: str = "") -> Task:
             count("unmatched"),
         ),
         columns=("choice", "correct", "unmatched"),
+        columns_once=(),
         sources={"mini": Source(make=mini.make)},
         bounds=lambda sample: ("", sample.target["answers"][0]),
         about=About(
