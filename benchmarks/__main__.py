@@ -40,6 +40,7 @@ PARTS = {
     "sampling": Part(
         "sampling --size mini --image-size 64 --head", "sampling-mini", "plain loop / ours"
     ),
+    "distilled": Part("distilled --repeats 3", "distilled", "slower / faster"),
     "understanding": Part("understanding --repeats 1", "understanding", "one by one / batches"),
     "fid": Part("fid --images 16 --repeats 1 --cores 1", "fid", "peer / ours"),
     "overhead": Part("overhead --largest 11000", "overhead", "peer / ours"),

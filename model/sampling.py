@@ -237,7 +237,7 @@ class Cheaper:
         )
 
 
-# The cheapest settings that ``benchmarks.pareto`` shows to be no worse: docs/speed.md.
+# The preset of ``--fast`` for models without distilled weights; its price: docs/speed.md.
 FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, fewest_steps=10, solver="ddim")
 
 
