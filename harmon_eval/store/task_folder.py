@@ -169,7 +169,8 @@ class TaskFolder:
                 found = unpacked(opened, file, columns, vectors)
         except FileNotFoundError:
             return None
-        if columns is None and (lacking := {"id", "group", "unscored"} - {*map(str, found)}):
+        lacking = {"id", "group", "unscored"} - {*map(str, found)}
+        if lacking and (columns is None or callable(columns)):
             raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
         if "id" in found and not all_texts(found["id"]):
             raise UserError(f"{file} has ids that are no text: mark the run again")

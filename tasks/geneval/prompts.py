@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harmon_eval.core import UserError
+from harmon_eval.core import Sample, UserError
 from harmon_eval.instruments.vocabulary import OBJECT_NAMES, PALETTE
 from harmon_eval.store.digests import sha256_of
+from harmon_eval.suites.mini.scenes import SHAPES
 
 FILE = "evaluation_metadata.jsonl"
 OFFICIAL_SEED = 43
@@ -144,3 +145,10 @@ def write_official(folder: Path) -> None:
 
 def write_fresh(folder: Path) -> None:
     (folder / FILE).write_text(fresh_metadata(), encoding="utf-8")
+
+
+def census(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """The single objects, if the prompts are those of all 80 classes of COCO or of all shapes."""
+    asked = {sample.request.text for sample in samples if sample.stratum == "single_object"}
+    every = ({single(name)["prompt"] for name in names} for names in (OBJECT_NAMES, SHAPES))
+    return ("single_object",) if asked in every else ()

@@ -20,7 +20,7 @@ from the same stored detections: the share of clauses that hold, and Flow-GRPO's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harmon_eval.core import (
@@ -37,10 +37,8 @@ from harmon_eval.core import (
     count,
 )
 from harmon_eval.files.images import portions, read_rgb
-from harmon_eval.instruments.vocabulary import OBJECT_NAMES
 from harmon_eval.metrics.rows import of
 from harmon_eval.metrics.shares import groups_with, mean_of, share
-from harmon_eval.suites.mini.scenes import SHAPES
 from harmon_eval.tasks.geneval import graded, mini, prompts, thresholds
 from harmon_eval.tasks.geneval.layout import files_after, files_before, read_images, read_metadata
 from harmon_eval.tasks.geneval.marks import mark_image, unknown_class
@@ -108,13 +106,6 @@ def bounds(sample: Sample) -> tuple[Row, Row]:
     return {"tag": sample.stratum, "correct": False}, {"tag": sample.stratum, "correct": True}
 
 
-def census(samples: Iterable[Sample]) -> tuple[str, ...]:
-    """The single objects, if the prompts are those of all 80 classes of COCO or of all shapes."""
-    asked = {sample.request.text for sample in samples if sample.stratum == "single_object"}
-    every = ({prompts.single(name)["prompt"] for name in names} for names in (OBJECT_NAMES, SHAPES))
-    return ("single_object",) if asked in every else ()
-
-
 def open_task(argument: str = "") -> Task:
     """``threshold=SCORE``, ``counting=SCORE``, or both joined with a plus; ``rewritten``, ``share``
     or ``flow_grpo``."""
@@ -160,6 +151,6 @@ TASK = Task(
     layout_shown="00000/metadata.jsonl and 00000/samples/0000.png",
     rewritten="rewritten",
     columns=("tag", "correct"),
-    census=census,
+    census=prompts.census,
     reward=graded.OFFICIAL,
 )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from harmon_eval.comparing.bounds import BoundedMean
-from harmon_eval.comparing.changes import Change
+from harmon_eval.comparing.changes import Change, Changes
 from harmon_eval.comparing.output import cells, show
 from harmon_eval.comparing.paired import GAFFKE, Difference
 from harmon_eval.comparing.verdict import NO_EVIDENCE, NOT_COMPARABLE, WORSE, Comparison, Line
@@ -49,6 +51,25 @@ def test_figures_are_never_cut(width: int) -> None:
             assert figure == "–" or figure.strip("[],") in words, shown
 
 
+class One(Changes):
+    """A lost sample that no run holds."""
+
+    lost = 1
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter([self.change])
+
+    def __getitem__(self, index: Any) -> Any:
+        return [self.change][index]
+
+
 def test_changed_samples_are_told_without_raw_boxes_and_broken_between_words() -> None:
     boxes = '{"square": [[8.0, 21.0, 27.0, 39.0, 0.9900000095367432]]}'
     before = {"correct": True, "details": boxes, "response": "a/0.png"}
@@ -59,7 +80,7 @@ def test_changed_samples_are_told_without_raw_boxes_and_broken_between_words() -
     terminal = Console(
         file=said, width=60, force_terminal=True, no_color=True, legacy_windows=False
     )
-    show(Comparison(lines, (), changed=(change,)), 5, terminal)
+    show(Comparison(lines, (), changed=One(change)), 5, terminal)
     text = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
     assert "correct: True -> False" in text and "0.99000" not in text and "details (--json" in text
     assert "pope *f1[pope-60]" in text and "\\" not in text

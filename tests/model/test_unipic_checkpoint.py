@@ -179,7 +179,8 @@ def test_of_a_release_on_the_hub_only_what_is_read_is_fetched(
     ]
     fetched: list[str] = []
 
-    def download(name: str, **patterns: list[str]) -> str:
+    def download(name: str, revision: str | None, **patterns: list[str]) -> str:
+        assert revision is None
         fetched[:] = filter_repo_objects(listed, **patterns)
         return str(tmp_path)
 

@@ -120,7 +120,7 @@ def test_a_chosen_instrument_comes_before_the_suites_and_that_before_the_tasks()
     assert chosen.instrument("detector", task).identity
     with pytest.raises(UserError, match="did you mean 'shapes'"):
         load("mini", instruments={"detector": "shape"})
-    with pytest.raises(UserError, match="no instrument for the role 'detctor'"):
+    with pytest.raises(UserError, match="no role 'detctor': did you mean 'detector'"):
         load("mini", instruments={"detctor": "shapes"})
     load("mini", instruments={"judge": "vlm:SOME/MODEL"})  # any model may judge
 

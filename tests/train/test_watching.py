@@ -126,7 +126,7 @@ def test_what_could_not_be_watched_is_refused_before_the_first_step(
         (replace(tiny, eval=Evaluation(2, ("genevil",))), "eval.tasks: unknown task 'genevil'"),
         (
             replace(tiny, watch=replace(tiny.watch, trackers=("tensorbord",))),
-            "'tensorbord' is none",
+            "did you mean 'tensorboard'",
         ),
         (replace(tiny, watch=replace(tiny.watch, trackers=("aim",))), "pip install aim"),
     ):
