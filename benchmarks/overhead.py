@@ -134,7 +134,7 @@ class Cost:
 
 
 def cost(
-    command: list[str], folder: Path, expected: Sequence[int] = (0,), **environment: str
+    command: list[str], folder: Path, expected: Sequence[int] = (0,), /, **environment: str
 ) -> Cost:
     """Run a command and measure it. Raises SystemExit with its output where its exit code is none
     of the ``expected``."""

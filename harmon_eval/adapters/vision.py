@@ -118,5 +118,5 @@ def open_model(argument: str, settings: Settings) -> VisionResponder:
     name = f"vision:{argument.rstrip('/').rsplit('/', 1)[-1]}"
     responder = VisionResponder(name, network, processor, settings.pool, random)
     if settings.revision:
-        responder.settings["revision"] = settings.revision
+        responder.settings = {**responder.settings, "revision": settings.revision}
     return responder
