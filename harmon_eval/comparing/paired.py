@@ -22,7 +22,7 @@ from harmon_eval.comparing import census
 from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
 from harmon_eval.comparing.means import Groups, Mean, declared, means
 from harmon_eval.core import Interval, Task
-from harmon_eval.metrics.intervals import lean
+from harmon_eval.metrics.columns import lean
 from harmon_eval.metrics.statistics import Replicates
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
-from harmon_eval.metrics.intervals import reads
+from harmon_eval.metrics.columns import reads
 from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.entries import IDENTITY
 from harmon_eval.store.rows import rising
@@ -142,11 +142,7 @@ def _pair(
         notes += _notes(ours, theirs, same)
         identical = bool(same)
         notes += _uncalibrated(ours["provenance"], (baseline.task(name), candidate.task(name)))
-        unknown: list[str] = []
-        try:
-            task = task or registry.task(name)
-        except UserError as error:
-            unknown.append(str(error))
+        task, unknown = _known(name, task)
         columns = _compared(task) if task else None
         for side, run in enumerate((baseline, candidate)):
             if (rows := run.task(name).rows(columns)) is not None:
@@ -182,6 +178,14 @@ def _pair(
         identical=identical,
         census=census,
     )
+
+
+def _known(name: str, task: Task | None) -> tuple[Task | None, list[str]]:
+    """The task, or why there is none of this name."""
+    try:
+        return task or registry.task(name), []
+    except UserError as error:
+        return None, [str(error)]
 
 
 def _compared(task: Task) -> Callable[[pa.Field], bool]:

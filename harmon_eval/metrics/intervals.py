@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harmon_eval.core import Count, Interval, Metric, Task, UserError
-from harmon_eval.metrics.floors import LEAST, MOST
+from harmon_eval.metrics.columns import lean
 from harmon_eval.metrics.proportions import LEVEL, Marks, Part, size, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAVE_OUTS = 1000
-ADDED = ("id", "group", "stratum", "unscored")  # columns that every row has
 CHECKS = 5  # parts that are left out in any case
 
 
@@ -337,38 +335,6 @@ def _jackknifed(
     else:
         low, high = wilson(share, max(share * (1 - share), 1e-9) / (variance / top**2))
     return low * top, high * top
-
-
-def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with only the columns that ``summarize`` reads, so that no text is copied."""
-    if task.columns == ("*",):
-        return rows
-    return rows[
-        [c for c in rows if c in ("group", "stratum") or _any(_patterns(task.columns), str(c))]
-    ]
-
-
-def reads(task: Task, once: bool) -> Callable[[str], bool]:
-    """Whether a column is read to add up rows: for metrics, intervals, bounds and floors. Of a task
-    that does not name its ``columns`` all are, but for the stamp of the response. ``once``: rows
-    that are not resampled."""
-    named = (*task.columns, *(task.columns_once if once else ()))
-    ends = (LEAST, MOST, *(f"{name}:" for name in task.floors))
-
-    def read(name: str) -> bool:
-        if name in ADDED:
-            return True
-        return name != "response" and (_any(_patterns(named), name) or name.startswith(ends))
-
-    return read
-
-
-def _patterns(columns: Iterable[str]) -> list[str]:
-    return [".*".join(map(re.escape, column.split("*"))) for column in columns]
-
-
-def _any(patterns: Iterable[str], name: str) -> bool:
-    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def counts(task: Task, rows: pd.DataFrame, metrics: Mapping[str, float]) -> dict[str, Count]:

@@ -12,13 +12,13 @@ import numpy as np
 from harmon_eval import registry
 from harmon_eval.core import Interval, Task, UserError
 from harmon_eval.metrics import agreement
+from harmon_eval.metrics.columns import lean
 from harmon_eval.metrics.corrected import (
     Corrected,
     prediction_powered,
     right_or_wrong,
     rogan_gladen,
 )
-from harmon_eval.metrics.intervals import lean
 from harmon_eval.metrics.text import counted
 from harmon_eval.people import questions
 from harmon_eval.people.labelling import identity_of, label_command, task_of

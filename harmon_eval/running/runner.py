@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, Task, UserError
-from harmon_eval.metrics.intervals import reads
+from harmon_eval.metrics.columns import reads
 from harmon_eval.metrics.text import counted, estimate, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.collecting import collect_rows

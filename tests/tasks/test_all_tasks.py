@@ -21,8 +21,8 @@ import pytest
 from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About
+from harmon_eval.metrics.columns import reads
 from harmon_eval.metrics.floors import if_marked
-from harmon_eval.metrics.intervals import reads
 from harmon_eval.report.task_pages import pages
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.running.progress import Progress
