@@ -16,7 +16,7 @@ from harmon_eval.core import Ask, Draw, Edit, Embed, Responder, Score, Unscorabl
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
 from harmon_eval.model import families
-from harmon_eval.model.checkpoint import DISTILLED, bundled_names, check_revision, load
+from harmon_eval.model.checkpoint import BUNDLED, DISTILLED, bundled_names, check_revision, load
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -109,15 +109,20 @@ class Settings:
             raise ValueError(f"layer=all has every pooling in it: leave out pool={self.pool}")
 
 
-def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = False) -> DrawSettings:
-    """The model's own way to draw, changed by what was set. A model that was ``distilled`` to draw
-    fast needs no preset for it, and keeps what it was distilled for. Raises UserError."""
-    fixed = [name for name in DISTILLED_WITH if distilled and getattr(settings, name) is not None]
-    if fixed:
+def check_distilled(settings: Settings) -> None:
+    """Raises UserError for what cannot be set beside distilled weights."""
+    if fixed := [name for name in DISTILLED_WITH if getattr(settings, name) is not None]:
         raise UserError(
             f"harmon: fast draws with weights distilled for one way of drawing: leave out "
             f"{', '.join(fixed)}, or fast"
         )
+
+
+def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = False) -> DrawSettings:
+    """The model's own way to draw, changed by what was set. A model that was ``distilled`` to draw
+    fast needs no preset for it, and keeps what it was distilled for. Raises UserError."""
+    if distilled:
+        check_distilled(settings)
     given: dict[str, Any] = {
         "cfg_scale": settings.cfg,
         "edit_cfg_scale": settings.edit_cfg,
@@ -328,8 +333,12 @@ class HarmonResponder(Responder):
 
 
 def find_weights(argument: str, settings: Settings) -> None:
-    """Raises UserError where ``open_model`` would find no weights."""
+    """Raises UserError where ``open_model`` would find no weights, or some that do not fit."""
     find_harmon(argument, settings.device, settings.kl16, settings.revision)
+    place = argument or BUNDLED_MODEL
+    here = BUNDLED / place if place in bundled_names() else Path(place).expanduser()
+    if settings.fast and (here / DISTILLED).is_dir():
+        check_distilled(settings)
 
 
 def find_harmon(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harmon_eval.adapters.harmon import HarmonResponder, Settings, open_model
+from harmon_eval.adapters.harmon import HarmonResponder, Settings, find_weights, open_model
 from harmon_eval.core import Ask, Draw, UserError
 from harmon_eval.model.checkpoint import BUNDLED, DISTILLED
 from harmon_eval.model.sampling import FAST
@@ -75,3 +75,5 @@ def test_any_folder_may_hold_such_weights(own: HarmonResponder, tmp_path: Path) 
 def test_what_it_was_distilled_for_cannot_be_changed(name: str, given: Settings) -> None:
     with pytest.raises(UserError, match=f"one way of drawing: leave out {name}, or fast"):
         open_model("harmon-mini", given)
+    with pytest.raises(UserError, match="leave out"):  # before anything is opened
+        find_weights("harmon-mini", given)
