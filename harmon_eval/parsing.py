@@ -29,7 +29,7 @@ def _fitted(line: str, width: int) -> str:
     """A line of help: commands go on behind a backslash, rows of a list below their text."""
     if len(line) <= width:
         return line
-    margin = re.match(" *", line)[0]  # type: ignore[index]
+    margin = " " * (len(line) - len(line.lstrip(" ")))
     last, hanging = "", margin
     if COMMAND.match(line):
         last, hanging = " \\", margin + "    "

@@ -218,10 +218,7 @@ def add_up(
 def _summarized(job: Job, folder: TaskFolder, provenance: Mapping[str, Any]) -> Result:
     """From the columns that the task names, which may be few of many."""
     read = reads(job.task, once=True)
-    try:
-        return summarize(job, _stored(folder, lambda field: read(field.name)), provenance)
-    except KeyError:  # a metric of a task elsewhere reads one that its ``columns`` do not name
-        return summarize(job, _stored(folder, None), provenance)
+    return summarize(job, _stored(folder, lambda field: read(field.name)), provenance)
 
 
 def _stored(folder: TaskFolder, columns: Columns) -> pd.DataFrame:
