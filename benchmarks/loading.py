@@ -118,6 +118,53 @@ def memory(name: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
+def held(folder: Path, kind: str) -> None:
+    """Open the checkpoint, read each page of each weight, say so, and wait to be let go."""
+    model = load(str(folder), dtype=TYPES[kind]).pipeline.model
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.detach().flatten()[:: PAGE // tensor.itemsize].float().sum()
+    print("open", flush=True)
+    sys.stdin.readline()
+
+
+def pages_of(file: Path, process: int) -> tuple[int, int]:
+    """Bytes of a file that a process sees in memory, and its share of them."""
+    seen, share, inside = 0, 0, False
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name.partition(" ")[0]:  # a mapping begins: addresses, rights, ..., path
+            inside = line.endswith(str(file.resolve()))
+        elif inside and name in ("Rss", "Pss"):
+            size = 1024 * int(rest.split()[0])
+            seen, share = (seen + size, share) if name == "Rss" else (seen, share + size)
+    return seen, share
+
+
+def of_workers(count: int, folder: Path) -> dict[str, float]:
+    """What ``count`` processes hold of one checkpoint in bfloat16, all open at once."""
+    command = [sys.executable, "-m", "benchmarks.loading", "--folder", str(folder)]
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen([*command, "--way", "hold bfloat16"], stdin=pipe, stdout=pipe, text=True)
+        for _ in range(count)
+    ]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            if worker.stdout.readline() != "open\n":
+                raise SystemExit("a worker could not open the checkpoint")
+        pages = [pages_of(folder / WEIGHTS, worker.pid) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    return {
+        "workers": count,
+        "bytes each sees": min(seen for seen, _ in pages),
+        "bytes held": sum(share for _, share in pages),
+    }
+
+
 def in_fresh_process(way: str, folder: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.loading", "--folder", str(folder), "--way", way]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -130,11 +177,15 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="0.5b")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/harmon_eval_loading"))
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=8, help="0: none (default: %(default)s)")
     parser.add_argument("--no-plain", action="store_true", help="1.5b: 16 GB of memory otherwise")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=(*WAYS, "hold bfloat16"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.way == "hold bfloat16":
+        held(arguments.folder, "bfloat16")
+        return
     if arguments.way:
         print(json.dumps(measured(arguments.way, arguments.folder)))
         return
@@ -145,14 +196,31 @@ def main() -> None:
             {way: in_fresh_process(way, arguments.folder) for way in ways}
             for _ in range(arguments.repeats)
         ]
+        size = (arguments.folder / WEIGHTS).stat().st_size
+        shared = of_workers(arguments.workers, arguments.folder) if arguments.workers else None
     finally:
         shutil.rmtree(arguments.folder, ignore_errors=True)
     best = {way: min((run[way] for run in runs), key=lambda r: r["seconds"]) for way in ways}
-    report(arguments, count, best)
+    ratios = times(count, best)
+    if shared:
+        each, held_bytes = shared["bytes each sees"], shared["bytes held"]
+        print(
+            f"{arguments.workers} workers, bfloat16: each sees {each / size:.2f} of the file, "
+            f"all hold {held_bytes / size:.2f} of it together"
+        )
+        ratios[f"{arguments.workers} workers: file / bytes held"] = size / held_bytes
+    result: dict[str, Any] = {
+        "weights": count,
+        "load average": os.getloadavg(),
+        "ways": best,
+        "workers": shared,
+    }
+    record.write(f"loading-{arguments.size}", ratios, result, arguments.results)
 
 
-def report(arguments: argparse.Namespace, count: int, best: dict[str, dict[str, float]]) -> None:
-    once, ratios = best["read and hash"]["seconds"], {}
+def times(count: int, best: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Print a line for each way. Gives the ratios."""
+    once, ratios = best["read and hash"]["seconds"], dict[str, float]()
     fresh = best["new memory"]["seconds"]
     for way, found in best.items():
         kind = way.partition(" ")[2]
@@ -167,8 +235,7 @@ def report(arguments: argparse.Namespace, count: int, best: dict[str, dict[str, 
                     ratios[f"{kind}: reading once and new memory / ours"] = least
                 ratios[f"{kind}: own bytes / peak"] = own / found["peak bytes"]
         print(line)
-    measured: dict[str, Any] = {"weights": count, "load average": os.getloadavg(), "ways": best}
-    record.write(f"loading-{arguments.size}", ratios, measured, arguments.results)
+    return ratios
 
 
 if __name__ == "__main__":

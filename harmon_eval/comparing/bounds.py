@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 FAR = 12.0  # standard deviations: beyond, Chernoff's bound is enough
 DEAD = 30.0  # the integrand is below exp(-DEAD)
@@ -139,6 +139,8 @@ class BoundedMean:
         return self._lower[level]
 
     def _bound(self, level: float) -> float:
+        from scipy import optimize  # here and below, so that a run does not wait for it
+
         low, high = -self.most * (1 - 1e-9), float(self.values.max())
         if high <= low or self.above(low) >= level:
             return -self.most
@@ -195,6 +197,7 @@ def not_positive(scales: np.ndarray, shapes: np.ndarray) -> float:
 
 def chernoff(scales: np.ndarray, shapes: np.ndarray) -> float:
     """An upper bound of P(sum of scales * Gamma(shapes) <= 0)."""
+    from scipy import optimize
 
     def exponent(t: float) -> float:
         return -float(shapes @ np.log1p(scales * t))
