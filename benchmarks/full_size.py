@@ -39,9 +39,7 @@ def write_release(config: HarmonConfig, folder: Path, unipic: bool) -> int:
     """``pytorch_model.bin``, ``kl16.ckpt`` and the LLM's folder. Gives the number of weights."""
     language = folder / "Qwen2.5-1.5B-Instruct"
     language.mkdir(parents=True)
-    build_word_tokenizer(["Generate an image", PROMPT, INSTRUCTION, QUESTION]).save_pretrained(
-        language
-    )
+    build_word_tokenizer(["Generate an image", PROMPT, INSTRUCTION, QUESTION]).save(language)
     (language / "config.json").write_text(json.dumps(asdict(config.llm)))
     weights = random_weights(config)
     vae = {n.removeprefix(VAE_PREFIX): t for n, t in weights.items() if n.startswith(VAE_PREFIX)}

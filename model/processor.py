@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Regex, pre_tokenizers
+from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from harmon_eval.model.harmon import IGNORED_LABEL, IMAGE_PLACE
+from harmon_eval.model.tokenizer import Tokenizer
 
 TURN_START, TURN_END, TEXT_END = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 UNCONDITIONAL = "Generate an image."
@@ -26,37 +26,31 @@ REPEAT = "Repeat this image."  # what guidance of an edit points away from
 GREY = (127, 127, 127)
 
 
-def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+def build_word_tokenizer(words: Sequence[str]) -> Tokenizer:
     """A closed vocabulary of words and punctuation marks; anything else is ``<unk>``."""
     specials = [TEXT_END, TURN_START, TURN_END, "<unk>"]
     return _word_tokenizer({w: i for i, w in enumerate([*specials, *sorted(set(words))])})
 
 
-def _word_tokenizer(vocabulary: dict[str, int]) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+def _word_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
+    backend = Backend(WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
             pre_tokenizers.Split(Regex(r"[.,:;?!'()]"), behavior="isolated"),
         ]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=TURN_END,
-        pad_token=TEXT_END,
-        unk_token="<unk>",
-        additional_special_tokens=[TURN_START],
-    )
+    named = {"eos_token": TURN_END, "pad_token": TEXT_END, "unk_token": "<unk>"}
+    return Tokenizer.build(backend, [TURN_START], **named)
 
 
-def with_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> PreTrainedTokenizerFast:
+def with_words(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
     """A word tokenizer with more words: new ids follow the old ones, which stay as they are.
 
     Raises ValueError for a tokenizer of another kind and for words that it has."""
-    backend = tokenizer.backend_tokenizer
-    if not isinstance(backend.model, WordLevel):
+    if not tokenizer.of_words:
         raise ValueError("words can be appended to a word tokenizer only")
-    old = tokenizer.get_vocab()
+    old = tokenizer.vocabulary()
     if known := sorted(set(words) & set(old)):
         raise ValueError(f"the tokenizer has {', '.join(known)} already")
     vocabulary = old | {word: len(old) + i for i, word in enumerate(words)}
@@ -89,53 +83,59 @@ class Processor:
     ``full_stop`` ends generation prompts with a full stop, as the authors' batch script does. Their
     single-prompt script and training data do not. It is part of a score's provenance."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     full_stop: bool = False
 
     @classmethod
     def from_folder(cls, folder: Path) -> Processor:
         """Read the tokenizer files of a model folder. Runs no code from the folder."""
-        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+        return cls(Tokenizer.from_folder(folder))
 
     @classmethod
     def from_name(cls, name: str) -> Processor:
         """Load a published tokenizer from the hub's cache, or download it from the hub."""
-        return cls(AutoTokenizer.from_pretrained(name, trust_remote_code=False))
+        return cls(Tokenizer.from_name(name))
 
     def save(self, folder: Path) -> None:
-        self.tokenizer.save_pretrained(folder)
+        self.tokenizer.save(folder)
 
     # -- text --------------------------------------------------------------------------------
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        found = {self._special(token) for token in (TURN_END, TEXT_END)}
-        return frozenset(i for i in found if i is not None and i != self.tokenizer.unk_token_id)
+        found = {self.tokenizer.id(token) for token in (TURN_END, TEXT_END)}
+        return frozenset(i for i in found if i is not None and i != self._unknown)
 
     @property
     def pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
+        pad = self.tokenizer.named_id("pad_token")
         return pad if pad is not None else self._special(TURN_END)
 
+    @property
+    def _unknown(self) -> int | None:
+        return self.tokenizer.named_id("unk_token")
+
     def _special(self, token: str) -> int:
-        return cast(int, self.tokenizer.convert_tokens_to_ids(token))
+        if (found := self.tokenizer.id(token)) is None and (found := self._unknown) is None:
+            raise ValueError(f"the tokenizer has no {token}: take that of the model's LLM")
+        return found
 
     def _plain(self, text: str) -> list[int]:
         """Ids of text from users: control tokens in it are treated as ordinary characters."""
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
-        if (unknown := self.tokenizer.unk_token_id) is None:
+        ids = self.tokenizer.read(text).ids
+        if (unknown := self._unknown) is None:
             return ids
-        control = set(self.tokenizer.all_special_ids)
+        control = self.tokenizer.special_ids
         return [unknown if i in control else i for i in ids]
 
     def unknown_words(self, text: str) -> list[str]:
         """The parts of a text that this tokenizer reads as its unknown token, each once.
 
         Tokenizers of bytes, such as Qwen's, know every text."""
-        if (unknown := self.tokenizer.unk_token_id) is None:
+        if (unknown := self._unknown) is None:
             return []
-        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        places = zip(read.input_ids, read["offset_mapping"], strict=True)
+        read = self.tokenizer.read(text)
+        places = zip(read.ids, read.offsets, strict=True)
         return list(dict.fromkeys(text[a:b] for i, (a, b) in places if i == unknown))
 
     def _turn(self, content: list[int]) -> list[int]:
@@ -176,7 +176,7 @@ class Processor:
 
     def token(self, token: int) -> str:
         """The text of one token."""
-        return str(self.tokenizer.decode([token]))
+        return self.tokenizer.write([token])
 
     def training_turn(
         self, question: str, answer: str, image_places: int
@@ -193,11 +193,8 @@ class Processor:
         return pad_right(rows, self.pad_id, multiple), mask
 
     def decode(self, ids: Sequence[int]) -> str:
-        text = self.tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        assert isinstance(text, str)
-        if isinstance(self.tokenizer.backend_tokenizer.model, WordLevel):
+        text = self.tokenizer.write(ids, special=False)
+        if self.tokenizer.of_words:
             for mark in ".,:;?!":
                 text = text.replace(f" {mark}", mark)
         return text.strip()

@@ -30,7 +30,7 @@ def average(first: str, second: str, folder: Path, share: float, dtype: torch.dt
         raise RecipeError(str(error)) from None
     if one.pipeline.model.config != two.pipeline.model.config:
         raise RecipeError(f"{first} and {second} are not of one architecture (see config.json)")
-    vocabularies = [loaded.pipeline.processor.tokenizer.get_vocab() for loaded in (one, two)]
+    vocabularies = [loaded.pipeline.processor.tokenizer.vocabulary() for loaded in (one, two)]
     if vocabularies[0] != vocabularies[1]:
         raise RecipeError(f"{first} and {second} do not have the same words in the same places")
     mine = dict(one.pipeline.model.named_parameters())

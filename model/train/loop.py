@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import time
@@ -156,13 +155,11 @@ class Training:
         size = recipe.image_size or started.model.config.image_size
         rows = [open_rows(source, recipe.seed, size) for source in recipe.sources]
         faults = Faults(self.folder / "skipped.jsonl", recipe.broken)
-        # The tokenizer of another thread: it is not made for two.
-        processor = replace(started.processor, tokenizer=copy.deepcopy(started.processor.tokenizer))
         config, world = started.model.config, accelerator.num_processes
         maker = BatchMaker(
             recipe,
             config,
-            processor,
+            started.processor,
             rows,
             [None] * len(rows),
             faults,

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Regex, pre_tokenizers
+from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
-from transformers import PreTrainedTokenizerFast
 
 from harmon_eval.model.config import HarmonConfig, HeadConfig, LLMConfig, MARConfig, VAEConfig
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
 from harmon_eval.model.keys import UNIPIC, UNIPIC_MAX_BETA
 from harmon_eval.model.processor import Processor
+from harmon_eval.model.tokenizer import Tokenizer
 from harmon_eval.model.weights import build, from_authors
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -71,12 +72,12 @@ class Reference:
 
     def needs_ids_of(self, text: str, row: list[int]) -> None:
         """Skip the test if the recording does not show the ids of all words of a prompt."""
-        if self.processor.tokenizer.convert_tokens_to_ids("<image>") in row:
+        if self.processor.tokenizer.id("<image>") in row:
             pytest.skip(f"{self.name} holds no ids of the words of {text!r}")
 
     def text(self, ids: list[int]) -> str:
         """What ids say, with one ``<image>`` for the run of an image."""
-        known = self.processor.tokenizer.convert_ids_to_tokens([max(i, 0) for i in ids])
+        known = [self.processor.token(max(i, 0)) for i in ids]
         pieces = ["<image>" if i < 0 else word for i, word in zip(ids, known, strict=True)]
         return re.sub("(<image>)+", "<image>", "".join(pieces))
 
@@ -198,7 +199,7 @@ def _leaves(got: Any, expected: Any, tolerance: Any) -> Iterator[tuple[float, fl
 PIECE = r"<\|\w+\|>|<image>|\n| ?\w+|[^\w\s]"
 
 
-def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
+def recorded_tokenizer(reference: Reference) -> Tokenizer:
     """A tokenizer of words that gives the recorded ids to the recorded texts of prompts."""
     vocabulary: dict[str, int] = {}
     image = reference.sizes.get("tokens", {}).get("image_token_id")
@@ -215,14 +216,10 @@ def recorded_tokenizer(reference: Reference) -> PreTrainedTokenizerFast:
     free = iter(set(range(reference.sizes["llm"]["vocab_size"])) - set(vocabulary.values()))
     for word in ("<|im_start|>", "<|im_end|>", "<image>"):
         vocabulary.setdefault(word, next(free))
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<image>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        additional_special_tokens=["<|im_start|>"],
-    )
+    backend = Backend(WordLevel(vocabulary, unk_token="<image>"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
+    named = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
+    return Tokenizer.build(backend, ["<|im_start|>"], **named)
 
 
 def reference_config(sizes: dict[str, Any], max_beta: float) -> HarmonConfig:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer as Backend
 
 from harmon_eval.model.checkpoint import load as load_model
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import with_words
+from harmon_eval.model.tokenizer import Tokenizer
 from harmon_eval.model.train.reading import load
 from harmon_eval.model.train.recipe import Recipe, RecipeError, Source, Start
 from harmon_eval.model.train.scenes import SceneRows, split_edit, split_scene
@@ -48,7 +49,7 @@ def test_the_recipe_says_how_edits_are_guided() -> None:
 def test_old_words_keep_ids_and_weights_and_new_ones_follow(tmp_path: Path) -> None:
     old = HarmonPipeline.from_pretrained("harmon-mini")
     started = begin(Recipe(start=Start(checkpoint="harmon-mini", words=("Fold", "unfold"))))
-    before, after = old.processor.tokenizer.get_vocab(), started.processor.tokenizer.get_vocab()
+    before, after = old.processor.tokenizer.vocabulary(), started.processor.tokenizer.vocabulary()
     assert after == before | {"Fold": len(before), "unfold": len(before) + 1}
     rows, old_rows = (
         model.llm.get_input_embeddings().weight for model in (started.model, old.model)
@@ -72,13 +73,11 @@ def test_a_word_that_is_there_is_not_appended(word: str) -> None:
 
 
 def test_only_a_word_tokenizer_takes_words() -> None:
-    old = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer
-    assert isinstance(old, PreTrainedTokenizerFast)
-    bytes_ = type(old.backend_tokenizer).from_str(
+    bytes_ = Backend.from_str(
         '{"version":"1.0","added_tokens":[],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}'
     )
     with pytest.raises(ValueError, match="word tokenizer only"):
-        with_words(PreTrainedTokenizerFast(tokenizer_object=bytes_), ["Fold"])
+        with_words(Tokenizer(bytes_, {}), ["Fold"])
 
 
 def test_edits_of_the_scenes_are_pairs_that_the_judge_passes() -> None:
@@ -145,7 +144,7 @@ def test_all_is_trained_together_last() -> None:
 
 def test_the_bundled_model_knows_the_words_of_instructions_after_all_others() -> None:
     """It comes of the recipe that appends them."""
-    known = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer.get_vocab()
+    known = HarmonPipeline.from_pretrained("harmon-mini").processor.tokenizer.vocabulary()
     words = sorted(known, key=known.__getitem__)
     assert tuple(words[-len(instructions.NEW_WORDS) :]) == tuple(instructions.NEW_WORDS)
 

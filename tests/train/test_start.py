@@ -131,7 +131,7 @@ def test_harmon_begins_from_an_llm_a_class_conditional_mar_and_kl16(
         )
     )
     llm.save_pretrained(tmp_path / "qwen")
-    tokenizer.save_pretrained(tmp_path / "qwen")
+    tokenizer.save(tmp_path / "qwen")
     source = Harmon(HARMON_MINI)
     mar = {name: torch.rand_like(t) for name, t in source.mar.state_dict().items()}
     mar |= {f"diffloss.net.{n}": torch.rand_like(t) for n, t in source.head.state_dict().items()}
