@@ -35,7 +35,7 @@ import torch
 
 from benchmarks import pareto_page, record
 from benchmarks.paired import FULL, by_speed, candidates, compared, verdict
-from harmon_eval.adapters.harmon import Settings, draw_settings
+from harmon_eval.adapters._harmon_settings import Settings, draw_settings
 from harmon_eval.comparing.verdict import NO_WORSE
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import Cheaper, DrawSettings

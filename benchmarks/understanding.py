@@ -22,7 +22,8 @@ from PIL import Image
 
 from benchmarks import record
 from harmon_eval import registry, suites
-from harmon_eval.adapters.harmon import Settings, open_model
+from harmon_eval.adapters._harmon_settings import Settings
+from harmon_eval.adapters.harmon import open_model
 from harmon_eval.core import Ask, Responder
 from harmon_eval.running.jobs import RunSettings, prepare
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from harmon_eval.model import families, keys
 from harmon_eval.model.config import HarmonConfig
@@ -24,11 +25,23 @@ from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import Processor
 from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.tensors import CheckpointError, read_json
-from harmon_eval.model.weights import CONFIG, LLM_FOLDERS, SAFE, WEIGHTS, build, own_config, read
+from harmon_eval.model.weights import (
+    CONFIG,
+    LLM_FOLDERS,
+    SAFE,
+    WEIGHTS,
+    build,
+    check_weights,
+    own_config,
+    read,
+)
 
 BUNDLED = Path(__file__).parent / "bundled"
 DRAWING, TRAINING = "generation_config.json", "training.json"
 DISTILLED = "fast"  # inside a model's folder: the same model, distilled to draw in less time
+UNCHANGED = ("vae.", "llm.", "mar.encoder_")  # parts that distilling leaves alone
+MOST_COMPARED = 2**16  # numbers of a tensor: all norms and biases
+NOT_FAST = "; or leave out fast"
 # In every file of ours from before it said whose it is, and in nobody else's.
 OWN_KEYS = {"cfg_scale", "iterations", "diffusion_steps"}
 UNIPIC_DRAWING = DrawSettings(iterations=32)
@@ -70,16 +83,18 @@ def load(
     another ``revision`` than its newest: a commit, branch or tag.
 
     ``fast``: the model in its folder ``fast`` instead, where there is one: the same model,
-    distilled to draw in less time (recipes ``one-pass`` and ``fast-head``).
+    distilled to draw in less time (recipes ``one-pass`` and ``fast-head``). One that was made from
+    other weights is refused.
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
     name = "harmon-mini" if name_or_path == "harmon" else name_or_path
     path = locate(name, revision)
-    distilled = fast and (path / DISTILLED / WEIGHTS).exists()
-    if distilled:
-        path = path / DISTILLED
-    config, weights = read(path, kl16)
+    taught = find_distilled(path) if fast else None
+    config, weights = read(taught or path, kl16)
+    if taught:
+        _check_teacher(read(path, kl16)[1], weights, path, taught)
+        path = taught
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
     fingerprint = Fingerprint()
@@ -92,7 +107,59 @@ def load(
     record = folder / TRAINING
     training = read_json(record) if ours and record.exists() else {}
     pipeline = HarmonPipeline(model, processor)
-    return Loaded(name, pipeline, settings, fingerprint.text(), training, distilled)
+    return Loaded(name, pipeline, settings, fingerprint.text(), training, bool(taught))
+
+
+def find_distilled(path: Path) -> Path | None:
+    """The folder ``fast`` in a model's folder, None where nothing has that name.
+
+    Raises CheckpointError for anything but a whole model of the same sizes that says how it draws:
+    nobody who asks for it should get another way of drawing. Reads no weights."""
+    folder = path / DISTILLED
+    if not path.is_dir() or not (folder.exists() or folder.is_symlink()):
+        return None
+    try:
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder} is no folder with distilled weights")
+        check_weights(folder)
+        own, model = own_config(folder), own_config(path)
+        lacks = [name for name in (DRAWING, "tokenizer.json") if not (folder / name).is_file()]
+        if own is None or lacks:
+            raise CheckpointError(
+                f"{folder} has no {lacks[0] if lacks else CONFIG} of ours: export the model there"
+            )
+        if model is not None and (odd := _differing(asdict(model), asdict(own))):
+            raise CheckpointError(f"{folder} is no form of {path}: it differs in {', '.join(odd)}")
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{NOT_FAST}") from None
+    return folder
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], within: str = "") -> list[str]:
+    found = []
+    for name, value in one.items():
+        if isinstance(value, Mapping):
+            found += _differing(value, other[name], f"{within}{name}.")
+        elif value != other[name]:
+            found.append(within + name)
+    return found
+
+
+def _check_teacher(
+    own: Mapping[str, Tensor], taught: Mapping[str, Tensor], path: Path, folder: Path
+) -> None:
+    """Raises CheckpointError unless both have the same VAE, encoder and LLM, which no recipe of
+    ``DISTILLED`` changes: any training would have changed their small tensors, which are read."""
+    for name, tensor in taught.items():
+        model = own.get(name)
+        if model is None or not name.startswith(UNCHANGED) or tensor.numel() > MOST_COMPARED:
+            continue
+        ours, theirs = model.to(tensor.dtype), tensor.to(model.dtype)
+        if not (torch.equal(ours, tensor) or torch.equal(theirs, model)):
+            raise CheckpointError(
+                f"{folder} was not made from {path}: their {name} differ. Distil the model again "
+                f"and export it there{NOT_FAST}"
+            )
 
 
 def check_revision(name: str, revision: str | None) -> None:

@@ -4,7 +4,7 @@ hub folders, and what trainers write.
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from harmon_eval.model.tensors import CheckpointError, plain_names, read_json, r
 from harmon_eval.model.weight_files import choose
 
 __all__ = ["CheckpointError", "build", "from_authors", "read", "read_json", "to_authors"]
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG, SAFE = "model.safetensors", "config.json", ".safetensors"
 VAE_FILES = ("kl16.ckpt", "vae/kl16.ckpt")
@@ -140,11 +142,10 @@ def from_authors(
 def _warn_of_cap(config: HarmonConfig) -> None:
     """UniPic-1 without its SigLIP2 has the names of a Harmon, and only its sizes to know it by."""
     if (config.mar.grid, config.mar.width) == (UNIPIC_1.mar.grid, UNIPIC_1.mar.width):
-        warnings.warn(
+        logger.warning(
             "position tables for 512 px, as in UniPic-1, but none of its siglip2_proj tensors: "
             "read as a Harmon. If these are UniPic-1's weights, give max_beta=0.2, the cap of its "
-            "noise schedule",
-            stacklevel=2,
+            "noise schedule"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,8 @@ import torch
 
 from harmon_eval.core import Reply, UserError
 from harmon_eval.replies.thoughts import opening
+
+logger = logging.getLogger(__name__)
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 DTYPES: dict[str, torch.dtype] = {
@@ -49,7 +51,7 @@ def chosen_dtype(name: Dtype, device: torch.device) -> torch.dtype:
     chosen = "bfloat16" if fast else "float32"
     has = "has" if fast else "is not known to have"
     why = " (AMX)" if device.type == "cpu" else ""
-    warnings.warn(f"dtype auto is {chosen} here: {device} {has} fast bfloat16{why}", stacklevel=2)
+    logger.warning("dtype auto is %s here: %s %s fast bfloat16%s", chosen, device, has, why)
     return DTYPES[chosen]
 
 

@@ -1,15 +1,22 @@
 """``--fast`` takes the weights that were distilled to draw in less time, where a model has them."""
 
+import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
-from harmon_eval.adapters.harmon import HarmonResponder, Settings, find_weights, open_model
+from harmon_eval import registry
+from harmon_eval.adapters._harmon_settings import Settings
+from harmon_eval.adapters.harmon import HarmonResponder, find_weights, open_model
 from harmon_eval.core import Ask, Draw, UserError
 from harmon_eval.model.checkpoint import BUNDLED, DISTILLED
 from harmon_eval.model.sampling import FAST
+from harmon_eval.model.weights import WEIGHTS
 
 MINI = BUNDLED / "harmon-mini"
 PROMPT = Draw("a photo of a red circle", seed=1)
@@ -77,3 +84,94 @@ def test_what_it_was_distilled_for_cannot_be_changed(name: str, given: Settings)
         open_model("harmon-mini", given)
     with pytest.raises(UserError, match="leave out"):  # before anything is opened
         find_weights("harmon-mini", given)
+
+
+# What may lie in a model's folder under the name ``fast``, beside distilled weights that are whole.
+def dangling(folder: Path) -> None:
+    folder.symlink_to("nowhere")
+
+
+def file(folder: Path) -> None:
+    folder.write_text("fast")
+
+
+def taught(folder: Path) -> Path:
+    shutil.copytree(MINI / DISTILLED, folder)
+    return folder
+
+
+def truncated(folder: Path) -> None:
+    os.truncate(taught(folder) / WEIGHTS, 1_000_000)
+
+
+def pointer(folder: Path) -> None:
+    (taught(folder) / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (taught(folder) / name).unlink()
+
+
+def smaller(folder: Path) -> None:
+    file = taught(folder) / "config.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"image_size": 32, "mar": values["mar"] | {"heads": 4}}))
+
+
+@pytest.mark.parametrize(
+    ("put", "says"),
+    [
+        (Path.mkdir, "fast holds no weights"),
+        (file, "fast is no folder with distilled weights"),
+        (dangling, "fast is no folder with distilled weights"),
+        (truncated, "is truncated: 1,000,000 of"),
+        (pointer, "is a Git LFS pointer"),
+        (without(WEIGHTS), "fast holds no weights"),
+        (without("tokenizer.json"), r"fast has no tokenizer\.json of ours"),
+        (without("config.json"), r"fast has no config\.json of ours"),
+        (without("generation_config.json"), r"fast has no generation_config\.json of ours"),
+        (smaller, r"fast is no form of .*: it differs in mar\.heads, image_size"),
+    ],
+)
+def test_a_folder_fast_that_is_no_such_model_is_refused_and_not_passed_over(
+    put: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "mine"
+    shutil.copytree(MINI, model, ignore=shutil.ignore_patterns(DISTILLED))
+    put(model / DISTILLED)
+    for opened in (find_weights, open_model):  # the first for --dry-run
+        with pytest.raises(UserError, match=rf"{says}.*; or leave out fast") as raised:
+            opened(str(model), Settings(fast=True))
+        assert "\n" not in str(raised.value)
+    find_weights(str(model), Settings())
+
+
+def test_weights_distilled_from_another_model_are_refused(tmp_path: Path) -> None:
+    model = tmp_path / "mine"
+    shutil.copytree(MINI, model)
+    weights = load_file(model / WEIGHTS)
+    weights["llm.model.norm.weight"] *= 1.01  # as any further training would
+    save_file(weights, model / WEIGHTS)
+    with pytest.raises(UserError, match=r"not made from .*: their llm\.model\.norm\.weight differ"):
+        open_model(str(model), Settings(fast=True))
+
+
+def test_a_link_to_distilled_weights_and_weights_in_another_format_are_taken(
+    distilled: HarmonResponder, tmp_path: Path
+) -> None:
+    model = tmp_path / "mine"
+    shutil.copytree(MINI, model, ignore=shutil.ignore_patterns(DISTILLED))
+    (model / DISTILLED).symlink_to(MINI / DISTILLED)
+    weights = {name: tensor.float() for name, tensor in load_file(MINI / WEIGHTS).items()}
+    save_file(weights, model / WEIGHTS)
+    assert open_model(str(model), Settings(fast=True)).fingerprint == distilled.fingerprint
+
+
+@pytest.mark.parametrize("name", ["harmon", "harmon-mini", "harmon:harmon-mini"])
+def test_every_name_of_the_bundled_model_finds_its_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert registry.check_model(name, {"fast": True})
+    with pytest.raises(UserError, match="leave out cfg, or fast"):
+        registry.check_model(name, {"fast": True, "cfg": 3.0})

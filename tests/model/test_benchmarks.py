@@ -14,7 +14,7 @@ import pytest
 from benchmarks import __main__ as everything
 from benchmarks import compare, gpu, heads, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, verdict
-from harmon_eval.adapters.harmon import Settings, draw_settings
+from harmon_eval.adapters._harmon_settings import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from harmon_eval.adapters.harmon import Settings, open_model
+from harmon_eval.adapters._harmon_settings import Settings
+from harmon_eval.adapters.harmon import open_model
 from harmon_eval.core import Ask, Draw, Edit, Unscorable
 from harmon_eval.model import reference
 from harmon_eval.model.fast import passes as fast_passes
