@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import record
 from benchmarks.release import in_transformers, release_draw
 from benchmarks.sampling import random_model
+from harmon_eval.adapters._torch import best_device
+from harmon_eval.core import UserError
 from harmon_eval.model.config import HARMON_0_5B, HARMON_1_5B, HARMON_MINI
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
@@ -41,6 +44,7 @@ from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
 
 SIZES = {"0.5b": HARMON_0_5B, "1.5b": HARMON_1_5B}
 BATCHES, PLAIN_BATCHES = (1, 4, 16, 32), (1, 4)
+COMPARED = (1, 3, 32)  # batches of which captured and plain passes are compared
 TOLERANCE = 1e-3  # of captured against plain passes in float32, in deviations of the latents
 PROMPT = 24  # tokens
 Report = dict[str, Any]
@@ -52,6 +56,7 @@ class Clock:
     def __init__(self, device: torch.device, minutes: float) -> None:
         self.device, self.end = device, time.perf_counter() + 60 * minutes
         self.left_out: list[str] = []
+        self.failed: dict[str, str] = {}
 
     def seconds(self, function: Callable[[], object]) -> float:
         self.wait()
@@ -70,6 +75,17 @@ class Clock:
             return True
         self.left_out.append(name)
         return False
+
+    @contextmanager
+    def trying(self, name: str) -> Iterator[None]:
+        """What does not fit or cannot be compiled is noted with ``name``; the rest goes on."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.failed[name] = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            print(f"{name}: {self.failed[name]}", flush=True)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def drawing(
@@ -100,15 +116,21 @@ def drawing(
 
 
 def equality(device: torch.device) -> float:
-    """The largest difference of captured, compiled passes from plain ones, in deviations."""
+    """The largest difference of captured, compiled passes from plain ones, in deviations: of one
+    image, of a few, and of more rows than the largest graph has."""
     model = random_model(HARMON_MINI, device)
-    how = DrawSettings(iterations=8, diffusion_steps=20, image_size=64)
-    expected = drawing(model, Passes(model, how, how.grid(model)), how, 3)()
-    captured = drawing(model, CapturedPasses(model, how, how.grid(model)), how, 3)
+    how = DrawSettings(iterations=4, diffusion_steps=10, image_size=64)
+    passes = Passes(model, how, how.grid(model))
+    expected = {batch: drawing(model, passes, how, batch)() for batch in COMPARED}
+    captured = CapturedPasses(model, how, how.grid(model))
     if device.type == "cuda":
         compile_blocks(model)
-    found = [captured() for _ in range(3)]  # as it is, captured, replayed
-    return max(float((x - expected).abs().max() / expected.std()) for x in found)
+    worst = 0.0
+    for batch, plain in expected.items():
+        draw = drawing(model, captured, how, batch)
+        for _ in range(3):  # as it is, captured, replayed
+            worst = max(worst, float((draw() - plain).abs().max() / plain.std()))
+    return worst
 
 
 def limit(device: torch.device, clock: Clock) -> float:
@@ -118,37 +140,39 @@ def limit(device: torch.device, clock: Clock) -> float:
     return 2 * side**3 / min(clock.seconds(lambda: a @ a) for _ in range(5))
 
 
-def sizes(names: Iterator[str], how: DrawSettings, top: float, clock: Clock, tiny: bool) -> Report:
-    found: Report = {}
-    for name in names:
-        config = HARMON_MINI if tiny else SIZES[name]
-        model = random_model(config, clock.device).to(torch.bfloat16)
-        grid = how.grid(model)
-        plain = Passes(model, how, grid)
-        with FlopCounterMode(display=False) as counter:
-            drawing(model, plain, how, 1)()
-        own: Report = {"operations an image": counter.get_total_flops()}
-        for batch in PLAIN_BATCHES:
-            if clock.allows(f"{name}, plain loop, batch {batch}", 40 * (not tiny)):
+def one_size(name: str, how: DrawSettings, top: float, clock: Clock, tiny: bool) -> Report:
+    config = HARMON_MINI if tiny else SIZES[name]
+    model = random_model(config, clock.device).to(torch.bfloat16)
+    grid = how.grid(model)
+    plain = Passes(model, how, grid)
+    with FlopCounterMode(display=False) as counter:
+        drawing(model, plain, how, 1)()
+    own: Report = {"operations an image": counter.get_total_flops()}
+    for batch in PLAIN_BATCHES:
+        part = f"plain loop, batch {batch}"
+        if clock.allows(f"{name}, {part}", 40 * (not tiny)):
+            with clock.trying(f"{name}, {part}"):
                 seconds = clock.seconds(drawing(model, plain, how, batch, plain=True))
-                own[f"plain loop, batch {batch}"] = {"seconds an image": seconds / batch}
-        captured = CapturedPasses(model, how, grid)
-        for kind, passes in (("fast", plain), ("fast --compile", captured)):
-            if passes is captured and clock.device.type == "cuda":
-                compile_blocks(model)
-            for batch in BATCHES[:2] if tiny else BATCHES:
-                if not clock.allows(f"{name}, {kind}, batch {batch}", 20 * (not tiny)):
-                    continue
+                own[part] = {"seconds an image": seconds / batch}
+    captured = CapturedPasses(model, how, grid)
+    for kind, passes in (("fast", plain), ("fast --compile", captured)):
+        if passes is captured and clock.device.type == "cuda":
+            compile_blocks(model)
+        for batch in BATCHES:
+            part = f"{kind}, batch {batch}"
+            if not clock.allows(f"{name}, {part}", 20 * (not tiny)):
+                continue
+            with clock.trying(f"{name}, {part}"):
                 draw = drawing(model, passes, how, batch)
                 for _ in range(2 if passes is captured else 0):
                     draw()
                 each = clock.seconds(draw) / batch
                 share = own["operations an image"] / each / top
-                own[f"{kind}, batch {batch}"] = {"seconds an image": each, "of the limit": share}
-        if clock.allows(f"{name}, answering", 20 * (not tiny)):
+                own[part] = {"seconds an image": each, "of the limit": share}
+    if clock.allows(f"{name}, answering", 20 * (not tiny)):
+        with clock.trying(f"{name}, answering"):
             own["answering"] = answering(model, clock, tiny)
-        found[name] = own
-    return found
+    return own
 
 
 def answering(model: Harmon, clock: Clock, tiny: bool) -> Report:
@@ -192,15 +216,25 @@ def features(clock: Clock, count: int) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--sizes", default=",".join(SIZES), metavar="A,B")
-    parser.add_argument("--minutes", type=float, default=7.0)
+    paragraphs = __doc__.split("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=paragraphs[0],
+        epilog=" ".join(paragraphs[-1].split()),
+    )
+    parser.add_argument("--device", default="cuda", help="default: %(default)s")
+    parser.add_argument("--sizes", default=",".join(SIZES), metavar="A,B", help="of: %(default)s")
+    parser.add_argument("--minutes", type=float, default=7.0, help="default: %(default)s")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, with a tiny model")
-    parser.add_argument("--results", type=Path, default=record.RESULTS)
+    parser.add_argument("--results", type=Path, default=record.RESULTS, metavar="FOLDER")
     arguments = parser.parse_args(argv)
-    tiny = arguments.rehearse
-    clock = Clock(torch.device("cpu" if tiny else arguments.device), arguments.minutes)
+    tiny, names = arguments.rehearse, arguments.sizes.split(",")
+    if unknown := [name for name in names if name not in SIZES]:
+        parser.error(f"no size {unknown[0]!r}: choose from {', '.join(SIZES)}")
+    try:
+        clock = Clock(best_device("cpu" if tiny else arguments.device), arguments.minutes)
+    except UserError as error:
+        parser.error(f"{error}: --rehearse runs it on the CPU")
     how = DrawSettings(image_size=512)
     if tiny:
         how = replace(how, iterations=4, diffusion_steps=4, image_size=64)
@@ -210,15 +244,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"captured passes draw other images: {difference:g} deviations")
     top = limit(clock.device, clock)
     measured: Report = {"difference": difference, "limit, operations a second": top}
+    measured |= {"left out for want of time": clock.left_out, "failed": clock.failed}
     if clock.allows("FID features", 30 * (not tiny)):
-        measured["FID features"] = features(clock, 4 if tiny else 64)
-    measured |= sizes(iter(arguments.sizes.split(",")), how, top, clock, tiny)
-    measured["left out for want of time"] = clock.left_out
-    record.write("gpu-rehearsal" if tiny else "gpu", ratios(measured), measured, arguments.results)
+        with clock.trying("FID features"):
+            measured["FID features"] = features(clock, 4 if tiny else 64)
+    for name in names:
+        with clock.trying(name):
+            measured[name] = one_size(name, how, top, clock, tiny)
+        # After each size: what ends the process early leaves the others.
+        file = "gpu-rehearsal" if tiny else "gpu"
+        record.write(file, ratios(measured), measured, arguments.results)
+    for name, ratio in ratios(measured).items():
+        print(f"{name:48} {ratio:8.3f}")
+    if clock.failed:
+        raise SystemExit(f"failed: {', '.join(clock.failed)}")
 
 
 def ratios(measured: Report) -> dict[str, float]:
-    """Plain loop over ours at equal batches, and shares of the limit; printed line by line."""
+    """Plain loop over ours at equal batches, and shares of the limit."""
     found = {}
     for size, own in measured.items():
         for name, values in own.items() if size in SIZES else ():
@@ -228,8 +271,6 @@ def ratios(measured: Report) -> dict[str, float]:
             if plain := own.get(f"plain loop, {name.partition(', ')[2]}"):
                 ratio = plain["seconds an image"] / values["seconds an image"]
                 found[f"{size}, {name}: plain loop / ours"] = ratio
-    for name, ratio in found.items():
-        print(f"{name:48} {ratio:8.3f}")
     return found
 
 

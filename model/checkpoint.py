@@ -94,7 +94,7 @@ def load(
     config, weights = read(taught or path, kl16)
     if taught:
         _check_teacher(read(path, kl16)[1], weights, path, taught)
-        path = taught
+        name, path = f"{name}/{DISTILLED}", taught
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
     fingerprint = Fingerprint()

@@ -112,9 +112,30 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
     try:
         if settings.fast and not distilled:
             base = FAST.than(base)
-        return replace(base, **{key: value for key, value in given.items() if value is not None})
+        found = replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(f"harmon: {error}") from None
+    if idle := _idle(settings, found):
+        raise UserError(
+            f"harmon: nothing is guided (cfg {found.cfg_scale:g}, guidance {{:g}}:{{:g}}".format(
+                *found.guidance
+            )
+            + f"), so {' and '.join(idle)} would change "
+            f"nothing: leave out {', '.join(idle)}, or guide"
+        )
+    return found
+
+
+def _idle(settings: Settings, found: DrawSettings) -> list[str]:
+    """What was set to save guidance, where there is none."""
+    scaled = any(scale not in (None, 1.0) for scale in (found.cfg_scale, found.edit_cfg_scale))
+    named = {
+        "cache": bool(settings.cache),
+        "adaptive_guidance": settings.adaptive_guidance is not None,
+        "guidance": settings.guidance is not None and not scaled,
+    }
+    start, stop = found.guidance
+    return [] if scaled and start < stop else [name for name, given in named.items() if given]
 
 
 @dataclass(frozen=True)

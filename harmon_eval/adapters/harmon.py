@@ -14,7 +14,6 @@ from harmon_eval.adapters import _places
 from harmon_eval.adapters._harmon_settings import (
     Features,
     Settings,
-    check_distilled,
     draw_settings,
 )
 from harmon_eval.adapters._torch import best_device, chosen_dtype, reply_of
@@ -29,6 +28,7 @@ from harmon_eval.model.checkpoint import (
     check_revision,
     find_distilled,
     load,
+    read_drawing,
 )
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
@@ -42,7 +42,7 @@ from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.sampling import SAVINGS, DrawSettings
-from harmon_eval.model.weights import CheckpointError, check_weights
+from harmon_eval.model.weights import CheckpointError, check_weights, own_config
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.replies import probabilities
 
@@ -218,8 +218,10 @@ def find_weights(argument: str, settings: Settings) -> None:
     place = argument or BUNDLED_MODEL
     here = BUNDLED / place if place in bundled_names() else Path(place).expanduser()
     try:
-        if settings.fast and find_distilled(here):
-            check_distilled(settings)
+        taught = find_distilled(here) if settings.fast else None
+        if here.is_dir():  # how it would draw
+            folder = taught or here
+            draw_settings(read_drawing(folder, own_config(folder)), settings, bool(taught))
     except CheckpointError as error:
         raise UserError(str(error)) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
@@ -147,7 +148,28 @@ def show(board: Board, console: Console, all_metrics: bool = False) -> None:
         console.print("headlines only: --all-metrics shows the rest, --output writes all")
     for n, text in enumerate(board.sources, start=1):
         console.print(f"\\[{n}] {printable(text)}", soft_wrap=True, highlight=False)
+    for line in apart(board.runs):
+        console.print(printable(line), soft_wrap=True, highlight=False)
     console.print(LEGEND, soft_wrap=True, highlight=False)
+
+
+def apart(runs: Sequence[Sequence[str]]) -> list[str]:
+    """Of runs of one model, which are told apart by their folders: the settings that not all of
+    them have, a run a line. ``runs``: as in ``Board``."""
+    lines = []
+    for name in dict.fromkeys(_called(run) for run in runs):
+        own = [
+            (run[0], re.split(r", (?=[a-z]\w* )", run[2])) for run in runs if _called(run) == name
+        ]
+        shared = set.intersection(*(set(settings) for _, settings in own))
+        for label, settings in own if len(own) > 1 else ():
+            if found := [setting for setting in settings if setting not in shared]:
+                lines.append(f"{label}: {', '.join(found)}")
+    return lines
+
+
+def _called(run: Sequence[str]) -> str:
+    return run[0].removesuffix(f" ({run[1]})")
 
 
 def _show(table: Table, console: Console) -> None:

@@ -42,7 +42,8 @@ def test_it_draws_in_one_pass_with_few_steps_and_says_with_which_weights(
         12,
         4,
     )
-    assert distilled.name == own.name and distilled.fingerprint != own.fingerprint
+    assert distilled.name == f"{own.name}/fast"  # other weights have another name in every table
+    assert distilled.fingerprint != own.fingerprint
     drawn = [np.asarray(model.draw([PROMPT])[0]) for model in (own, distilled)]
     assert drawn[0].shape == drawn[1].shape and (drawn[0] != drawn[1]).any()
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from harmon_eval.metrics.proportions import wilson
+from harmon_eval.ranking.formats import apart
 from harmon_eval.ranking.ranks import ranks
 
 
@@ -46,3 +47,16 @@ def test_equal_models_are_all_best_in_95_of_100_columns(models: int) -> None:
         found = ranks(column(*rng.binomial(553, 0.7, models)))
         noise += any((rank.first, rank.last) != (1, models) for rank in found.values())
     assert noise <= 18  # 5 % of 200 are 10; more than 18 happen in less than 1 of 100 tries
+
+
+def test_runs_of_one_model_are_told_apart_by_what_only_some_of_them_set() -> None:
+    """Such as the same weights drawn in fewer steps: nobody takes them for one way of drawing."""
+    lists = "guidance [0.0, 1.0]"
+    runs = [
+        ("mine (full)", "full", f"cfg_scale 3.0, {lists}, iterations 16", "11fe", "0"),
+        ("mine (quick)", "quick", f"cfg_scale 3.0, {lists}, iterations 12, cache 3", "11fe", "0"),
+        ("mine/fast", "fast", f"cfg_scale 1.0, {lists}, iterations 12, weights fast", "a5d0", "0"),
+        ("other", "other", "steps 4", "77", "0"),
+    ]
+    assert apart(runs) == ["mine (full): iterations 16", "mine (quick): iterations 12, cache 3"]
+    assert apart([(f"mine ({run})", run, lists, "11fe", "0") for run in "ab"]) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import __main__ as everything
 from benchmarks import compare, gpu, heads, pareto, pareto_page
@@ -245,7 +246,8 @@ def test_the_document_keeps_what_stands_around_the_table(tmp_path: Path) -> None
 
 
 def test_every_step_of_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
-    """With a tiny model: equality, both samplers, captured passes, answering, features of FID."""
+    """With a tiny model: equality, both samplers, captured passes, answering, features of FID, and
+    every size of a batch."""
     gpu.main(["--rehearse", "--sizes", "0.5b", "--results", str(tmp_path)])
     written = json.loads((tmp_path / "gpu-rehearsal.json").read_text())
     measured = written["measured"]
@@ -255,18 +257,59 @@ def test_every_step_of_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     own = measured["0.5b"]
     assert own["answering"]["one by one"] > 0 and own["answering"]["in a batch"] > 0
     for kind in ("fast", "fast --compile"):
-        for batch in (1, 4):
+        for batch in (1, 4, 16, 32):
             assert own[f"{kind}, batch {batch}"]["of the limit"] > 0
+        for batch in (1, 4):
             assert written["ratios"][f"0.5b, {kind}, batch {batch}: plain loop / ours"] > 0
 
 
-def test_what_the_gpu_benchmark_has_no_time_for_is_named(tmp_path: Path) -> None:
+def test_what_the_gpu_benchmark_has_no_time_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "equality", lambda device: 0.0)
     gpu.main(["--rehearse", "--sizes", "0.5b", "--minutes", "0", "--results", str(tmp_path)])
     left_out = json.loads((tmp_path / "gpu-rehearsal.json").read_text())["measured"][
         "left out for want of time"
     ]
     expected = {"FID features", "0.5b, plain loop, batch 1", "0.5b, fast --compile, batch 4"}
     assert expected | {"0.5b, answering"} <= {*left_out}
+
+
+def test_what_does_not_fit_on_the_gpu_is_named_and_the_rest_is_measured_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawing(
+        model: object, passes: object, how: object, batch: int, plain: bool = False
+    ) -> object:
+        def draw() -> None:
+            if batch == 32:
+                raise torch.OutOfMemoryError("CUDA out of memory: 90 GiB wanted\nmore")
+
+        return draw
+
+    monkeypatch.setattr(gpu, "drawing", drawing)
+    monkeypatch.setattr(gpu, "equality", lambda device: 0.0)
+    monkeypatch.setattr(gpu, "features", lambda clock, count: {})
+    with pytest.raises(SystemExit, match=r"failed: 0\.5b, fast, batch 32, 0\.5b, fast --compile"):
+        gpu.main(["--rehearse", "--sizes", "0.5b", "--results", str(tmp_path)])
+    measured = json.loads((tmp_path / "gpu-rehearsal.json").read_text())["measured"]
+    assert measured["failed"]["0.5b, fast, batch 32"] == "CUDA out of memory: 90 GiB wanted"
+    assert measured["0.5b"]["fast, batch 16"]["seconds an image"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--sizes", "7b"], "no size '7b': choose from 0.5b, 1.5b"),
+        (["--device", "cuda:77"], "cannot be used"),
+    ],
+)
+def test_the_gpu_benchmark_says_in_a_line_what_it_needs(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        gpu.main(given)
+    assert says in capsys.readouterr().err
 
 
 def test_all_ratios_stand_in_one_table_with_their_machine(
