@@ -18,6 +18,8 @@ from tokenizers import AddedToken
 from tokenizers.models import WordLevel
 
 TOKENS, CONFIG, CHAT = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+# Where transformers looks for added tokens if tokenizer_config.json does not list them.
+OLDER = ("added_tokens.json", "special_tokens_map.json")
 # Classes that take tokenizer.json as it is.
 PLAIN = {"TokenizersBackend", "PreTrainedTokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast"}
 NAMED = ("eos_token", "pad_token", "unk_token", "bos_token")
@@ -27,13 +29,17 @@ def _content(token: str | Mapping[str, Any]) -> str:
     return token if isinstance(token, str) else str(token["content"])
 
 
+def _contents(added: Mapping[str, Any] | None) -> list[str]:
+    return [_content(token) for token in (added or {}).values()]
+
+
 def _special(config: Mapping[str, Any]) -> list[str]:
     """The special tokens that a tokenizer_config.json names."""
     more = list(config.get("additional_special_tokens") or ())
     # A list, or names of a model's own with their tokens.
     extra = config.get("extra_special_tokens") or ()
     more += extra.values() if isinstance(extra, Mapping) else extra
-    more += [t for t in config.get("added_tokens_decoder", {}).values() if t.get("special")]
+    more += [t for t in (config.get("added_tokens_decoder") or {}).values() if t.get("special")]
     return [_content(token) for token in (*map(config.get, NAMED), *more) if token]
 
 
@@ -79,8 +85,11 @@ class Tokenizer:
         if config.get("tokenizer_class") not in PLAIN or config.get("add_prefix_space"):
             return None
         backend = _opened((folder / TOKENS).read_text(encoding="utf-8"))
-        known = {t.content for t in backend.get_added_tokens_decoder().values() if t.special}
-        if not known.issuperset(_special(config)):
+        known = {t.content: t.special for t in backend.get_added_tokens_decoder().values()}
+        added = config.get("added_tokens_decoder")
+        if not all(map(known.get, _special(config))) or not known.keys() >= set(_contents(added)):
+            return None
+        if added is None and any((folder / name).exists() for name in OLDER):
             return None
         if (chat := folder / CHAT).is_file():
             config = {**config, "chat_template": chat.read_text(encoding="utf-8")}

@@ -91,13 +91,23 @@ def test_transformers_reads_what_we_write(
     assert set(other.all_special_ids) == words.special_ids
 
 
-@pytest.mark.parametrize("change", ["an added token", "no configuration", "vocab.json and merges"])
+CHANGES = ["a token", "a listed token", "older files", "no configuration", "vocab.json and merges"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_other_files_are_converted_by_transformers(qwen: Path, tmp_path: Path, change: str) -> None:
     for file in qwen.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
     config = json.loads((tmp_path / CONFIG).read_text())
-    if change == "an added token":
+    if change == "older files":
+        (tmp_path / "added_tokens.json").write_text(json.dumps({"<new>": len(theirs(qwen))}))
+    elif change == "a listed token":
+        new = {"content": "<new>", "special": False, "normalized": False}
+        new |= dict.fromkeys(("lstrip", "rstrip", "single_word"), False)
+        listed = {"added_tokens_decoder": {str(len(theirs(qwen))): new}}
+        (tmp_path / CONFIG).write_text(json.dumps({**config, **listed}))
+    elif change == "a token":
         (tmp_path / CONFIG).write_text(json.dumps({**config, "extra_special_tokens": ["<new>"]}))
     elif change == "no configuration":
         (tmp_path / CONFIG).unlink()
