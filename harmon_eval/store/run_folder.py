@@ -57,11 +57,19 @@ class RunFolder:
     def exists(self) -> bool:
         return (self.path / MANIFEST).exists()
 
+    def _near(self) -> str:
+        """Where the run is, if the folder of one of its tasks was given, or one that holds runs."""
+        if (self.path.parent / MANIFEST).exists():
+            return f"; it is in the run folder {self.path.parent}"
+        inside = sorted(str(file.parent) for file in self.path.glob(f"*/{MANIFEST}"))
+        rest = f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
+        return f"; inside is the run folder {inside[0]}{rest}" if inside else ""
+
     @property
     def manifest(self) -> dict[str, Any]:
         """Raises UserError when this is no run folder."""
         if not self.exists:
-            raise UserError(f"{self.path} is not a run folder: it has no {MANIFEST}")
+            raise UserError(f"{self.path} is not a run folder: it has no {MANIFEST}{self._near()}")
         file, copy = self.path / MANIFEST, self.path / COPY
         try:
             manifest = read_json(file)

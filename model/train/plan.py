@@ -13,7 +13,7 @@ from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train.optimizers import freeze
 from harmon_eval.model.train.recipe import Recipe, VAERecipe, cycle
-from harmon_eval.model.train.start import PARTS, describe_start
+from harmon_eval.model.train.start import NO_VAE, PARTS, describe_start
 
 # How many pictures of a sample the encoder sees, where it is not one.
 PICTURES_OF = {"text": 0, "edit": 2, "reconstruct": 2}
@@ -54,6 +54,8 @@ def describe(recipe: Recipe | VAERecipe) -> str:
     if recipe.distil.wanted:
         lines.append(f"drawings learn from {recipe.start.checkpoint}, kept as it is beside")
     lines.append(memory(recipe, config, every, learning, each, world))
+    if not (recipe.start.checkpoint or recipe.start.vae):
+        lines.append(f"still missing: {NO_VAE}")
     return "\n".join(lines)
 
 

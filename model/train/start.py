@@ -169,14 +169,16 @@ def _sized(config: HarmonConfig, start: Start) -> HarmonConfig:
 # -- parts -----------------------------------------------------------------------------------
 
 
+NO_VAE = (
+    "start.vae names no VAE: train one with `python -m harmon_eval.model.train mini-vae --output "
+    "DIR` and pass --set start.vae=DIR/checkpoint.pt (or a kl16.ckpt, or a model's folder)"
+)
+
+
 def read_vae(start: Start, preset: VAEConfig) -> tuple[VAE, str]:
     """The VAE, and where it comes from. Raises RecipeError."""
     if not start.vae:
-        raise RecipeError(
-            "start.vae names no VAE: train one with `python -m harmon_eval.model.train mini-vae "
-            "--output DIR` and pass --set start.vae=DIR/checkpoint.pt (or a kl16.ckpt, or a "
-            "model's folder)"
-        )
+        raise RecipeError(NO_VAE)
     path = Path(start.vae)
     if start.vae in bundled_names() or (path / CONFIG).exists():
         vae = load(start.vae).pipeline.model.vae

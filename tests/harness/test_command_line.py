@@ -154,6 +154,17 @@ def test_wrong_input_is_one_line_that_helps_and_exit_code_2(
     assert not list(tmp_path.glob("runs/*")), "a failed start leaves no folder behind"
 
 
+@pytest.mark.parametrize("command", ["show", "mark", "report"])
+def test_a_folder_above_or_below_a_run_is_told_where_the_run_is(
+    call: Call, tmp_path: Path, command: str
+) -> None:
+    run = tmp_path / "mine" / "first"
+    (run / "geneval").mkdir(parents=True)
+    (run / "manifest.json").write_text("{}")
+    assert f"it is in the run folder {run}" in call(command, run / "geneval").err
+    assert f"inside is the run folder {run}\n" in call(command, tmp_path / "mine").err
+
+
 def test_unknown_options_and_values_are_exit_code_2(call: Call) -> None:
     for arguments in (("--taks", "a"), ("--limit", "many"), ("--dtype", "float8"), ("mark",)):
         assert call(*arguments).code == 2

@@ -97,6 +97,12 @@ def test_a_dry_run_counts_what_learns_and_loads_nothing() -> None:
     assert "5120 images of 256 px, at least 1,638,400 tokens a step" in said
 
 
+def test_a_dry_run_says_that_the_vae_is_missing() -> None:
+    said = describe(reading.load("mini"))
+    assert said.splitlines()[-1].startswith("still missing: start.vae names no VAE")
+    assert "missing" not in describe(reading.load("mini", ["start.vae=harmon-mini"]))
+
+
 def test_a_missing_vae_is_one_clear_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harmon_eval.model.train", "mini", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
