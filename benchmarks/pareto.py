@@ -280,6 +280,12 @@ def until_one_passes(table: Any, stage: Stage, names: Iterable[str]) -> list[dic
     return rows
 
 
+def cheapest(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The fastest setting that is shown to be no worse."""
+    passed = (row for row in rows if verdict(row) == NO_WORSE)
+    return str(max(passed, key=lambda row: row["speed"], default={"setting": FULL})["setting"])
+
+
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="harmon-mini")
@@ -345,18 +351,20 @@ def main(argv: Sequence[str] | None = None, docs: Path = DOCS) -> None:
 
         table = partial(measured, draw, output=arguments.output, seconds=seconds)
         screened = table(screen, names=given)
-        # What is named was chosen before: screening does not sort it out.
-        chosen = by_speed(screened) if arguments.only else candidates(screened)
-        names = [name for name in chosen if name in settings]
-        confirmed = until_one_passes(table, confirm, names[: arguments.confirm])
-        fast = confirmed[-1]["setting"] if verdict(confirmed[-1]) == NO_WORSE else FULL
+        if arguments.only:  # chosen before: screening sorts nothing out, and all are confirmed
+            names = [name for name in by_speed(screened) if name not in students]
+            confirmed = table(confirm, names=[FULL, *names])
+        else:
+            names = [name for name in candidates(screened) if name in settings]
+            confirmed = until_one_passes(table, confirm, names[: arguments.confirm])
+        fast = cheapest(confirmed)
         confirmed += table(confirm, names=students) if students else []
     tables = {"screened": screened, "confirmed": confirmed}
     text = pareto_page.page(arguments.model, own, tables, fast)
     pareto_page.into_docs(text, docs / "speed.md", arguments.section)
     if arguments.section == "pareto":
         pareto_page.plot(tables, docs / "pictures" / "pareto.png")
-    print(f"{text}\n\nharmon_eval/model/sampling.py: FAST = {settings[fast]}")
+    print(f"{text}\n\nharmon_eval/model/sampling.py: FAST = {settings.get(fast, fast)}")
     ratios = {row["setting"]: row["speed"] for row in screened} | {
         "--fast": seconds[FULL] / seconds[fast]
     }

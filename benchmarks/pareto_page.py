@@ -33,9 +33,7 @@ def page(model: str, own: DrawSettings, tables: Tables, fast: str) -> str:
     """The text for docs/speed.md: the tables of the stages, last stage first."""
     found = "No setting is shown to be no worse by both."
     if fast != FULL:
-        found = (
-            f"The cheapest setting that is shown to be no worse, the preset `--fast`: **{fast}**."
-        )
+        found = f"The fastest setting that is shown to be no worse by both: **{fast}**."
     parts = [
         f"{model}; full is {own.iterations} iterations × {own.diffusion_steps} steps, CFG "
         f"{own.cfg_scale:g}. Margins: GenEval {GENEVAL_MARGIN:g}, FID {FID_MARGIN:.0%} of the full "

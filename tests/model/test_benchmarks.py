@@ -146,6 +146,8 @@ def test_a_stage_ends_with_the_first_setting_that_is_no_worse() -> None:
     stage = pareto.Stage("confirm", {}, {})
     tried = pareto.until_one_passes(table, stage, ["lost", "kept", "slower"])
     assert [each["setting"] for each in tried] == [FULL, "lost", "kept"]
+    assert pareto.cheapest([*found.values()]) == "kept"
+    assert pareto.cheapest([found["lost"], found[FULL]]) == FULL
 
 
 @pytest.mark.parametrize("first", [1, 11])
