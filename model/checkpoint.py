@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harmon_eval.model import families, keys
+from harmon_eval.model import families, keys, placing
 from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.families import FORMAT
 from harmon_eval.model.fingerprint import Fingerprint
@@ -56,7 +56,8 @@ TOKENIZERS = {896: "Qwen/Qwen2.5-0.5B-Instruct", 1536: "Qwen/Qwen2.5-1.5B-Instru
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to use, with what identifies it. ``training``: how it came to be, if known.
-    ``distilled``: its form that draws in less time."""
+    ``distilled``: its form that draws in less time. ``files``: those in which its weights lie while
+    it is used, as they were before they were read."""
 
     name: str
     pipeline: HarmonPipeline
@@ -64,6 +65,16 @@ class Loaded:
     fingerprint: str
     training: Mapping[str, Any] = field(default_factory=dict)
     distilled: bool = False
+    files: Mapping[Path, placing.Stamp] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises CheckpointError if somebody has written into a file of the weights since they were
+        opened: then the model is no longer the one of the fingerprint."""
+        if found := placing.written_to(self.files):
+            raise CheckpointError(
+                f"{found[0]} was written to while its weights were in use, so they are not those "
+                "that were opened: run again, and write new weights into another file"
+            )
 
 
 def bundled_names() -> list[str]:
@@ -97,7 +108,7 @@ def load(
         name, path = f"{name}/{DISTILLED}", taught
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
-    fingerprint = Fingerprint()
+    fingerprint, files = Fingerprint(), placing.stamps(weights.values())
     model = build(config, weights, str(path), device, dtype, fingerprint.add).eval()
     folder = path if path.is_dir() else path.parent
     processor = _processor(folder, config)
@@ -106,8 +117,16 @@ def load(
     ours = path.is_dir() or own_config(folder) is not None
     record = folder / TRAINING
     training = read_json(record) if ours and record.exists() else {}
-    pipeline = HarmonPipeline(model, processor)
-    return Loaded(name, pipeline, settings, fingerprint.text(), training, bool(taught))
+    used = placing.stamps(model.state_dict().values())
+    return Loaded(
+        name,
+        HarmonPipeline(model, processor),
+        settings,
+        fingerprint.text(),
+        training,
+        bool(taught),
+        {path: stamp for path, stamp in files.items() if path in used},
+    )
 
 
 def find_distilled(path: Path) -> Path | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import bisect
 import ctypes
 import mmap
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 MAPS = Path("/proc/self/maps")
 DONTNEED = 4  # of madvise, on Linux
+Stamp = tuple[int, int, int]  # which file it is, its bytes, when it was last written to (ns)
 
 
 def place(
@@ -48,22 +50,51 @@ def place(
     return placed
 
 
-def _mapped() -> list[tuple[int, int]]:
-    """The addresses (from, to) at which this process has files in its memory, in order."""
+def stamps(tensors: Iterable[Tensor]) -> dict[Path, Stamp]:
+    """The files in which some of the tensors lie, as they are now; none but on Linux.
+
+    What is written into such a file shows in the tensors. One that is replaced by another file of
+    its name, as every careful program does, stays as it was."""
+    mapped = _mapped()
+    found = {_file_of(tensor, mapped) for tensor in tensors if tensor.device.type == "cpu"}
+    return {path: _stamp(path) for path in map(Path, found - {""}) if path.exists()}
+
+
+def written_to(files: Mapping[Path, Stamp]) -> list[Path]:
+    """Those of the mapped files that were written to since."""
+    now = {path: _stamp(path) for path in files if path.exists()}
+    same_file = (path for path in now if now[path][0] == files[path][0])
+    return [path for path in same_file if now[path] != files[path]]
+
+
+def _stamp(path: Path) -> Stamp:
+    state = os.stat(path)
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _mapped() -> list[tuple[int, int, str]]:
+    """The addresses (from, to) at which this process has files in its memory, in order, and which
+    file each is."""
     if not (sys.platform == "linux" and MAPS.exists()):
         return []
     lines = (line.split(maxsplit=5) for line in MAPS.read_text().splitlines())
-    ends = (line[0].split("-") for line in lines if len(line) > 5 and line[5].startswith("/"))
-    return [(int(start, 16), int(end, 16)) for start, end in ends]
+    named = ((line[0].split("-"), line[5]) for line in lines if len(line) > 5)
+    return [(int(start, 16), int(end, 16), name) for (start, end), name in named if name[0] == "/"]
 
 
-def _let_go(tensor: Tensor, mapped: list[tuple[int, int]]) -> None:
-    """Give back the whole pages of a tensor that lies in a mapped file and was not changed. If they
-    are touched again, they are read again."""
+def _file_of(tensor: Tensor, mapped: Sequence[tuple[int, int, str]]) -> str:
+    """The mapped file in which a tensor lies; empty for one in memory."""
     start, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
     place = bisect.bisect_right(mapped, (start, sys.maxsize)) - 1
-    if place < 0 or not tensor.is_contiguous() or end > mapped[place][1]:
+    return mapped[place][2] if place >= 0 and end <= mapped[place][1] else ""
+
+
+def _let_go(tensor: Tensor, mapped: Sequence[tuple[int, int, str]]) -> None:
+    """Give back the whole pages of a tensor that lies in a mapped file and was not changed. If they
+    are touched again, they are read again."""
+    if not tensor.is_contiguous() or not _file_of(tensor, mapped):
         return
+    start, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
     first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
     size = (end - first) // mmap.PAGESIZE * mmap.PAGESIZE
     if size > 0:

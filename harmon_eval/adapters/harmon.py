@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -48,7 +48,18 @@ from harmon_eval.replies import probabilities
 
 # How images are edited, as UniPic-1 does it.
 EDITING = {"source": "centre crop", "unconditional": REPEAT, "mask": "not used"}
+T = TypeVar("T")
 TRAINING = ("steps", "seconds", "commit")  # what is told of how the weights came to be
+
+
+def made_with(check: Callable[[], None], responses: Sequence[T]) -> Sequence[T]:
+    """Responses that the weights of the fingerprint gave. Raises UserError where their file was
+    written to in between: it is looked up after each batch, before that is stored."""
+    try:
+        check()
+    except CheckpointError as error:
+        raise UserError(str(error)) from None
+    return responses
 
 
 class HarmonResponder(Responder):
@@ -63,11 +74,13 @@ class HarmonResponder(Responder):
         features: Features | None = None,
         max_new_tokens: int | None = None,
         repetition_penalty: float = 1.0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.limit = name, max_new_tokens
         self.repetition_penalty = repetition_penalty
         self.features = features or Features()
         self.pipeline = pipeline
+        self._check = check
         self._remarks: list[str] = []
         self._said_unknown = False
         self.draw_settings = settings
@@ -130,7 +143,7 @@ class HarmonResponder(Responder):
                 return
 
     def draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
-        return self._fitting.run(self._draw, requests)
+        return made_with(self._check, self._fitting.run(self._draw, requests))
 
     def _draw(self, requests: Sequence[Draw]) -> Sequence[Image.Image | Exception]:
         self._read([request.prompt for request in requests])
@@ -138,7 +151,7 @@ class HarmonResponder(Responder):
         return self.pipeline.draw(prompts, seeds, self.draw_settings, self._passes)
 
     def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
-        return self._fitting_edits.run(self._edit, requests)
+        return made_with(self._check, self._fitting_edits.run(self._edit, requests))
 
     def _edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image | Exception]:
         """UniPic-1 takes one source; a request with several does not spoil the others."""
@@ -164,7 +177,7 @@ class HarmonResponder(Responder):
         ]
 
     def ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
-        return self._fitting.run(self._ask, requests)
+        return made_with(self._check, self._fitting.run(self._ask, requests))
 
     def _ask(self, requests: Sequence[Ask]) -> Sequence[str | Exception]:
         if any(request.system for request in requests):
@@ -181,7 +194,7 @@ class HarmonResponder(Responder):
         ]
 
     def score(self, requests: Sequence[Score]) -> Sequence[str | Exception]:
-        return self._fitting.run(self._score, requests)
+        return made_with(self._check, self._fitting.run(self._score, requests))
 
     def _score(self, requests: Sequence[Score]) -> Sequence[str | Exception]:
         if any(request.system for request in requests):
@@ -207,9 +220,10 @@ class HarmonResponder(Responder):
         side = self.pipeline.model.config.image_size
         images = [centre_crop(viewed(request), side) for request in requests]
         if self.features.layer == "all":
-            return list(self.pipeline.embed_layers(images).reshape(len(images), -1))
+            layers = self.pipeline.embed_layers(images).reshape(len(images), -1)
+            return made_with(self._check, list(layers))
         layer = -1 if self.features.layer == "final" else int(self.features.layer)
-        return list(self.pipeline.embed(images, layer, self.features.pool))
+        return made_with(self._check, list(self.pipeline.embed(images, layer, self.features.pool)))
 
 
 def find_weights(argument: str, settings: Settings) -> None:
@@ -277,6 +291,7 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
         features=Features(settings.layer, settings.pool),
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
+        check=loaded.check,
     )
     if settings.revision:
         responder.settings["revision"] = settings.revision

@@ -4,7 +4,7 @@ Its latents are features, and it repeats images: what the VAE loses is lost to i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from harmon_eval.adapters._torch import Dtype, best_device, check_place, chosen_dtype
-from harmon_eval.adapters.harmon import find_harmon
+from harmon_eval.adapters.harmon import find_harmon, made_with
 from harmon_eval.core import Edit, Embed, Responder, Sample, Task, Unscorable, UserError
 from harmon_eval.files.images import read_picture, viewed
 from harmon_eval.files.views import centre_crop
@@ -32,7 +32,14 @@ class LatentResponder(Responder):
     """What Harmon's encoder reads (the posterior's mode, scaled), averaged over blocks of places to
     at most ``grid`` x ``grid`` and flattened row by row, (grid^2 * C,)."""
 
-    def __init__(self, name: str, pipeline: HarmonPipeline, fingerprint: str, grid: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        pipeline: HarmonPipeline,
+        fingerprint: str,
+        grid: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Raises UserError for a grid that does not divide the latents' own."""
         config = pipeline.model.config
         own = config.image_size // config.vae.stride
@@ -40,6 +47,7 @@ class LatentResponder(Responder):
         if own % self.grid:
             raise UserError(f"vae: grid={grid} does not divide the {own} x {own} latents")
         self.name, self.pipeline, self.fingerprint = name, pipeline, fingerprint
+        self._check = check
         self.settings = {
             "image_size": [config.image_size, config.image_size],
             "grid": self.grid,
@@ -47,19 +55,19 @@ class LatentResponder(Responder):
         }
 
     @torch.inference_mode()
-    def embed(self, requests: Sequence[Embed]) -> list[np.ndarray]:
+    def embed(self, requests: Sequence[Embed]) -> Sequence[np.ndarray]:
         side = self.pipeline.model.config.image_size
         images = [centre_crop(viewed(request), side) for request in requests]
         latents = self.pipeline.latents(images).float().permute(0, 3, 1, 2)  # (B, C, m, n)
         pooled = F.adaptive_avg_pool2d(latents, self.grid).permute(0, 2, 3, 1)
-        return list(pooled.flatten(1).cpu().numpy())
+        return made_with(self._check, list(pooled.flatten(1).cpu().numpy()))
 
     def expect(self, name: str, task: Task, samples: Sequence[Sample]) -> None:
         super().expect(name, task, samples)
         check_samples(self.name, name, samples)
 
     @torch.inference_mode()
-    def edit(self, requests: Sequence[Edit]) -> list[Image.Image]:
+    def edit(self, requests: Sequence[Edit]) -> Sequence[Image.Image]:
         """Images through encoder and decoder. Raises Unscorable for any other wish."""
         for request in requests:
             if request.instruction.strip() != REPEAT or len(request.images) != 1:
@@ -70,7 +78,7 @@ class LatentResponder(Responder):
         pixels = processor.cropped_pixels(sources, side, side)
         pixels = pixels.to(self.pipeline.model.device, self.pipeline.model.dtype)
         latents = one_by_one(vae.encode, pixels)
-        return processor.to_images(one_by_one(vae.decode, latents))
+        return made_with(self._check, processor.to_images(one_by_one(vae.decode, latents)))
 
 
 @dataclass(frozen=True)
@@ -120,4 +128,4 @@ def open_model(argument: str, settings: Settings) -> LatentResponder:
     except CheckpointError as error:
         raise UserError(str(error)) from None
     name = f"vae:{loaded.name}"
-    return LatentResponder(name, loaded.pipeline, loaded.fingerprint, settings.grid)
+    return LatentResponder(name, loaded.pipeline, loaded.fingerprint, settings.grid, loaded.check)
