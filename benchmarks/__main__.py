@@ -21,6 +21,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import parsing
+
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -78,7 +80,7 @@ def table(names: list[str], folder: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("", __doc__)
     parser.add_argument("--only", metavar="A,B", default=",".join(PARTS), help="of: %(default)s")
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")

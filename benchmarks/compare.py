@@ -9,11 +9,12 @@ margin or is missing.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from benchmarks import parsing
 
 
 def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: float) -> list[str]:
@@ -26,7 +27,7 @@ def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: floa
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("compare", __doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--margin", type=float, default=0.1, help="default: %(default)s")

@@ -11,7 +11,6 @@ turn, as ``--limit`` does. Writes ``results/coverage.json`` and the table in doc
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.coverage_models import BENCHMARKS, Benchmark, Sizes
 from harmon_eval import registry
 from harmon_eval.metrics.intervals import intervals
@@ -109,7 +108,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("coverage", __doc__)
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="only tasks with this in the name"
     )

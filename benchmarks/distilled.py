@@ -9,7 +9,6 @@ What it costs in GenEval and FID: docs/speed.md.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from statistics import median
 
 import torch
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.sampling import one_batch
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.sampling import FAST
@@ -47,7 +46,7 @@ def seconds_an_image(batch: int, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("distilled", __doc__)
     parser.add_argument("--batch", type=int, default=16, metavar="N")
     parser.add_argument("--repeats", type=int, default=5, metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)

@@ -6,12 +6,12 @@ Of each kind it takes the first edit, right or wrong.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from benchmarks import parsing
 from harmon_eval.suites.mini.edits import KINDS
 from harmon_eval.suites.mini.scenes import render
 from harmon_eval.tasks.shape_edits.mini import items
@@ -42,9 +42,13 @@ def drawn(run: Path) -> Image.Image:
     return page
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    parser = parsing.Parser("edit_picture", __doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("picture", type=Path)
     given = parser.parse_args()
     drawn(given.run).save(given.picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

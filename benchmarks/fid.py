@@ -17,7 +17,6 @@ including child processes, which is more reliable on a busy machine.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -35,7 +34,7 @@ from torch_fidelity.datasets import ImagesPathDataset
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
-from benchmarks import record
+from benchmarks import parsing, record
 from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
 from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
 from harmon_eval.store.digests import sha256_of
@@ -141,7 +140,7 @@ def clocks() -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("fid", __doc__)
     parser.add_argument("--images", type=int, default=48, metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
     parser.add_argument("--cores", type=int, default=usable_cores(), metavar="N")

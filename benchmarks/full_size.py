@@ -9,7 +9,6 @@ Times are of the processor, memory is the peak of the process (Linux). The folde
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import time
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.loading import random_weights
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import PRESETS, HarmonConfig
@@ -69,7 +68,7 @@ def measured(name: str, found: dict[str, Any]) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = parsing.Parser("full_size", __doc__)
     parser.add_argument("model", choices=[name for name in PRESETS if name != "harmon-mini"])
     parser.add_argument("--folder", type=Path, required=True, help="a new folder, deleted again")
     parser.add_argument("--size", type=int, help="pixels, if not the model's own")

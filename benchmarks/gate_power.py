@@ -12,7 +12,6 @@ model's weights changed. At the end, the tables in docs/statistics.md are rewrit
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import zlib
@@ -26,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks import gate_margins, gate_streams, record
+from benchmarks import gate_margins, gate_streams, parsing, record
 from harmon_eval import registry
 from harmon_eval.comparing.margins import Settings
 from harmon_eval.comparing.means import Mean
@@ -307,7 +306,7 @@ Work = tuple[str, str, int, Callable[[], dict[str, Any]]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("gate_power", __doc__)
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder for runs; resumes there")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="only cases with this in their name"

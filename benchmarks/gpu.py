@@ -12,7 +12,6 @@ product measured here. When the minutes are over, what is left is named and not 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.release import in_transformers, release_draw
 from benchmarks.sampling import random_model
 from harmon_eval.adapters._torch import best_device
@@ -216,12 +215,7 @@ def features(clock: Clock, count: int) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    paragraphs = __doc__.split("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        description=paragraphs[0],
-        epilog=" ".join(paragraphs[-1].split()),
-    )
+    parser = parsing.Parser("gpu", __doc__)
     parser.add_argument("--device", default="cuda", help="default: %(default)s")
     parser.add_argument("--sizes", default=",".join(SIZES), metavar="A,B", help="of: %(default)s")
     parser.add_argument("--minutes", type=float, default=7.0, help="default: %(default)s")

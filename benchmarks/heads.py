@@ -9,13 +9,13 @@ to the teacher's tokens of 96 steps, in latents of unit deviation.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import parsing
 from harmon_eval.model.checkpoint import Loaded, load
 from harmon_eval.model.diffusion import sampling_schedule
 from harmon_eval.model.fast.head import denoiser, step_embeddings
@@ -73,7 +73,7 @@ def distances(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("heads", __doc__)
     parser.add_argument("student", help="a model folder, made by the recipe fast-head")
     parser.add_argument("--teacher", default="harmon-mini")
     parser.add_argument("--steps", type=int, nargs="+", default=[3, 4, 5, 6, 10])

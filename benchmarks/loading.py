@@ -28,7 +28,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmarks import record
+from benchmarks import parsing, record
 from harmon_eval.model.checkpoint import load
 from harmon_eval.model.config import HARMON_0_5B, HARMON_1_5B, HARMON_MINI, HarmonConfig
 from harmon_eval.model.families import FORMAT
@@ -173,7 +173,7 @@ def in_fresh_process(way: str, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("loading", __doc__)
     parser.add_argument("--size", choices=SIZES, default="0.5b")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/harmon_eval_loading"))
     parser.add_argument("--repeats", type=int, default=1)

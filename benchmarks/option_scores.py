@@ -8,7 +8,6 @@ are medians of processor time on one thread. The log-probabilities must agree.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from statistics import median
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 from PIL import Image
 
-from benchmarks import record
+from benchmarks import parsing, record
 from harmon_eval import registry
 from harmon_eval.core import Data, Score
 from harmon_eval.model.checkpoint import load
@@ -27,7 +26,7 @@ TOLERANCE = 1e-3  # natural log-probabilities, float32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parsing.Parser("option_scores", __doc__)
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--options", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16, help="questions a call")

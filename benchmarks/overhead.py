@@ -13,7 +13,6 @@ is the Python of an environment with the other tools::
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -22,6 +21,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks import parsing, record
 
 IMAGES = """
 import io, sys, time
@@ -308,12 +309,10 @@ def measure_starts(folder: Path, peers: str | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="cost of the harness itself and of other harnesses"
-    )
+    parser = parsing.Parser("overhead", __doc__)
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
+    parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     results, peers = arguments.results.resolve(), {}
     with tempfile.TemporaryDirectory() as name:
@@ -331,8 +330,6 @@ def main() -> None:
     for peer, cost_of in peers.items():
         ratios |= {f"{peer}, {what}": cost_of[what] / ours[what] for what in ours}
     # It imports torch, and Linux counts a parent's memory as the peak of its children.
-    from benchmarks import record
-
     kept = {"load average": os.getloadavg(), "largest": arguments.largest}
     record.write("overhead", ratios, {**kept, "tools": {"harmon_eval": ours, **peers}}, results)
 

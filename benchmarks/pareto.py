@@ -33,7 +33,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import pareto_page, record
+from benchmarks import pareto_page, parsing, record
 from benchmarks.paired import FULL, by_speed, candidates, compared, verdict
 from harmon_eval.adapters._harmon_settings import Settings, draw_settings
 from harmon_eval.comparing.verdict import NO_WORSE
@@ -287,7 +287,7 @@ def cheapest(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("pareto", __doc__)
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
     parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")

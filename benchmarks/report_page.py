@@ -9,10 +9,11 @@ Times are wall time in milliseconds: the script's own, and until the next frame 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import Any
+
+from benchmarks import parsing
 
 WIDTHS = {"1280 x 900": (1280, 900), "390 x 844": (390, 844)}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -65,11 +66,11 @@ def measure(page: Any, file: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
-
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("report_page", __doc__)
     parser.add_argument("report", type=Path)
     file = parser.parse_args().report
+    from playwright.sync_api import sync_playwright
+
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:

@@ -11,7 +11,6 @@ work on the machine has little effect. On a GPU it uses wall time between synchr
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -25,7 +24,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.release import Clock, Shares, diffuse, in_transformers, release_draw
 from harmon_eval.model.config import HARMON_0_5B, HARMON_MINI, HarmonConfig
 from harmon_eval.model.fast import head, mar, passes
@@ -195,7 +194,7 @@ def show(size: str, result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("sampling", __doc__)
     parser.add_argument("--size", choices=SIZES, default="mini")
     parser.add_argument("--batch", default="1,4,16", metavar="A,B")
     parser.add_argument("--image-size", type=int, default=256, metavar="PX")

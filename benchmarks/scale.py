@@ -10,12 +10,12 @@ processor time and peak memory, and what both grow by for each sample beyond the
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import parsing
 from benchmarks.overhead import Cost, cost, ours
 
 GOAL = 0.18  # ms a reply
@@ -57,7 +57,7 @@ def growth(small: Cost, large: Cost, samples: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("scale", __doc__)
     parser.add_argument("--sizes", default="10000,100000", metavar="N,M", help="%(default)s")
     parser.add_argument("--name", default="scale", help="of the JSON (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))

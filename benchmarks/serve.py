@@ -13,7 +13,6 @@ every answered mark is looked for in the store.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.serve_client import Client
 from harmon_eval.store.log import log_entries
 from harmon_eval.suites.mini.scenes import COLORS, SHAPES, Item, Scene, render
@@ -281,7 +280,7 @@ def load(clients: int, count: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parsing.Parser("serve", __doc__)
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--clients", type=int, default=200)
     arguments = parser.parse_args()

@@ -9,7 +9,6 @@ Answers are measured in processor time and memory, the first line also in time b
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import record
+from benchmarks import parsing, record
 
 # A small process in between, because Linux counts a parent's memory as the peak of its children.
 LAUNCHER = """
@@ -93,7 +92,7 @@ def spent(arguments: list[str], cache: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("start", __doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()

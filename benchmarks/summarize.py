@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import record
+from benchmarks import parsing, record
 from benchmarks.loading import memory
 from harmon_eval import registry
 from harmon_eval.comparing.paired import differences
@@ -84,7 +84,7 @@ def measured(count: int, only_means: bool) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("summarize", __doc__)
     parser.add_argument("--sizes", default="10000,100000", metavar="N,M")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     parser.add_argument("--means", action="store_true", help="without a metric that is no mean")

@@ -1,6 +1,6 @@
 """How fast is a training step, compared with a plain loop written directly from the description?
 
-``python benchmarks/training.py [--steps 10] [--vae harmon-mini]`` trains harmon-mini's sizes on
+``python -m benchmarks.training [--steps 10] [--vae harmon-mini]`` trains harmon-mini's sizes on
 rendered scenes, alternating one step of the trainer and one of the plain loop. The plain loop
 renders and encodes its images again in every step, asks one question per row and waits for its
 data. The script prints the ratio, the shares of data, forward, backward and optimizer, and the
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from benchmarks import parsing
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.train.batches import BatchMaker
 from harmon_eval.model.train.loop import Training
@@ -147,7 +148,7 @@ def memory(side: str, options: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parsing.Parser("training", __doc__)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--vae", default="harmon-mini")
     parser.add_argument("--precision", default="no")

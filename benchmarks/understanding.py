@@ -10,7 +10,6 @@ medians of processor time on one thread. The replies must be equal.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 from PIL import Image
 
-from benchmarks import record
+from benchmarks import parsing, record
 from harmon_eval import registry, suites
 from harmon_eval.adapters._harmon_settings import Settings
 from harmon_eval.adapters.harmon import open_model
@@ -78,7 +77,7 @@ def compared(model: Responder, asks: Sequence[Ask], batch: int, repeats: int) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parsing.Parser("understanding", __doc__)
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--batch", type=int, default=8, metavar="B")
     parser.add_argument("--questions", type=int, default=64, metavar="N")

@@ -1,6 +1,6 @@
 """What workers on Ray cost and bring, and what storing beside the model brings.
 
-    python benchmarks/workers.py [--largest 100000]
+    python -m benchmarks.workers [--largest 100000]
 
 Every row is a process of its own, with one thread. The model is a stand-in for one on a GPU: it
 waits for so many seconds a batch of 32 and gives the same 512 x 512 noise, or a reply, each time.
@@ -11,7 +11,6 @@ of a machine that others use too.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,8 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import overhead
-import record
+from benchmarks import overhead, parsing, record
 
 BATCH = 32
 PROGRAM = """
@@ -155,7 +153,7 @@ def memory(folder: Path, largest: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="what workers on Ray cost and bring")
+    parser = parsing.Parser("workers", __doc__)
     parser.add_argument("--largest", type=int, default=100_000, metavar="N")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +314,27 @@ def test_the_gpu_benchmark_says_in_a_line_what_it_needs(
     with pytest.raises(SystemExit, match="2"):
         gpu.main(given)
     assert says in capsys.readouterr().err
+
+
+BENCHMARKS = Path(everything.__file__).parent
+NAMES = [f.stem for f in sorted(BENCHMARKS.glob("*.py")) if "parsing.Parser(" in f.read_text()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_teaches_its_call_and_names_a_wrong_option_in_a_line(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module(f"benchmarks.{name}")
+    called = "python -m benchmarks" + f".{name}" * (name != "__main__")
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        module.main()
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {called} ")
+    monkeypatch.setattr("sys.argv", [name, "--reslts", "x"])
+    with pytest.raises(SystemExit, match="2"):
+        module.main()
+    assert re.fullmatch(r"error: .*(did you mean|--help|known: ).*\n", capsys.readouterr().err)
 
 
 def test_all_ratios_stand_in_one_table_with_their_machine(

@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from harmon_eval import registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import About
-from harmon_eval.metrics.columns import reads
+from harmon_eval.metrics.columns import lean, reads
 from harmon_eval.metrics.floors import if_marked
 from harmon_eval.report.task_pages import pages
 from harmon_eval.running.jobs import RunSettings, prepare
@@ -196,6 +197,74 @@ def test_every_number_it_gives_is_declared_with_the_rows_it_counts(
         assert len(own), f"{number} counts no rows"
         assert result.counts[number].n == len(own)
         assert result.counts[number].groups == own["group"].nunique()
+    assert not undeclared(task, rows)
+
+
+class Asked(pd.DataFrame):
+    """Rows that note which columns they were asked for, whether they have them or not."""
+
+    names: ClassVar[set[str]] = set()
+
+    @property
+    def _constructor(self) -> type[Asked]:
+        return Asked
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, pd.Series | np.ndarray):
+            self.names.update(name for name in np.atleast_1d(key) if isinstance(name, str))
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.names.add(str(key))
+        return super().__contains__(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.names.add(str(key))
+        return super().get(key, default)
+
+
+def undeclared(task: Any, rows: pd.DataFrame) -> set[str]:
+    """Columns that a number needs and ``columns`` or ``columns_once`` do not name: it would be
+    missing from runs, intervals or comparisons without a word."""
+    Asked.names.clear()
+    whole = task.summarize(Asked(rows))
+    for number in whole:
+        metric = task.metric(number)
+        for part in filter(None, (metric.rows, metric.of, metric.span)):
+            part(Asked(rows), number)
+    asked = set(map(str, Asked.names))
+    resampled, once = (reads(task, once=once) for once in (False, True))
+    # A column that these rows lack, and that others may have, is no exception.
+    missing = {name for name in asked if not once(name)}
+    missing |= {name for name in asked - {*map(str, rows)} if not resampled(name)}
+    if task.intervals is None and task.replicates is None:
+        try:
+            few = task.summarize(lean(task, rows))
+        except KeyError:
+            few = {}
+        spans = [name for name in whole if task.metric(name).interval]
+        own, full = [few.get(name, np.inf) for name in spans], [whole[name] for name in spans]
+        if not np.allclose(own, full, equal_nan=True):
+            missing |= {name for name in asked if not resampled(name)}
+            assert missing
+    return missing
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "lacks"),
+    [
+        ("vqa", {"columns": ("choice", "correct")}, {"unmatched"}),  # is read once, if at all
+        ("gqa", {"columns_once": ()}, {"global", "answer", "parsed"}),
+        ("mme", {"columns": ("subtask", "correct")}, {"other"}),
+    ],
+)
+def test_a_column_that_a_task_does_not_declare_is_found(
+    name: str, declared: Any, lacks: set[str], mini: Any, tmp_path: Path
+) -> None:
+    task = registry.task(name)
+    rows = answered(name, task, mini, tmp_path, lambda sample: "yes", 24).rows
+    assert not undeclared(task, rows)
+    assert lacks <= undeclared(replace(task, **declared), rows)
 
 
 @pytest.mark.parametrize("name", TASKS)

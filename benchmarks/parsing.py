@@ -1,0 +1,37 @@
+"""The command lines of the benchmarks: help that teaches, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from harmon_eval import parsing
+from harmon_eval.core import UserError
+
+
+class Parser(parsing.Parser):
+    """Of the benchmark ``name``, whose module says in ``doc`` what it does and how it is called."""
+
+    def __init__(self, name: str, doc: str | None) -> None:
+        first, *rest = (doc or "").strip("\n").split("\n\n")
+        program = f"python -m benchmarks{'.' * bool(name)}{name}"
+        # Commands and lists stay as they are; sentences fill the terminal's lines.
+        blocks = [b if b[0] in " -*" else " ".join(b.split()) for b in rest if b.strip()]
+        super().__init__(
+            prog=program, description=" ".join(first.split()), epilog="\n\n".join(blocks).rstrip()
+        )
+
+    def format_help(self) -> str:
+        """With the default of every option that has one."""
+        for action in self._actions:
+            said, usual = action.help or "", action.default
+            hidden = argparse.SUPPRESS in (said, usual)
+            if action.option_strings and usual and not hidden and "%(default)s" not in said:
+                action.help = f"{said} (default: %(default)s)".strip()
+        return super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        try:
+            super().error(message)
+        except UserError as error:
+            self.exit(2, f"error: {error}\n")
