@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,15 @@ from harmon_eval.model.sampling import DrawSettings
 
 @dataclass(frozen=True)
 class HarmonPipeline:
-    """A model with its processor.
+    """A model with its processor, and how it draws and edits where no settings are given: as its
+    folder says, else as published.
 
     Methods raise ValueError if the numbers of inputs differ, and ArgumentError (a TypeError and a
     ValueError) for an argument of the wrong type; the message names the argument."""
 
     model: Harmon
     processor: Processor
+    drawing: DrawSettings = field(default_factory=DrawSettings)
 
     def __post_init__(self) -> None:
         fill_rows(self.model)
@@ -48,13 +50,15 @@ class HarmonPipeline:
         kl16: Path | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        fast: bool = False,
     ) -> HarmonPipeline:
-        """Load a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id.
+        """Load a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id. ``fast``:
+        its distilled weights, where it has them.
 
         Raises CheckpointError."""
         from harmon_eval.model.checkpoint import load
 
-        return load(name_or_path, kl16, device, dtype).pipeline
+        return load(name_or_path, kl16, device, dtype, fast=fast).pipeline
 
     def save_pretrained(
         self,
@@ -65,7 +69,7 @@ class HarmonPipeline:
         """Write a folder that ``from_pretrained`` can open. An interrupted write leaves nothing."""
         from harmon_eval.model.checkpoint import save
 
-        save(self.model, self.processor, folder, settings, dtype)
+        save(self.model, self.processor, folder, settings or self.drawing, dtype)
 
     @torch.inference_mode()
     def draw(
@@ -84,7 +88,7 @@ class HarmonPipeline:
         check_settings(settings)
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds")
-        settings = settings or DrawSettings()
+        settings = settings or self.drawing
         rows = [self.processor.generation_ids(prompt) for prompt in prompts]
         if settings.cfg_scale != 1.0:
             rows += [self.processor.unconditional_ids()] * len(prompts)
@@ -121,7 +125,7 @@ class HarmonPipeline:
             )
         if not seeds:
             return []
-        settings = (settings or DrawSettings()).for_edits()
+        settings = (settings or self.drawing).for_edits()
         rows, columns = settings.grid(self.model)
         ids = self._edit_ids(instructions, rows * columns, settings.cfg_scale != 1.0)
         distinct = list({id(image): image for image in sources}.values())

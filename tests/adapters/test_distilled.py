@@ -15,7 +15,8 @@ from harmon_eval.adapters._harmon_settings import Settings
 from harmon_eval.adapters.harmon import HarmonResponder, find_weights, open_model
 from harmon_eval.core import Ask, Draw, UserError
 from harmon_eval.model.checkpoint import BUNDLED, DISTILLED
-from harmon_eval.model.sampling import FAST
+from harmon_eval.model.pipeline import HarmonPipeline
+from harmon_eval.model.sampling import FAST, DrawSettings
 from harmon_eval.model.weights import WEIGHTS
 
 MINI = BUNDLED / "harmon-mini"
@@ -176,3 +177,18 @@ def test_every_name_of_the_bundled_model_finds_its_weights(
     assert registry.check_model(name, {"fast": True})
     with pytest.raises(UserError, match="leave out cfg, or fast"):
         registry.check_model(name, {"fast": True, "cfg": 3.0})
+
+
+def test_from_python_a_model_draws_as_its_folder_says(tmp_path: Path) -> None:
+    """A model distilled to draw in one pass must not be guided because nobody gave settings."""
+    quick = DrawSettings(cfg_scale=1.0, iterations=2, diffusion_steps=2, solver="ddim")
+    HarmonPipeline.from_pretrained("harmon-mini").save_pretrained(tmp_path / "mine", quick)
+    pipeline = HarmonPipeline.from_pretrained(str(tmp_path / "mine"))
+    drawn = [pipeline.draw(["a red circle"], [0], *given)[0] for given in ((), (quick,))]
+    assert drawn[0].tobytes() == drawn[1].tobytes()
+    edits = [pipeline.edit(drawn[:1], ["remove it"], [0], *given)[0] for given in ((), (quick,))]
+    assert edits[0].tobytes() == edits[1].tobytes()
+    pipeline.save_pretrained(tmp_path / "again")
+    assert HarmonPipeline.from_pretrained(str(tmp_path / "again")).drawing == quick
+    fast = HarmonPipeline.from_pretrained("harmon-mini", fast=True)
+    assert (fast.drawing.cfg_scale, fast.drawing.diffusion_steps) == (1, 4)
