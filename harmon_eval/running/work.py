@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,12 +86,28 @@ class AskingByName:
     given: tuple[tuple[str, Any], ...]
 
     def open(self) -> Asker:
-        return Asker(registry.model(self.name, dict(self.given)), elsewhere=True)
+        heard = Heard()
+        logging.getLogger("harmon_eval").addHandler(heard)
+        return Asker(registry.model(self.name, dict(self.given)), heard)
+
+
+class Heard(logging.Handler):
+    """What modules warn of in a worker elsewhere, where nobody would read it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 class Asker:
-    def __init__(self, responder: Responder, elsewhere: bool = False) -> None:
-        self.responder, self.elsewhere = responder, elsewhere
+    """``heard``: in a worker elsewhere, what was warned of there."""
+
+    def __init__(self, responder: Responder, heard: Heard | None = None) -> None:
+        self.responder, self.elsewhere = responder, heard is not None
+        self.heard = heard or Heard()
         self.facts = Model.of(responder)
 
     def __call__(self, batch: Sequence[Sample]) -> Answered:
@@ -104,7 +121,8 @@ class Asker:
                 part = {name: _packed(response) for name, response in part.items()}
             responses |= part
         seconds = time.monotonic() - start
-        return Answered(responses, seconds, said, self.responder.remarks())
+        warned, self.heard.lines = self.heard.lines, []
+        return Answered(responses, seconds, said, [*warned, *self.responder.remarks()])
 
 
 def _packed(response: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from harmon_eval import registry
 from harmon_eval.adapters import _torch
+from harmon_eval.core import Draw, Sample
+from harmon_eval.running.work import AskingByName
 
 CPU = torch.device("cpu")
 
@@ -44,3 +47,15 @@ def test_the_provenance_has_the_format_that_auto_took(
         "dtype auto is float32 here: cpu is not known to have fast bfloat16 (AMX)"
     ]
     assert model.settings["dtype"] == "float32"
+
+
+def test_a_worker_elsewhere_hands_on_what_its_modules_warn_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_torch, "CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(logging.getLogger("harmon_eval"), "handlers", [])
+    given = (("dtype", "auto"), ("device", "cpu"), ("steps", 1), ("diffusion_steps", 1))
+    asker = AskingByName("harmon-mini", given).open()
+    batch = [Sample(id="a", request=Draw("a red circle", seed=1), target=None, group="a")]
+    said = "dtype auto is float32 here: cpu is not known to have fast bfloat16 (AMX)"
+    assert [list(asker(batch).remarks) for _ in range(2)] == [[said], []]
