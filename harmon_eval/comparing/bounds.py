@@ -24,6 +24,7 @@ from scipy import special
 
 FAR = 12.0  # standard deviations: beyond, Chernoff's bound is enough
 DEAD = 30.0  # the integrand is below exp(-DEAD)
+AT_A_TIME = 2**16  # groups
 WIDEST, TURN = 0.1, 0.4  # between two points of the integral: of its variable, and in radians
 
 
@@ -101,9 +102,16 @@ class BoundedMean:
     @classmethod
     def of(cls, weights: np.ndarray, values: np.ndarray, most: float) -> BoundedMean:
         """From the weights and differences (groups,). Equal groups are added up."""
-        pairs = np.round(np.stack([weights / weights.mean(), values / most]), 12) + 0.0
-        (weight, value), counts = np.unique(pairs, axis=1, return_counts=True)
-        return cls(weight, value * most, counts.astype(np.float64), most)
+        mean = weights.mean()
+        parts = []
+        for start in range(0, len(weights), AT_A_TIME):
+            own = slice(start, start + AT_A_TIME)
+            pairs = np.round(np.stack([weights[own] / mean, values[own] / most]), 12) + 0.0
+            parts.append(np.unique(pairs, axis=1, return_counts=True))
+        kinds = np.concatenate([pairs for pairs, _ in parts], axis=1)
+        times = np.concatenate([counts for _, counts in parts])
+        (weight, value), where = np.unique(kinds, axis=1, return_inverse=True)
+        return cls(weight, value * most, np.bincount(where.ravel(), weights=times), most)
 
     @cached_property
     def turned(self) -> BoundedMean:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harmon_eval.core import Task
+from harmon_eval.metrics.groups import numbered
 from harmon_eval.metrics.intervals import Table
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 
 def by_drawing(rows: pd.DataFrame, strata: Collection[str]) -> pd.DataFrame:
-    """The rows, with each drawing of these ``strata`` as a group of its own."""
-    own = rows["stratum"].astype(str).isin(list(strata))
-    group = rows["group"].astype(str)
-    return rows.assign(group=group.mask(own, group + "\0" + rows["id"].astype(str)))
+    """Rows sorted by group, with each drawing of these ``strata`` as a group of its own."""
+    own = rows["stratum"].astype(str).isin(list(strata)).to_numpy()
+    codes = numbered(rows["group"])
+    first = np.append(True, codes[1:] != codes[:-1])[: len(codes)]
+    return rows.assign(group=np.cumsum(own | first, dtype=np.int32) - 1)
 
 
 def of_drawings(

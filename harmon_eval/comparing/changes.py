@@ -36,18 +36,20 @@ class Change:
 
 @dataclass(frozen=True)
 class _Part:
-    """The changed samples of one task in two runs: their ids, losses first, and how many are."""
+    """The changed samples of one task in two runs: where they stand in the baseline's rows, losses
+    first, and how many are."""
 
     pair: TaskPair
     runs: tuple[RunFolder, RunFolder]
-    ids: pd.Series
+    places: np.ndarray
     lost: int
 
 
 class Changes(Sequence[Change]):
     """The samples of comparable tasks whose yes-or-no mark changed; losses come first in each task.
 
-    Only their ids are held: prompts, marks and responses are read from the runs when asked for."""
+    Only their places are held: ids, prompts, marks and responses are read from the runs when asked
+    for."""
 
     def __init__(self, parts: Sequence[_Part] = ()) -> None:
         self._parts = parts
@@ -63,7 +65,7 @@ class Changes(Sequence[Change]):
         return sum(part.lost for part in self._parts)
 
     def __len__(self) -> int:
-        return sum(len(part.ids) for part in self._parts)
+        return sum(len(part.places) for part in self._parts)
 
     @overload
     def __getitem__(self, index: int) -> Change: ...
@@ -75,9 +77,9 @@ class Changes(Sequence[Change]):
         found: list[Change] = []
         wanted, start = range(len(self))[index], 0
         for part in self._parts:
-            own = [n - start for n in wanted if start <= n < start + len(part.ids)]
+            own = [n - start for n in wanted if start <= n < start + len(part.places)]
             found += _read(part, own) if own else []
-            start += len(part.ids)
+            start += len(part.places)
         return found
 
     def __iter__(self) -> Iterator[Change]:
@@ -94,12 +96,14 @@ def _changed(pair: TaskPair, runs: tuple[RunFolder, RunFolder]) -> _Part | None:
     if not verdicts:
         return None
     steps = np.stack([_verdicts(theirs[name]) - _verdicts(ours[name]) for name in verdicts])
-    places = np.flatnonzero(steps.any(axis=0))
+    places = np.flatnonzero(steps.any(axis=0)).astype(np.int32)
     if not len(places):
         return None
     gained = (steps[:, places].sum(axis=0) > 0) == pair.higher_is_better
     order = np.concatenate([np.flatnonzero(~gained), np.flatnonzero(gained)])  # ids are sorted
-    return _Part(pair.bare, runs, ours["id"].iloc[places[order]], int((~gained).sum()))
+    places = places[order]
+    stored = places if pair.places is None else pair.places[places].astype(np.int32)
+    return _Part(pair.bare, runs, stored, int((~gained).sum()))
 
 
 def _verdicts(marks: pd.Series) -> np.ndarray:
@@ -108,11 +112,14 @@ def _verdicts(marks: pd.Series) -> np.ndarray:
 
 def _read(part: _Part, places: Sequence[int]) -> list[Change]:
     """Those at these places among the changed samples of a task."""
-    names = list(map(str, part.ids.iloc[list(places)]))
-    pair, wanted = part.pair, set(names)
+    pair, rows = part.pair, part.places[list(places)].tolist()
+    every, some = part.runs[0].task(pair.name).column("id"), set(rows)
+    known = {row: str(name) for row, name in enumerate(every) if row in some}
+    names = [known[row] for row in rows]
+    wanted = set(names)
     sides = [run.task(pair.name).rows_of(wanted).set_index("id") for run in part.runs]
     prompts = _prompts(pair, part.runs[0], sides[0], wanted)
-    logs = [run.task(pair.name).recorded() for run in part.runs]
+    logs = [run.task(pair.name).recorded(wanted) for run in part.runs]
     found = []
     for place, name in zip(places, names, strict=True):
         marks = [_shown(rows.loc[name]) for rows in sides]

@@ -55,7 +55,7 @@ def compared(
         _check_sides(folders)
     for side in zip(*folders, strict=True):
         _check_same_model(side)
-    each = [list(pairs(*two, tasks, any_settings, known)) for two in folders]
+    each = [list(pairs(*two, tasks, any_settings, known, ids=bool(pool))) for two in folders]
     by_name = [{pair.name: pair for pair in own} for own in each]
     chosen = []
     for name in by_name[0]:

@@ -170,7 +170,7 @@ def _gates(baseline: Path, runs: Sequence[Path], watch: Watch) -> dict[str, Comp
     before: dict[str, list[pd.DataFrame]] = {}
     found = {}
     for rank, run in enumerate(after, 1):
-        own = list(pairs(first, RunFolder(run), None, watch.any_settings))
+        own = list(pairs(first, RunFolder(run), None, watch.any_settings, ids=True))
         lacking = {pair.name for pair in own} - {r["task"] for r in stored_metrics(run)}
         # A task that one checkpoint has not run says nothing about it.
         own = [pair for pair in own if pair.name not in lacking] or own

@@ -12,7 +12,7 @@ Candidate minus baseline is one; so are several seeds of both, and a trend over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from harmon_eval.comparing import census
 from harmon_eval.comparing.bounds import BoundedMean, Evidence, Student
-from harmon_eval.comparing.means import Groups, Mean, declared, means
+from harmon_eval.comparing.means import Declared, Groups, Mean, means
 from harmon_eval.core import Interval, Task
 from harmon_eval.metrics.columns import lean
 from harmon_eval.metrics.statistics import Replicates
@@ -102,6 +102,7 @@ def contrasts(
     All rows must be scored and belong to the same samples, groups and strata."""
     if not strata:
         return _contrasts(task, runs, coefficients, wanted, seed)
+    runs = [Groups.of(rows).rows for rows in runs]
     drawings = [census.by_drawing(rows, strata) for rows in runs]
     prompts = census.of_drawings(task, runs[0], drawings[0], strata, wanted)
     found = _contrasts(task, runs, coefficients, wanted - prompts.keys(), seed)
@@ -123,7 +124,8 @@ def _contrasts(
     wanted: frozenset[str],
     seed: int,
 ) -> dict[str, Difference]:
-    sides = [Groups.of(rows) for rows in runs]
+    first = Groups.of(runs[0])
+    sides = [first, *(first.beside(rows) for rows in runs[1:])]
     known = [task.summarize(side.rows) for side in sides]
     wanted = frozenset(m for m in wanted if all(np.isfinite(k.get(m, np.nan)) for k in known))
     by = np.asarray(coefficients)
@@ -142,42 +144,48 @@ def _contrasts(
             student = of_replicates([k[name] for k in known], [p[name] for p in parts], by)
             found[name] = difference(name, JACKKNIFE, student)
         return found
-    forms, shares = declared(task, sides, wanted)
+    declared = Declared(task, sides)
     # What remains reads few columns, and texts are slow to copy.
     sides = [replace(side, rows=lean(task, side.rows)) for side in sides]
-    for name, mean in means(sides, task.summarize, wanted, seed, forms, shares).items():
-        own = np.concatenate(mean[0].parts)
-        found[name] = replace(
-            difference(name, GAFFKE, of_means(mean, by, _maximum(task, name))), groups=len(own)
-        )
+    for name, mean in means(sides, task.summarize, wanted, seed, declared):
+        count = sum(map(len, mean[0].parts))
+        evidence = of_means(mean, by, _maximum(task, name))
+        found[name] = replace(difference(name, GAFFKE, evidence), groups=count)
     if others := wanted - found.keys():
         pseudo = [
             _pseudo_values(task, side, metrics) for side, metrics in zip(sides, known, strict=True)
         ]
         for name in others:
-            counting = [_counting(p[name], shares.get(name)) for p in pseudo]
+            shares = declared.shares(name)
+            counting = [_counting(p[name], shares) for p in pseudo]
             evidence = _of_pseudo_values(counting, by, _maximum(task, name))
-            groups = len(sides[0]) if name not in shares else np.count_nonzero(shares[name])
-            found[name] = replace(difference(name, GAFFKE, evidence), groups=int(groups))
+            count = len(first) if shares is None else int(np.count_nonzero(shares))
+            found[name] = replace(difference(name, GAFFKE, evidence), groups=count)
     return {name: found[name] for name in sorted(found)}
 
 
 def of_means(forms: Sequence[Mean], by: np.ndarray, maximum: float = 1.0) -> BoundedMean | None:
     """``forms``: a metric's mean in each run. ``maximum``: the metric's."""
-    own = np.concatenate(forms[0].parts)
     first = forms[0]
-    marks = np.stack([first.scale * mean.total[own] / mean.count[own] for mean in forms])
-    weights = first.weights[own] * first.count[own]
-    return _bounded(weights, marks, by, maximum)
+    whole = len(first.parts) == 1 and len(first.parts[0]) == len(first.total)
+    # All in order: nothing is copied.
+    own = slice(None) if whole else np.concatenate(first.parts)
+    scales = (first.scale / (first.count[part].sum() * len(first.parts)) for part in first.parts)
+    weights = [s * first.count[part] for s, part in zip(scales, first.parts, strict=True)]
+    marks = (mean.scale * mean.total[own] / mean.count[own] for mean in forms)
+    return _bounded(np.concatenate(weights), marks, by, maximum)
 
 
 def _bounded(
-    weights: np.ndarray, marks: np.ndarray, by: np.ndarray, maximum: float
+    weights: np.ndarray, marks: Iterable[np.ndarray], by: np.ndarray, maximum: float
 ) -> BoundedMean | None:
-    """``marks`` (runs, groups). None if nothing says how large a mark may be."""
-    reach = max(maximum, float(marks.max())) - min(0.0, float(marks.min()))
-    most = reach * float(by[by > 0].sum())
-    return BoundedMean.of(weights, by @ marks, most) if most > 0 else None
+    """``marks`` (groups,) of each run. None if nothing says how large a mark may be."""
+    values, low, high = np.zeros(len(weights)), 0.0, maximum
+    for coefficient, own in zip(by, marks, strict=True):
+        values += coefficient * own
+        low, high = min(low, float(own.min())), max(high, float(own.max()))
+    most = (high - low) * float(by[by > 0].sum())
+    return BoundedMean.of(weights, values, most) if most > 0 else None
 
 
 def _maximum(task: Task, name: str) -> float:
@@ -225,5 +233,5 @@ def _of_pseudo_values(
         return None
     # Right and wrong groups lie as far apart as a group can move the metric.
     apart = float(np.max(values) - np.min(values))
-    found = _bounded(np.ones(len(values[0])), np.stack(values), by, maximum)
+    found = _bounded(np.ones(len(values[0])), values, by, maximum)
     return found and replace(found, most=max(found.most, apart * float(by[by > 0].sum())))

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from harmon_eval import registry
 from harmon_eval.core import NOT_GIVEN, Task, UserError
-from harmon_eval.metrics.columns import reads
+from harmon_eval.metrics.columns import reads, texts
 from harmon_eval.metrics.text import counted
 from harmon_eval.ranking.entries import IDENTITY
-from harmon_eval.store.rows import rising
+from harmon_eval.store.rows import in_order
 from harmon_eval.store.run_folder import RunFolder, differing, settings_of
 from harmon_eval.store.tables import results_by_task
 from harmon_eval.store.task_folder import CALIBRATIONS, ROWS, TaskFolder
@@ -35,7 +36,8 @@ class TaskPair:
     frames hold the same samples in the same order. ``notes`` tell the reader what to keep in mind.
     ``more``: further pairs of frames, of the same two models with other seeds. ``identical``: both
     runs have the same weights, settings and seed. ``census``: the strata of which they hold every
-    prompt there is.
+    prompt there is. ``places``: where the samples stand in the baseline's file; None where all of
+    it stand as they do there.
     """
 
     name: str
@@ -50,11 +52,13 @@ class TaskPair:
     more: tuple[tuple[pd.DataFrame, pd.DataFrame], ...] = ()
     identical: bool = False
     census: tuple[str, ...] = ()
+    places: np.ndarray | None = None
 
     @property
     def bare(self) -> TaskPair:
         """The same without its rows."""
-        return replace(self, baseline=self.baseline[:0], candidate=self.candidate[:0], more=())
+        none = {"more": (), "places": None}
+        return replace(self, baseline=self.baseline[:0], candidate=self.candidate[:0], **none)
 
     @property
     def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
@@ -98,8 +102,10 @@ def pairs(
     tasks: Sequence[str] | None,
     any_settings: bool,
     known: Mapping[str, Task] | None = None,
+    ids: bool = False,
 ) -> Iterator[TaskPair]:
-    """Each task of the baseline, or the named tasks. ``known`` holds tasks not in the registry.
+    """Each task of the baseline, or the named tasks. ``known`` holds tasks not in the registry;
+    ``ids``: the frames tell which samples they hold, to be matched with other frames.
 
     Raises UserError if a run has no results, or if neither run has a named task."""
     ours, theirs = _results(baseline), _results(candidate)
@@ -110,7 +116,8 @@ def pairs(
                 f"neither run has results of {name!r}: {baseline.path} has {', '.join(ours)}"
             )
         task = (known or {}).get(name)
-        yield _pair(name, task, baseline, candidate, ours.get(name), theirs.get(name), any_settings)
+        results = (ours.get(name), theirs.get(name))
+        yield _pair(name, task, baseline, candidate, *results, any_settings, ids)
 
 
 def _results(run: RunFolder) -> dict[str, dict[str, Any]]:
@@ -128,6 +135,7 @@ def _pair(
     ours: dict[str, Any] | None,
     theirs: dict[str, Any] | None,
     any_settings: bool,
+    ids: bool,
 ) -> TaskPair:
     known = ours or theirs or {}
     sides = ((baseline, ours), (candidate, theirs))
@@ -135,6 +143,7 @@ def _pair(
     frames = [pd.DataFrame(), pd.DataFrame()]
     notes: list[str] = []
     identical = False
+    places: np.ndarray | None = None
     census: tuple[str, ...] = ()
     if ours and theirs:
         reasons += _other(ours["provenance"], theirs["provenance"], any_settings)
@@ -143,11 +152,8 @@ def _pair(
         identical = bool(same)
         notes += _uncalibrated(ours["provenance"], (baseline.task(name), candidate.task(name)))
         task, unknown = _known(name, task)
-        columns = _compared(task) if task else None
-        for side, run in enumerate((baseline, candidate)):
-            if (rows := run.task(name).rows(columns)) is not None:
-                frames[side] = rows
-            else:
+        for run in (baseline, candidate):
+            if not (run.task(name).path / ROWS).exists():
                 reasons.append(f"{run.path} has no {ROWS} of {name}: its marks are missing")
         reasons += unknown
         if task and (stored := ours["provenance"]["version"]) != task.version:
@@ -155,9 +161,11 @@ def _pair(
                 f"marked by version {stored} of the task, but version {task.version} is installed: "
                 "mark both again"
             )
-        if not reasons:
-            reasons += _unscored(*frames, str(baseline.path), str(candidate.path))
-            frames, more = _aligned(frames[0], frames[1], ours["total"])
+        if task and not reasons:
+            folders = [run.task(name) for run in (baseline, candidate)]
+            reasons += _unscored(folders)
+            stand, more = _places(folders, ours["total"])
+            frames, places = _frames(folders, task, stand, ids), stand[0]
             notes += more
             reasons += [] if len(frames[0]) else ["the runs have no sample in common"]
             census = _census(ours, theirs, len(frames[0]))
@@ -177,6 +185,7 @@ def _pair(
         tuple(notes),
         identical=identical,
         census=census,
+        places=places,
     )
 
 
@@ -269,27 +278,54 @@ def _in_all(strata: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(name for name in first if all(name in own for own in others))
 
 
-def _unscored(ours: pd.DataFrame, theirs: pd.DataFrame, *names: str) -> Iterator[str]:
-    for rows, name in zip((ours, theirs), names, strict=True):
-        if count := int(rows["unscored"].notna().sum()):
-            yield f"{count:,} of {counted(len(rows), 'sample')} of {name} unscored"
+def _unscored(folders: Sequence[TaskFolder]) -> Iterator[str]:
+    for folder in folders:
+        if count := sum(1 for _ in folder.column("unscored")):
+            every = sum(1 for _ in folder.column("id"))
+            yield f"{count:,} of {counted(every, 'sample')} of {folder.root} unscored"
 
 
-def _aligned(
-    ours: pd.DataFrame, theirs: pd.DataFrame, total: int
-) -> tuple[list[pd.DataFrame], list[str]]:
-    """The rows of the common samples, sorted by their ids."""
-    sides = [_sorted(rows) for rows in (ours, theirs)]
-    if not sides[0]["id"].equals(sides[1]["id"]):
-        common = set(ours["id"]) & set(theirs["id"])
-        sides = [rows[rows["id"].isin(common)] for rows in sides]
-    notes = []
-    if (count := len(sides[0])) < max(total, len(ours), len(theirs)):
-        notes.append(f"paired on {count:,} of {counted(total, 'sample')}")
-    return [rows.reset_index(drop=True).infer_objects() for rows in sides], notes
+def _places(folders: Sequence[TaskFolder], total: int) -> tuple[list[np.ndarray | None], list[str]]:
+    """Where the common samples stand in both files, by their ids; None for a file that holds no
+    others, in this order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if (count := folders[0].same_ids(folders[1])) is not None:
+        return [None, None], _paired(count, count, total)
+    ids = [folder.ids() for folder in folders]
+    places = [None if in_order(own) else pc.sort_indices(own).to_numpy() for own in ids]
+    ordered = [
+        own if place is None else own.take(pa.array(place))
+        for own, place in zip(ids, places, strict=True)
+    ]
+    count = len(ordered[0])
+    if not ordered[0].equals(ordered[1]):
+        for side, other in ((0, 1), (1, 0)):
+            common = pc.is_in(ordered[side], ordered[other].combine_chunks())
+            own = np.flatnonzero(common.to_numpy())
+            places[side] = own if places[side] is None else places[side][own]
+            count = len(own)
+    return places, _paired(count, max(map(len, ids)), total)
 
 
-def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
-    """By id, and without a copy of a large table that is so already."""
-    ordered = rows if rising(rows["id"]) else rows.sort_values("id")
-    return ordered.reset_index(drop=True)
+def _paired(count: int, most: int, total: int) -> list[str]:
+    return [f"paired on {count:,} of {counted(total, 'sample')}"] * (count < max(total, most))
+
+
+def _frames(
+    folders: Sequence[TaskFolder], task: Task, places: Sequence[np.ndarray | None], ids: bool
+) -> list[pd.DataFrame]:
+    """The rows at these places of both. The groups and strata of the samples are held once."""
+    ours, theirs = (_rows(*one, task, ids) for one in zip(folders, places, strict=True))
+    labels = [name for name in ("group", "stratum") if name in ours and name in theirs]
+    return [ours, theirs.assign(**{name: ours[name] for name in labels})]
+
+
+def _rows(folder: TaskFolder, place: np.ndarray | None, task: Task, ids: bool) -> pd.DataFrame:
+    wanted, named = _compared(task), texts(task, once=False)
+    rows = folder.rows_to_add(lambda f: wanted(f) or (ids and f.name == "id"), named)
+    assert rows is not None
+    if place is not None:
+        rows = rows.take(place).reset_index(drop=True)
+    return rows.drop(columns="unscored").infer_objects()

@@ -12,7 +12,7 @@ from harmon_eval.metrics.floors import LEAST, MOST
 if TYPE_CHECKING:
     import pandas as pd
 
-ADDED = ("id", "group", "stratum", "unscored")  # columns that every row has
+ADDED = ("group", "stratum", "unscored")  # columns that every row has
 
 
 def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
@@ -26,17 +26,28 @@ def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
 
 def reads(task: Task, once: bool) -> Callable[[str], bool]:
     """Whether a column is read to add up rows: for metrics, intervals, bounds and floors. Of a task
-    that does not name its ``columns`` all are, but for the stamp of the response. ``once``: rows
-    that are not resampled."""
-    named = (*task.columns, *(task.columns_once if once else ()))
+    that does not name its ``columns`` all are that ``mark`` gave. ``once``: rows that are not
+    resampled."""
+    named = _named(task, once)
     ends = (LEAST, MOST, *(f"{name}:" for name in task.floors))
 
     def read(name: str) -> bool:
         if name in ADDED:
             return True
-        return name != "response" and (_any(_patterns(named), name) or name.startswith(ends))
+        if name in ("id", "response"):  # which no pattern stands for
+            return name in named
+        return _any(_patterns(named), name) or name.startswith(ends)
 
     return read
+
+
+def texts(task: Task, once: bool) -> list[str]:
+    """Of the columns that every row has, those that the task names, and so reads as texts."""
+    return [name for name in ("stratum", "unscored") if name in _named(task, once)]
+
+
+def _named(task: Task, once: bool) -> tuple[str, ...]:
+    return (*task.columns, *(task.columns_once if once else ()))
 
 
 def _patterns(columns: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harmon_eval.core import Count, Interval, Metric, Task, UserError
+from harmon_eval.metrics import groups
 from harmon_eval.metrics.columns import lean
 from harmon_eval.metrics.proportions import LEVEL, Marks, Part, size, wilson
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAVE_OUTS = 1000
 CHECKS = 5  # parts that are left out in any case
+AT_A_TIME = 2**16  # rows
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ class Table:
     def __init__(self, task: Task, rows: pd.DataFrame, repeats: Repeats | None) -> None:
         self.task, self.rows, self.known = task, rows, _Known(task)
         self.values = task.summarize(rows)
-        self.codes, _ = rows["group"].factorize()
+        self.codes = groups.numbered(rows["group"])
         # Groups are numbered as they appear: each begins where the highest number so far rises.
         first = np.flatnonzero(np.diff(np.maximum.accumulate(self.codes), prepend=-1))
-        strata = rows["stratum"].iloc[first]
-        self.stratum, names = strata.factorize(sort=True, use_na_sentinel=False)
+        stratum, names = rows["stratum"].iloc[first].factorize(sort=True, use_na_sentinel=False)
+        self.stratum = stratum.astype(np.int32)
         self.strata = np.array(list(map(str, names)))
         self.census = self.in_strata(repeats.census if repeats is not None else ())
         self.sets = _drawings(rows, repeats)
@@ -187,7 +189,7 @@ class Table:
     def _scatter(self, marks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The variance of each group's sum between drawings of its prompts, and its degrees of
         freedom. What is not drawn does not vary; what is drawn once tells nothing."""
-        groups = len(self.stratum)
+        many = len(self.stratum)
         drawn = (self.sets >= 0) & (weights > 0)
         sets, own = self.sets[drawn], marks[drawn]
         count = np.bincount(sets, minlength=self.sets.max(initial=-1) + 1)
@@ -202,8 +204,8 @@ class Table:
             spread = np.where(size > 1, (own - mean[sets]) ** 2 * size / (size - 1), np.nan)
             free = (size - 1) / size
         codes = self.codes[drawn]
-        found = np.bincount(codes, weights=spread, minlength=groups)
-        return found, np.bincount(codes, weights=free, minlength=groups)
+        found = np.bincount(codes, weights=spread, minlength=many)
+        return found, np.bincount(codes, weights=free, minlength=many)
 
 
 def _binary(marks: np.ndarray, weights: np.ndarray) -> bool:
@@ -222,7 +224,7 @@ def _constant(weights: np.ndarray, stratum: np.ndarray) -> bool:
 def _drawings(rows: pd.DataFrame, repeats: Repeats | None) -> np.ndarray:
     """A number (rows,) for each prompt of a group that was drawn, -1 for what is not drawn."""
     if repeats is None or not repeats.drawn or "id" not in rows:
-        return np.full(len(rows), -1)
+        return np.full(len(rows), -1, np.int8)
     prompts = rows["id"].map(repeats.drawn)
     codes = (rows["group"].astype(str) + "\0" + prompts).factorize()[0]
     return np.where(prompts.notna(), codes, -1)
@@ -236,10 +238,10 @@ def _left_out(table: Table, names: Sequence[str], most: int) -> dict[str, Interv
     for metrics with a maximum, or t. A metric that no group changes, and that is neither 0 nor its
     maximum, has no interval: its spread is unknown, not zero."""
     rows = lean(table.task, table.rows)
-    groups = len(table.stratum)
+    count = len(table.stratum)
     order = np.argsort(table.stratum, kind="stable")
-    part = np.empty(groups, dtype=int)
-    part[order] = np.arange(groups) * min(groups, most) // groups
+    part = np.empty(count, np.int32)
+    part[order] = np.arange(count) * min(count, most) // count
     held = _without_each(table, rows, part[table.codes], names)
     stratum = table.stratum[order][np.unique(part[order], return_index=True)[1]]
     counted = counts(table.task, table.rows, {name: table.values[name] for name in names})
@@ -288,16 +290,21 @@ def _numbers(rows: pd.DataFrame) -> Iterator[np.ndarray]:
     """The columns of numbers and of verdicts."""
     for column in rows:
         if rows[column].dtype.kind in "biuf" and column not in ("group", "stratum"):
-            yield rows[column].to_numpy(np.float64)
+            yield rows[column].to_numpy()
 
 
 def _mean_without_each(marks: np.ndarray, part: np.ndarray) -> tuple[float, np.ndarray]:
     """The mean of the finite marks (rows,), and that without each part (parts,)."""
-    counted = np.isfinite(marks)
-    first = float(marks[counted][0]) if counted.any() else math.nan
-    # From the first mark, so that equal marks have sums of exactly 0.
-    own = np.where(counted, marks - first, 0.0)
-    sums, counts = np.bincount(part, weights=own), np.bincount(part, weights=counted)
+    first, sums, counts = math.nan, np.zeros(part.max() + 1), np.zeros(part.max() + 1)
+    for start in range(0, len(marks), AT_A_TIME):
+        own = marks[start : start + AT_A_TIME].astype(np.float64)
+        counted = np.isfinite(own)
+        if math.isnan(first) and counted.any():
+            first = float(own[counted][0])
+        # From the first mark, so that equal marks have sums of exactly 0.
+        where = part[start : start + AT_A_TIME][counted]
+        sums += np.bincount(where, own[counted] - first, len(sums))
+        counts += np.bincount(where, minlength=len(sums))
     with np.errstate(divide="ignore", invalid="ignore"):
         left = first + (sums.sum() - sums) / (counts.sum() - counts)
         return float(first + sums.sum() / counts.sum()), left
@@ -308,11 +315,11 @@ def _same(a: float, b: float | None) -> bool:
 
 
 def _jackknifed(
-    value: float, held: np.ndarray, stratum: np.ndarray, groups: int, top: float | None
+    value: float, held: np.ndarray, stratum: np.ndarray, count: int, top: float | None
 ) -> Interval | None:
     from scipy import special
 
-    if not math.isfinite(value) or not groups:
+    if not math.isfinite(value) or not count:
         return None
     variance = degrees = 0.0
     for code in np.unique(stratum):
@@ -329,9 +336,9 @@ def _jackknifed(
     if not 0 <= share <= 1:
         return None
     if not variance:
-        if 0 < share < 1 and groups > 1:
+        if 0 < share < 1 and count > 1:
             return None
-        low, high = wilson(share, groups)
+        low, high = wilson(share, count)
     else:
         low, high = wilson(share, max(share * (1 - share), 1e-9) / (variance / top**2))
     return low * top, high * top
@@ -340,14 +347,14 @@ def _jackknifed(
 def counts(task: Task, rows: pd.DataFrame, metrics: Mapping[str, float]) -> dict[str, Count]:
     """How many scored rows, and how many groups, each metric counts."""
     known = _Known(task)
-    every = Count(len(rows), int(rows["group"].nunique()) if len(rows) else 0)
+    every = Count(len(rows), groups.count(rows["group"]) if len(rows) else 0)
     found = {}
     for name in metrics:
         if (which := known[name].rows) is None:
             found[name] = every
         else:
             own = rows["group"][which(rows, name).astype(bool)]
-            found[name] = Count(len(own), int(own.nunique()))
+            found[name] = Count(len(own), groups.count(own))
     return found
 
 

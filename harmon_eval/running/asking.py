@@ -20,6 +20,7 @@ from harmon_eval.running.engine import Engine, Lost, Work, culprits_alone
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.rounds import Rounds, stamp_of_earlier
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.task_folder import TaskFolder
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Stored:
 
 def stored_answers(
     folder: TaskFolder,
-    recorded: Mapping[str, Mapping[str, Any]],
+    recorded: Recorded,
     samples: Iterable[Sample],
     checked: Stored | None = None,
     rounds: Rounds | None = None,
@@ -106,7 +107,7 @@ def stored_answers(
             elif "error" not in entry:
                 damaged += 1
 
-    return Stored(folder, recorded, Numbers(sound() if recorded else ()), rounds), damaged
+    return Stored(folder, recorded, recorded.numbers(sound() if recorded else ()), rounds), damaged
 
 
 def stamp(entry: Mapping[str, Any]) -> int:

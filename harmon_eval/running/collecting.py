@@ -1,7 +1,6 @@
 """From the marks of batches to one table of all samples in order, a block at a time.
 
-Of a sample are held: the stamp of its response (16 bytes), its place in the order (4) and where its
-row lies (9).
+Of a sample are held: the stamp of its response (16 bytes) and where its row lies (8).
 """
 
 from __future__ import annotations
@@ -51,29 +50,21 @@ def _written(stamp: int | None) -> str:
 def marked(folder: TaskFolder, key: Mapping[str, Any], stamps: Numbers) -> Numbers:
     """Samples with a mark of the response that is stored now."""
     files = folder.marked(key, READ)
-    return Numbers(
-        (name, 1)
-        for _, names, _, scored in _current(files, stamps)
-        for name, known in zip(names, scored.tolist(), strict=True)
-        if known
-    )
+    rows = _current(files, stamps)
+    return stamps.beside((name, 1) for _, name, scored in rows if scored) if files else Numbers()
 
 
-def _current(
-    files: RowFiles, stamps: Numbers
-) -> Iterator[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]]:
-    """Of the rows that mark the response that is stored now: their numbers, their samples, where
-    these stand among the ``stamps``, and whether they have a score."""
-    values = stamps.values()
+def _current(files: RowFiles, stamps: Numbers) -> Iterator[tuple[int, str, bool]]:
+    """Of each row that marks the response that is stored now: its number, its sample, and whether
+    it has a score."""
     for piece in files.pieces:
         table = files.read(piece, READ)
-        names = table["id"].to_pylist()
-        places = stamps.places(names)
-        pairs = zip(places.tolist(), table["response"].to_pylist(), strict=True)
-        same = [place >= 0 and said == _written(values[place]) for place, said in pairs]
-        own = np.flatnonzero(same)
-        scored = table["unscored"].is_null().to_numpy()[own]
-        yield piece.start + own, [names[n] for n in own], places[own], scored
+        columns = (table["id"], table["response"], table["unscored"].is_null())
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        for number, (name, said, scored) in enumerate(rows, piece.start):
+            stamp = stamps.get(name)
+            if stamp is not None and said == _written(stamp):
+                yield number, name, scored
 
 
 def collect_rows(
@@ -118,17 +109,17 @@ def _chosen(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each sample (samples,) the number of its row, -1 where there is none, and whether it has a
     score. A row without one gives way to one that has it, and an older one to a newer."""
-    order = np.full(len(stamps), -1, np.int32)
-    chosen, scored = np.full(len(samples), -1, np.int32), np.zeros(len(samples), bool)
-    names = (sample.id for sample in samples)
+    # Beside the stamps: twice the number of a row from 1 on, and 1 more if it has a score.
+    rows = stamps.beside(())
+    for number, name, known in _current(files, stamps):
+        if known or not (rows.get(name) or 0) & 1:
+            rows.put(name, 2 * number + 2 + known)
+    chosen, scored = np.empty(len(samples), np.int32), np.empty(len(samples), bool)
+    found = (rows.get(sample.id) or 0 for sample in samples)
     for start in range(0, len(samples), ROW_GROUP):
-        own = stamps.places(islice(names, ROW_GROUP))
-        there = np.flatnonzero(own >= 0)
-        order[own[there]] = start + there
-    for numbers, _, places, known in _current(files, stamps):
-        for number, place, has in zip(numbers, order[places], known, strict=True):
-            if place >= 0 and (has or not scored[place]):
-                chosen[place], scored[place] = number, has
+        own = np.fromiter(islice(found, ROW_GROUP), np.int64)
+        chosen[start : start + len(own)] = own // 2 - 1
+        scored[start : start + len(own)] = own % 2
     return chosen, scored
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harmon_eval import registry, suites
 from harmon_eval.core import InstrumentMissing, Responder, UserError
@@ -25,6 +25,7 @@ from harmon_eval.running.evaluate import (
 from harmon_eval.running.jobs import Job
 from harmon_eval.running.preflight import local_judge, served
 from harmon_eval.running.rounds import Rounds
+from harmon_eval.store.recorded import Recorded
 from harmon_eval.suites import Suite
 
 
@@ -65,7 +66,7 @@ def dry_run(request: Request) -> Plan:
     asked = [model] if model is not None else []
     for job in jobs:
         task_folder = folder.task(job.name)
-        recorded: Mapping[str, Any] = task_folder.recorded() if job.name in before else {}
+        recorded = task_folder.recorded() if job.name in before else Recorded(())
         rounds = Rounds(job.task, job.samples)
         stored, _ = stored_answers(task_folder, recorded, job.samples, rounds=rounds)
         left = Counter(s.request.verb for s in job.samples if s.id not in stored)

@@ -17,6 +17,7 @@ from harmon_eval.metrics.floors import (
     if_marked,
     of_trivial_models,
 )
+from harmon_eval.metrics.groups import count as group_count
 from harmon_eval.metrics.intervals import Repeats, census, counts, seed_intervals
 from harmon_eval.metrics.intervals import intervals as intervals_of
 from harmon_eval.running.faults import check_metrics, of_task
@@ -118,12 +119,14 @@ def assumed(job: Job, rows: pd.DataFrame) -> Ends | None:
     None for a task that does not say what these would be (see ``Task.bounds``)."""
     import pandas as pd
 
-    unscored = set(rows.loc[rows["unscored"].notna(), "id"])
-    samples = [sample for sample in job.samples if sample.id in unscored] if unscored else []
+    unscored = rows[rows["unscored"].notna()]
+    # Their groups are those of the rows, which may be numbers.
+    groups = dict(zip(unscored["id"], unscored["group"], strict=True)) if len(unscored) else {}
+    samples = [sample for sample in job.samples if sample.id in groups] if groups else []
     if samples and job.task.bounds is None:
         return None
     wrong, right = (
-        pd.DataFrame([if_marked(job.task, sample, end) for sample in samples])
+        pd.DataFrame([{**if_marked(job.task, s, end), "group": groups[s.id]} for s in samples])
         for end in (False, True)
     )
     return wrong, right
@@ -178,7 +181,7 @@ def as_json(task: Task, result: Result) -> dict[str, Any]:
     """A result as it is stored: numbers that are not finite are null."""
     groups = 0
     if (rows := result.rows) is not None:
-        groups = int(rows["group"][rows["unscored"].isna()].nunique())
+        groups = group_count(rows["group"][rows["unscored"].isna()])
     stored: dict[str, Any] = {
         "task": result.task,
         "headline": result.headline,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harmon_eval.core import InstrumentMissing, Responder, Result, Sample, Task, UserError
-from harmon_eval.metrics.columns import reads
+from harmon_eval.metrics.columns import reads, texts
 from harmon_eval.metrics.text import counted, estimate, number, same_reasons
 from harmon_eval.running.asking import Answered, Stored, ask_missing
 from harmon_eval.running.collecting import collect_rows
@@ -19,16 +19,15 @@ from harmon_eval.running.marking import MARK_BATCH, mark_missing
 from harmon_eval.running.progress import Progress
 from harmon_eval.running.results import store_result, summarize
 from harmon_eval.running.work import Asking, Facts, Marking, MarkingByName
-from harmon_eval.store.index import Numbers
 from harmon_eval.store.log import log_entries
 from harmon_eval.store.paths import UnsafePath
-from harmon_eval.store.rows import Columns
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.store.task_folder import TaskFolder
 from harmon_eval.suites import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 REASONS = 3  # that are said; the table of rows has them all
 ASKED = "asked, to be marked"  # the state of a task whose responses are stored, and no more
@@ -83,7 +82,9 @@ def go_on(
         stamps = mark_missing(
             job.task, marking, marker, facts.key, folder, job.samples, checked, progress, size
         )
-        result = add_up(job, facts.key, folder, run, stamps)
+        collect_rows(facts.key, folder, job.samples, stamps)
+        del checked, stamps  # many bytes, which adding up does not need
+        result = add_up(job, facts.key, folder, run)
         progress.say(scored(result))
         say_unscored(result, progress)
         say_no_headline(job.task, result, progress)
@@ -188,15 +189,12 @@ def say_aspects(folder: TaskFolder, progress: Progress) -> None:
         progress.say(f"{told} keep the aspect ratio of their source")
 
 
-def add_up(
-    job: Job, key: Mapping[str, Any], folder: TaskFolder, run: RunFolder, stamps: Numbers
-) -> Result:
-    """Collect the rows, summarize and store. Raises UserError where the task refuses to.
+def add_up(job: Job, key: Mapping[str, Any], folder: TaskFolder, run: RunFolder) -> Result:
+    """Summarize the collected rows and store. Raises UserError where the task refuses to.
 
     The rows stay in the folder, from where the result reads them."""
     seconds = round(folder.seconds_asking(), 3)
     run.update_task(job.name, state="asked", seconds_asking=seconds)
-    collect_rows(key, folder, job.samples, stamps)
     provenance = {
         **run.manifest["identity"],
         "limit": job.limit,
@@ -207,7 +205,7 @@ def add_up(
     run.update_task(job.name, **named)
     result = _summarized(job, folder, provenance | named)
     if job.task.files_after and result.n:
-        rows = _stored(folder, None)
+        rows = _there(folder.rows())
         folder.export(job.task.files_after(job.samples, rows[rows["unscored"].isna()]))
     store_result(folder, job.task, result)
     unscored = sum(result.unscored.values())
@@ -216,12 +214,18 @@ def add_up(
 
 
 def _summarized(job: Job, folder: TaskFolder, provenance: Mapping[str, Any]) -> Result:
-    """From the columns that the task names, which may be few of many."""
-    read = reads(job.task, once=True)
-    return summarize(job, _stored(folder, lambda field: read(field.name)), provenance)
+    """From the columns that the task names, which may be few of many. Ids tell which samples are
+    unscored and which images were drawn from one prompt, and are read for nothing else."""
+    read, named = reads(job.task, once=True), texts(job.task, once=True)
+    drawn = any(kind.gives == "image" for kind in job.kinds.values())
+    by_id = drawn or any(True for _ in folder.column("unscored"))
+
+    def wanted(field: pa.Field) -> bool:
+        return read(field.name) or (by_id and field.name == "id")
+
+    return summarize(job, _there(folder.rows_to_add(wanted, named)), provenance)
 
 
-def _stored(folder: TaskFolder, columns: Columns) -> pd.DataFrame:
-    rows = folder.rows(columns)
+def _there(rows: pd.DataFrame | None) -> pd.DataFrame:
     assert rows is not None  # they were written just now
     return rows

@@ -6,7 +6,8 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from copy import copy
+from itertools import chain, islice
 from typing import Generic, TypeVar, overload
 
 import numpy as np
@@ -15,6 +16,8 @@ from harmon_eval.core import Sample
 
 T = TypeVar("T")
 HELD = 20_000  # more samples than these are made again by their task whenever they are needed
+PARTS = 256  # of an index
+SHIFT = 56  # of a key, to the number of its part
 
 
 def name_key(name: str) -> int:
@@ -23,46 +26,64 @@ def name_key(name: str) -> int:
 
 
 class Numbers:
-    """A number of 64 bits for each name, 16 bytes a pair; of equal names the last one counts."""
+    """A number from 1 to 2**64 - 1 for each name, 16 bytes a pair; of equal names the last one
+    counts.
+
+    Names lie in ``PARTS`` by the first bits of their keys, so that sorting one takes little memory
+    beside them."""
 
     def __init__(self, pairs: Iterable[tuple[str, int]] = ()) -> None:
-        keys, values = array("Q"), array("Q")
+        self._keys = [array("Q") for _ in range(PARTS)]
+        self._values = [array("Q") for _ in range(PARTS)]
         for name, value in pairs:
-            keys.append(name_key(name))
-            values.append(value)
-        ranked = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
-        order = np.argsort(ranked, kind="stable")
-        ranked = ranked[order]
-        order = order[np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]]
-        self._keys, self._values = array("Q"), array("Q")
-        for kept, given in ((self._keys, keys), (self._values, values)):
-            kept.frombytes(np.asarray(given, np.uint64)[order].data.cast("B"))
+            key = name_key(name)
+            self._keys[key >> SHIFT].append(key)
+            self._values[key >> SHIFT].append(value)
+        for part, keys in enumerate(self._keys):
+            ranked = np.array(keys, np.uint64)
+            order = np.argsort(ranked, kind="stable")
+            ranked = ranked[order]
+            order = order[np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)]]
+            for held in (self._keys, self._values):
+                held[part] = array("Q", np.array(held[part], np.uint64)[order].tobytes())
+
+    def beside(self, pairs: Iterable[tuple[str, int]]) -> Numbers:
+        """Other numbers of some of the same names: 8 bytes for each of all names."""
+        found = copy(self)
+        found._values = [array("Q", bytes(8 * len(keys))) for keys in self._keys]
+        for name, value in pairs:
+            found.put(name, value)
+        return found
+
+    def put(self, name: str, value: int) -> None:
+        """Raises KeyError for a name that is not there."""
+        part, place = self._place(name)
+        self._values[part][place] = value
+
+    def _place(self, name: str) -> tuple[int, int]:
+        """Raises KeyError."""
+        key = name_key(name)
+        keys = self._keys[key >> SHIFT]
+        place = bisect_left(keys, key)
+        if place == len(keys) or keys[place] != key:
+            raise KeyError(name)
+        return key >> SHIFT, place
 
     def get(self, name: str) -> int | None:
-        if not self._keys:
+        try:
+            part, place = self._place(name)
+        except KeyError:
             return None
-        key = name_key(name)
-        place = bisect_left(self._keys, key)
-        found = place < len(self._keys) and self._keys[place] == key
-        return self._values[place] if found else None
+        return self._values[part][place] or None
 
-    def places(self, names: Iterable[str]) -> np.ndarray:
-        """Where each name (names,) stands in ``values``; -1 for one that is not there."""
-        keys = np.fromiter(map(name_key, names), np.uint64)
-        own = np.frombuffer(self._keys, np.uint64) if self._keys else np.empty(0, np.uint64)
-        found = np.searchsorted(own, keys)
-        there = found < len(own)
-        there[there] = own[found[there]] == keys[there]
-        return np.where(there, found, -1)
-
-    def values(self) -> Sequence[int]:
-        return self._values
+    def values(self) -> Iterator[int]:
+        return filter(None, chain(*self._values))
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return sum(np.count_nonzero(values) for values in self._values)
 
 
 class MadeAgain(Sequence[T], Generic[T]):
@@ -96,7 +117,8 @@ class MadeAgain(Sequence[T], Generic[T]):
 def repeated(samples: Callable[[], Iterator[Sample]]) -> tuple[int, str | None]:
     """How many samples there are, and an id that two of them have, if any."""
     keys = array("Q", (name_key(sample.id) for sample in samples()))
-    ranked = np.sort(np.frombuffer(keys, np.uint64)) if keys else np.empty(0, np.uint64)
+    ranked = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
+    ranked.sort()  # in place
     twice = set(ranked[1:][ranked[1:] == ranked[:-1]].tolist())
     seen: set[str] = set()
     for sample in samples() if twice else ():

@@ -9,7 +9,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,16 @@ from harmon_eval.store.pngs import packed
 from harmon_eval.store.recorded import Recorded
 from harmon_eval.store.redact import redacted
 from harmon_eval.store.row_files import RowFiles, sliced, write_rows
-from harmon_eval.store.rows import Columns, all_texts, repeated, selected, unpacked, values_of
+from harmon_eval.store.rows import (
+    LABELS,
+    Columns,
+    alike,
+    check_ids,
+    in_parts,
+    labels,
+    selected,
+    values_of,
+)
 from harmon_eval.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -80,12 +89,12 @@ class TaskFolder:
         """The log, and those of further processes, which earlier versions wrote."""
         return sorted(self.path.glob("responses*.jsonl"))
 
-    def recorded(self) -> Recorded:
-        """Log entries by sample id: the latest attempt at each.
+    def recorded(self, wanted: Collection[str] | None = None) -> Recorded:
+        """Log entries by sample id: the latest attempt at each, or at each that is ``wanted``.
 
         A damaged line, such as the torn last one of a killed run, is a response to ask for again.
         """
-        return Recorded(self.logs(), self.root)
+        return Recorded(self.logs(), self.root, wanted)
 
     def keep_held(self, names: Sequence[str]) -> None:
         """Note the finished images that a model had, which are the samples (``core.Data``)."""
@@ -163,19 +172,56 @@ class TaskFolder:
     def rows(self, columns: Columns = None, vectors: bool = True) -> pd.DataFrame | None:
         """The stored rows as they are; None without any. ``columns``: their names, or which names
         to take. Raises UserError for damaged ones."""
+        table = self._table(columns, vectors)
+        if table is None:
+            return None
+        found: pd.DataFrame = table.to_pandas(self_destruct=True)
+        return found
+
+    def rows_to_add(
+        self, columns: Callable[[pa.Field], bool], texts: Collection[str] = ()
+    ) -> pd.DataFrame | None:
+        """The same, with labels instead of names (``rows.labels``) but for columns among ``texts``.
+        One column of names is held at a time."""
+        import pyarrow as pa
+
+        named = {*LABELS} - {*texts}
+        table = self._table(lambda field: columns(field) and field.name not in named)
+        if table is None:
+            return None
+        found: pd.DataFrame = table.replace_schema_metadata().to_pandas(self_destruct=True)
+        with self._opened() as file:
+            own = {name: labels(file, self.path / ROWS, name) for name in sorted(named)}
+            found = found.assign(**own)
+        del table
+        pa.default_memory_pool().release_unused()
+        return found
+
+    def ids(self) -> pa.ChunkedArray | None:
+        """Those of the stored rows, in order; otherwise as ``rows``."""
+        table = self._table(["id"])
+        return None if table is None else table["id"]
+
+    def same_ids(self, other: TaskFolder) -> int | None:
+        """How many rows both have, if their ids are the same and rise; none are held."""
+        with self._opened() as ours, other._opened() as theirs:
+            return alike(ours, theirs, self.path / ROWS)
+
+    def _opened(self) -> io.BufferedReader:
+        return os.fdopen(open_file(self.path / ROWS, self.root), "rb")
+
+    def _table(self, columns: Columns, vectors: bool = True) -> pa.Table | None:
         file = self.path / ROWS
         try:
-            with os.fdopen(open_file(file, self.root), "rb") as opened:
-                found = unpacked(opened, file, columns, vectors)
+            with self._opened() as opened:
+                found = in_parts(opened, file, columns, vectors)
         except FileNotFoundError:
             return None
-        lacking = {"id", "group", "unscored"} - {*map(str, found)}
-        if lacking and (columns is None or callable(columns)):
+        lacking = {"id", "group", "unscored"} - {*found.column_names}
+        if lacking and columns is None:
             raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
-        if "id" in found and not all_texts(found["id"]):
-            raise UserError(f"{file} has ids that are no text: mark the run again")
-        if "id" in found and repeated(found["id"]):
-            raise UserError(f"{file} has two rows of one sample: mark the run again")
+        if "id" in found.column_names:
+            check_ids(found["id"], file)
         return found
 
     def rows_of(self, ids: Collection[str]) -> pd.DataFrame:

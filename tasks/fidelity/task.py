@@ -143,7 +143,7 @@ def open_task(argument: str = "") -> Task:
         any_images=True,
         intervals=intervals,
         replicates=replicates,
-        columns=("setting", "reference", "features"),
+        columns=("id", "setting", "reference", "features"),
     )
 
 

@@ -145,5 +145,5 @@ TASK = Task(
     bounds=synergy.bounds,
     files_before=synergy.files_before,
     files_after=files_after,
-    columns=("side", "correct"),
+    columns=("stratum", "side", "correct"),
 )

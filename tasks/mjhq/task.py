@@ -132,6 +132,7 @@ def task(protocol: str, make: Callable[[Path], None]) -> Task:
         files_before=files_before,
         layout=read_images,
         layout_shown="CATEGORY/KEY.png",
+        columns=("id", "*"),
         intervals=intervals,
         replicates=replicates,
     )

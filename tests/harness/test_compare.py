@@ -141,7 +141,7 @@ def test_means_are_recognised_and_other_metrics_are_not(seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     one, two = (Groups.of(rows(rng.random((23, 4)) < 0.6, 3)) for _ in range(2))
-    found = means((one, two), metrics, frozenset(metrics(one.rows)))
+    found = dict(means((one, two), metrics, frozenset(metrics(one.rows))))
     assert found.keys() >= {"mean", "percent", "macro", "any", "all"}
     assert not found.keys() & {"square", "n"}
     picked = one.resampled(rng, 3)

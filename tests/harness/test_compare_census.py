@@ -193,7 +193,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
 
 
 def pair_of(one: RunFolder, two: RunFolder) -> TaskPair:
-    (found,) = pairs(one, two, None, False)
+    (found,) = pairs(one, two, None, False, ids=True)
     return found
 
 

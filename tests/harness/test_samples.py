@@ -19,7 +19,7 @@ from harmon_eval.store.log import log_line
 from harmon_eval.store.recorded import Recorded
 
 Call = Callable[..., Any]
-NUMBERS = st.integers(0, 2**64 - 1)
+NUMBERS = st.integers(1, 2**64 - 1)
 
 
 @given(st.lists(st.tuples(st.text(max_size=4), NUMBERS)))
