@@ -169,7 +169,9 @@ class Declared:
         if not self._knows(name):
             return None
         metric = self._task.metric(name)
-        return None if metric.of is metric.mean_of is None else self._table(0).shares(name)
+        if metric.of is None and metric.mean_of is None:
+            return None
+        return self._table(0).shares(name)
 
 
 def _all(count: int) -> np.ndarray:
@@ -239,8 +241,8 @@ def means(
         return all(np.isclose(mean.value, m.get(name, np.nan), rtol=1e-9) for mean, m in pairs)
 
     left = set(wanted)
-    for name in sorted(wanted) if declared else ():
-        forms = declared.forms(name)
+    for name in sorted(wanted):
+        forms = declared.forms(name) if declared else ()
         small = [mean.only(index) for mean in forms]
         if forms and equal(name, small) and everywhere(name, forms):
             left.discard(name)

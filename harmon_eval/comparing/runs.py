@@ -57,8 +57,8 @@ class TaskPair:
     @property
     def bare(self) -> TaskPair:
         """The same without its rows."""
-        none = {"more": (), "places": None}
-        return replace(self, baseline=self.baseline[:0], candidate=self.candidate[:0], **none)
+        ours, theirs = self.baseline[:0], self.candidate[:0]
+        return replace(self, baseline=ours, candidate=theirs, more=(), places=None)
 
     @property
     def contrast(self) -> tuple[list[pd.DataFrame], list[float]]:
@@ -294,7 +294,9 @@ def _places(folders: Sequence[TaskFolder], total: int) -> tuple[list[np.ndarray 
     if (count := folders[0].same_ids(folders[1])) is not None:
         return [None, None], _paired(count, count, total)
     ids = [folder.ids() for folder in folders]
-    places = [None if in_order(own) else pc.sort_indices(own).to_numpy() for own in ids]
+    places: list[np.ndarray | None] = [
+        None if in_order(own) else pc.sort_indices(own).to_numpy() for own in ids
+    ]
     ordered = [
         own if place is None else own.take(pa.array(place))
         for own, place in zip(ids, places, strict=True)
@@ -304,7 +306,8 @@ def _places(folders: Sequence[TaskFolder], total: int) -> tuple[list[np.ndarray 
         for side, other in ((0, 1), (1, 0)):
             common = pc.is_in(ordered[side], ordered[other].combine_chunks())
             own = np.flatnonzero(common.to_numpy())
-            places[side] = own if places[side] is None else places[side][own]
+            before = places[side]
+            places[side] = own if before is None else before[own]
             count = len(own)
     return places, _paired(count, max(map(len, ids)), total)
 

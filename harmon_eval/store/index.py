@@ -83,7 +83,7 @@ class Numbers:
         return self.get(name) is not None
 
     def __len__(self) -> int:
-        return sum(np.count_nonzero(values) for values in self._values)
+        return sum(len(values) - values.count(0) for values in self._values)
 
 
 class MadeAgain(Sequence[T], Generic[T]):

@@ -114,8 +114,8 @@ def _ranks(texts: pa.Array) -> np.ndarray:
     import pyarrow.compute as pc
 
     order = pc.sort_indices(texts)
-    ranks = _rising_ranks([texts.take(order)])
-    found = np.empty(len(texts), np.int32)
+    found, ranks = np.empty(len(texts), np.int32), _rising_ranks([texts.take(order)])
+    assert ranks is not None  # they were sorted just now
     found[order.to_numpy()] = ranks
     return found
 

@@ -197,10 +197,11 @@ class TaskFolder:
         pa.default_memory_pool().release_unused()
         return found
 
-    def ids(self) -> pa.ChunkedArray | None:
-        """Those of the stored rows, in order; otherwise as ``rows``."""
-        table = self._table(["id"])
-        return None if table is None else table["id"]
+    def ids(self) -> pa.ChunkedArray:
+        """Those of the stored rows, in order. Raises UserError for damaged ones, or without any."""
+        if (table := self._table(["id"])) is None:
+            raise UserError(f"{self.path / ROWS} is missing: mark the run again")
+        return table["id"]
 
     def same_ids(self, other: TaskFolder) -> int | None:
         """How many rows both have, if their ids are the same and rise; none are held."""
