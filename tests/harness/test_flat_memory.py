@@ -19,9 +19,9 @@ from harmon_eval.metrics import intervals
 from harmon_eval.running import collecting, jobs, marking, runner
 from harmon_eval.store import durable, row_files
 
-FEW, MANY = 500, 2500
-MOST = 60  # bytes for each further reply; a Python text alone takes as many
-BLOCK = 125  # what is held at a time, of either size
+FEW, MANY = 1000, 5000
+MOST = 150  # bytes for each further reply: the integrals of the test take some hundred kB of any run
+BLOCK = 250  # what is held at a time, of either size
 
 
 @pytest.fixture
