@@ -20,7 +20,7 @@ from harmon_eval.running import collecting, jobs, marking, runner
 from harmon_eval.store import durable, row_files
 
 FEW, MANY = 1000, 5000
-MOST = 150  # bytes for each further reply: the integrals of the test take some hundred kB of any run
+MOST = 150  # bytes for each further reply; the integrals of the test take some hundred kB
 BLOCK = 250  # what is held at a time, of either size
 
 
