@@ -92,6 +92,8 @@ TASK = Task(
     ],
     summarize=lambda rows: {"accuracy": float(rows["correct"].mean())},
     metrics=(Metric("accuracy", headline=True),),
+    columns=("correct",),
+    columns_once=(),
     about=About(paper="none", version="1"),
 )
 """

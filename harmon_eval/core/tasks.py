@@ -231,11 +231,10 @@ class Task:
 
     With ``whole_groups``, ``mark`` gets all responses of a group at once; samples of a group stand
     together. ``columns``: those that ``summarize`` needs when rows are resampled (``*`` stands for
-    any text; default: all that ``mark`` gave). ``columns_once``: those that it reads besides when
-    they are not, such as for a count without an interval (default: all; naming few keeps a long
-    run's memory small). To ``summarize``, ``group`` is a number and ``stratum`` a category, and
-    there is no ``id``; name ``id`` or ``stratum`` among the columns to have them as texts.
-    ``census`` takes all samples of the data and names the
+    any text; default: all). ``columns_once``: those that it reads besides when they are not, such
+    as for a count without an interval (default: all). Naming few keeps a long run's memory small:
+    ``summarize`` then gets no ``id``, numbers for ``group`` and categories for ``stratum``, unless
+    these are named. ``census`` takes all samples of the data and names the
     strata that hold every prompt there is, so that only the seeds could differ. It has to look at
     the samples, as the data may be a user's own (``--data``). ``also`` are the names that other
     toolkits give to this benchmark, for ``import``. ``contrast`` names the task whose prompts are

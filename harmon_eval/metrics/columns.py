@@ -12,12 +12,13 @@ from harmon_eval.metrics.floors import LEAST, MOST
 if TYPE_CHECKING:
     import pandas as pd
 
-ADDED = ("group", "stratum", "unscored")  # columns that every row has
+ADDED = ("group", "stratum", "unscored")  # columns that every row has, beside its id
+ALL = ("*",)
 
 
 def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with only the columns that ``summarize`` reads, so that no text is copied."""
-    if task.columns == ("*",):
+    if task.columns == ALL:
         return rows
     return rows[
         [c for c in rows if c in ("group", "stratum") or _any(_patterns(task.columns), str(c))]
@@ -26,8 +27,10 @@ def lean(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
 
 def reads(task: Task, once: bool) -> Callable[[str], bool]:
     """Whether a column is read to add up rows: for metrics, intervals, bounds and floors. Of a task
-    that does not name its ``columns`` all are that ``mark`` gave. ``once``: rows that are not
-    resampled."""
+    that does not name its ``columns`` all are, but for the stamp of the response. ``once``: rows
+    that are not resampled."""
+    if task.columns == ALL:
+        return lambda name: name != "response"
     named = _named(task, once)
     ends = (LEAST, MOST, *(f"{name}:" for name in task.floors))
 
@@ -42,8 +45,10 @@ def reads(task: Task, once: bool) -> Callable[[str], bool]:
 
 
 def texts(task: Task, once: bool) -> list[str]:
-    """Of the columns that every row has, those that the task names, and so reads as texts."""
-    return [name for name in ("stratum", "unscored") if name in _named(task, once)]
+    """Of the columns that every row has, those that are read as texts: the task names them, or
+    names none, as others' tasks may."""
+    named = _named(task, once)
+    return [name for name in ADDED if name in named or task.columns == ALL]
 
 
 def _named(task: Task, once: bool) -> tuple[str, ...]:
