@@ -122,11 +122,18 @@ def grid(own: DrawSettings) -> dict[str, Cheaper]:
 
 
 def papers(own: DrawSettings) -> dict[str, Given]:
-    """Savings of papers that no preset holds, by name, beside the model's own settings."""
-    few = max(1, own.diffusion_steps // 8)
+    """Savings of papers by name, beside the model's own settings; the second is the preset."""
+    few = min(5, own.diffusion_steps)
     disa: Given = {"annealing": "linear", "final_steps": few, "last_step": 950}
+    name, fewer = f"DiSA, {own.diffusion_steps} to {few} steps", own.iterations * 3 // 4
     return {
-        f"DiSA, {own.diffusion_steps} to {few} steps": disa,
+        name: disa,
+        f"{fewer} iterations, {name}": {**disa, "steps": fewer},
+        f"{fewer} iterations, {name}, adaptive 0.995": {
+            **disa,
+            "steps": fewer,
+            "adaptive_guidance": 0.995,
+        },
         f"950 start, {own.diffusion_steps // 4} steps": {
             "diffusion_steps": own.diffusion_steps // 4,
             "last_step": 950,

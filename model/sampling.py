@@ -205,13 +205,18 @@ class DrawSettings:
         return height // stride, width // stride
 
 
+DISA_START = 950  # the head's first step, where noise is not quite pure (arXiv 2505.20297)
+
+
 @dataclass(frozen=True)
 class Cheaper:
     """Changes to a model's own settings that make it faster.
 
     ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. Of its steps at
-    least ``fewest_steps`` are kept: a head that was taught to draw in three has none to spare. The
-    others replace the model's own, unless they are None."""
+    least ``fewest_steps`` are kept. With ``final_steps``, the steps fall to that number over the
+    iterations and the head starts at ``DISA_START``, as in DiSA (arXiv 2505.20297), unless the
+    model says itself how its steps fall or are spaced, as one does that was taught to draw in few.
+    The others replace the model's own, unless they are None."""
 
     iterations: float = 1.0
     diffusion_steps: float = 1.0
@@ -220,14 +225,25 @@ class Cheaper:
     spacing: str | None = None
     adaptive_guidance: float | None = None
     fewest_steps: int = 1
+    final_steps: int | None = None
 
     def than(self, own: DrawSettings) -> DrawSettings:
         """The model's own settings, made cheaper. Raises ValueError if the result is invalid."""
         steps = max(self.fewest_steps, round(self.diffusion_steps * own.diffusion_steps))
+        steps = min(own.diffusion_steps, steps)
+        taught = own.annealing is not None or own.spacing != "linspace"
+        if self.final_steps is not None and self.final_steps < steps and not taught:
+            own = replace(
+                own,
+                diffusion_steps=steps,
+                annealing="linear",
+                final_steps=self.final_steps,
+                last_step=DISA_START,
+            )
         return replace(
             own,
             iterations=max(1, round(self.iterations * own.iterations)),
-            diffusion_steps=min(own.diffusion_steps, steps),
+            diffusion_steps=steps,
             solver=self.solver or own.solver,
             guidance=self.guidance or own.guidance,
             spacing=self.spacing or own.spacing,
@@ -238,7 +254,7 @@ class Cheaper:
 
 
 # The preset of ``--fast`` for models without distilled weights; its price: docs/speed.md.
-FAST = Cheaper(iterations=0.75, diffusion_steps=0.25, fewest_steps=10, solver="ddim")
+FAST = Cheaper(iterations=0.75, final_steps=5)
 
 
 def draw_orders_and_noise(

@@ -112,6 +112,9 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
     try:
         if settings.fast and not distilled:
             base = FAST.than(base)
+            if settings.diffusion_steps is not None and settings.annealing is None:
+                # So many steps in every iteration.
+                base = replace(base, annealing=None, final_steps=None, last_step=None)
         found = replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(f"harmon: {error}") from None

@@ -190,6 +190,7 @@ def test_savings_of_papers_are_settings_with_names() -> None:
     drawn = [draw_settings(own, Settings(**given)) for given in papers.values()]
     assert len({*drawn, own}) == len(papers) + 1
     assert [drawn[0].steps_at(k) for k in (0, 15)] == [40, 5] and drawn[0].last_step == 950
+    assert drawn[1] == FAST.than(own)
 
 
 def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_set() -> None:
@@ -197,9 +198,11 @@ def test_the_fast_preset_is_of_the_models_own_settings_and_gives_way_to_what_is_
     assert draw_settings(own, Settings(fast=True)) == FAST.than(own) != own
     assert draw_settings(own, Settings(fast=True, steps=3)).iterations == 3
     assert draw_settings(own, Settings()) == own
-    # A head that was taught to draw in three steps has none to spare.
-    taught = DrawSettings(iterations=16, diffusion_steps=3, solver="ddim", spacing="trailing")
-    assert draw_settings(taught, Settings(fast=True)).diffusion_steps == 3
+    many = draw_settings(own, Settings(fast=True, diffusion_steps=4))
+    assert {many.steps_at(k) for k in range(many.iterations)} == {4}, "not annealed"
+    # A head that was taught to draw in so many steps has none to spare.
+    taught = DrawSettings(iterations=16, diffusion_steps=8, solver="ddim", spacing="trailing")
+    assert draw_settings(taught, Settings(fast=True)) == replace(taught, iterations=12)
 
 
 def test_seeds_of_a_stage_are_pooled_and_paired_and_end_on_the_page(tmp_path: Path) -> None:
