@@ -331,7 +331,6 @@ def main() -> None:
     ratios = {"0.18 ms, the goal": 0.18 / ours["sample"]}
     for peer, cost_of in peers.items():
         ratios |= {f"{peer}, {what}": cost_of[what] / ours[what] for what in ours}
-    # It imports torch, and Linux counts a parent's memory as the peak of its children.
     kept = {"load average": os.getloadavg(), "largest": arguments.largest}
     record.write("overhead", ratios, {**kept, "tools": {"harmon_eval": ours, **peers}}, results)
 

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harmon_eval.running.provenance import environment
 
 RESULTS = Path(__file__).with_name("results")
@@ -18,6 +16,8 @@ RESULTS = Path(__file__).with_name("results")
 
 def processor() -> str:
     """The machine's processor or accelerator, as its maker names it."""
+    import torch  # here and below: Linux counts a parent's memory as the peak of its children
+
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     info = Path("/proc/cpuinfo")
@@ -34,6 +34,8 @@ def settings(arguments: Namespace) -> dict[str, Any]:
 def write(name: str, ratios: dict[str, float], measured: Any, folder: Path = RESULTS) -> Path:
     """Write ``{name}.json``. ``compare`` checks the ``ratios``, for which higher is better.
     ``measured`` holds everything else that was measured."""
+    import torch
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     record = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from argparse import Namespace
 from dataclasses import replace
 from importlib import import_module
@@ -355,3 +357,11 @@ def test_all_ratios_stand_in_one_table_with_their_machine(
     said = capsys.readouterr().out
     assert "start (goal / ours), a processor, AVX2, 2026-01-01\n      1.25  of all" in said
     assert "fid ended with 1" in said
+
+
+@pytest.mark.parametrize("name", ["overhead", "scale"])
+def test_what_measures_the_memory_of_others_stays_small(name: str) -> None:
+    """Linux counts a parent's memory as the peak of its children."""
+    code = f"import sys, benchmarks.{name}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
