@@ -135,7 +135,6 @@ TASK = Task(
         ),
         Metric("rfid[*]", higher_is_better=False, maximum=None, span=_spread),
     ),
-    columns=("id", "*"),
     about=About(
         paper="arXiv 2509.07295",
         version="1",

@@ -33,16 +33,13 @@ def distilled() -> HarmonResponder:
     return open_model("harmon-mini", Settings(fast=True))
 
 
-def test_it_draws_in_one_pass_with_few_steps_and_says_with_which_weights(
+def test_it_draws_in_one_pass_with_falling_steps_and_says_with_which_weights(
     own: HarmonResponder, distilled: HarmonResponder
 ) -> None:
     settings = distilled.settings
     assert settings["weights"] == "fast" and "weights" not in own.settings
-    assert (settings["cfg_scale"], settings["iterations"], settings["diffusion_steps"]) == (
-        1,
-        12,
-        4,
-    )
+    assert (settings["cfg_scale"], settings["iterations"]) == (1, 12)
+    assert (settings["diffusion_steps"], settings["final_steps"]) == (30, 5)
     assert distilled.name == f"{own.name}/fast"  # other weights have another name in every table
     assert distilled.fingerprint != own.fingerprint
     drawn = [np.asarray(model.draw([PROMPT])[0]) for model in (own, distilled)]
@@ -191,4 +188,4 @@ def test_from_python_a_model_draws_as_its_folder_says(tmp_path: Path) -> None:
     pipeline.save_pretrained(tmp_path / "again")
     assert HarmonPipeline.from_pretrained(str(tmp_path / "again")).drawing == quick
     fast = HarmonPipeline.from_pretrained("harmon-mini", fast=True)
-    assert (fast.drawing.cfg_scale, fast.drawing.diffusion_steps) == (1, 4)
+    assert (fast.drawing.cfg_scale, fast.drawing.diffusion_steps) == (1, 30)

@@ -196,7 +196,7 @@ def test_images_that_were_not_judged_bound_the_score(mini: Any, tmp_path: Path) 
     assert score_bounds(job, assumed(job, rows.assign(unscored="failed")), rows[:0]) == (0.0, 100.0)
     lone = Sample("x/0000", None, {"questions": [], "first": False, "last": True}, "x")
     job = Job("dpg", dpg.TASK, [*samples, lone], [*samples, lone], None)
-    failed = pd.DataFrame([{"id": lone.id, "unscored": "no questions"}])
+    failed = pd.DataFrame([{"id": lone.id, "group": "x", "unscored": "no questions"}])
     scored = rows[rows["unscored"].isna()]
     low, high = score_bounds(job, assumed(job, pd.concat([scored, failed])), scored)
     assert (low, high) == pytest.approx((200 / 3, 100.0)), "a prompt of its own"
