@@ -5,7 +5,7 @@
 There are two stages. The first screens all settings on a part of GenEval-mini and MJHQ-mini. The
 second takes those that lose no more than the margins and confirms them, fastest first, on all
 prompts with new seeds, until one setting is shown to be no worse by both metrics. This is the
-cheapest setting that is no worse, the preset ``--fast``. The second stage generates new
+cheapest setting that is no worse. The second stage generates new
 images, so its result is not biased by the selection in the first stage.
 
 Differences to the full setting come from ``compare``, paired sample by sample. Seconds per image

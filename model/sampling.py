@@ -212,11 +212,11 @@ DISA_START = 950  # the head's first step, where noise is not quite pure (arXiv 
 class Cheaper:
     """Changes to a model's own settings that make it faster.
 
-    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. Of its steps at
-    least ``fewest_steps`` are kept. With ``final_steps``, the steps fall to that number over the
-    iterations and the head starts at ``DISA_START``, as in DiSA (arXiv 2505.20297), unless the
-    model says itself how its steps fall or are spaced, as one does that was taught to draw in few.
-    The others replace the model's own, unless they are None."""
+    ``iterations`` and ``diffusion_steps`` are shares of the model's own numbers. With
+    ``final_steps``, the steps fall to that number over the iterations and the head starts at
+    ``DISA_START``, as in DiSA (arXiv 2505.20297), unless the model says itself how its steps fall
+    or are spaced, as one does that was taught to draw in few. The others replace the model's own,
+    unless they are None."""
 
     iterations: float = 1.0
     diffusion_steps: float = 1.0
@@ -224,13 +224,11 @@ class Cheaper:
     guidance: tuple[float, float] | None = None
     spacing: str | None = None
     adaptive_guidance: float | None = None
-    fewest_steps: int = 1
     final_steps: int | None = None
 
     def than(self, own: DrawSettings) -> DrawSettings:
         """The model's own settings, made cheaper. Raises ValueError if the result is invalid."""
-        steps = max(self.fewest_steps, round(self.diffusion_steps * own.diffusion_steps))
-        steps = min(own.diffusion_steps, steps)
+        steps = max(1, round(self.diffusion_steps * own.diffusion_steps))
         taught = own.annealing is not None or own.spacing != "linspace"
         if self.final_steps is not None and self.final_steps < steps and not taught:
             own = replace(

@@ -20,13 +20,11 @@ class Settings:
     """How to open, draw and answer; what is None stays the model's own (see ``DrawSettings``).
 
     ``kl16``: the file of the VAE beside a ``.pth``. ``revision``: commit, branch or tag of the
-    hub. ``max_beta``: the cap of the noise schedule,
-    where the weights do not tell (Harmon: 0.999; UniPic-1: 0.2). ``cfg``: guidance scale;
-    ``edit_cfg``: that of edits, if another. ``edit_condition`` no: their source is in the prompt
-    alone, as RecA trains.
-    ``annealing`` to ``final_steps``, ``last_step``, ``spacing``, ``order``, ``cache`` and
-    ``adaptive_guidance``: see ``DrawSettings``.
-    ``steps``: MAR iterations. ``fast``: the weights in the model's folder
+    hub. ``max_beta``: the cap of the noise schedule, where the weights do not tell (Harmon: 0.999;
+    UniPic-1: 0.2). ``cfg``: guidance scale; ``edit_cfg``: that of edits, if another.
+    ``edit_condition`` no: their source is in the prompt alone, as RecA trains. ``annealing`` to
+    ``final_steps``, ``last_step``, ``spacing``, ``order``, ``cache`` and ``adaptive_guidance``: see
+    ``DrawSettings``. ``steps``: MAR iterations. ``fast``: the weights in the model's folder
     ``fast``, or else the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.

@@ -100,30 +100,36 @@ class HarmonResponder(Responder):
             if model.device.type == "cuda":
                 compile_blocks(model)
             self._passes = CapturedPasses(model, settings, size)
-        stride = model.config.vae.stride
-        self.settings: dict[str, Any] = {
-            **asdict(settings),
-            "guidance": list(settings.guidance),
-            "image_size": [side * stride for side in size],
-            "full_stop": pipeline.processor.full_stop,
-            "max_beta": model.config.head.max_beta,
-            "repetition_penalty": repetition_penalty,
-            "images_a_question": "the first",
-            "dtype": str(model.dtype).removeprefix("torch."),
-        }
-        for name in SAVINGS:
-            if getattr(settings, name) == getattr(DrawSettings, name):
-                del self.settings[name]
-        if settings.edit_cfg_scale is None:  # edits are guided as drawings are
-            del self.settings["edit_cfg_scale"]
-        if settings.edit_condition:  # as the family edits
-            del self.settings["edit_condition"]
+        self.settings: dict[str, Any] = self._described(settings, size)
         self.about = {"editing": EDITING}
         if training:
             self.about["training"] = {k: training[k] for k in TRAINING if k in training}
         self.settings |= self.features.settings(model.config.mar.depth, model.config.mar.width)
         if max_new_tokens:
             self.settings["max_new_tokens"] = max_new_tokens
+
+    def _described(self, settings: DrawSettings, size: tuple[int, int]) -> dict[str, Any]:
+        """How it draws, for the provenance; savings where they are used. ``size``: tokens."""
+        model = self.pipeline.model
+        stride = model.config.vae.stride
+        found: dict[str, Any] = {
+            **asdict(settings),
+            "guidance": list(settings.guidance),
+            "image_size": [side * stride for side in size],
+            "full_stop": self.pipeline.processor.full_stop,
+            "max_beta": model.config.head.max_beta,
+            "repetition_penalty": self.repetition_penalty,
+            "images_a_question": "the first",
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
+        for name in SAVINGS:
+            if getattr(settings, name) == getattr(DrawSettings, name):
+                del found[name]
+        if settings.edit_cfg_scale is None:  # edits are guided as drawings are
+            del found["edit_cfg_scale"]
+        if settings.edit_condition:  # as the family edits
+            del found["edit_condition"]
+        return found
 
     def remarks(self) -> Sequence[str]:
         found, self._remarks = self._remarks, []

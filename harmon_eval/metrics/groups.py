@@ -1,7 +1,7 @@
 """Groups of rows by number, without a table of their names.
 
-Rows that are read to be added up have numbers for groups (``store.labels``); those that a task or a
-test makes may have texts.
+Rows that are read to be added up have numbers for groups (``store.rows.labels``). Those that a
+task or a test makes may have texts.
 """
 
 from __future__ import annotations
