@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LOG, ROWS, METRICS, MARKS = "responses.jsonl", "rows.parquet", "metrics.json", "marks.json"
 CALIBRATIONS = "calibration*.json"
 HELD = "held.json"
+REQUIRED = ("group", "unscored")  # columns that are needed beside the id
 MAX_ROWS_BYTES = 2**36  # of rows in memory: beyond is a decompression bomb
 
 
@@ -194,6 +195,7 @@ class TaskFolder:
             own = {name: labels(file, self.path / ROWS, name) for name in sorted(named)}
             found = found.assign(**own)
         del table
+        self._check_columns(found, REQUIRED)
         pa.default_memory_pool().release_unused()
         return found
 
@@ -218,12 +220,15 @@ class TaskFolder:
                 found = in_parts(opened, file, columns, vectors)
         except FileNotFoundError:
             return None
-        lacking = {"id", "group", "unscored"} - {*found.column_names}
-        if lacking and columns is None:
-            raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
+        if columns is None:
+            self._check_columns(found.column_names, ("id", *REQUIRED))
         if "id" in found.column_names:
             check_ids(found["id"], file)
         return found
+
+    def _check_columns(self, found: Iterable[str], needed: Sequence[str]) -> None:
+        if lacking := {*needed} - {*found}:
+            raise UserError(f"{self.path / ROWS} has no column {min(lacking)!r}: mark the run again")
 
     def rows_of(self, ids: Collection[str]) -> pd.DataFrame:
         """The stored rows of these samples. Raises UserError for damaged ones, or without any."""
