@@ -1,6 +1,6 @@
 """How fast ``--fast`` draws with harmon-mini, whose distilled weights it takes.
 
-    python -m benchmarks.distilled --batch 16
+    python -m benchmarks.distilled --batch 1,16
 
 In turn in one process: all its iterations and steps, the preset that models without such weights
 get, and ``--fast``; then the full setting beside the plain loop (``benchmarks/release.py``).
@@ -47,22 +47,24 @@ def seconds_an_image(batch: int, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     parser = parsing.Parser("distilled", __doc__)
-    parser.add_argument("--batch", type=int, default=16, metavar="N")
+    parser.add_argument("--batch", type=parsing.numbers, default="1,16", metavar="A,B")
     parser.add_argument("--repeats", type=int, default=5, metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    seconds = seconds_an_image(arguments.batch, arguments.repeats)
-    for name, each in seconds.items():
-        print(
-            f"{name:<10} {each:.3f} s an image, {seconds[PLAIN] / each:.2f}x the plain loop, "
-            f"{seconds[FULL] / each:.2f}x full"
-        )
-    ratios = {
-        "plain loop / --fast": seconds[PLAIN] / seconds[DISTILLED],
-        "full / --fast": seconds[FULL] / seconds[DISTILLED],
-    }
-    measured = {"settings": record.settings(arguments), "seconds": seconds}
+    ratios: dict[str, float] = {}
+    found: dict[int, dict[str, float]] = {}
+    for batch in arguments.batch:
+        seconds = found[batch] = seconds_an_image(batch, arguments.repeats)
+        print(f"batch {batch}")
+        for name, each in seconds.items():
+            print(
+                f"{name:<10} {each:.3f} s an image, {seconds[PLAIN] / each:.2f}x the plain loop, "
+                f"{seconds[FULL] / each:.2f}x full"
+            )
+        for slower in (PLAIN, FULL):
+            ratios[f"{slower} / --fast, batch {batch}"] = seconds[slower] / seconds[DISTILLED]
+    measured = {"settings": record.settings(arguments), "seconds": found}
     record.write("distilled", ratios, measured, arguments.results)
 
 

@@ -9,6 +9,14 @@ from harmon_eval import parsing
 from harmon_eval.core import UserError
 
 
+def numbers(text: str) -> list[int]:
+    """Whole numbers above 0 with commas between them, the type of an argument."""
+    found = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"needs whole numbers above 0, as in 1,16, not {text!r}")
+    return found
+
+
 class Parser(parsing.Parser):
     """Of the benchmark ``name``, whose module says in ``doc`` what it does and how it is called."""
 

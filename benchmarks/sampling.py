@@ -196,7 +196,7 @@ def show(size: str, result: dict[str, Any]) -> None:
 def main() -> None:
     parser = parsing.Parser("sampling", __doc__)
     parser.add_argument("--size", choices=SIZES, default="mini")
-    parser.add_argument("--batch", default="1,4,16", metavar="A,B")
+    parser.add_argument("--batch", type=parsing.numbers, default="1,4,16", metavar="A,B")
     parser.add_argument("--image-size", type=int, default=256, metavar="PX")
     parser.add_argument("--iterations", type=int, default=16, metavar="K")
     parser.add_argument("--diffusion-steps", type=int, default=100, metavar="S")
@@ -226,7 +226,7 @@ def main() -> None:
             flush=True,
         )
     results = []
-    for batch in map(int, filter(None, arguments.batch.split(","))):
+    for batch in arguments.batch:
         results.append(one_batch(model, batch, settings, arguments.repeats, arguments.compile))
         show(arguments.size, results[-1])
     ratios = {f"batch {result['batch']}": result["ratio"] for result in results}

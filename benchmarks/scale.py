@@ -58,11 +58,11 @@ def growth(small: Cost, large: Cost, samples: int) -> dict[str, float]:
 
 def main() -> None:
     parser = parsing.Parser("scale", __doc__)
-    parser.add_argument("--sizes", default="10000,100000", metavar="N,M", help="%(default)s")
+    parser.add_argument("--sizes", type=parsing.numbers, default="10000,100000", metavar="N,M")
     parser.add_argument("--name", default="scale", help="of the JSON (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     arguments = parser.parse_args()
-    sizes = sorted(map(int, arguments.sizes.split(",")))
+    sizes = sorted(arguments.sizes)
     print("| command, samples | processor time | wall | peak memory |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         environment = ours(Path(name))

@@ -85,7 +85,7 @@ def measured(count: int, only_means: bool) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = parsing.Parser("summarize", __doc__)
-    parser.add_argument("--sizes", default="10000,100000", metavar="N,M")
+    parser.add_argument("--sizes", type=parsing.numbers, default="10000,100000", metavar="N,M")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     parser.add_argument("--means", action="store_true", help="without a metric that is no mean")
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
@@ -94,7 +94,7 @@ def main() -> None:
         print(json.dumps(measured(arguments.count, arguments.means)))
         return
     found = {}
-    for size in map(int, arguments.sizes.split(",")):
+    for size in arguments.sizes:
         command = [sys.executable, "-m", "benchmarks.summarize", "--count", str(size)]
         command += ["--means"] * arguments.means
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -228,7 +228,8 @@ class TaskFolder:
 
     def _check_columns(self, found: Iterable[str], needed: Sequence[str]) -> None:
         if lacking := {*needed} - {*found}:
-            raise UserError(f"{self.path / ROWS} has no column {min(lacking)!r}: mark the run again")
+            file = self.path / ROWS
+            raise UserError(f"{file} has no column {min(lacking)!r}: mark the run again")
 
     def rows_of(self, ids: Collection[str]) -> pd.DataFrame:
         """The stored rows of these samples. Raises UserError for damaged ones, or without any."""

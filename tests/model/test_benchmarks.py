@@ -342,6 +342,21 @@ def test_every_benchmark_teaches_its_call_and_names_a_wrong_option_in_a_line(
     assert re.fullmatch(r"error: .*(did you mean|--help|known: ).*\n", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("given", ["", "0", "1,,4", "1,x", "-2"])
+@pytest.mark.parametrize(("name", "option"), [("distilled", "--batch"), ("scale", "--sizes")])
+def test_sizes_that_are_no_numbers_are_refused_in_a_line(
+    name: str,
+    option: str,
+    given: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", [name, f"{option}={given}"])
+    with pytest.raises(SystemExit, match="2"):
+        import_module(f"benchmarks.{name}").main()
+    assert re.fullmatch(r"error: .*whole numbers above 0.*\n", capsys.readouterr().err)
+
+
 def test_all_ratios_stand_in_one_table_with_their_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
