@@ -121,9 +121,11 @@ def common_schema(schemas: Sequence[pa.Schema], texts: Sequence[str] = ()) -> pa
     """The form of all rows together, whatever the pieces that they come in.
 
     A whole number that some rows do not have is a number, as pandas has it. ``texts``: columns that
-    are texts or nothing. Raises UserError where a column holds different things."""
+    are texts or nothing. Raises UserError where a column holds different things, or for nothing."""
     import pyarrow as pa
 
+    if not schemas:
+        raise UserError("there are no rows to put together: the task has no samples")
     try:
         plain = [schema.remove_metadata() for schema in schemas]
         found = pa.unify_schemas(plain, promote_options="permissive")

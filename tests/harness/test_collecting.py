@@ -11,6 +11,7 @@ import pytest
 from harmon_eval.core import Ask, Sample, UserError
 from harmon_eval.running.collecting import collect_rows, frame, marked
 from harmon_eval.store.index import Numbers
+from harmon_eval.store.row_files import common_schema
 from harmon_eval.store.task_folder import TaskFolder
 
 KEY = {"version": "1", "instruments": {}}
@@ -94,3 +95,8 @@ def test_a_column_of_different_things_is_one_line(tmp_path: Path) -> None:
     folder.add_marks(KEY, "1", frame([(SAMPLES[1], {"correct": 1.0})], STAMPS))
     with pytest.raises(UserError, match=r"different things in one column.*correct"):
         collect_rows(KEY, folder, SAMPLES[:2], STAMPS)
+
+
+def test_nothing_at_all_is_no_column_of_different_things() -> None:
+    with pytest.raises(UserError, match="no rows to put together: the task has no samples"):
+        common_schema([])
