@@ -32,6 +32,7 @@ from harmon_eval.model.weights import (
     WEIGHTS,
     build,
     check_weights,
+    config_at,
     own_config,
     read,
 )
@@ -94,9 +95,9 @@ def load(
     """Open a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id, which may be at
     another ``revision`` than its newest: a commit, branch or tag.
 
-    ``fast``: the model in its folder ``fast`` instead, where there is one: the same model,
-    distilled to draw in less time (recipes ``one-pass`` and ``fast-head``). One that was made from
-    other weights is refused.
+    ``fast``: the model in its folder ``fast`` instead, or in that beside its file, where there is
+    one: the same model, distilled to draw in less time (recipes ``one-pass`` and ``fast-head``).
+    One that was made from other weights is refused.
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
@@ -106,7 +107,8 @@ def load(
     config, weights = read(taught or path, kl16)
     if taught:
         _check_teacher(read(path, kl16)[1], weights, path, taught)
-        name, path = f"{name}/{DISTILLED}", taught
+        place = Path(name) if path.is_dir() else Path(name).parent
+        name, path = str(place / DISTILLED), taught
     if max_beta is not None:
         config = replace(config, head=replace(config.head, max_beta=max_beta))
     fingerprint, files = Fingerprint(), placing.stamps(weights.values())
@@ -131,18 +133,19 @@ def load(
 
 
 def find_distilled(path: Path) -> Path | None:
-    """The folder ``fast`` in a model's folder, None where nothing has that name.
+    """The folder ``fast`` in a model's folder or beside its file, None where nothing has that name.
 
     Raises CheckpointError for anything but a whole model of the same sizes that says how it draws:
     nobody who asks for it should get another way of drawing. Reads no weights."""
-    folder = path / DISTILLED
-    if not path.is_dir() or not (folder.exists() or folder.is_symlink()):
+    place = path if path.is_dir() else path.parent
+    folder = place / DISTILLED
+    if not path.exists() or not (folder.exists() or folder.is_symlink()):
         return None
     try:
         if not folder.is_dir():
             raise CheckpointError(f"{folder} is no folder with distilled weights")
         check_weights(folder)
-        own, model = own_config(folder), own_config(path)
+        own, model = own_config(folder), config_at(path)
         lacks = [name for name in (DRAWING, "tokenizer.json") if not (folder / name).is_file()]
         if own is None or lacks:
             raise CheckpointError(
@@ -174,15 +177,25 @@ def _check_teacher(
         model = own.get(name)
         if model is None or not name.startswith(UNCHANGED) or tensor.numel() > MOST_COMPARED:
             continue
-        if not torch.allclose(tensor.float(), model.float(), rtol=ROUNDED, atol=ROUNDED**2):
+        same = tensor.shape == model.shape and torch.allclose(
+            tensor.float(), model.float(), rtol=ROUNDED, atol=ROUNDED**2
+        )
+        if not same:
             raise CheckpointError(
                 f"{folder} was not made from {path}: their {name} differ. Distil the model again "
                 f"and export it there{NOT_FAST}"
             )
 
 
-def check_revision(name: str, revision: str | None) -> None:
-    """Raises CheckpointError for a revision of what is not on the hub."""
+def check_name(name: str, revision: str | None) -> None:
+    """Raises CheckpointError for a revision of what is not on the hub, and for the name of a run
+    with distilled weights."""
+    own, _, last = name.rpartition("/")
+    if last == DISTILLED and own in bundled_names() and not Path(name).exists():
+        raise CheckpointError(
+            f"{name} is what runs of {own} with its distilled weights are called: give {own} and "
+            "--fast (?fast=true, fast=True)"
+        )
     here = name in ("harmon", *bundled_names()) or Path(name).expanduser().exists()
     if revision and here:
         raise CheckpointError(
@@ -193,7 +206,7 @@ def check_revision(name: str, revision: str | None) -> None:
 
 def locate(name: str, revision: str | None = None) -> Path:
     """The file or folder that ``name`` stands for; hub ids are downloaded (weights, texts)."""
-    check_revision(name, revision)
+    check_name(name, revision)
     if name in bundled_names():
         return BUNDLED / name
     path = Path(name).expanduser()

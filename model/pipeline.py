@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from harmon_eval.model.fast.rows import LANES, fill_rows, one_by_one
 from harmon_eval.model.fast.scoring import score_options
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.processor import REPEAT, Processor
-from harmon_eval.model.sampling import DrawSettings
+from harmon_eval.model.sampling import FAST, DrawSettings
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,15 @@ class HarmonPipeline:
         fast: bool = False,
     ) -> HarmonPipeline:
         """Load a bundled name, a folder, a ``.pth`` (with ``kl16.ckpt``) or a hub id. ``fast``:
-        its distilled weights, where it has them.
+        its distilled weights, where it has them, else its own in fewer steps.
 
         Raises CheckpointError."""
         from harmon_eval.model.checkpoint import load
 
-        return load(name_or_path, kl16, device, dtype, fast=fast).pipeline
+        loaded = load(name_or_path, kl16, device, dtype, fast=fast)
+        if fast and not loaded.distilled:
+            return replace(loaded.pipeline, drawing=FAST.than(loaded.draw_settings))
+        return loaded.pipeline
 
     def save_pretrained(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harmon_eval.model.config import HeadConfig
+from harmon_eval.model.config import HarmonConfig, HeadConfig
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.mar import Grid
@@ -196,13 +196,30 @@ class DrawSettings:
         return 1 + (self.cfg_scale - 1) * (tokens - max(left, 1)) / tokens
 
     def grid(self, model: Harmon) -> Grid:
-        """Token grid (m, n). Raises ValueError unless the VAE's stride divides both sides."""
-        size = model.config.image_size if self.image_size is None else self.image_size
-        height, width = (size, size) if isinstance(size, int) else size
-        stride = model.config.vae.stride
-        if height < 1 or width < 1 or height % stride or width % stride:
-            raise ValueError(f"image size {height}x{width} must be a multiple of {stride} pixels")
-        return height // stride, width // stride
+        """Token grid (m, n). Raises ValueError unless the VAE's stride divides both sides and the
+        LLM has places for all tokens."""
+        return self.grid_of(model.config)
+
+    def grid_of(self, config: HarmonConfig) -> Grid:
+        """The same of a model that is not open."""
+        size = config.image_size if self.image_size is None else self.image_size
+        sides = (size, size) if isinstance(size, int) else size
+        stride = config.vae.stride
+        for side in sides:
+            if side < 1 or side % stride:
+                below = max(1, side // stride) * stride
+                near = f"{below} or {below + stride}" if side > stride else f"{below}"
+                raise ValueError(
+                    f"the image size {side} must be a multiple of {stride} pixels: give {near}"
+                )
+        height, width = (side // stride for side in sides)
+        most = config.llm.max_position_embeddings - config.mar.buffers
+        if height * width > most:
+            raise ValueError(
+                f"images of {sides[0]}x{sides[1]} pixels are {height * width:,} tokens, more than "
+                f"the model's {most:,}: give at most {math.isqrt(most) * stride}"
+            )
+        return height, width
 
 
 DISA_START = 950  # the head's first step, where noise is not quite pure (arXiv 2505.20297)

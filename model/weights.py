@@ -34,7 +34,7 @@ def read(path: Path, kl16: Path | None = None) -> tuple[HarmonConfig, dict[str, 
     """Configuration and tensors in our names. Raises CheckpointError."""
     folder = path if path.is_dir() else path.parent
     family = _family(path)
-    if (path.is_dir() or SAFE in path.suffixes) and (config := own_config(folder)):
+    if config := config_at(path):
         return config, choose(path).read()
     raw = plain_names(choose(path).read(), keys.BEGINNINGS)
     other = families.of_names(raw) or (None if "mar.z_proj.weight" in raw else family)
@@ -60,6 +60,14 @@ def _family(path: Path) -> families.Family | None:
     if family and family.sure and family.adapter != "harmon":
         raise family.refused(path)
     return family
+
+
+def config_at(path: Path) -> HarmonConfig | None:
+    """Of weights that we wrote, in a folder or a safetensors file; None for others. Raises
+    CheckpointError."""
+    if path.is_dir():
+        return own_config(path)
+    return own_config(path.parent) if SAFE in path.suffixes else None
 
 
 def own_config(folder: Path) -> HarmonConfig | None:

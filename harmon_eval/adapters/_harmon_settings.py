@@ -12,7 +12,10 @@ from harmon_eval.model.sampling import FAST, SAVINGS, DrawSettings
 from harmon_eval.settings import check_range
 
 # What distilled weights were taught, and cannot be set beside them.
-DISTILLED_WITH = ("cfg", "guidance", "solver", "diffusion_steps", *SAVINGS)
+DISTILLED_WITH = (
+    *("max_beta", "cfg", "edit_cfg", "guidance", "solver", "diffusion_steps"),
+    *SAVINGS,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Settings:
     ``edit_condition`` no: their source is in the prompt alone, as RecA trains. ``annealing`` to
     ``final_steps``, ``last_step``, ``spacing``, ``order``, ``cache`` and ``adaptive_guidance``: see
     ``DrawSettings``. ``steps``: MAR iterations. ``fast``: the weights in the model's folder
-    ``fast``, or else the preset of docs/speed.md, under what is set besides.
+    ``fast`` (beside a file), or else the preset of docs/speed.md, under what is set besides.
     ``repetition_penalty``: of answers; the authors' scripts have Qwen's 1.1. ``compile``: captured
     graphs and compiled blocks on a GPU. ``layer`` and ``pool``: see ``Features``.
     ``max_new_tokens`` stands in for the benchmark's own limit of a reply."""

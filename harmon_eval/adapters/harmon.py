@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,11 +26,12 @@ from harmon_eval.model.checkpoint import (
     BUNDLED,
     DISTILLED,
     bundled_names,
-    check_revision,
+    check_name,
     find_distilled,
     load,
     read_drawing,
 )
+from harmon_eval.model.config import HarmonConfig
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -39,12 +41,15 @@ from harmon_eval.model.fast.memory import (
     free_memory,
 )
 from harmon_eval.model.fast.passes import Passes
+from harmon_eval.model.mar import Grid
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.processor import REPEAT
 from harmon_eval.model.sampling import SAVINGS, DrawSettings
-from harmon_eval.model.weights import CheckpointError, check_weights, own_config
+from harmon_eval.model.weights import CheckpointError, check_weights, config_at
 from harmon_eval.registry import BUNDLED_MODEL
 from harmon_eval.replies import probabilities
+
+logger = logging.getLogger(__name__)
 
 # How images are edited, as UniPic-1 does it.
 EDITING = {"source": "centre crop", "unconditional": REPEAT, "mask": "not used"}
@@ -86,10 +91,7 @@ class HarmonResponder(Responder):
         self.draw_settings = settings
         self.fingerprint = fingerprint
         model = pipeline.model
-        try:
-            size = settings.grid(model)
-        except ValueError as error:
-            raise UserError(f"harmon: {error}") from None
+        size = grid_of(settings, model.config)
         each = bytes_a_picture(model.config, size, model.dtype)
         free, edit = free_memory(model.device), bytes_an_edit(model.config, size, model.dtype)
         self._fitting = FittingBatches(fitting_size(free, each))
@@ -234,16 +236,28 @@ class HarmonResponder(Responder):
 
 def find_weights(argument: str, settings: Settings) -> None:
     """Raises UserError where ``open_model`` would find no weights, or some that do not fit."""
-    find_harmon(argument, settings.device, settings.kl16, settings.revision)
     place = argument or BUNDLED_MODEL
     here = BUNDLED / place if place in bundled_names() else Path(place).expanduser()
+    if not here.exists():  # on the hub, all weights have one VAE, KL-16
+        grid_of(DrawSettings(image_size=settings.image_size), HarmonConfig())
+    find_harmon(argument, settings.device, settings.kl16, settings.revision)
+    if not here.exists():
+        return
     try:
         taught = find_distilled(here) if settings.fast else None
-        if here.is_dir():  # how it would draw
-            folder = taught or here
-            draw_settings(read_drawing(folder, own_config(folder)), settings, bool(taught))
+        folder, config = here if here.is_dir() else here.parent, config_at(taught or here)
+        how = read_drawing(taught or folder, config)
     except CheckpointError as error:
         raise UserError(str(error)) from None
+    grid_of(draw_settings(how, settings, bool(taught)), config or HarmonConfig())
+
+
+def grid_of(settings: DrawSettings, config: HarmonConfig) -> Grid:
+    """Tokens (m, n) of an image. Raises UserError for a size that the model cannot have."""
+    try:
+        return settings.grid_of(config)
+    except ValueError as error:
+        raise UserError(f"harmon: {error}") from None
 
 
 def find_harmon(
@@ -256,7 +270,7 @@ def find_harmon(
     if kl16 is not None and not kl16.expanduser().is_file():
         raise UserError(f"kl16={kl16}: no such file: give that of the VAE, such as kl16.ckpt")
     try:
-        check_revision(place, revision)
+        check_name(place, revision)
         if place in ("harmon", *bundled_names()):
             return
         if (path := Path(place).expanduser()).exists():
@@ -287,10 +301,23 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
         )
     except CheckpointError as error:
         raise UserError(str(error)) from None
+    how = draw_settings(loaded.draw_settings, settings, loaded.distilled)
+    if settings.fast and not loaded.distilled:
+        steps = f"{how.diffusion_steps}" + (f" to {how.final_steps}" if how.final_steps else "")
+        logger.warning(
+            "%s has no distilled weights (a folder %s), so fast draws in fewer steps: "
+            "%d iterations, not %d, and %s steps of the head, not %d (docs/speed.md)",
+            loaded.name,
+            DISTILLED,
+            how.iterations,
+            loaded.draw_settings.iterations,
+            steps,
+            loaded.draw_settings.diffusion_steps,
+        )
     responder = HarmonResponder(
         name=loaded.name,
         pipeline=loaded.pipeline,
-        settings=draw_settings(loaded.draw_settings, settings, loaded.distilled),
+        settings=how,
         fingerprint=loaded.fingerprint,
         training=loaded.training,
         compiled=settings.compile,

@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from harmon_eval import registry
@@ -17,7 +19,7 @@ from harmon_eval.core import Ask, Draw, UserError
 from harmon_eval.model.checkpoint import BUNDLED, DISTILLED
 from harmon_eval.model.pipeline import HarmonPipeline
 from harmon_eval.model.sampling import FAST, DrawSettings
-from harmon_eval.model.weights import WEIGHTS
+from harmon_eval.model.weights import WEIGHTS, to_authors
 
 MINI = BUNDLED / "harmon-mini"
 PROMPT = Draw("a photo of a red circle", seed=1)
@@ -57,16 +59,46 @@ def test_what_it_answers_is_what_the_model_answers(
     assert distilled.ask(asked) == own.ask(asked)
 
 
-def test_any_folder_may_hold_such_weights(own: HarmonResponder, tmp_path: Path) -> None:
+def test_any_folder_may_hold_such_weights(
+    own: HarmonResponder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     plain = tmp_path / "mine"
     shutil.copytree(MINI, plain, ignore=shutil.ignore_patterns(DISTILLED))
     model = open_model(str(plain), Settings(fast=True))
     assert model.draw_settings == FAST.than(own.draw_settings)  # the preset, with its own weights
     assert model.fingerprint == own.fingerprint
+    (said,) = caplog.messages  # nobody takes the preset for distilled weights
+    assert "mine has no distilled weights" in said and "12 iterations, not 16" in said
+    caplog.clear()
     shutil.copytree(MINI / DISTILLED, plain / DISTILLED)
     model = open_model(str(plain), Settings(fast=True, steps=8))
     assert (model.draw_settings.iterations, model.settings["weights"]) == (8, "fast")
     assert open_model(str(plain), Settings()).fingerprint == own.fingerprint
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("place", ["mine/", "mine/model.safetensors", "mine/authors.pth"])
+def test_a_file_has_its_distilled_weights_beside_it(
+    place: str,
+    own: HarmonResponder,
+    distilled: HarmonResponder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(MINI, "mine")
+    if place.endswith(".pth"):
+        for name in (WEIGHTS, "config.json"):
+            Path("mine", name).unlink()
+        weights, vae = to_authors(own.pipeline.model)
+        torch.save(weights, place)
+        torch.save({"model": vae}, "mine/kl16.ckpt")
+    given = Settings(fast=True)
+    find_weights(place, given)
+    model = open_model(place, given)
+    assert (model.name, model.fingerprint) == ("mine/fast", distilled.fingerprint)
+    with pytest.raises(UserError, match="leave out cfg, or fast"):
+        find_weights(place, replace(given, cfg=3.0))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +108,8 @@ def test_any_folder_may_hold_such_weights(own: HarmonResponder, tmp_path: Path) 
         ("solver", Settings(fast=True, solver="ancestral")),
         ("cache", Settings(fast=True, cache=3)),
         ("guidance", Settings(fast=True, guidance=(0.0, 0.5))),
+        ("edit_cfg", Settings(fast=True, edit_cfg=3.0)),
+        ("max_beta", Settings(fast=True, max_beta=0.2)),
     ],
 )
 def test_what_it_was_distilled_for_cannot_be_changed(name: str, given: Settings) -> None:
@@ -155,6 +189,19 @@ def test_weights_distilled_from_another_model_are_refused(tmp_path: Path) -> Non
         open_model(str(model), Settings(fast=True))
 
 
+def test_distilled_weights_of_other_sizes_beside_a_file_are_refused(
+    own: HarmonResponder, tmp_path: Path
+) -> None:
+    """Nothing says the sizes of a ``.pth`` before it is read."""
+    shutil.copytree(MINI / DISTILLED, tmp_path / DISTILLED)
+    weights, vae = to_authors(own.pipeline.model)
+    weights["llm.model.norm.weight"] = torch.ones(8)
+    torch.save(weights, tmp_path / "other.pth")
+    torch.save({"model": vae}, tmp_path / "kl16.ckpt")
+    with pytest.raises(UserError, match=r"not made from .*: their llm\.model\.norm\.weight differ"):
+        open_model(str(tmp_path / "other.pth"), Settings(fast=True))
+
+
 def test_a_link_to_distilled_weights_and_weights_in_another_format_are_taken(
     distilled: HarmonResponder, tmp_path: Path
 ) -> None:
@@ -176,6 +223,12 @@ def test_every_name_of_the_bundled_model_finds_its_weights(
         registry.check_model(name, {"fast": True, "cfg": 3.0})
 
 
+def test_the_name_of_a_run_is_no_model_and_says_what_is() -> None:
+    for opened in (find_weights, open_model):
+        with pytest.raises(UserError, match=r"fast is what runs .*: give harmon-mini and"):
+            opened("harmon-mini/fast", Settings())
+
+
 def test_from_python_a_model_draws_as_its_folder_says(tmp_path: Path) -> None:
     """A model distilled to draw in one pass must not be guided because nobody gave settings."""
     quick = DrawSettings(cfg_scale=1.0, iterations=2, diffusion_steps=2, solver="ddim")
@@ -189,3 +242,7 @@ def test_from_python_a_model_draws_as_its_folder_says(tmp_path: Path) -> None:
     assert HarmonPipeline.from_pretrained(str(tmp_path / "again")).drawing == quick
     fast = HarmonPipeline.from_pretrained("harmon-mini", fast=True)
     assert (fast.drawing.cfg_scale, fast.drawing.diffusion_steps) == (1, 30)
+    own = HarmonPipeline.from_pretrained("harmon-mini").drawing
+    HarmonPipeline.from_pretrained("harmon-mini").save_pretrained(tmp_path / "slow")
+    fast = HarmonPipeline.from_pretrained(str(tmp_path / "slow"), fast=True)
+    assert fast.drawing == FAST.than(own)  # without distilled weights, as --fast draws

@@ -101,7 +101,9 @@ def test_where_a_model_runs_is_no_matter_where_no_network_runs_but_a_number_form
         ("harmon-mini", {"layer": 3}, "layer=3: give text"),
         ("harmon-mini", {"pool": "mean"}, "give image or buffers or both"),
         ("harmon-mini", {"kl16": 3}, "kl16=3: give Path"),
-        ("harmon-mini", {"image_size": 65}, "must be a multiple of 16"),
+        ("harmon-mini", {"image_size": 70}, "must be a multiple of 16 pixels: give 64 or 80"),
+        ("harmon-mini", {"image_size": 5}, "must be a multiple of 16 pixels: give 16$"),
+        ("harmon-mini", {"image_size": 512}, "1,024 tokens, more than the model's 1,016.* 496"),
         ("janus:X", {"temperature": -0.1}, "temperature=-0.1: give at least 0"),
         ("janus:X", {"roles": "User"}, "give pro or plain"),
         ("openai:X", {"temperature": "hot"}, "temperature=hot: give a number"),
@@ -119,6 +121,12 @@ def test_a_value_that_a_setting_cannot_have_is_refused(
     with pytest.raises(UserError, match=message) as raised:
         registry.model(model, given)
     assert str(raised.value).startswith(("harmon: ", model.partition(":")[0]))
+
+
+@pytest.mark.parametrize("model", ["harmon-mini", "wusize/Harmon-1_5B"])
+def test_a_size_that_no_image_can_have_is_refused_before_weights_are_looked_for(model: str) -> None:
+    with pytest.raises(UserError, match="must be a multiple of 16 pixels: give 496 or 512"):
+        registry.check_model(model, {"image_size": 500})
 
 
 @pytest.mark.parametrize("adapter", ["diffusers", "janus", "timm", "vae", "vision", "vlm"])
