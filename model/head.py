@@ -17,6 +17,7 @@ from harmon_eval.model.diffusion import add_noise, diffusion_loss_terms, trainin
 from harmon_eval.model.masking import as_mask
 
 SINUSOIDS = 256
+FINAL_EPS = 1e-6  # of the final layer's norm, which has no weights
 
 
 def sinusoids(t: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class FinalLayer(nn.Module):
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         shift, scale = modulation.chunk(2, dim=-1)
-        x = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+        x = F.layer_norm(x, x.shape[-1:], eps=FINAL_EPS)
         return self.linear(x * (1 + scale) + shift)
 
 

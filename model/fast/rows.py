@@ -157,6 +157,13 @@ def _padding_holds(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> bool:
     )
 
 
+def needs_filling(x: Tensor) -> bool:
+    """Whether rows (N, D) are not computed as they are: see ``by_rows``."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or (block := row_block()) is None:
+        return False
+    return block.fixed or len(x) % block.rows != 0
+
+
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a function to each row of (..., D): (..., E).
 
@@ -181,17 +188,22 @@ class Linear(nn.Linear):
 
 
 class SiLU(nn.SiLU):
-    """``nn.SiLU`` in pieces that are too small to be split between threads."""
+    """``nn.SiLU`` by rows."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if (
-            x.device.type != "cpu"
-            or x.numel() <= PIECE
-            or torch.is_grad_enabled()
-            or torch.get_num_threads() == 1
-        ):
-            return F.silu(x)
-        return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
+        return silu(x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """SiLU in pieces that are too small to be split between threads."""
+    if (
+        x.device.type != "cpu"
+        or x.numel() <= PIECE
+        or torch.is_grad_enabled()
+        or torch.get_num_threads() == 1
+    ):
+        return F.silu(x)
+    return torch.cat([F.silu(piece) for piece in x.flatten().split(PIECE)]).view_as(x)
 
 
 def fill_rows(model: nn.Module) -> None:

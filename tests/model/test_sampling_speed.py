@@ -18,6 +18,7 @@ from harmon_eval.model import reference
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
 from harmon_eval.model.fast.drawing import mar_iterations
 from harmon_eval.model.fast.graphs import Captured, CapturedPasses
+from harmon_eval.model.fast.head import denoiser, step_embeddings
 from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.mar import decode_at
 from harmon_eval.model.fast.passes import Passes
@@ -84,6 +85,19 @@ def test_captured_passes_pad_and_reuse_buffers_without_a_trace(tiny: Harmon, nam
     for seeds in ([1, 2], [3, 4], [5, 6], [7]):
         difference = draw(tiny, settings, seeds, captured) - draw(tiny, settings, seeds)
         assert difference.abs().max() <= 3e-5
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 20])
+def test_the_head_in_few_operations_predicts_what_its_layers_do(tiny: Harmon, rows: int) -> None:
+    """Whether the rows are whole blocks of this processor or not."""
+    head, schedule = tiny.head, GUIDED.schedule(7, tiny.config.head)
+    torch.manual_seed(0)
+    x, z = torch.randn(rows, 16), torch.randn(rows, tiny.config.mar.width)
+    with torch.inference_mode():
+        denoise = denoiser(head, z, step_embeddings(head, schedule), 1.0, guided=False)
+        for i in reversed(range(7)):
+            t = torch.full((rows,), int(schedule.steps[i]))
+            assert (torch.cat(denoise(x, i), dim=1) - head(x, t, z)).abs().max() <= 1e-5
 
 
 def test_the_unconditional_prompt_is_computed_once_for_all_drawings(tiny: Harmon) -> None:
