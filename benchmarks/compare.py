@@ -13,8 +13,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks import parsing
+from harmon_eval.core import UserError
 
 
 def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: float) -> list[str]:
@@ -26,13 +28,29 @@ def fallen(before: Mapping[str, float], after: Mapping[str, float], margin: floa
     ]
 
 
+def read(path: Path) -> dict[str, Any]:
+    """What a benchmark wrote. Raises UserError for another file."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        {name: float(ratio) for name, ratio in found["ratios"].items()}, found["machine"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "it lacks ratios and machine"
+        raise UserError(f"{path} is no JSON of a benchmark ({reason})") from None
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = parsing.Parser("compare", __doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--margin", type=float, default=0.1, help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    before, after = (json.loads(path.read_text()) for path in (arguments.before, arguments.after))
+    if not 0 <= arguments.margin < 1:
+        parser.error(f"--margin is a share from 0 to 1, not {arguments.margin:g}")
+    try:
+        before, after = read(arguments.before), read(arguments.after)
+    except UserError as error:
+        parser.error(str(error))
     if before["machine"] != after["machine"]:
         print(f"other machine: {before['machine']} -> {after['machine']}")
     lower = fallen(before["ratios"], after["ratios"], arguments.margin)

@@ -113,7 +113,7 @@ def main() -> None:
         "--only", default="", metavar="TEXT", help="only tasks with this in the name"
     )
     parser.add_argument("--size", default="", metavar="TEXT", help="only sizes with this in theirs")
-    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--trials", type=parsing.number, default=TRIALS)
     parser.add_argument(
         "--missing", action="store_true", help="only what was not yet measured with so many trials"
     )

@@ -48,7 +48,7 @@ def seconds_an_image(batch: int, repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = parsing.Parser("distilled", __doc__)
     parser.add_argument("--batch", type=parsing.numbers, default="1,16", metavar="A,B")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N")
+    parser.add_argument("--repeats", type=parsing.number, default=5, metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -26,18 +26,23 @@ from statistics import median
 
 import numpy as np
 import torch
-from cleanfid.fid import get_folder_features
-from cleanfid.inception_torchscript import InceptionV3W
 from PIL import Image
 from torch import nn
-from torch_fidelity.datasets import ImagesPathDataset
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from benchmarks import parsing, record
 from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
+from harmon_eval.instruments.weights import torchscript
 from harmon_eval.metrics.fid_images import feature_batches, find_images, usable_cores
 from harmon_eval.store.digests import sha256_of
+
+try:
+    from cleanfid.fid import get_folder_features
+    from cleanfid.inception_torchscript import InceptionV3W
+    from torch_fidelity.datasets import ImagesPathDataset
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    from torch_fidelity.utils import get_featuresdict_from_dataset
+except ModuleNotFoundError as error:
+    raise SystemExit(f"error: {error}: pip install clean-fid torch-fidelity") from None
 
 BATCH = 16
 TOLERANCE = 1e-3  # of the features' standard deviation
@@ -90,9 +95,10 @@ def tools(folder: Path, cores: int) -> dict[str, Tool]:
     """The tools, ready to run. Each turns a folder of images into features (n, 2048)."""
     extractor = random_extractor(folder)
     file = folder / INCEPTION_FILE
-    torch.jit.save(torch.jit.script(Published(extractor).eval()), str(file))
-    network = InceptionFeatures(file, "cpu", sha256_of(file))
-    clean_fid_network = InceptionV3W(str(folder), download=False)
+    with torchscript():
+        torch.jit.save(torch.jit.script(Published(extractor).eval()), str(file))
+        network = InceptionFeatures(file, "cpu", sha256_of(file))
+        clean_fid_network = InceptionV3W(str(folder), download=False)
 
     def ours(images: Path) -> np.ndarray:
         return np.concatenate([*feature_batches(find_images(images), network, "playground", BATCH)])
@@ -141,9 +147,9 @@ def clocks() -> np.ndarray:
 
 def main() -> None:
     parser = parsing.Parser("fid", __doc__)
-    parser.add_argument("--images", type=int, default=48, metavar="N")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N")
-    parser.add_argument("--cores", type=int, default=usable_cores(), metavar="N")
+    parser.add_argument("--images", type=parsing.number, default=48, metavar="N")
+    parser.add_argument("--repeats", type=parsing.number, default=3, metavar="N")
+    parser.add_argument("--cores", type=parsing.number, default=usable_cores(), metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cores :])

@@ -71,9 +71,9 @@ def main() -> None:
     parser = parsing.Parser("full_size", __doc__)
     parser.add_argument("model", choices=[name for name in PRESETS if name != "harmon-mini"])
     parser.add_argument("--folder", type=Path, required=True, help="a new folder, deleted again")
-    parser.add_argument("--size", type=int, help="pixels, if not the model's own")
-    parser.add_argument("--iterations", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--size", type=parsing.number, help="pixels, if not the model's own")
+    parser.add_argument("--iterations", type=parsing.number, default=1)
+    parser.add_argument("--steps", type=parsing.number, default=2)
     parser.add_argument("--paths", default="draw,edit,answer", help="of draw, edit, answer")
     given = parser.parse_args()
     config, kind = PRESETS[given.model], torch.bfloat16

@@ -197,13 +197,15 @@ def features(clock: Clock, count: int) -> Report:
         return {"not measured": f"pip install {' '.join(lacking)}"}
     from benchmarks.fid import Published, random_extractor, write_images
     from harmon_eval.instruments.features.inception import INCEPTION_FILE, InceptionFeatures
+    from harmon_eval.instruments.weights import torchscript
     from harmon_eval.metrics.fid_images import feature_batches, find_images
     from harmon_eval.store.digests import sha256_of
 
     with TemporaryDirectory() as place:
         folder = Path(place)
         file = folder / INCEPTION_FILE
-        torch.jit.save(torch.jit.script(Published(random_extractor(folder)).eval()), str(file))
+        with torchscript():
+            torch.jit.save(torch.jit.script(Published(random_extractor(folder)).eval()), str(file))
         net = InceptionFeatures(file, str(clock.device), sha256_of(file))
         paths = find_images(write_images(folder / "images", 512, count))
 

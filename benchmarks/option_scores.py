@@ -27,10 +27,10 @@ TOLERANCE = 1e-3  # natural log-probabilities, float32
 
 def main() -> None:
     parser = parsing.Parser("option_scores", __doc__)
-    parser.add_argument("--questions", type=int, default=16)
-    parser.add_argument("--options", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=16, help="questions a call")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--questions", type=parsing.number, default=16)
+    parser.add_argument("--options", type=parsing.number, default=4)
+    parser.add_argument("--batch", type=parsing.number, default=16, help="questions a call")
+    parser.add_argument("--repeats", type=parsing.number, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pipeline = load("harmon-mini").pipeline

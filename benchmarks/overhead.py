@@ -313,7 +313,7 @@ def measure_starts(folder: Path, peers: str | None) -> None:
 def main() -> None:
     parser = parsing.Parser("overhead", __doc__)
     parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
-    parser.add_argument("--largest", type=int, default=100_000, metavar="N")
+    parser.add_argument("--largest", type=parsing.number, default=100_000, metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     results, peers = arguments.results.resolve(), {}

@@ -297,12 +297,22 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parsing.Parser("pareto", __doc__)
     parser.add_argument("--model", default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
-    parser.add_argument("--screen", type=int, default=50, metavar="N", help="prompts of GenEval")
-    parser.add_argument("--screen-fid", type=int, default=200, metavar="N", help="same, of MJHQ")
-    parser.add_argument("--limit", type=int, metavar="N", help="prompts of GenEval to confirm with")
-    parser.add_argument("--fid-limit", type=int, metavar="N", help="prompts of MJHQ")
     parser.add_argument(
-        "--seeds", type=int, default=2, metavar="N", help="of GenEval and MJHQ (4 or more)"
+        "--screen", type=parsing.number, default=50, metavar="N", help="prompts of GenEval"
+    )
+    parser.add_argument(
+        "--screen-fid", type=parsing.number, default=200, metavar="N", help="same, of MJHQ"
+    )
+    parser.add_argument(
+        "--limit", type=parsing.number, metavar="N", help="prompts of GenEval to confirm with"
+    )
+    parser.add_argument("--fid-limit", type=parsing.number, metavar="N", help="prompts of MJHQ")
+    parser.add_argument(
+        "--seeds",
+        type=parsing.number,
+        default=2,
+        metavar="N",
+        help="of GenEval and MJHQ (4 or more)",
     )
     parser.add_argument(
         "--first-seed",
@@ -311,9 +321,11 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="to confirm with drawings that were never looked at",
     )
-    parser.add_argument("--confirm", type=int, default=30, metavar="N", help="how many, at most")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N")
-    parser.add_argument("--processes", type=int, default=2, metavar="N")
+    parser.add_argument(
+        "--confirm", type=parsing.number, default=30, metavar="N", help="how many, at most"
+    )
+    parser.add_argument("--repeats", type=parsing.number, default=3, metavar="N")
+    parser.add_argument("--processes", type=parsing.number, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="confirm these, whatever screening says")
     parser.add_argument(
         "--student", action="append", default=[], metavar="FOLDER", help="a faster model to confirm"

@@ -9,6 +9,13 @@ from harmon_eval import parsing
 from harmon_eval.core import UserError
 
 
+def number(text: str) -> int:
+    """A whole number above 0, the type of an argument."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number above 0, not {text!r}")
+    return int(text)
+
+
 def numbers(text: str) -> list[int]:
     """Whole numbers above 0 with commas between them, the type of an argument."""
     found = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]

@@ -281,8 +281,8 @@ def load(clients: int, count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = parsing.Parser("serve", __doc__)
-    parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--images", type=parsing.number, default=400)
+    parser.add_argument("--clients", type=parsing.number, default=200)
     arguments = parser.parse_args()
     costs, ratios = [], {}
     n = arguments.images

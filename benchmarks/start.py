@@ -93,7 +93,7 @@ def spent(arguments: list[str], cache: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = parsing.Parser("start", __doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=parsing.number, default=3)
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
     found: dict[str, dict[str, float]] = {}

@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=parsing.numbers, default="10000,100000", metavar="N,M")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     parser.add_argument("--means", action="store_true", help="without a metric that is no mean")
-    parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=parsing.number, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.count:
         print(json.dumps(measured(arguments.count, arguments.means)))

@@ -149,7 +149,7 @@ def memory(side: str, options: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     parser = parsing.Parser("training", __doc__)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=parsing.number, default=10)
     parser.add_argument("--vae", default="harmon-mini")
     parser.add_argument("--precision", default="no")
     parser.add_argument("--alone", choices=("trainer", "plain"), help=argparse.SUPPRESS)

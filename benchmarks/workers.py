@@ -154,7 +154,7 @@ def memory(folder: Path, largest: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = parsing.Parser("workers", __doc__)
-    parser.add_argument("--largest", type=int, default=100_000, metavar="N")
+    parser.add_argument("--largest", type=parsing.number, default=100_000, metavar="N")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

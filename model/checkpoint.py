@@ -101,7 +101,8 @@ def load(
 
     ``max_beta`` is the cap of the noise schedule, where the weights do not tell (UniPic-1 without
     its SigLIP2: 0.2). Raises CheckpointError."""
-    name = "harmon-mini" if name_or_path == "harmon" else name_or_path
+    # A run of ``DIR/`` goes on as ``DIR``.
+    name = "harmon-mini" if name_or_path == "harmon" else name_or_path.rstrip("/") or name_or_path
     path = locate(name, revision)
     taught = find_distilled(path) if fast else None
     config, weights = read(taught or path, kl16)

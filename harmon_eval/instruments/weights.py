@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +57,12 @@ def read_program(path: Path, sha256: str, what: str, hint: str = "") -> io.Bytes
             f"program and is not opened: get it again{hint}"
         )
     return io.BytesIO(content)
+
+
+@contextmanager
+def torchscript() -> Iterator[None]:
+    """Within it, PyTorch does not say that TorchScript is deprecated: nothing else can read the
+    published files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+        yield

@@ -93,6 +93,7 @@ def test_a_file_has_its_distilled_weights_beside_it(
         weights, vae = to_authors(own.pipeline.model)
         torch.save(weights, place)
         torch.save({"model": vae}, "mine/kl16.ckpt")
+    assert open_model(place, Settings()).name == place.rstrip("/")  # DIR/ resumes a run of DIR
     given = Settings(fast=True)
     find_weights(place, given)
     model = open_model(place, given)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from harmon_eval.core import UserError
 from harmon_eval.instruments.mask2former.detector import full_float32
 from harmon_eval.instruments.vocabulary import PALETTE
-from harmon_eval.instruments.weights import Weights, read_program
+from harmon_eval.instruments.weights import Weights, read_program, torchscript
 from harmon_eval.store.digests import sha256_of
 
 ARCHITECTURE = "ViT-L-14-quickgelu"
@@ -132,7 +132,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path} cannot be read: {error}; download it again") from None
     program = read_program(path, OPENAI_SHA256, f"OpenAI's {OPENAI_FILE}")
-    state = torch.jit.load(program, map_location="cpu").state_dict()
+    with torchscript():
+        state = torch.jit.load(program, map_location="cpu").state_dict()
     return {name: value for name, value in state.items() if name not in NO_WEIGHTS}
 
 

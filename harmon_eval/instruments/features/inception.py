@@ -6,7 +6,6 @@ published file, or the digest that the user gives (``features=inception?sha256=D
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from harmon_eval.core import UserError
-from harmon_eval.instruments.weights import Weights, read_program
+from harmon_eval.instruments.weights import Weights, read_program, torchscript
 from harmon_eval.metrics.fid_images import FeatureNet
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
@@ -66,9 +65,7 @@ class InceptionFeatures:
         program = read_program(path, sha256, "clean-fid's Inception network", HINT)
         try:
             # The layers stay in float32 as published, never autocast, whatever the caller does.
-            with warnings.catch_warnings():
-                # Only TorchScript can read the published file.
-                warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+            with torchscript():
                 network = torch.jit.load(program, map_location=self.device).eval()
                 self.layers = torch.jit.freeze(network.layers)
         except (RuntimeError, AttributeError) as error:
