@@ -69,11 +69,11 @@ def neutral(text: str, folder: Path) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
-        notebook = executed(folder)
         names = ("chromium", "chromium-browser", "google-chrome")
         chromium = next(filter(None, map(shutil.which, names)), None)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        folder = Path(name)
+        notebook = executed(folder)
         page = browser.new_page(viewport={"width": WIDTH, "height": 600}, color_scheme="light")
         for output in outputs(notebook):
             data = output.get("data", {})
