@@ -36,7 +36,7 @@ class Part:
 
 
 PARTS = {
-    "start": Part("start --repeats 1", "start", "goal / ours"),
+    "start": Part("start --repeats 2", "start", "goal / ours"),
     "loading": Part("loading --size 0.5b", "loading-0.5b", "reading the file once / ours"),
     "summarize": Part("summarize", "summarize", "a sample of few / of ten times as many"),
     "sampling": Part(
