@@ -18,10 +18,7 @@ def number(text: str) -> int:
 
 def numbers(text: str) -> list[int]:
     """Whole numbers above 0 with commas between them, the type of an argument."""
-    found = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
-    if min(found) < 1:
-        raise argparse.ArgumentTypeError(f"needs whole numbers above 0, as in 1,16, not {text!r}")
-    return found
+    return [number(part) for part in text.split(",")]
 
 
 class Parser(parsing.Parser):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harmon_eval.model.diffusion import Denoise, Schedule
-from harmon_eval.model.fast.rows import needs_filling, silu
+from harmon_eval.model.fast.rows import block_to_fill, silu
 from harmon_eval.model.head import FINAL_EPS, Block, DiffusionHead
 from harmon_eval.model.solvers import solver_steps
 
@@ -84,7 +84,7 @@ def denoiser(
     guided; the variance comes from the conditional row.
     """
     modulations = _modulations_by_step(head, head.cond_embed(z), times)
-    network = _network(head, whole=not needs_filling(z))
+    network = _network(head, whole=block_to_fill(z) is None)
 
     def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
         x = x.to(z.dtype)

@@ -157,11 +157,12 @@ def _padding_holds(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> bool:
     )
 
 
-def needs_filling(x: Tensor) -> bool:
-    """Whether rows (N, D) are not computed as they are: see ``by_rows``."""
+def block_to_fill(x: Tensor) -> RowBlock | None:
+    """What rows (..., D) are filled to in ``by_rows``; None where they stay as they are."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or (block := row_block()) is None:
-        return False
-    return block.fixed or len(x) % block.rows != 0
+        return None
+    whole = not block.fixed and (x.numel() // x.shape[-1]) % block.rows == 0
+    return None if whole else block
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -169,11 +170,9 @@ def by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
     On a CPU without gradients, the rows are padded with zeros to whole blocks, if this makes
     results independent of the batch."""
-    if x.device.type != "cpu" or torch.is_grad_enabled() or (block := row_block()) is None:
+    if (block := block_to_fill(x)) is None:
         return function(x)
     more = -(x.numel() // x.shape[-1]) % block.rows
-    if not (more or block.fixed):
-        return function(x)
     filled = F.pad(x.reshape(-1, x.shape[-1]), (0, 0, 0, more))
     parts = filled.split(block.rows) if block.fixed else (filled,)
     given = torch.cat([function(part) for part in parts])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, gpu, heads, loading, pareto, pareto_page
+from benchmarks import compare, gpu, heads, pareto, pareto_page
 from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters._harmon_settings import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
@@ -319,89 +317,6 @@ def test_the_gpu_benchmark_says_in_a_line_what_it_needs(
     with pytest.raises(SystemExit, match="2"):
         gpu.main(given)
     assert says in capsys.readouterr().err
-
-
-BENCHMARKS = Path(everything.__file__).parent
-NAMES = [f.stem for f in sorted(BENCHMARKS.glob("*.py")) if "parsing.Parser(" in f.read_text()]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_teaches_its_call_and_names_a_wrong_option_in_a_line(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = import_module(f"benchmarks.{name}")
-    called = "python -m benchmarks" + f".{name}" * (name != "__main__")
-    monkeypatch.setattr("sys.argv", [name, "--help"])
-    with pytest.raises(SystemExit, match="0"):
-        module.main()
-    said = capsys.readouterr().out
-    assert said.startswith(f"usage: {called} ")
-    monkeypatch.setattr("sys.argv", [name, "--reslts", "x"])
-    with pytest.raises(SystemExit, match="2"):
-        module.main()
-    assert re.fullmatch(r"error: .*(did you mean|--help|known: ).*\n", capsys.readouterr().err)
-
-
-@pytest.mark.parametrize("given", ["", "0", "1,,4", "1,x", "-2"])
-@pytest.mark.parametrize(("name", "option"), [("distilled", "--batch"), ("scale", "--sizes")])
-def test_sizes_that_are_no_numbers_are_refused_in_a_line(
-    name: str,
-    option: str,
-    given: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("sys.argv", [name, f"{option}={given}"])
-    with pytest.raises(SystemExit, match="2"):
-        import_module(f"benchmarks.{name}").main()
-    assert re.fullmatch(r"error: .*whole numbers above 0.*\n", capsys.readouterr().err)
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "says"),
-    [
-        ("start", "--repeats=0", "whole number above 0, not '0'"),
-        ("sampling", "--repeats=x", "whole number above 0, not 'x'"),
-        ("loading", "--workers=-1", "--workers needs 0 or more"),
-    ],
-)
-def test_a_number_that_measures_nothing_is_refused_before_anything_is_measured(
-    name: str,
-    given: str,
-    says: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("sys.argv", [name, given])
-    with pytest.raises(SystemExit, match="2"):
-        import_module(f"benchmarks.{name}").main()
-    said = capsys.readouterr().err
-    assert says in said and said.count("\n") == 1
-
-
-def test_a_folder_of_somebody_is_not_deleted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine").write_text("kept")
-    monkeypatch.setattr("sys.argv", ["loading", "--size=mini", f"--folder={tmp_path}"])
-    with pytest.raises(SystemExit, match="2"):
-        loading.main()
-    assert "exists: delete it, or name a --folder" in capsys.readouterr().err
-    assert (tmp_path / "mine").read_text() == "kept"
-
-
-@pytest.mark.parametrize("text", [None, "no JSON", "{}", "[]", '{"ratios": {"a": "b"}}'])
-def test_a_file_that_no_benchmark_wrote_is_refused_in_a_line(
-    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "other.json"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(SystemExit, match="2"):
-        compare.main([str(file), str(file)])
-    assert re.fullmatch(
-        r"error: .*other.json is no JSON of a benchmark .*\n", capsys.readouterr().err
-    )
 
 
 def test_all_ratios_stand_in_one_table_with_their_machine(
