@@ -119,7 +119,14 @@ def _modules(*places: str) -> dict[str, bool]:
 
 
 def _plugins(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+    return _installed(tuple(sys.path))[group]
+
+
+@lru_cache(maxsize=1)
+def _installed(places: tuple[str, ...]) -> dict[str, dict[str, EntryPoint]]:
+    """The plug-ins of the packages in ``places``, which is ``sys.path``, by group and name."""
+    found, groups = entry_points(), (TASK_GROUP, MODEL_GROUP, INSTRUMENT_GROUP, MEASURE_GROUP)
+    return {group: {p.name: p for p in found.select(group=group)} for group in groups}
 
 
 def _load(point: EntryPoint) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-Share = Callable[["pd.DataFrame", str], tuple[np.ndarray, np.ndarray]]
+Share = Callable[["pd.DataFrame", str], tuple["np.ndarray", "np.ndarray"]]
 Mask = Callable[["pd.DataFrame", str], "pd.Series"]
 Weights = Callable[[Collection[str], str], Mapping[str, float]]
 

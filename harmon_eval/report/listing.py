@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from harmon_eval.store.redact import printable
+from harmon_eval.store.redact import all_printable
 
 GAP = 2  # spaces between columns
 SHORTEST = 10  # characters of a name that still tell it
@@ -37,26 +37,27 @@ def print_fitted(
     for each in figures:
         view.add_column(each, width=sizes[each], no_wrap=True, justify="right")
     for row in rows:
-        view.add_row(*(printable(row[each]) for each in (name, *figures)))
+        view.add_row(*all_printable(row[each] for each in (name, *figures)))
     console.print(title, highlight=False, soft_wrap=True)
     console.print(view)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], title: str, console: Console) -> None:
     """Print any rows of equal keys, in a table; below each other where it would cut words."""
+    printed = [dict(zip(row, all_printable(row.values()), strict=True)) for row in rows]
     view = Table(title=title, title_justify="left")
     for column in rows[0] if rows else ():
         kind = isinstance(rows[0][column], int)
         view.add_column(column, justify="right" if kind else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*(printable(value) for value in row.values()))
+    for row in printed:
+        view.add_row(*row.values())
     widest = console.options.update(width=10_000)  # a measure is cut to the width that there is
     if Measurement.get(console, widest, view).minimum <= console.width:
         console.print(view)
         return
     console.print(title)
-    for row in rows:
-        first, *rest = (f"{column}: {printable(value)}" for column, value in row.items())
+    for row in printed:
+        first, *rest = (f"{column}: {value}" for column, value in row.items())
         console.print(first, highlight=False)
         for line in rest:
             console.print(f"  {line}", highlight=False)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -99,7 +99,11 @@ def shown(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """Text for a terminal: without keys, and without control characters that would act there."""
-    return "".join(c if c.isprintable() else " " for c in redacted(text))
+    return _one_line(redacted(text))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _hidden(value: Any, secrets: Sequence[str]) -> Any:
@@ -144,7 +148,12 @@ def _secrets() -> list[str]:
 
 def printable(text: object) -> str:
     """Text from prompts, models or files without control characters, markup or keys."""
+    return all_printable([text])[0]
+
+
+def all_printable(texts: Iterable[object]) -> list[str]:
+    """``printable`` of each, for many at once: the environment is read once."""
     from rich.markup import escape  # the first line of a command comes before it is loaded
 
-    cleaned = plain(str(text))
-    return escape(cleaned if len(cleaned) <= 1000 else cleaned[:1000] + " ...")
+    cleaned = map(_one_line, redacted([str(text) for text in texts]))
+    return [escape(text if len(text) <= 1000 else text[:1000] + " ...") for text in cleaned]

@@ -110,7 +110,7 @@ def _placed(
 
 # -- rows ----------------------------------------------------------------------------------------
 
-Stored = tuple[dict[str, Any], dict[str, np.ndarray], ColorOf]
+Stored = tuple[dict[str, Any], dict[str, "np.ndarray"], ColorOf]
 
 
 def _stored(row: Mapping[str, Any]) -> Stored:

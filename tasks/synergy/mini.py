@@ -20,7 +20,7 @@ SEED = 2503
 PICTURES = 4  # an even number, so that relations get as many yes as no answers
 COLORED, RELATED = 24, 32
 Item = dict[str, Any]
-Maker = Callable[[Scene, np.random.Generator], Question | None]
+Maker = Callable[[Scene, "np.random.Generator"], Question | None]
 
 
 def concepts(rng: np.random.Generator) -> list[Item]:

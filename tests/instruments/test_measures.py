@@ -128,7 +128,8 @@ def test_another_package_brings_a_measure(
 ) -> None:
     point = EntryPoint(name, f"{__name__}:Brightness", group)
     monkeypatch.setattr(EntryPoint, "load", lambda self: Brightness)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] * (group == point.group))
+    groups = {"harmon_eval.instruments": {}, "harmon_eval.measures": {}, group: {name: point}}
+    monkeypatch.setattr(registry, "_installed", lambda places: groups)
     assert "bright" in registry.instrument_names("measure")
     found = registry.instrument("measure", "bright", nowhere)
     assert found.measure([Image.new("RGB", (2, 2), "white")], [""]) == [255.0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from harmon_eval.suites.mini.scenes import COLORS, RADII, SHAPES, SIDE, Item, coverage
 
-Detections = dict[str, tuple[np.ndarray, np.ndarray]]
+Detections = dict[str, tuple["np.ndarray", "np.ndarray"]]
 
 TEMPLATE_SIDE = 24
 # Blur in pixels, then the steepness applied after it. The variants are sharp, soft (as after lossy

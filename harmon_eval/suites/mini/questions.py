@@ -47,7 +47,7 @@ class Question:
 
 
 T = TypeVar("T")
-Maker = Callable[[Scene, np.random.Generator], Question | None]
+Maker = Callable[[Scene, "np.random.Generator"], Question | None]
 
 
 def _pick(values: Sequence[T], rng: np.random.Generator) -> T:

@@ -48,7 +48,7 @@ UNSEEN_KINDS = frozenset(
 UNSEEN_COUNTS = frozenset({(4, "star"), (3, "square")})
 UNSEEN_RELATIONS = frozenset({("circle", "left of", "star"), ("square", "above", "ring")})
 
-Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Mask = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
 
 
 def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
