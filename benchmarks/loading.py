@@ -177,7 +177,9 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="0.5b")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/harmon_eval_loading"))
     parser.add_argument("--repeats", type=parsing.number, default=1)
-    parser.add_argument("--workers", type=int, default=8, help="0: none (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=parsing.count, default=8, help="0: none (default: %(default)s)"
+    )
     parser.add_argument("--no-plain", action="store_true", help="1.5b: 16 GB of memory otherwise")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     parser.add_argument("--way", choices=(*WAYS, "hold bfloat16"), help=argparse.SUPPRESS)
@@ -189,8 +191,6 @@ def main() -> None:
     if arguments.way:
         print(json.dumps(measured(arguments.way, arguments.folder)))
         return
-    if arguments.workers < 0:
-        parser.error(f"--workers needs 0 or more, not {arguments.workers}")
     if arguments.folder.exists():  # it is deleted at the end
         parser.error(f"{arguments.folder} exists: delete it, or name a --folder that does not")
     try:

@@ -295,7 +295,7 @@ def cheapest(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = parsing.Parser("pareto", __doc__)
-    parser.add_argument("--model", default="harmon-mini")
+    parser.add_argument("--model", type=parsing.model, default="harmon-mini")
     parser.add_argument("--output", type=Path, default=Path("runs/pareto"))
     parser.add_argument(
         "--screen", type=parsing.number, default=50, metavar="N", help="prompts of GenEval"
@@ -316,7 +316,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--first-seed",
-        type=int,
+        type=parsing.count,
         default=1,
         metavar="N",
         help="to confirm with drawings that were never looked at",
@@ -328,7 +328,12 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=parsing.number, default=2, metavar="N")
     parser.add_argument("--only", metavar="A;B", help="confirm these, whatever screening says")
     parser.add_argument(
-        "--student", action="append", default=[], metavar="FOLDER", help="a faster model to confirm"
+        "--student",
+        action="append",
+        type=parsing.model,
+        default=[],
+        metavar="FOLDER",
+        help="a faster model to confirm",
     )
     parser.add_argument(
         "--section", choices=("pareto", "savings"), default="pareto", help="of docs/speed.md"

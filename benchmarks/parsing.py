@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
-from harmon_eval import parsing
+from harmon_eval import parsing, registry
 from harmon_eval.core import UserError
 
 
 def number(text: str) -> int:
     """A whole number above 0, the type of an argument."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number above 0, not {text!r}")
+    return _whole(text, 1, "above 0")
+
+
+def count(text: str) -> int:
+    """A whole number from 0, the type of an argument."""
+    return _whole(text, 0, "from 0")
+
+
+def _whole(text: str, least: int, which: str) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"needs a whole number {which}, not {text!r}")
     return int(text)
 
 
 def numbers(text: str) -> list[int]:
     """Whole numbers above 0 with commas between them, the type of an argument."""
     return [number(part) for part in text.split(",")]
+
+
+def model(text: str) -> str:
+    """The name of a model that there is, the type of an argument."""
+    _checked(text, registry.check_model)
+    return text
+
+
+def tasks(text: str) -> list[str]:
+    """Names of tasks that there are, with commas between them, the type of an argument."""
+    names = text.split(",")
+    for name in names:
+        _checked(name, registry.check_task_name)
+    return names
+
+
+def _checked(name: str, check: Callable[[str], object]) -> None:
+    try:
+        check(name)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class Parser(parsing.Parser):

@@ -78,11 +78,11 @@ def compared(model: Responder, asks: Sequence[Ask], batch: int, repeats: int) ->
 
 def main() -> None:
     parser = parsing.Parser("understanding", __doc__)
-    parser.add_argument("--model", default="harmon-mini")
+    parser.add_argument("--model", type=parsing.model, default="harmon-mini")
     parser.add_argument("--batch", type=parsing.number, default=8, metavar="B")
     parser.add_argument("--questions", type=parsing.number, default=64, metavar="N")
     parser.add_argument("--new-tokens", type=parsing.number, default=16, metavar="T")
-    parser.add_argument("--tasks", default="pope,gqa,mme", metavar="A,B")
+    parser.add_argument("--tasks", type=parsing.tasks, default="pope,gqa,mme", metavar="A,B")
     parser.add_argument("--repeats", type=parsing.number, default=3, metavar="N")
     parser.add_argument("--results", type=Path, default=record.RESULTS)
     arguments = parser.parse_args()
@@ -92,7 +92,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         own = a_picture_each(Path(folder), arguments.questions, arguments.new_tokens)
         kinds = {"a picture each": own}
-        for task in filter(None, arguments.tasks.split(",")):
+        for task in arguments.tasks:
             kinds[task] = of_task(task, arguments.questions)
         for kind, asks in kinds.items():
             found = compared(model, asks, arguments.batch, arguments.repeats)

@@ -66,11 +66,22 @@ class Parser(parsing.Parser):
     """A command's parser, which knows the options of the others and the tasks."""
 
     def elsewhere(self, word: str) -> str:
-        """Which commands have the option; of a task's name, how it is given."""
+        """Which commands have the option; how a model's setting or a task is given."""
         if word.startswith("-"):
             others = [name for name in COMMANDS if word in options_of(name)]
-            return f"it belongs to {', '.join(others)}" if others else ""
+            if others:
+                return f"it belongs to {', '.join(others)}"
+            return setting_as_option(word) if "--model" in self._option_string_actions else ""
         return task_as_option(word) if "--tasks" in self._option_string_actions else ""
+
+
+def setting_as_option(word: str) -> str:
+    """How a setting of Harmon that has no option is given; empty for another word."""
+    from harmon_eval import registry
+
+    name = word.lstrip("-").replace("-", "_")
+    known = registry.model_settings(registry.BUNDLED_MODEL)
+    return f"it is a setting of a model: --model NAME?{name}=..." if name in known else ""
 
 
 def task_as_option(word: str) -> str:

@@ -102,9 +102,11 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             more = self.elsewhere(word) or f"see `{self.prog} --help`"
             return f"{word!r} is one argument too many ({more})"
-        close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.6)
-        if close:
-            hint = f"did you mean {close[0]!r}?"
-        else:
-            hint = self.elsewhere(word) or f"`{self.prog} --help` lists the options"
-        return f"unknown option {word}: {hint}"
+        for meant in (self._close(word, 0.8), self.elsewhere(word), self._close(word, 0.6)):
+            if meant:
+                return f"unknown option {word}: {meant}"
+        return f"unknown option {word}: `{self.prog} --help` lists the options"
+
+    def _close(self, word: str, cutoff: float) -> str:
+        close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=cutoff)
+        return f"did you mean {close[0]!r}?" if close else ""

@@ -119,6 +119,12 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
         found = replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(f"harmon: {error}") from None
+    start, stop = settings.guidance or (0.0, 0.0)
+    if stop and not any(start <= k / found.iterations < stop for k in range(found.iterations)):
+        raise UserError(
+            f"harmon: guidance {start:g}:{stop:g} holds none of the {found.iterations} iterations: "
+            "give a wider part, or 0:0 for no guidance"
+        )
     if idle := _idle(settings, found):
         raise UserError(
             f"harmon: nothing is guided (cfg {found.cfg_scale:g}, guidance {{:g}}:{{:g}}".format(

@@ -31,7 +31,7 @@ from harmon_eval.model.checkpoint import (
     load,
     read_drawing,
 )
-from harmon_eval.model.config import HarmonConfig
+from harmon_eval.model.config import HarmonConfig, HeadConfig
 from harmon_eval.model.fast.graphs import CapturedPasses, compile_blocks
 from harmon_eval.model.fast.memory import (
     FittingBatches,
@@ -284,6 +284,12 @@ def find_harmon(
     _places.find_weights(place, revision)
 
 
+def first_step(how: DrawSettings, head: HeadConfig) -> int:
+    """The step of the schedule, out of 1000, from which the head starts to draw a token."""
+    steps = min(how.steps_at(iteration) for iteration in (0, how.iterations - 1))
+    return int(how.schedule(steps, head).steps[-1] * 1000 / head.train_steps)
+
+
 def open_model(argument: str, settings: Settings) -> HarmonResponder:
     """Bundled name, folder, ``.pth`` or hub id. Raises UserError for weights unfit for use."""
     device = best_device(settings.device)
@@ -313,6 +319,12 @@ def open_model(argument: str, settings: Settings) -> HarmonResponder:
             loaded.draw_settings.iterations,
             steps,
             loaded.draw_settings.diffusion_steps,
+        )
+    if (first := first_step(how, loaded.pipeline.model.config.head)) < 500:
+        logger.warning(
+            "the head starts at step %d of 1000, so drawings stay noise: "
+            "give more diffusion_steps, spacing=trailing or a last_step near 950",
+            first,
         )
     responder = HarmonResponder(
         name=loaded.name,

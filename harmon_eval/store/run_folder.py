@@ -237,5 +237,12 @@ def differing(old: Any, new: Any, name: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
-        old, new = ("none" if value is None else value for value in (old, new))
+        old, new = map(_short, (old, new))
         yield f"{name}: {old} -> {new}" if name else f"{old} -> {new}"
+
+
+def _short(value: Any) -> Any:
+    """A value for a message: of a fingerprint, its first characters."""
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value):
+        return value[:12]
+    return "none" if value is None else value

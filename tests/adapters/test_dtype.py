@@ -54,7 +54,7 @@ def test_a_worker_elsewhere_hands_on_what_its_modules_warn_of_once(
 ) -> None:
     monkeypatch.setattr(_torch, "CPUINFO", tmp_path / "none")
     monkeypatch.setattr(logging.getLogger("harmon_eval"), "handlers", [])
-    given = (("dtype", "auto"), ("device", "cpu"), ("steps", 1), ("diffusion_steps", 1))
+    given = (("dtype", "auto"), ("device", "cpu"), ("steps", 1), ("diffusion_steps", 2))
     asker = AskingByName("harmon-mini", given).open()
     batch = [Sample(id="a", request=Draw("a red circle", seed=1), target=None, group="a")]
     said = "dtype auto is float32 here: cpu is not known to have fast bfloat16 (AMX)"

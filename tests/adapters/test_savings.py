@@ -25,6 +25,8 @@ from harmon_eval.model.sampling import DrawSettings
         ("cach=3", "no setting 'cach': did you mean 'cache'"),
         ("cfg=1&cache=3", r"nothing is guided \(cfg 1, .* so cache would change nothing"),
         ("guidance=0:0&adaptive_guidance=0.99", "guidance 0:0.* so adaptive_guidance would"),
+        ("guidance=0.5:0.5", "holds none of the 16 iterations: give a wider part, or 0:0"),
+        ("steps=4&guidance=0.8:0.95", "holds none of the 4 iterations"),
         ("cfg=1&guidance=0:0.5", "so guidance would change nothing: leave out guidance"),
     ],
 )
@@ -42,3 +44,14 @@ def test_what_fits_together_is_taken() -> None:
     assert draw_settings(guided, Settings(cfg=1.0, cache=0)).cfg_scale == 1
     every = "cache=3&order=gtr&adaptive_guidance=0.99&annealing=linear&final_steps=5&last_step=950"
     assert registry.check_model(f"harmon-mini?{every}&spacing=trailing&solver=dpm-solver%2B%2B")
+
+
+@pytest.mark.parametrize("given", ["diffusion_steps=1", "last_step=1"])
+def test_a_head_that_starts_where_no_noise_is_expected_is_told(
+    given: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.model(f"harmon-mini?{given}", {"device": "cpu"})
+    assert "of 1000, so drawings stay noise" in caplog.text
+    caplog.clear()
+    registry.model("harmon-mini?diffusion_steps=1&spacing=trailing&solver=ddim", {"device": "cpu"})
+    assert not caplog.messages
