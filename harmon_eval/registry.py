@@ -35,11 +35,9 @@ from harmon_eval.core import InstrumentMissing, Responder, Task, UserError
 from harmon_eval.settings import did_you_mean
 
 TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
-INSTRUMENT_GROUP = "harmon_eval.instruments"
-MEASURE_GROUP = "harmon_eval.measures"  # instruments of the role ``measure``, by their bare names
+INSTRUMENT_GROUP, MEASURE_GROUP = "harmon_eval.instruments", "harmon_eval.measures"
 BUNDLED_MODEL = "harmon-mini"  # the default
-# The modules loaded by ``include``, by plug-in name.
-_included: dict[str, ModuleType] = {}
+_included: dict[str, ModuleType] = {}  # loaded by ``include``, by plug-in name
 
 
 # -- where plug-ins are found ------------------------------------------------------------------
