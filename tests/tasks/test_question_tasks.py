@@ -18,7 +18,7 @@ from harmon_eval.running.results import headline
 from tests.tasks.test_all_tasks import PERFECT, TASKS, answered
 
 # Task: (what the perfect model scores, what one that never answers the question scores).
-RANGE = {
+RANGE: dict[str, tuple[float, float]] = {
     "easy_vqa": (100, 0),
     "gqa": (100, 0),
     "mmbench": (100, 0),
@@ -79,7 +79,7 @@ def test_the_rows_that_are_assumed_for_unscored_samples_bound_the_score(
 
 # Headlines in the mini suite, from counts in its files: a model that always says yes, one that
 # always says A, one that reads the question and never looks, and the best constant reply.
-TRIVIAL = {
+TRIVIAL: dict[str, dict[str, float]] = {
     # 12 of 72 answers are yes, 16 triangle; blind: circle, to questions in small letters.
     "easy_vqa": {"yes": 1200 / 72, "A": 0, "blind": 800 / 72, "constant": 1600 / 72},
     # 43 answers are no and 41 yes; blind: 43 no, 11 two, 9 circle and 1 red.
