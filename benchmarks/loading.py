@@ -2,7 +2,7 @@
 
     python -m benchmarks.loading --size 0.5b --folder /tmp/loading
 
-Writes a checkpoint of random weights in bfloat16 (1.5 GB at 0.5b, 5.3 GB at 1.5b), opens it in
+Writes a checkpoint of random weights in bfloat16 (1.5 GB at 0.5b, 5.1 GB at 1.5b), opens it in
 fresh processes and deletes it. Reading once is reading and hashing the file, as the fingerprint
 needs every byte. ``new memory`` only touches as many bytes as the weights have in float32: what
 a conversion from bfloat16 cannot do without. ``plain`` is the usual way: a model with fresh

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,13 @@ import pytest
 import torch
 
 from benchmarks import __main__ as everything
-from benchmarks import compare, gpu, heads, pareto, pareto_page
+from benchmarks import compare, gpu, heads, pareto, pareto_page, sampling
 from benchmarks.paired import FULL, candidates, difference, verdict
 from harmon_eval.adapters._harmon_settings import Settings, draw_settings
 from harmon_eval.comparing.verdict import CANNOT_TELL, NO_WORSE, WORSE
 from harmon_eval.model.checkpoint import load
+from harmon_eval.model.fast.rows import fill_rows
+from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.sampling import FAST, Cheaper, DrawSettings
 from harmon_eval.store.task_folder import ROWS
 
@@ -40,6 +44,27 @@ def test_a_ratio_that_fell_or_is_gone_fails(
         record = {"machine": "same", "ratios": ratios}
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
     assert compare.main([str(tmp_path / "before.json"), str(tmp_path / "after.json")]) == code
+
+
+def test_the_plain_sampler_does_not_pay_for_rows_that_only_ours_fills(
+    tiny: Harmon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not a pipeline had the model before."""
+    layers: dict[str, set[str]] = {"release_draw": set(), "mar_iterations": set()}
+    for name, seen in layers.items():
+        draw = getattr(sampling, name)
+
+        def watched(model: Harmon, *given: Any, draw: Any = draw, seen: Any = seen) -> Any:
+            seen.add(type(model.head.input_proj).__module__.partition(".")[0])
+            return draw(model, *given)
+
+        monkeypatch.setattr(sampling, name, watched)
+    how = DrawSettings(iterations=2, diffusion_steps=50, image_size=64)
+    for prepare in (fill_rows, sampling.leave_rows):
+        model = copy.deepcopy(tiny)
+        prepare(model)
+        sampling.one_batch(model, 1, how, repeats=1, captured=False)
+    assert layers == {"release_draw": {"torch"}, "mar_iterations": {"harmon_eval"}}
 
 
 def geneval_rows() -> pd.DataFrame:
