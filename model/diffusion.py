@@ -94,7 +94,7 @@ def sampling_schedule(
         raise ValueError(f"diffusion steps must be in 1..{train_steps}, not {steps}")
     if spacing == "trailing":
         end = train_steps if last_step is None else min(train_steps, last_step + 1)
-        kept = [round(end * (k + 1) / steps) - 1 for k in range(steps)]
+        kept = [max(0, round(end * (k + 1) / steps) - 1) for k in range(steps)]
     else:
         stride = (train_steps - 1) / (steps - 1) if steps > 1 else 0.0
         kept, place = [], 0.0

@@ -79,7 +79,7 @@ def draw(
 
         schedule = settings.schedule(settings.steps_at(k), model.config.head)
         drawn = diffuse(model, z, noise(k), schedule, settings.scale(left, length), settings)
-        drawn = drawn.unflatten(0, places.shape)  # (B, P, C)
+        drawn = drawn.float().unflatten(0, places.shape)  # (B, P, C)
         tokens = tokens.scatter(1, places[..., None].expand_as(drawn), drawn)
     return tokens.unflatten(1, grid)
 

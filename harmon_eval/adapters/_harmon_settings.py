@@ -112,10 +112,10 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
     }
     try:
         if settings.fast and not distilled:
-            base = FAST.than(base)
+            preset = FAST
             if settings.diffusion_steps is not None and settings.annealing is None:
-                # So many steps in every iteration.
-                base = replace(base, annealing=None, final_steps=None, last_step=None)
+                preset = replace(FAST, final_steps=None)  # so many steps in every iteration
+            base = preset.than(base)
         found = replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(f"harmon: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,10 @@ class _Later(ModuleType):
     """Stands for a package until something of it is used, and is then replaced by it.
 
     Most tasks import NumPy to draw and to mark; to be listed, none of them needs it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = find_spec(name)  # a plug-in's packages may look for it
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:

@@ -111,9 +111,7 @@ class Conditions:
             # From two equal conditions, guidance leads nowhere.
             without = torch.where(self.agreed[rows][:, None, None], with_prompt, without)
             z = torch.cat([with_prompt, without])
-            ours, theirs = with_prompt.flatten(1).float(), without.flatten(1).float()
-            cosine = F.cosine_similarity(ours, theirs)
-            self.agreed[rows] |= cosine >= self.settings.adaptive_guidance
+            self.agreed[rows] |= cosines(with_prompt, without) >= self.settings.adaptive_guidance
         return x, z
 
     def _both(
@@ -148,6 +146,13 @@ class Conditions:
         if isinstance(rows, Tensor):
             prompts = prompts.rows(rows)
         return self.passes.condition(*inputs, mask, prompts, filler)
+
+
+def cosines(ours: Tensor, theirs: Tensor) -> Tensor:
+    """The cosine (B,) of two conditions (B, P, D) of each image."""
+    pairs = zip(ours.flatten(1).float(), theirs.flatten(1).float(), strict=True)
+    # Each alone, as a single sum would be split between threads, and several would not.
+    return torch.stack([F.cosine_similarity(*pair, dim=0) for pair in pairs])
 
 
 def _at(z: Tensor, places: Tensor) -> Tensor:

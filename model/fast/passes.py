@@ -126,8 +126,8 @@ class Passes:
         scale: float,
         steps: int | None = None,
     ) -> Tensor:
-        """The head's diffusion loop: tokens (N, C) from conditions (N, D), or (2N, D) with
-        guidance. ``steps`` is their number, by default that of the settings."""
+        """The head's diffusion loop: tokens (N, C) in float32 from conditions (N, D), or (2N, D)
+        with guidance. ``steps`` is their number, by default that of the settings."""
         rows = len(noise_init)
         more = self.head_rows(rows, len(z) // rows) - rows
         return self._head(
@@ -136,7 +136,7 @@ class Passes:
             F.pad(noise_steps, (0, 0, 0, more)),
             scale,
             steps or self.settings.diffusion_steps,
-        )[:rows]
+        )[:rows].float()
 
     def head_rows(self, rows: int, copies: int) -> int:
         """How many rows of each half the head computes. On a CPU, the total is in whole blocks."""

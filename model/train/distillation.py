@@ -32,8 +32,8 @@ from harmon_eval.model.train.start import Started
 NOISE_LAST_STEP = 950
 
 
-def drawing_after(drawing: DrawSettings, distil: Distillation) -> DrawSettings:
-    """How to draw with the taught model."""
+def drawing_after(drawing: DrawSettings, distil: Distillation, prediction: str) -> DrawSettings:
+    """How to draw with the taught model, whose head predicts noise or velocity."""
     if distil.one_pass:  # edits were not taught
         edits = drawing.for_edits().cfg_scale
         drawing = replace(drawing, cfg_scale=1.0, edit_cfg_scale=edits)
@@ -44,8 +44,16 @@ def drawing_after(drawing: DrawSettings, distil: Distillation) -> DrawSettings:
             solver="ddim",
             spacing="trailing",
             temperature=1.0,
+            annealing=None,
+            final_steps=None,
+            last_step=_last_step(drawing, prediction),
         )
     return drawing
+
+
+def _last_step(drawing: DrawSettings, prediction: str) -> int | None:
+    """The step that teacher and student start from."""
+    return drawing.last_step or (NOISE_LAST_STEP if prediction == "noise" else None)
 
 
 def teacher_of(recipe: Recipe, started: Started) -> Teacher | None:
@@ -62,8 +70,7 @@ def teacher_of(recipe: Recipe, started: Started) -> Teacher | None:
             "distil: the teacher must be guided by one CFG scale in all iterations; see "
             "cfg_schedule and guidance in its generation_config.json"
         )
-    prediction = started.model.config.head.prediction
-    last = drawing.last_step or (NOISE_LAST_STEP if prediction == "noise" else None)
+    last = _last_step(drawing, started.model.config.head.prediction)
     drawing = replace(drawing, last_step=last)
     ids = torch.tensor([started.processor.unconditional_ids()])
     return Teacher(started.model, ids, drawing, distil)

@@ -104,7 +104,9 @@ class Training:
         check_devices(recipe, accelerator)
         model = started.model
         teacher = teacher_of(recipe, started)
-        started = replace(started, drawing=drawing_after(started.drawing, recipe.distil))
+        prediction = model.config.head.prediction
+        drawing = drawing_after(started.drawing, recipe.distil, prediction)
+        started = replace(started, drawing=drawing)
         freeze(model, recipe.optimizer)
         if accelerator.is_main_process:
             check_recipe(folder, asdict(recipe), dict(started.origins))

@@ -46,6 +46,19 @@ def test_the_list_of_tasks_waits_for_no_library_of_numbers_or_networks() -> None
     assert done.stdout.rstrip().endswith("heavy: []")
 
 
+def test_a_plug_in_of_the_list_may_look_for_numpy_and_use_it() -> None:
+    """As packages do that work with and without it."""
+    script = (
+        "import sys, harmon_eval.cli\n"
+        "assert harmon_eval.cli.main(['list']) == 0\n"
+        "from importlib.util import find_spec\n"
+        "assert find_spec('numpy').origin\n"
+        "import numpy, numpy.linalg\n"
+        "assert numpy.linalg.norm([3, 4]) == 5\n"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+
 def test_help_groups_the_options_and_shows_three_examples(call: Call) -> None:
     text = call("--help").out
     for group in ("what to run:", "how to draw", "machine", "output:", "commands:", "examples:"):

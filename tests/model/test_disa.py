@@ -11,17 +11,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from harmon_eval.model import reference as plain
 from harmon_eval.model.diffusion import sampling_schedule
-from harmon_eval.model.fast.drawing import mar_iterations
+from harmon_eval.model.fast.drawing import cosines, mar_iterations
 from harmon_eval.model.fast.graphs import CapturedPasses
 from harmon_eval.model.harmon import Harmon
 from harmon_eval.model.masking import gtr_counts, gtr_stages
-from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
+from harmon_eval.model.sampling import SPACINGS, DrawSettings, draw_orders_and_noise
 from harmon_eval.model.solvers import SOLVERS
 from tests.model.conftest import SHARED, Part, load_reference
 
@@ -232,6 +235,19 @@ def test_adaptive_guidance_guides_an_image_until_its_conditions_agree(tiny: Harm
     assert some[0] == 2 and set(some) == {0, 1, 2} and some == sorted(some, reverse=True)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_whether_conditions_agree_does_not_depend_on_the_batch(threads: int) -> None:
+    """Conditions so long that the sum over a single one is split between threads."""
+    torch.manual_seed(0)
+    (ours, theirs), before = torch.randn(2, 5, 64, 1024), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        alone = [cosines(ours[i : i + 1], theirs[i : i + 1]) for i in range(5)]
+        assert torch.equal(torch.cat(alone), cosines(ours, theirs))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_without_guidance_the_adaptive_one_changes_nothing(tiny: Harmon) -> None:
     how = replace(BASE, guidance=(0.0, 0.0))
     adaptive = replace(how, adaptive_guidance=0.982)
@@ -244,6 +260,22 @@ def test_trailing_steps_end_their_parts_of_the_schedule() -> None:
     assert [int(step) + 1 for step in found] == list(range(100, 1001, 100))
     assert sampling_schedule(3, spacing="trailing").steps.tolist() == [332, 666, 999]
     assert sampling_schedule(1, spacing="trailing").steps.tolist() == [999]
+
+
+@given(
+    st.integers(1, 1000),
+    st.none() | st.integers(1, 999),
+    st.sampled_from(SPACINGS),
+)
+def test_steps_rise_within_the_schedule_and_each_adds_noise(
+    steps: int, last: int | None, spacing: str
+) -> None:
+    """Also where there are more of them than steps of the schedule to start from."""
+    found = sampling_schedule(steps, last_step=last, spacing=spacing)
+    assert found.steps[0] >= 0 and (np.diff(found.steps) > 0).all()
+    assert found.steps[-1] <= (999 if last is None else last)
+    assert ((found.betas > 0) & (found.betas < 1)).all()
+    assert np.isfinite(found.posterior_log_variance).all()
 
 
 def test_gtr_draws_64_64_and_128_tokens_in_24_6_and_2_iterations() -> None:

@@ -10,24 +10,25 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from harmon_eval.model import reference
 from harmon_eval.model.diffusion import Schedule, sampling_schedule
-from harmon_eval.model.fast.drawing import mar_iterations
+from harmon_eval.model.fast.drawing import draw_latents, mar_iterations
 from harmon_eval.model.fast.graphs import Captured, CapturedPasses
 from harmon_eval.model.fast.head import denoiser, step_embeddings
 from harmon_eval.model.fast.llm import KeysAndValues
 from harmon_eval.model.fast.mar import decode_at
 from harmon_eval.model.fast.passes import Passes
 from harmon_eval.model.fast.replies import generate, shared_beginning
+from harmon_eval.model.fast.rows import LANES, fill_rows, same_bits
 from harmon_eval.model.harmon import IMAGE_PLACE, Harmon
 from harmon_eval.model.llm import grouped_attention
 from harmon_eval.model.pipeline import HarmonPipeline, length_buckets
-from harmon_eval.model.sampling import DrawSettings, draw_orders_and_noise
-from harmon_eval.model.solvers import ddim_steps, dpm_solver_steps
+from harmon_eval.model.sampling import ORDERS, SPACINGS, DrawSettings, draw_orders_and_noise
+from harmon_eval.model.solvers import SOLVERS, ddim_steps, dpm_solver_steps
 
 GUIDED = DrawSettings(cfg_scale=3.0, iterations=4, diffusion_steps=100, image_size=64)
 SETTINGS = {
@@ -75,6 +76,64 @@ def test_the_fast_sampler_draws_what_the_plain_one_does(
     assert (plain - fast).abs().max() <= 3e-5
     with torch.inference_mode():
         assert (tiny.vae.decode(fast) - tiny.vae.decode(plain)).abs().max() <= 3e-4
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.builds(
+        replace,
+        st.just(DrawSettings(diffusion_steps=6, last_step=950)),
+        cfg_scale=st.sampled_from([0.0, 1.0, 3.0]),
+        iterations=st.integers(3, 7),
+        image_size=st.sampled_from([16, (16, 48), (48, 32), 80]),
+        solver=st.sampled_from(SOLVERS),
+        spacing=st.sampled_from(SPACINGS),
+        order=st.sampled_from(ORDERS),
+        cache=st.integers(0, 2),
+        adaptive_guidance=st.none() | st.just(0.98),
+        guidance=st.sampled_from([(0.0, 1.0), (0.3, 0.8)]),
+    ),
+    st.sampled_from(["noise", "velocity"]),
+    st.integers(1, 6),
+)
+def test_in_any_settings_an_image_is_the_plain_loops_and_the_same_in_any_batch(
+    tiny: Harmon, how: DrawSettings, prediction: str, size: int
+) -> None:
+    """To the last bit where rows are filled, as in every pipeline. Weights stay as they are."""
+    head = replace(tiny.config.head, prediction=prediction)
+    model = copy.deepcopy(tiny)
+    model.config, model.head.config = replace(model.config, head=head), head
+    fill_rows(model)
+    seeds, grid = range(size), how.grid(model)
+    orders, noise = draw_orders_and_noise(seeds, grid, 16, how, model.device)
+    ids, mask = (F.pad(part, (0, -part.shape[1] % LANES)) for part in prompts(size, how))
+    plain = reference.draw(model, ids, mask, orders, noise, grid, how)
+    rows = [i * size for i in range(len(ids) // size)]
+    together = draw_latents(model, ids, mask, seeds, how)
+    assert (plain - together).abs().max() <= 1e-4 * max(1.0, float(plain.std()))
+    for i, seed in enumerate(seeds):
+        own = [row + i for row in rows]
+        alone = draw_latents(model, ids[own], mask[own], [seed], how)[0]
+        assert torch.equal(alone, together[i]) or not same_bits()
+        assert (alone - together[i]).abs().max() <= 1e-4 * max(1.0, float(plain.std()))
+    before = tiny.state_dict()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most"), [(torch.float64, 1e-4), (torch.float16, 0.1), (torch.bfloat16, 0.5)]
+)
+def test_every_type_of_number_draws_what_float32_does(
+    tiny: Harmon, dtype: torch.dtype, most: float
+) -> None:
+    how = replace(GUIDED, diffusion_steps=12, last_step=950)
+    model, expected = copy.deepcopy(tiny).to(dtype), draw(tiny, how, [1, 2])
+    grid = how.grid(model)
+    orders, noise = draw_orders_and_noise([1, 2], grid, 16, how, model.device)
+    plain = reference.draw(model, *prompts(2, how), orders, noise, grid, how)
+    for drawn in (draw(model, how, [1, 2]), plain):
+        assert drawn.dtype == torch.float32
+        assert (drawn - expected).abs().max() <= most * expected.std()
 
 
 @pytest.mark.parametrize("name", ["linear", "unguided"])

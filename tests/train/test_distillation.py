@@ -19,7 +19,7 @@ from harmon_eval.model.sampling import DrawSettings
 from harmon_eval.model.solvers import ddim_steps
 from harmon_eval.model.train.__main__ import main
 from harmon_eval.model.train.batches import MicroBatch
-from harmon_eval.model.train.distillation import Teacher, teacher_of
+from harmon_eval.model.train.distillation import Teacher, drawing_after, teacher_of
 from harmon_eval.model.train.optimizers import freeze
 from harmon_eval.model.train.plan import describe
 from harmon_eval.model.train.reading import load
@@ -195,6 +195,20 @@ def test_a_training_from_the_command_to_pictures(
     assert new.draw_settings.spacing == ("trailing" if name == "fast-head" else "linspace")
     (image,) = new.pipeline.draw(["a photo of a red circle"], [0], new.draw_settings)
     assert np.asarray(image).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(("prediction", "start"), [("noise", 950), ("velocity", None)])
+def test_a_student_draws_from_where_it_was_taught_in_as_many_steps_everywhere(
+    prediction: str, start: int | None
+) -> None:
+    """Whatever the steps of its teacher fall to."""
+    own = DrawSettings(diffusion_steps=30, annealing="linear", final_steps=5)
+    found = drawing_after(own, Distillation(steps=3), prediction)
+    assert [found.steps_at(k) for k in (0, 30, 63)] == [3, 3, 3]
+    assert found.last_step == start
+    assert drawing_after(replace(own, last_step=900), Distillation(steps=3), prediction) == (
+        replace(found, last_step=900)
+    )
 
 
 def test_what_cannot_be_taught_is_said(started: Started) -> None:
