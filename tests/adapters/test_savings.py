@@ -42,6 +42,9 @@ def test_what_fits_together_is_taken() -> None:
     guided = DrawSettings()
     assert draw_settings(guided, Settings(guidance=(0.0, 0.0))).guidance == (0, 0)
     assert draw_settings(guided, Settings(cfg=1.0, cache=0)).cfg_scale == 1
+    own = DrawSettings(last_step=900)  # where its head starts, in as many steps as are given
+    found = draw_settings(own, Settings(fast=True, diffusion_steps=10))
+    assert (found.iterations, found.last_step, found.annealing) == (48, 900, None)
     every = "cache=3&order=gtr&adaptive_guidance=0.99&annealing=linear&final_steps=5&last_step=950"
     assert registry.check_model(f"harmon-mini?{every}&spacing=trailing&solver=dpm-solver%2B%2B")
 
