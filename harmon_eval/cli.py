@@ -66,12 +66,14 @@ class Parser(parsing.Parser):
     """A command's parser, which knows the options of the others and the tasks."""
 
     def elsewhere(self, word: str) -> str:
-        """Which commands have the option; how a model's setting or a task is given."""
+        """Which commands have the option; how a setting, a task or a command is given."""
         if word.startswith("-"):
             others = [name for name in COMMANDS if word in options_of(name)]
             if others:
                 return f"it belongs to {', '.join(others)}"
             return setting_as_option(word) if "--model" in self._option_string_actions else ""
+        if word in COMMANDS:
+            return f"a command comes first: {PROGRAM} {word} ..."
         return task_as_option(word) if "--tasks" in self._option_string_actions else ""
 
 

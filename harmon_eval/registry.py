@@ -19,9 +19,11 @@ declares the settings (``harmon_eval.settings``).
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -81,10 +83,8 @@ def _include(place: Path) -> str:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError) as error:
-        raise UserError(
-            f"--include {place} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
+    except Exception as error:
+        raise UserError(f"--include {place} cannot be imported ({_why(error)})") from error
     except SystemExit as error:
         raise UserError(f"--include {place} ends the program ({error!r}) when imported") from None
     offered = ("TASK", "open_task", "open_model", "open_instrument")
@@ -130,12 +130,24 @@ def _installed(places: tuple[str, ...]) -> dict[str, dict[str, EntryPoint]]:
 def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except (Exception, SystemExit) as error:
         package = point.dist.name if point.dist else "?"
         raise UserError(
-            f"plug-in {point.name!r} of package {package!r} is broken "
-            f"({type(error).__name__}: {error}): fix or uninstall it"
+            f"plug-in {point.name!r} of package {package!r} is broken ({_why(error)}): fix or "
+            "uninstall it"
         ) from None
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong when a plug-in was imported, and in which line of it."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # it names its own line
+        return said
+    ours = (__file__, importlib.__file__, importlib.metadata.__file__)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename not in ours and not frame.filename.startswith("<frozen "):
+            return f"{said}, in line {frame.lineno} of {Path(frame.filename).name}"
+    return said
 
 
 def _import(name: str) -> ModuleType:
@@ -199,7 +211,14 @@ def task(name: str) -> Task:
     if colon and (found is None or isinstance(found, Task)):
         raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     if callable(found):
-        found = found(argument)
+        try:
+            found = found(argument)
+        except UserError:
+            raise
+        except Exception as error:
+            if head in bundled_task_names() and head not in included:
+                raise
+            raise UserError(f"task {name!r} cannot be opened ({_why(error)})") from error
     if not isinstance(found, Task):
         raise UserError(f"task {name!r} is a {type(found).__name__}, not a harmon_eval.core.Task")
     return found

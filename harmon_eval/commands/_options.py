@@ -8,6 +8,7 @@ the command line. Every command has both, and stores its options in what it writ
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import shlex
 import textwrap
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harmon_eval.core import UserError
+from harmon_eval.parsing import Parser
 from harmon_eval.settings import did_you_mean
 
 OWN = ("config", "print-config", "help", "version")
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def with_file(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str]:
+def with_file(parser: Parser, given: Sequence[str]) -> list[str]:
     """The arguments with those of the ``--config`` among them, if there is one, before them.
 
     Raises UserError for a file that cannot be read, an unknown option, or a value that is none."""
@@ -50,11 +52,21 @@ def with_file(parser: argparse.ArgumentParser, given: Sequence[str]) -> list[str
     words: list[str] = []
     for key, value in _read(file).items():
         name = key.replace("_", "-")
+        if isinstance(value, dict):
+            instead = 'model = "NAME?key=value"' if name == "model" else "them without one"
+            raise UserError(f"{file}: [{key}] is a section, and options have none: give {instead}")
         if name not in known:
-            raise UserError(f"{file}: unknown option {key!r}: {did_you_mean(name, known)}")
+            raise UserError(f"{file}: unknown option {key!r}: {_meant(parser, name, known)}")
         if f"--{name}" not in named:
             words += _words(file, name, known[name], value)
     return words + list(given)
+
+
+def _meant(parser: Parser, name: str, known: Mapping[str, argparse.Action]) -> str:
+    """What a wrong key of a file is meant to be, as it is said on the command line."""
+    misspelt = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    elsewhere = "" if misspelt else parser.elsewhere(f"--{name}")
+    return elsewhere or did_you_mean(name, known)
 
 
 def without_what_is_required(parser: argparse.ArgumentParser) -> None:
@@ -73,12 +85,17 @@ def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Act
 
 
 def _file(given: Sequence[str]) -> Path | None:
-    for place, word in enumerate(given):
-        if word.startswith("--config="):
-            return Path(word.partition("=")[2])
-        if word == "--config" and place + 1 < len(given):
-            return Path(given[place + 1])
-    return None
+    """The file of options, if any. Raises UserError unless it is one."""
+    found = [
+        word.partition("=")[2] if "=" in word else "".join(given[place + 1 : place + 2])
+        for place, word in enumerate(given)
+        if word.partition("=")[0] == "--config"
+    ]
+    if len(found) > 1:
+        raise UserError(f"--config {found[1]}: give one file of options, not {len(found)}")
+    if found and not found[0]:  # such as an unset variable of a shell
+        raise UserError("--config names no file: give a TOML file of options")
+    return Path(found[0]) if found else None
 
 
 def _read(file: Path) -> dict[str, Any]:

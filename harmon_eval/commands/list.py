@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +14,7 @@ from typing import Any
 
 
 class _Later(ModuleType):
-    """Stands for a package until something of it is used, and is then replaced by it.
-
-    Most tasks import NumPy to draw and to mark; to be listed, none of them needs it."""
+    """Stands for a package until something of it is used, and then has all that is in it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -23,7 +23,33 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
+        found = importlib.import_module(self.__name__)
+        vars(self).update(vars(found))
+        return getattr(found, name)
+
+
+@contextmanager
+def _waiting_for(package: str) -> Iterator[None]:
+    """Within, what imports ``package`` does not load it before it uses it."""
+    later = _Later(package)
+    sys.modules.setdefault(package, later)
+    try:
+        yield
+    finally:
+        if sys.modules.get(package) is later:
+            del sys.modules[package]
+
+
+def _import_ours() -> None:
+    """Import the tasks of this repository, most of which need NumPy to draw and to mark and none
+    to be listed. Plug-ins of others are not ours to experiment with, and get the package itself."""
+    from harmon_eval import registry
+    from harmon_eval.core import UserError
+
+    with _waiting_for("numpy"):
+        for name in registry.bundled_task_names():
+            with suppress(UserError):  # said when it is listed
+                registry.task_module(name)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print all tasks. A broken plug-in is reported, but the others are still listed."""
-    sys.modules.setdefault("numpy", _Later("numpy"))
     from harmon_eval import registry
     from harmon_eval.core import UserError
     from harmon_eval.report.listing import print_rows
@@ -51,6 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
         write_whole(arguments.pages, pages())
         return 0
     console = open_console()
+    _import_ours()
     rows, broken = [], []
     for name in registry.task_names():
         try:

@@ -219,9 +219,11 @@ def _add_flow_factory(app: FastAPI, service: Service) -> None:
         """Flow-Factory's format: one number an image. `?reward=NAME` chooses the reward."""
         for other in request.query_params.keys() - {"reward"}:
             raise HTTPException(400, f"{other[:80]}: not known in the URL: give ?reward=NAME")
+        if len(request.query_params.getlist("reward")) > 1:
+            raise HTTPException(400, "reward: one number an image: give one ?reward=NAME")
         count = len(body.prompt)
         check_count(service, count, "prompt")
-        name = reward or next(iter(service.rewards))
+        name = next(iter(service.rewards)) if reward is None else reward
         check_rewards(service, [name], "reward")
         if body.video is not None or body.image is None:
             raise HTTPException(400, "image: only images are marked, no videos")
@@ -254,8 +256,10 @@ def headlines(outcomes: Sequence[Outcome]) -> list[float]:
 
 def _add_plain(app: FastAPI, service: Service) -> None:
     @app.post("/mark", response_model_exclude_none=False)
-    async def mark(body: forms.MarkBody) -> forms.MarkReply:
+    async def mark(request: Request, body: forms.MarkBody) -> forms.MarkReply:
         """The plain format: numbers and reasons of each sample, and the whole mark if asked."""
+        for other in request.query_params:
+            raise HTTPException(400, f"{other[:80]}: not read from the URL: say it in the body")
         check_count(service, len(body.samples), "samples")
         names = list(service.rewards) if body.rewards is None else body.rewards
         if not names:

@@ -30,6 +30,7 @@ from harmon_eval.serving.service import Limits, Service
 from harmon_eval.store.run_folder import RunFolder
 
 PARTS = 8
+BACKLOG = 2048  # connections that wait, as uvicorn has it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -127,7 +128,7 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _bound(settings: Settings) -> socket.socket:
-    """The port, taken before anything is loaded. Raises UserError."""
+    """The port, asked for before anything is loaded. Raises UserError."""
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family[0], family[1])
@@ -174,6 +175,9 @@ def _run(settings: Settings, service: Service, listener: socket.socket) -> None:
     """Until a signal; uvicorn passes it on when the last answer is given."""
     ready = partial(_say_ready, settings, service, listener)
     try:
+        # Two that start at once both bind the port, and only one can listen. Where uvicorn is the
+        # first to try, it prints a traceback.
+        listener.listen(BACKLOG)
         server(settings, service, ready).run([listener])
     except OSError as error:
         raise _no_port(settings, error) from None

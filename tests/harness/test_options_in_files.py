@@ -53,6 +53,8 @@ def test_what_a_command_prints_as_a_file_says_the_same_again(
         ('pool = [["a", "--json"]]', "no value may begin with a dash"),
         ('junit = ["a"]', "junit takes one value, not a list"),
         ("effekt = 1", "unknown option 'effekt': did you mean 'effect'?"),
+        ("limit = 1", "unknown option 'limit': it belongs to "),
+        ("[compare]\neffect = 1", "[compare] is a section, and options have none"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(
@@ -60,6 +62,37 @@ def test_a_wrong_file_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "options.toml").write_text(text)
     refused = call("compare", "a", "b", "--config", "options.toml")
+    assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('annealing = "linear"', "it is a setting of a model: --model NAME?annealing=..."),
+        ('[model]\nname = "harmon-mini"', 'give model = "NAME?key=value"'),
+        ("taks = 1", "did you mean 'tasks'?"),
+    ],
+)
+def test_a_setting_of_a_model_among_the_options_is_told_its_place(
+    call: Call, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "options.toml").write_text(text)
+    refused = call("--config", "options.toml")
+    assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--config=",), "--config names no file"),
+        (("--config", ""), "--config names no file"),
+        (("--config", "a.toml", "--config=b.toml"), "--config b.toml: give one file of options"),
+    ],
+)
+def test_no_file_and_two_files_of_options_are_refused(
+    call: Call, arguments: tuple[str, ...], words: str
+) -> None:
+    refused = call(*arguments)
     assert refused.code == 2 and words in refused.err and refused.err.count("\n") == 1
 
 

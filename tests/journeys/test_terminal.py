@@ -190,6 +190,7 @@ def test_the_first_line_comes_before_anything_heavy_is_loaded() -> None:
         (("--zzz",), "--help` lists the options"),
         (("show", "run", "--zzzz"), "show --help` lists the options"),
         (("show", "run", "other"), "'other' is one argument too many"),
+        (("--seed", "1", "list"), "(a command comes first: python -m harmon_eval list ...)"),
         (("show",), "required: RUN"),
         (("--limit", "many"), "--limit: invalid int value: 'many'"),
         (("--quiet", "--verbose"), "not allowed with argument"),

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 
 import harmon_eval
 from harmon_eval import cli
+from harmon_eval.serving import start
 from harmon_eval.serving.pictures import PREFIX
 from harmon_eval.store.run_folder import RunFolder
 from harmon_eval.tasks.geneval import prompts
@@ -133,6 +134,25 @@ def test_a_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         port = str(other.getsockname()[1])
         said = said_by(capsys, "--port", port)
     assert said.startswith(f"error: port {port} of 127.0.0.1 is in use: give another --port")
+
+
+def test_of_two_that_start_at_once_on_one_port_the_later_says_so_in_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, bound = [], start._bound
+
+    def both(settings: start.Settings) -> socket.socket:
+        found = bound(replace(settings, port=0))
+        taken.append(bound(replace(settings, port=found.getsockname()[1])))
+        taken[0].listen()
+        return found
+
+    monkeypatch.setattr(start, "_bound", both)
+    try:
+        said = said_by(capsys, "geneval")
+    finally:
+        taken[0].close()
+    assert said.endswith("is in use: give another --port, or 0 for any")
 
 
 @pytest.mark.parametrize(

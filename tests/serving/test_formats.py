@@ -148,6 +148,15 @@ def test_a_misspelt_field_is_refused_and_not_another_reward(mini: Running) -> No
     body = {"prompt": [own["prompt"]], "image": [own["image"]]}
     found = mini.post("/compute?rewards=geneval:share", body)
     assert (found.status_code, found.json()["detail"][:8]) == (400, "rewards:")
+    for wrong, said in (
+        ("reward=", "unknown reward: "),
+        ("reward=geneval&reward=geneval:share", "give one ?reward=NAME"),
+    ):
+        found = mini.post(f"/compute?{wrong}", body)
+        assert found.status_code == 400 and said in found.json()["detail"]
+    found = mini.post("/mark?rewards=geneval", {"samples": [own]})
+    assert found.status_code == 400
+    assert found.json()["detail"] == "rewards: not read from the URL: say it in the body"
 
 
 def test_served_marks_are_those_of_a_run(mini: Running) -> None:

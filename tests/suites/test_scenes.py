@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmon_eval.suites.mini import language, measure, questions, scenes
+from harmon_eval.suites.mini.detector import ShapeDetector
 from harmon_eval.suites.mini.scenes import Item, Scene
 from harmon_eval.tasks.geneval.mini import geneval_items
 from harmon_eval.tasks.geneval.rules import relative_position
@@ -115,6 +116,11 @@ def test_prompts_have_the_six_tags_and_no_repeats() -> None:
 
 def test_ten_categories_stand_for_mjhqs_ten() -> None:
     assert len(CATEGORIES) == 10
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (3, 500)])
+def test_the_detector_finds_nothing_in_an_image_of_a_line_or_a_point(shape: tuple) -> None:
+    assert ShapeDetector()([np.full((*shape, 3), 255, np.uint8)]) == [{}]
 
 
 def test_detector_and_colour_namer_against_the_renderers_truth() -> None:

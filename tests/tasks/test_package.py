@@ -259,6 +259,57 @@ def test_a_broken_plug_in_is_named_and_disturbs_no_other(site: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
+ENTRY = "[harmon_eval.tasks]\nnew = new_bench:{}\n"
+
+
+def installed(folder: Path, code: str, what: str = "TASK") -> Path:
+    """A folder that holds a package with one task, as if it were installed there."""
+    info = folder / "new_bench-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: new-bench\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(ENTRY.format(what))
+    (folder / "new_bench.py").write_text(code)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "what", "said"),
+    [
+        ("x = 1 / 0\n", "TASK", "ZeroDivisionError: division by zero, in line 1 of new_bench.py"),
+        ("raise SystemExit(3)\n", "TASK", "is broken (SystemExit: 3"),
+        (
+            "def open_task(argument):\n    return int(argument)\n",
+            "open_task",
+            "task 'new' cannot be opened (ValueError: invalid literal for int()",
+        ),
+    ],
+)
+def test_the_list_goes_on_past_a_package_that_fails_in_any_way(
+    tmp_path: Path, code: str, what: str, said: str
+) -> None:
+    done = called(tmp_path, "list", site=installed(tmp_path / "site", code, what))
+    assert done.returncode == 0 and done.stderr == ""
+    assert "geneval" in done.stdout and said in done.stdout
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        "from numpy import array\nassert array([1, 2]).sum() == 3",
+        "import numpy.typing as npt\nX: npt.NDArray = numpy.zeros(2)",
+        "import importlib.util\nassert importlib.util.find_spec('numpy') is not None",
+        "import numpy as np\nassert 'zeros' in vars(np) and 'zeros' in dir(np)",
+        "import numpy as np\nnp.mine = 1\nimport sys\nassert sys.modules['numpy'].mine == 1",
+        "import numpy as np, pandas as pd\nassert pd.Series(np.arange(3)).sum() == 3",
+    ],
+)
+def test_a_package_may_use_numpy_in_any_way_where_it_is_listed(tmp_path: Path, used: str) -> None:
+    """NumPy is kept from being loaded only while the tasks of this repository are imported."""
+    code = f"import numpy\n{used}\nfrom harmon_eval.tasks.pope.task import TASK\n"
+    done = called(tmp_path, "list", site=installed(tmp_path / "site", code))
+    assert done.returncode == 0 and "is broken" not in done.stdout, done.stdout[-500:]
+
+
 # -- --include -------------------------------------------------------------------------------------
 
 
@@ -311,6 +362,8 @@ def test_a_folder_is_included_with_the_modules_beside_its_task(tmp_path: Path) -
         ("x = 1\n", "holds no plug-in"),
         ("import nowhere_at_all\n", "cannot be imported (ModuleNotFoundError"),
         ("TASK = \n", "cannot be imported (SyntaxError"),
+        ("\nx = 1 / 0\n", "(ZeroDivisionError: division by zero, in line 2 of mine.py)"),
+        ("import os\nKEY = os.environ['NO_KEY']\n", "(KeyError: 'NO_KEY', in line 2 of mine.py)"),
     ],
 )
 def test_what_cannot_be_included_is_said_in_one_line(

@@ -66,11 +66,8 @@ class ShapeDetector:
 
 
 def background_color(image: np.ndarray) -> np.ndarray:
-    border = np.concatenate(
-        [image[:2], image[-2:], image[2:-2, :2].swapaxes(0, 1), image[2:-2, -2:].swapaxes(0, 1)],
-        axis=1,
-    )
-    return np.median(border.reshape(-1, 3), axis=0)
+    sides = image[:2], image[-2:], image[2:-2, :2], image[2:-2, -2:]
+    return np.median(np.concatenate([side.reshape(-1, 3) for side in sides]), axis=0)
 
 
 def objects(image: np.ndarray) -> Iterator[np.ndarray]:
