@@ -163,9 +163,9 @@ def open_trackers(names: Sequence[str], folder: Path | str, title: str = "") -> 
 def include(path: Path | str) -> list[str]:
     """Make tasks, models and instruments in a file or folder known by their names, which are
     returned (``docs/new-task.md``). Raises UserError."""
-    from harmon_eval import registry
+    from harmon_eval import plugins
 
-    return registry.include(Path(path))
+    return plugins.include(Path(path))
 
 
 def __getattr__(name: str) -> str:

@@ -132,10 +132,10 @@ def parse(argv: list[str]) -> tuple[str, argparse.Namespace]:
     arguments.options = _options.chosen(parser, arguments)
     arguments.printed = _options.as_toml(parser, arguments) if arguments.print_config else ""
     if arguments.include:
-        from harmon_eval import registry
+        from harmon_eval import plugins
 
         for path in arguments.include:
-            registry.include(path)
+            plugins.include(path)
     return command, arguments
 
 

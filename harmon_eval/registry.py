@@ -1,4 +1,4 @@
-"""Find plug-ins by name: files here, entry points of other packages, files that the user includes.
+"""Open plug-ins by name; where they are found: ``harmon_eval.plugins``.
 
 Plug-ins are not registered; the file name is the plug-in's name.
 
@@ -19,147 +19,32 @@ declares the settings (``harmon_eval.settings``).
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
-import pkgutil
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harmon_eval import settings
 from harmon_eval.core import InstrumentMissing, Responder, Task, UserError
+from harmon_eval.plugins import (
+    INSTRUMENT_GROUP,
+    MEASURE_GROUP,
+    MODEL_GROUP,
+    TASK_GROUP,
+    entry_points_of,
+    imported,
+    including,
+    loaded,
+    modules,
+    plugin_files,
+    why,
+)
 from harmon_eval.settings import did_you_mean
 
-TASK_GROUP, MODEL_GROUP = "harmon_eval.tasks", "harmon_eval.models"
-INSTRUMENT_GROUP, MEASURE_GROUP = "harmon_eval.instruments", "harmon_eval.measures"
 BUNDLED_MODEL = "harmon-mini"  # the default
-_included: dict[str, ModuleType] = {}  # loaded by ``include``, by plug-in name
-
-
-# -- where plug-ins are found ------------------------------------------------------------------
-
-
-def include(path: Path) -> list[str]:
-    """Load the plug-ins in a file, or in each file and folder of a folder, and return their names.
-
-    A file without a plug-in is skipped inside a folder, but refused if given by itself. Raises
-    UserError if the path does not exist, holds no plug-in, or cannot be imported."""
-    if not path.exists():
-        raise UserError(f"--include {path}: no such file or folder")
-    if path.is_file() or (path / "task.py").is_file():
-        places = [path]
-    else:
-        inside = (p for p in sorted(path.iterdir()) if not p.name.startswith((".", "_")))
-        places = [p for p in inside if p.suffix == ".py" or (p / "task.py").is_file()]
-    found = [name for place in places if (name := _include(place))]
-    if not found:
-        raise UserError(
-            f"--include {path} holds no plug-in: a file needs TASK, open_task, open_model or "
-            "open_instrument"
-        )
-    return found
-
-
-def _include(place: Path) -> str:
-    """Load one plug-in and return its name, or an empty text if the file holds none."""
-    name = place.stem if place.is_file() else place.name
-    file, package = (place, None) if place.is_file() else (place / "task.py", [str(place)])
-    module_name = f"harmon_eval_included_{name}"
-    if package:  # register the folder as a package, so that its task.py can import its other files
-        root = ModuleType(module_name)
-        root.__path__ = package
-        sys.modules[module_name] = root
-        module_name += ".task"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--include {place} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"--include {place} cannot be imported ({_why(error)})") from error
-    except SystemExit as error:
-        raise UserError(f"--include {place} ends the program ({error!r}) when imported") from None
-    offered = ("TASK", "open_task", "open_model", "open_instrument")
-    if not any(hasattr(module, what) for what in offered):
-        return ""
-    _included[name] = module
-    return name
-
-
-def included() -> list[Path]:
-    """Files and folders of the plug-ins that were included, for another process to include."""
-    files = [Path(str(module.__file__)).resolve() for module in _included.values()]
-    return [file.parent if file.name == "task.py" else file for file in files]
-
-
-def _includes(*offered: str) -> dict[str, ModuleType]:
-    """Included plug-ins that define one of these names."""
-    return {n: m for n, m in _included.items() if any(hasattr(m, what) for what in offered)}
-
-
-def _files(package: ModuleType) -> set[str]:
-    """Names of a package's plug-in files. Files with a leading underscore are not plug-ins."""
-    return {name for name in _modules(*package.__path__) if not name.startswith("_")}
-
-
-@lru_cache
-def _modules(*places: str) -> dict[str, bool]:
-    """The modules in folders of ours, and whether each is a folder."""
-    return {module.name: module.ispkg for module in pkgutil.iter_modules(places)}
-
-
-def _plugins(group: str) -> dict[str, EntryPoint]:
-    return _installed(tuple(sys.path))[group]
-
-
-@lru_cache(maxsize=1)
-def _installed(places: tuple[str, ...]) -> dict[str, dict[str, EntryPoint]]:
-    """The plug-ins of the packages in ``places``, which is ``sys.path``, by group and name."""
-    found, groups = entry_points(), (TASK_GROUP, MODEL_GROUP, INSTRUMENT_GROUP, MEASURE_GROUP)
-    return {group: {p.name: p for p in found.select(group=group)} for group in groups}
-
-
-def _load(point: EntryPoint) -> Any:
-    try:
-        return point.load()
-    except (Exception, SystemExit) as error:
-        package = point.dist.name if point.dist else "?"
-        raise UserError(
-            f"plug-in {point.name!r} of package {package!r} is broken ({_why(error)}): fix or "
-            "uninstall it"
-        ) from None
-
-
-def _why(error: BaseException) -> str:
-    """What went wrong when a plug-in was imported, and in which line of it."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError):  # it names its own line
-        return said
-    ours = (__file__, importlib.__file__, importlib.metadata.__file__)
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename not in ours and not frame.filename.startswith("<frozen "):
-            return f"{said}, in line {frame.lineno} of {Path(frame.filename).name}"
-    return said
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "harmon_eval":
-            raise
-        raise UserError(
-            f"{name.rpartition('.')[2]!r} needs the package {error.name!r}, which is missing: "
-            f"pip install {error.name}"
-        ) from None
 
 
 # -- tasks -------------------------------------------------------------------------------------
@@ -167,15 +52,15 @@ def _import(name: str) -> ModuleType:
 
 def task_names() -> list[str]:
     """The names of all tasks. Imports none of them."""
-    included = _includes("TASK", "open_task")
-    return sorted({*bundled_task_names(), *_plugins(TASK_GROUP), *included})
+    included = including("TASK", "open_task")
+    return sorted({*bundled_task_names(), *entry_points_of(TASK_GROUP), *included})
 
 
 def bundled_task_names() -> list[str]:
     """The names of the tasks in ``tasks/``, without plug-ins."""
     from harmon_eval import tasks
 
-    return sorted(_files(tasks))
+    return sorted(plugin_files(tasks))
 
 
 def check_task_name(name: str) -> None:
@@ -191,8 +76,8 @@ def task_module(name: str) -> ModuleType:
     Raises UserError if a package that it needs is missing."""
     from harmon_eval import tasks
 
-    folder = _modules(*tasks.__path__).get(name, False)
-    return _import(f"harmon_eval.tasks.{name}" + (".task" if folder else ""))
+    folder = modules(*tasks.__path__).get(name, False)
+    return imported(f"harmon_eval.tasks.{name}" + (".task" if folder else ""))
 
 
 def task(name: str) -> Task:
@@ -200,14 +85,14 @@ def task(name: str) -> Task:
 
     Raises UserError for an unknown name, a broken plug-in, or an argument that the task refuses."""
     head, colon, argument = name.partition(":")
-    included = _includes("TASK", "open_task")
+    included = including("TASK", "open_task")
     if head in included or head in bundled_task_names():
         module = included[head] if head in included else task_module(head)
         wanted = "open_task" if colon or not hasattr(module, "TASK") else "TASK"
         found = getattr(module, wanted, None)
     else:
         check_task_name(name)
-        found = _load(_plugins(TASK_GROUP)[head])
+        found = loaded(entry_points_of(TASK_GROUP)[head])
     if colon and (found is None or isinstance(found, Task)):
         raise UserError(f"task {head!r} takes no argument: leave out {colon + argument!r}")
     if callable(found):
@@ -218,7 +103,7 @@ def task(name: str) -> Task:
         except Exception as error:
             if head in bundled_task_names() and head not in included:
                 raise
-            raise UserError(f"task {name!r} cannot be opened ({_why(error)})") from error
+            raise UserError(f"task {name!r} cannot be opened ({why(error)})") from error
     if not isinstance(found, Task):
         raise UserError(f"task {name!r} is a {type(found).__name__}, not a harmon_eval.core.Task")
     return found
@@ -241,8 +126,8 @@ def model_names() -> list[str]:
     """The bundled model and the names that may stand before a colon, but no paths or hub ids."""
     from harmon_eval import adapters
 
-    own = {BUNDLED_MODEL, *_files(adapters)}
-    return sorted(own | {*_plugins(MODEL_GROUP), *_includes("open_model")})
+    own = {BUNDLED_MODEL, *plugin_files(adapters)}
+    return sorted(own | {*entry_points_of(MODEL_GROUP), *including("open_model")})
 
 
 def model(spec: str, given: Mapping[str, Any] | None = None) -> Responder:
@@ -295,19 +180,19 @@ def _model_opener(name: str) -> tuple[Callable[..., Any], str, str]:
 
     if not name.strip():  # such as an unset variable of a shell: it is no default
         raise UserError("--model names no model: give a name or path, or leave it out")
-    plugins, included = _plugins(MODEL_GROUP), _includes("open_model")
+    plugins, included = entry_points_of(MODEL_GROUP), including("open_model")
     head, _, argument = name.partition(":")
     if head in included:
         return included[head].open_model, head, argument
-    if head in _files(adapters):
-        return _import(f"harmon_eval.adapters.{head}").open_model, head, argument
+    if head in plugin_files(adapters):
+        return imported(f"harmon_eval.adapters.{head}").open_model, head, argument
     if head in plugins:
-        return _load(plugins[head]), head, argument
+        return loaded(plugins[head]), head, argument
     if name == BUNDLED_MODEL or "/" in name or Path(name).exists() or name.endswith(".pth"):
-        return _import("harmon_eval.adapters.harmon").open_model, "harmon", name
+        return imported("harmon_eval.adapters.harmon").open_model, "harmon", name
     known = did_you_mean(name, model_names(), cutoff=0.7)
     other = "or give a folder, a .pth file, or a hub id with its owner, such as wusize/Harmon-1_5B"
-    meant = _import("harmon_eval.model.families").meant_by(name)
+    meant = imported("harmon_eval.model.families").meant_by(name)
     raise UserError(f"unknown model {name!r}: {meant or f'{known} ({other})'}")
 
 
@@ -318,7 +203,7 @@ def instrument_names(role: str) -> list[str]:
     """Names of the instruments for a role. Imports none of our own."""
     own = _role_files(role)
     points = (name.partition(".") for name in _instrument_points())
-    included = {n for n, m in _includes("open_instrument").items() if _serves(m, role)}
+    included = {n for n, m in including("open_instrument").items() if _serves(m, role)}
     return sorted(own | {name for head, _, name in points if head == role} | included)
 
 
@@ -327,7 +212,7 @@ def instrument_module(role: str, spec: str) -> ModuleType | None:
     name = settings.split(spec)[0].partition(":")[0]
     if name not in _role_files(role):
         return None
-    return _import(f"harmon_eval.instruments.{role}.{name}")
+    return imported(f"harmon_eval.instruments.{role}.{name}")
 
 
 def instrument(
@@ -378,14 +263,14 @@ def _fallback(role: str) -> str | None:
 
 
 def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..., Any], str]:
-    included = {n: m for n, m in _includes("open_instrument").items() if _serves(m, role)}
+    included = {n: m for n, m in including("open_instrument").items() if _serves(m, role)}
     points = _instrument_points()
     if name in included:
         return included[name].open_instrument, argument
     if (module := instrument_module(role, name)) is not None:
         return module.open_instrument, argument
     if f"{role}.{name}" in points:
-        return _load(points[f"{role}.{name}"]), argument
+        return loaded(points[f"{role}.{name}"]), argument
     if (fallback := _fallback(role)) is not None:
         whole = f"{name}:{argument}" if argument else name
         return importlib.import_module(fallback).open_instrument, whole
@@ -395,8 +280,8 @@ def _instrument_opener(role: str, name: str, argument: str) -> tuple[Callable[..
 
 
 def _instrument_points() -> dict[str, EntryPoint]:
-    measures = {f"measure.{name}": point for name, point in _plugins(MEASURE_GROUP).items()}
-    return {**measures, **_plugins(INSTRUMENT_GROUP)}
+    measures = {f"measure.{name}": point for name, point in entry_points_of(MEASURE_GROUP).items()}
+    return {**measures, **entry_points_of(INSTRUMENT_GROUP)}
 
 
 def _serves(module: ModuleType, role: str) -> bool:
@@ -407,13 +292,13 @@ def _serves(module: ModuleType, role: str) -> bool:
 def _roles() -> set[str]:
     from harmon_eval import instruments
 
-    own = {name for name, folder in _modules(*instruments.__path__).items() if folder}
+    own = {name for name, folder in modules(*instruments.__path__).items() if folder}
     return {r for r in own if _role_files(r)} | {n.partition(".")[0] for n in _instrument_points()}
 
 
 def _role_files(role: str) -> set[str]:
     from harmon_eval import instruments
 
-    if not _modules(*instruments.__path__).get(role):
+    if not modules(*instruments.__path__).get(role):
         return set()
-    return _files(importlib.import_module(f"harmon_eval.instruments.{role}"))
+    return plugin_files(importlib.import_module(f"harmon_eval.instruments.{role}"))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from harmon_eval import registry
+from harmon_eval import plugins
 from harmon_eval.core import UserError
 from harmon_eval.running import machine, ray_cluster, stopping
 from harmon_eval.running.engine import Lost, Pool, Work, Worker
@@ -50,7 +50,7 @@ class _Hands:
         with suppress(OSError):  # relative paths mean the same here, where there is such a folder
             os.chdir(place)
         for path in included:
-            registry.include(path)
+            plugins.include(path)
         if exact:
             machine.deterministic_kernels()
         self._workers: dict[int, Worker[Any, Any]] = {}
@@ -331,7 +331,7 @@ class OnRay:
             "runtime_env": {"env_vars": {k: os.environ[k] for k in VARIABLES if k in os.environ}},
         }
         made: Any = ray.remote(_Hands).options(**options)
-        handle = made.remote(os.getcwd(), registry.included(), self.exact)
+        handle = made.remote(os.getcwd(), plugins.included(), self.exact)
         actor = _Actor(handle, begun=time.monotonic())
         self._call(actor, _Call(actor.handle.node.remote()))
         return actor

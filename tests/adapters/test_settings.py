@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from harmon_eval import registry, settings
+from harmon_eval import plugins, registry, settings
 from harmon_eval.core import Draw, UserError
 
 ADAPTERS = (
@@ -31,7 +31,7 @@ def declared(adapter: str) -> Any:
 
 
 def test_every_adapter_declares_its_settings() -> None:
-    assert {*ADAPTERS, registry.BUNDLED_MODEL} == {*registry.model_names()} - plugins()
+    assert {*ADAPTERS, registry.BUNDLED_MODEL} == {*registry.model_names()} - of_other_packages()
     for adapter in ADAPTERS:
         kind = declared(adapter)
         assert dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen
@@ -39,9 +39,9 @@ def test_every_adapter_declares_its_settings() -> None:
         assert registry.model_settings(f"{adapter}:x?cfg=3") == settings.names(kind)
 
 
-def plugins() -> set[str]:
+def of_other_packages() -> set[str]:
     """Models of other packages that happen to be installed here."""
-    return {*registry._plugins(registry.MODEL_GROUP)}
+    return {*plugins.entry_points_of(plugins.MODEL_GROUP)}
 
 
 # What is refused before anything is loaded, so that it needs no weights.
@@ -221,8 +221,8 @@ def test_the_adapter_of_the_documentation_runs(
     found = re.search(r"```python\n(.*?)```", DOCS, re.DOTALL)
     assert found and len(list(filter(None, found[1].splitlines()))) <= 25
     (tmp_path / "confetti.py").write_text(found[1])
-    monkeypatch.setattr(registry, "_included", {})
-    assert registry.include(tmp_path) == ["confetti"]
+    monkeypatch.setattr(plugins, "_included", {})
+    assert plugins.include(tmp_path) == ["confetti"]
     assert "confetti" in registry.model_names()
 
     model = registry.model("confetti?mode=L", {"device": "cpu", "pieces": "8"})

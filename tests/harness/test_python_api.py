@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval import registry
+from harmon_eval import plugins
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import (
     About,
@@ -85,7 +85,7 @@ TASKS = {"quiz": QUIZ, "sketch": SKETCH}
 @pytest.fixture(autouse=True)
 def known_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the package alone, whatever other tests have included."""
-    monkeypatch.setattr(registry, "_included", {})
+    monkeypatch.setattr(plugins, "_included", {})
 
 
 class Mine:

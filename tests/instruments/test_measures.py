@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import CLIPModel
 
-from harmon_eval import registry
+from harmon_eval import plugins, registry
 from harmon_eval.core import InstrumentMissing, Unscorable, UserError
 from harmon_eval.instruments.likeness import prepared
 from harmon_eval.instruments.measure.clipscore import ClipScore, score
@@ -129,7 +129,7 @@ def test_another_package_brings_a_measure(
     point = EntryPoint(name, f"{__name__}:Brightness", group)
     monkeypatch.setattr(EntryPoint, "load", lambda self: Brightness)
     groups = {"harmon_eval.instruments": {}, "harmon_eval.measures": {}, group: {name: point}}
-    monkeypatch.setattr(registry, "_installed", lambda places: groups)
+    monkeypatch.setattr(plugins, "_installed", lambda places: groups)
     assert "bright" in registry.instrument_names("measure")
     found = registry.instrument("measure", "bright", nowhere)
     assert found.measure([Image.new("RGB", (2, 2), "white")], [""]) == [255.0]

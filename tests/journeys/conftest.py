@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harmon_eval import cli, registry
+from harmon_eval import cli, plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 # A server that answers as told, shared with the tests of judges.
@@ -48,7 +48,7 @@ def call(
     """The command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(cache))
-    monkeypatch.setattr(registry, "_included", {})
+    monkeypatch.setattr(plugins, "_included", {})
 
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval import registry
+from harmon_eval import plugins, registry
 from harmon_eval.core import UserError
 from harmon_eval.files.question_files import read_json_rows
 from harmon_eval.suites.suite import _own_code
@@ -88,8 +88,8 @@ def test_a_plug_in_s_data_are_made_again_when_its_code_changes(tmp_path: Path) -
     source = gqa.sources["mini"].make
     assert source is not None and _own_code(source) == ""
     (tmp_path / "own.py").write_text("TASK = 1\ndef make(folder): pass\n")
-    [name] = registry.include(tmp_path / "own.py")
-    module = registry._included[name]
+    [name] = plugins.include(tmp_path / "own.py")
+    module = plugins._included[name]
     before = _own_code(module.make)
     (tmp_path / "own.py").write_text("TASK = 1\ndef make(folder): return\n")
     assert before and _own_code(module.make) != before

@@ -14,7 +14,7 @@ ROOMS = ("harmon_eval", "tasks", "model")
 
 # From the ground up. A module imports from its own floor and from those below.
 FLOORS = (
-    ("core", "registry", "settings", "parsing", "store.digests"),
+    ("core", "plugins", "registry", "settings", "parsing", "store.digests"),
     ("store", "metrics", "files", "replies"),
     ("instruments", "adapters", "suites"),
     ("running",),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harmon_eval import registry
+from harmon_eval import plugins, registry
 from harmon_eval.adapters.scripted import ScriptedResponder
 from harmon_eval.core import Draw
 from harmon_eval.running.jobs import RunSettings, prepare
@@ -41,7 +41,7 @@ def blocks(kind: str) -> list[str]:
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the page's two files, and a cache of its own."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "_included", {})
+    monkeypatch.setattr(plugins, "_included", {})
     task, instrument = blocks("python")
     (tmp_path / "brightness.py").write_text(task)
     (tmp_path / "brightest.py").write_text(instrument)
@@ -62,7 +62,7 @@ def test_the_task_of_the_documentation_runs_and_scores_a_perfect_model_with_1(
     written: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(blocks("python")[0].splitlines()) < 90
-    assert registry.include(written / "brightness.py") == ["brightness"]
+    assert plugins.include(written / "brightness.py") == ["brightness"]
     suite = load("mini")
     job = prepare("brightness", registry.task("brightness"), suite, RunSettings())
     run = RunFolder(written / "run")

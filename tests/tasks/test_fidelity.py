@@ -15,7 +15,7 @@ from cleanfid import fid as clean_fid
 from PIL import Image
 
 import harmon_eval
-from harmon_eval import cli, registry
+from harmon_eval import cli, plugins, registry
 from harmon_eval.core import UserError
 from harmon_eval.metrics import sets
 from harmon_eval.metrics.fid_images import find_images
@@ -82,7 +82,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Metrics of the command with this argument, or exit code and what was said."""
     monkeypatch.setenv("HARMON_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "_included", {})
+    monkeypatch.setattr(plugins, "_included", {})
 
     def run(argument: str, *more: str, drawn: str = "drawn", code: int = 0) -> dict[str, float]:
         monkeypatch.chdir(place)
