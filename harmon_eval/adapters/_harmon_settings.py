@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from harmon_eval.adapters._torch import Dtype
 from harmon_eval.core import UserError
-from harmon_eval.model.sampling import FAST, SAVINGS, DrawSettings
+from harmon_eval.model.sampling import CACHE_FROM, FAST, SAVINGS, DrawSettings
 from harmon_eval.settings import check_range
 
 # What distilled weights were taught, and cannot be set beside them.
@@ -119,8 +119,9 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
         found = replace(base, **{key: value for key, value in given.items() if value is not None})
     except ValueError as error:
         raise UserError(f"harmon: {error}") from None
-    start, stop = settings.guidance or (0.0, 0.0)
-    if stop and not any(start <= k / found.iterations < stop for k in range(found.iterations)):
+    start, stop = found.guidance
+    part = [k for k in range(found.iterations) if start <= k / found.iterations < stop]
+    if settings.guidance and stop and not part:
         raise UserError(
             f"harmon: guidance {start:g}:{stop:g} holds none of the {found.iterations} iterations: "
             "give a wider part, or 0:0 for no guidance"
@@ -132,6 +133,11 @@ def draw_settings(base: DrawSettings, settings: Settings, distilled: bool = Fals
             )
             + f"), so {' and '.join(idle)} would change "
             f"nothing: leave out {', '.join(idle)}, or guide"
+        )
+    if settings.cache and all(map(found.computes_guidance, part)):
+        raise UserError(
+            f"harmon: cache={settings.cache} changes nothing in {found.iterations} iterations: "
+            f"guidance is computed in the first {CACHE_FROM}, then in one of every {settings.cache}"
         )
     return found
 

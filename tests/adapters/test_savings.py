@@ -26,6 +26,8 @@ from harmon_eval.model.sampling import DrawSettings
         ("cfg=1&cache=3", r"nothing is guided \(cfg 1, .* so cache would change nothing"),
         ("guidance=0:0&adaptive_guidance=0.99", "guidance 0:0.* so adaptive_guidance would"),
         ("guidance=0.5:0.5", "holds none of the 16 iterations: give a wider part, or 0:0"),
+        ("cache=1", "changes nothing in 16 iterations: .* then in one of every 1"),
+        ("cache=3&steps=6", "cache=3 changes nothing in 6 iterations"),
         ("steps=4&guidance=0.8:0.95", "holds none of the 4 iterations"),
         ("cfg=1&guidance=0:0.5", "so guidance would change nothing: leave out guidance"),
     ],
