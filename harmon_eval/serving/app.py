@@ -16,6 +16,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from harmon_eval.core import Row, Unscorable
@@ -86,6 +87,11 @@ async def _refused(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": "the JSON is nested too deeply"}, error.status_code)
     if isinstance(error.__cause__, UnicodeDecodeError):
         return JSONResponse({"detail": "the body is no JSON in UTF-8"}, error.status_code)
+    if error.status_code == 404:
+        paths = sorted({route.path for route in request.app.routes if isinstance(route, APIRoute)})
+        more = "" if "/" in paths else "; with --pickle also /"
+        detail = f"there is no {request.url.path[:80]}: there are {', '.join(paths)}{more}"
+        return JSONResponse({"detail": detail}, 404)
     return await http_exception_handler(request, error)
 
 
@@ -117,6 +123,9 @@ def check_count(service: Service, number: int, field: str) -> None:
 
 
 def check_rewards(service: Service, names: Sequence[str], where: str) -> None:
+    if not names:
+        known = ", ".join(service.rewards)
+        raise HTTPException(400, f"{where}: the list of rewards is empty: name some of {known}")
     for name in names:
         if name not in service.rewards:
             known = list(service.rewards)
@@ -262,11 +271,6 @@ def _add_plain(app: FastAPI, service: Service) -> None:
             raise HTTPException(400, f"{other[:80]}: not read from the URL: say it in the body")
         check_count(service, len(body.samples), "samples")
         names = list(service.rewards) if body.rewards is None else body.rewards
-        if not names:
-            known = ", ".join(service.rewards)
-            raise HTTPException(
-                400, f"rewards: the list is empty: name some of {known}, or leave it out for all"
-            )
         check_rewards(service, names, "rewards")
         shown = [place for place, sample in enumerate(body.samples) if sample.image is not None]
         images = await pictures(

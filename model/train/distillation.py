@@ -71,6 +71,12 @@ def teacher_of(recipe: Recipe, started: Started) -> Teacher | None:
             "cfg_schedule and guidance in its generation_config.json"
         )
     last = _last_step(drawing, started.model.config.head.prediction)
+    most = started.model.config.head.train_steps if last is None else last + 1
+    if distil.steps * distil.teacher_steps > most:
+        raise RecipeError(
+            f"distil: {distil.steps} steps of {distil.teacher_steps} of the teacher's are more "
+            f"than the {most} of its schedule: lower steps or teacher_steps"
+        )
     drawing = replace(drawing, last_step=last)
     ids = torch.tensor([started.processor.unconditional_ids()])
     return Teacher(started.model, ids, drawing, distil)

@@ -86,7 +86,10 @@ def test_an_image_that_is_none_is_refused_with_its_place(
             "/score",
             {
                 "requests": [
-                    {"history": [{"text": PROMPT, "image_b64": one}], "required_rewards": []}
+                    {
+                        "history": [{"text": PROMPT, "image_b64": one}],
+                        "required_rewards": ["geneval"],
+                    }
                     for one in (b64(RED), image)
                 ]
             },

@@ -219,6 +219,9 @@ def test_what_cannot_be_taught_is_said(started: Started) -> None:
     ):
         with pytest.raises(RecipeError, match=says):
             teacher_of(one_pass, replace(started, drawing=drawing))
+    many = replace(recipe("fast-head"), distil=Distillation(steps=300, teacher_steps=4))
+    with pytest.raises(RecipeError, match="more than the 1000 of its schedule"):
+        teacher_of(many, started)
     assert teacher_of(recipe("mini-128"), started) is None
     with pytest.raises(RecipeError, match=r"needs a teacher: set start\.checkpoint"):
         load("one-pass", ["start.checkpoint="])
