@@ -12,8 +12,8 @@ Plug-ins are not registered; the file name is the plug-in's name.
   such a function; in the group ``harmon_eval.measures``, one named ``NAME`` is ``measure.NAME``. A
   task may also use its own function as the default for a role.
 
-All parameters of these functions are optional. The annotation of ``settings`` is the dataclass that
-declares the settings (``harmon_eval.settings``).
+All parameters of the functions of models and instruments are optional. The annotation of
+``settings`` is the dataclass that declares the settings (``harmon_eval.settings``).
 """
 
 from __future__ import annotations
