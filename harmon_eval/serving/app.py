@@ -124,8 +124,8 @@ def check_count(service: Service, number: int, field: str) -> None:
 
 def check_rewards(service: Service, names: Sequence[str], where: str) -> None:
     if not names:
-        known = ", ".join(service.rewards)
-        raise HTTPException(400, f"{where}: the list of rewards is empty: name some of {known}")
+        some = ", ".join(service.rewards)
+        raise HTTPException(400, f"{where}: the list of rewards is empty: name some of {some}")
     for name in names:
         if name not in service.rewards:
             known = list(service.rewards)
