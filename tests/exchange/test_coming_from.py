@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import harmon_eval
-from harmon_eval import registry, suites
+from harmon_eval import plugins, registry, suites
 from harmon_eval.core import Ask, Draw, Responder
 from harmon_eval.running.jobs import RunSettings, prepare
 from harmon_eval.suites.mini.scenes import render, scene_for
@@ -218,7 +218,7 @@ def test_each_command_of_the_page_is_one_here(
     if found is None:
         assert row[1] == "the same command again"
         return
-    monkeypatch.setattr(registry, "include", lambda path: [])
+    monkeypatch.setattr(plugins, "include", lambda path: [])
     command, arguments = cli.parse(shlex.split(found[1]))
     assert command in cli.COMMANDS and arguments is not None
     chosen: Callable[[str], None] = registry.check_task_name

@@ -115,8 +115,8 @@ def test_the_task_of_the_documentation_takes_data_of_its_own(written: Path) -> N
 def test_the_entry_points_of_the_documentation_are_those_that_are_read() -> None:
     (text,) = blocks("toml")
     groups = tomllib.loads(text)["project"]["entry-points"]
-    assert groups.keys() == {registry.TASK_GROUP, registry.MODEL_GROUP, registry.INSTRUMENT_GROUP}
-    assert [*groups[registry.INSTRUMENT_GROUP]] == ["meter.brightest"]
+    assert groups.keys() == {plugins.TASK_GROUP, plugins.MODEL_GROUP, plugins.INSTRUMENT_GROUP}
+    assert [*groups[plugins.INSTRUMENT_GROUP]] == ["meter.brightest"]
 
 
 def test_the_page_on_python_runs_from_top_to_bottom(
