@@ -270,7 +270,7 @@ def test_what_is_printed_as_a_file_says_the_same_again(call: Call, tmp_path: Pat
         ("limit = [3, 4]", "limit takes one value"),
         ("limit = true", "give text or a number"),
         ("gate = 1", "gate = 1: give true or false"),
-        ("[limit]\na = 1", "give text or a number"),
+        ("[limit]\na = 1", "run.toml: [limit] is a section"),
         ("judge-price = [1]", "give a list of 2"),
         ("limit =", "is not valid TOML"),
         ('limit = "many"', "--limit: invalid int value"),
