@@ -123,9 +123,6 @@ def check_count(service: Service, number: int, field: str) -> None:
 
 
 def check_rewards(service: Service, names: Sequence[str], where: str) -> None:
-    if not names:
-        some = ", ".join(service.rewards)
-        raise HTTPException(400, f"{where}: the list of rewards is empty: name some of {some}")
     for name in names:
         if name not in service.rewards:
             known = list(service.rewards)
@@ -271,6 +268,11 @@ def _add_plain(app: FastAPI, service: Service) -> None:
             raise HTTPException(400, f"{other[:80]}: not read from the URL: say it in the body")
         check_count(service, len(body.samples), "samples")
         names = list(service.rewards) if body.rewards is None else body.rewards
+        if not names:
+            known = ", ".join(service.rewards)
+            raise HTTPException(
+                400, f"rewards: the list is empty: name some of {known}, or leave it out for all"
+            )
         check_rewards(service, names, "rewards")
         shown = [place for place, sample in enumerate(body.samples) if sample.image is not None]
         images = await pictures(

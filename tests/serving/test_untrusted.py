@@ -86,10 +86,7 @@ def test_an_image_that_is_none_is_refused_with_its_place(
             "/score",
             {
                 "requests": [
-                    {
-                        "history": [{"text": PROMPT, "image_b64": one}],
-                        "required_rewards": ["geneval"],
-                    }
+                    {"history": [{"text": PROMPT, "image_b64": one}], "required_rewards": []}
                     for one in (b64(RED), image)
                 ]
             },
