@@ -6,6 +6,7 @@ import argparse
 import difflib
 import re
 import textwrap
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from harmon_eval.core import UserError
@@ -102,11 +103,12 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             more = self.elsewhere(word) or f"see `{self.prog} --help`"
             return f"{word!r} is one argument too many ({more})"
-        for meant in (self._close(word, 0.8), self.elsewhere(word), self._close(word, 0.6)):
-            if meant:
-                return f"unknown option {word}: {meant}"
-        return f"unknown option {word}: `{self.prog} --help` lists the options"
+        hint = self.meant(word, self._option_string_actions)
+        return f"unknown option {word}: {hint or f'`{self.prog} --help` lists the options'}"
 
-    def _close(self, word: str, cutoff: float) -> str:
-        close = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=cutoff)
-        return f"did you mean {close[0]!r}?" if close else ""
+    def meant(self, word: str, known: Iterable[str]) -> str:
+        """What an unknown option, with or without its dashes, is meant to be; empty if nothing is
+        near. What is written almost like it comes first, then what it is elsewhere."""
+        near = [difflib.get_close_matches(word, known, n=1, cutoff=each) for each in (0.8, 0.6)]
+        same, alike = (f"did you mean {found[0]!r}?" if found else "" for found in near)
+        return same or self.elsewhere(f"--{word.lstrip('-')}") or alike

@@ -8,7 +8,6 @@ the command line. Every command has both, and stores its options in what it writ
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import shlex
 import textwrap
@@ -56,17 +55,11 @@ def with_file(parser: Parser, given: Sequence[str]) -> list[str]:
             instead = 'model = "NAME?key=value"' if name == "model" else "them without one"
             raise UserError(f"{file}: [{key}] is a section, and options have none: give {instead}")
         if name not in known:
-            raise UserError(f"{file}: unknown option {key!r}: {_meant(parser, name, known)}")
+            hint = parser.meant(name, known) or did_you_mean(name, known)
+            raise UserError(f"{file}: unknown option {key!r}: {hint}")
         if f"--{name}" not in named:
             words += _words(file, name, known[name], value)
     return words + list(given)
-
-
-def _meant(parser: Parser, name: str, known: Mapping[str, argparse.Action]) -> str:
-    """What a wrong key of a file is meant to be, as it is said on the command line."""
-    misspelt = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    elsewhere = "" if misspelt else parser.elsewhere(f"--{name}")
-    return elsewhere or did_you_mean(name, known)
 
 
 def without_what_is_required(parser: argparse.ArgumentParser) -> None:

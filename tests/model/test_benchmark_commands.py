@@ -58,23 +58,12 @@ def test_every_benchmark_teaches_its_call_and_names_a_wrong_option_in_a_line(
         ),
         ("loading", "--workers=-1", "whole number from 0, not '-1'"),
         ("pareto", "--first-seed=-5", "whole number from 0, not '-5'"),
-    ],
-)
-def test_a_number_that_measures_nothing_is_refused_before_anything_is_measured(
-    name: str, given: str, says: str, refused: Refused
-) -> None:
-    assert says in refused(name, given)
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "says"),
-    [
         ("pareto", "--model=NOWHERE", "argument --model: unknown model 'NOWHERE'"),
         ("pareto", "--student=NOWHERE", "argument --student: unknown model 'NOWHERE'"),
         ("understanding", "--tasks=pope,gqq", "unknown task 'gqq': did you mean 'gqa'?"),
     ],
 )
-def test_a_model_or_task_that_is_not_there_is_refused_in_a_line(
+def test_what_cannot_be_measured_is_refused_before_anything_is_measured(
     name: str, given: str, says: str, refused: Refused
 ) -> None:
     assert says in refused(name, given)
